@@ -1,1 +1,3 @@
-//! stub
+//! The daemon as a library: the host behind one trait, the edges around one loop.
+
+pub mod host;

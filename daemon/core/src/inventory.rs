@@ -1,0 +1,241 @@
+//! What the machine is, as one look found it: facts with their gaps. Nothing here decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{
+    BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
+    ReleaseName,
+};
+use crate::reading::Reading;
+
+/// The four modules a working Onload node has loaded, in load order
+/// (reference/onload-modules.md section 2.2).
+pub const STACK: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
+
+/// Modules beside the four that a look reports when they are loaded: what `sfc` pulls in, what
+/// older releases had in addition, and the driver of the X3
+/// (reference/onload-modules.md sections 2 and 2.2).
+pub const COMPANIONS: [&str; 8] = [
+    "sfc_driverlink",
+    "sfc_affinity",
+    "xilinx_efct",
+    "mtd",
+    "ptp",
+    "mdio",
+    "i2c_algo_bit",
+    "hwmon",
+];
+
+/// The device nodes that Onload creates (reference/onload-modules.md section 6).
+pub const DEVICE_NODES: [&str; 3] = ["/dev/onload", "/dev/onload_epoll", "/dev/sfc_char"];
+
+/// One look at the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// `uname -r`.
+    pub kernel: Reading<KernelRelease>,
+    /// The random id of this boot.
+    pub boot_id: Reading<BootId>,
+    /// Every PCI function of the network class (0x02), whoever made it.
+    pub ports: Reading<BTreeMap<PciAddress, Port>>,
+    /// Every network interface of the initial network namespace.
+    pub interfaces: Reading<BTreeMap<InterfaceName, Interface>>,
+    /// Those of [`STACK`] and [`COMPANIONS`] that are loaded or on their way in or out.
+    pub modules: Reading<BTreeMap<ModuleName, Module>>,
+    /// What the loaded `onload` module says of itself.
+    pub driver: OnloadDriver,
+    /// The nodes of [`DEVICE_NODES`], by path.
+    pub device_nodes: BTreeMap<String, Reading<DeviceNode>>,
+    /// Releases whose user libraries are present, `host` among them.
+    pub releases: Reading<BTreeMap<ReleaseName, Release>>,
+    /// The kubelet's registration socket.
+    pub kubelet: Reading<KubeletSocket>,
+}
+
+/// One NIC port: a PCI function.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// PCI vendor id.
+    pub vendor: Reading<u16>,
+    /// PCI device id.
+    pub device: Reading<u16>,
+    /// PCI subsystem vendor id.
+    pub subsystem_vendor: Reading<u16>,
+    /// PCI subsystem device id.
+    pub subsystem_device: Reading<u16>,
+    /// The driver bound to the function.
+    pub driver: Reading<String>,
+    /// NUMA node; absent where the firmware names none (the kernel's -1).
+    pub numa_node: Reading<u32>,
+    /// Auxiliary devices below the function, such as `sfc.onload.0`, with the driver bound to each.
+    pub auxiliary: Reading<BTreeMap<String, Reading<String>>>,
+    /// Virtual functions; absent where the function cannot have any.
+    pub sriov: Reading<Sriov>,
+}
+
+/// Counts of virtual functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sriov {
+    /// What the function can have (`sriov_totalvfs`).
+    pub total: u32,
+    /// What it has now (`sriov_numvfs`).
+    pub enabled: u32,
+}
+
+/// One network interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Interface {
+    /// Kernel index.
+    pub index: u32,
+    /// Alternative names.
+    pub altnames: BTreeSet<String>,
+    /// The PCI function it belongs to; absent for virtual interfaces.
+    pub port: Reading<PciAddress>,
+    /// The address in use.
+    pub mac: Reading<MacAddress>,
+    /// The address burnt in.
+    pub permanent_mac: Reading<MacAddress>,
+    /// Whether the link carries.
+    pub link: Reading<Link>,
+    /// Link speed in Mbit/s; absent while the link is down.
+    pub speed_mbps: Reading<u32>,
+    /// `phys_port_name`, such as `p0`.
+    pub phys_port_name: Reading<String>,
+    /// Index of the PTP hardware clock.
+    pub phc_index: Reading<u32>,
+}
+
+/// State of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Link {
+    /// Carries.
+    Up,
+    /// Administratively up, but no carrier, or not up at all.
+    Down,
+}
+
+/// One loaded kernel module, or one on its way in or out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    /// How far it is.
+    pub state: ModuleState,
+    /// References held on it. The kernel shows -2 while a module is in flight
+    /// (reference/onload-measured.md section 1), which reads as absent.
+    pub refcount: Reading<u32>,
+    /// Modules that use it.
+    pub holders: BTreeSet<ModuleName>,
+    /// `version`: absent for modules built without one, empty for unstamped builds.
+    pub version: Reading<String>,
+    /// `srcversion`.
+    pub srcversion: Reading<String>,
+    /// Taint letters, empty for none.
+    pub taint: Reading<String>,
+    /// Parameters that may be read.
+    pub parameters: BTreeMap<String, Reading<String>>,
+}
+
+/// Life of a module, as `initstate` and `/proc/modules` show it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModuleState {
+    /// Usable.
+    Live,
+    /// Its init function has not returned, or `/sys/module` does not show it yet.
+    Coming,
+    /// Being removed.
+    Going,
+}
+
+/// Where a module was built.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// With the running kernel.
+    InTree,
+    /// Apart from it: Onload's own.
+    OutOfTree,
+}
+
+impl Module {
+    /// In-tree or out-of-tree, from the `O` taint the kernel sets by itself on every module that
+    /// is not built with it (reference/onload-modules.md section 3).
+    pub fn origin(&self) -> Reading<Origin> {
+        self.taint
+            .as_ref()
+            .map(|taint| if taint.contains('O') { Origin::OutOfTree } else { Origin::InTree })
+    }
+}
+
+/// What `/proc/driver/onload` says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OnloadDriver {
+    /// `onload_version`; empty for an unstamped build.
+    pub version: Reading<String>,
+    /// `uk_intf_ver`: what a user library must match, or every new socket fails.
+    pub interface: Reading<InterfaceHash>,
+    /// Stacks that exist, orphans included.
+    pub stacks: Reading<u32>,
+    /// Process ids of control-plane servers.
+    pub control_plane: Reading<BTreeSet<u32>>,
+}
+
+/// A character device node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceNode {
+    /// Major number; changes at each load of the module.
+    pub major: u32,
+    /// Minor number.
+    pub minor: u32,
+    /// Permission bits.
+    pub mode: u32,
+}
+
+/// The user-land part of one release as it lies on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Root of the tree on the host (`/` for `host`): `usr/lib64`, `usr/bin` and so on lie below.
+    pub root: String,
+    /// Directory of the libraries below that root, such as `usr/lib64`.
+    pub library_directory: String,
+    /// File names that begin with `libonload.so` or `libonload_ext.so`
+    /// (reference/kubernetes-onload.md section 1.3).
+    pub libraries: BTreeSet<String>,
+    /// Whether the `onload` launcher is there, in `usr/bin`.
+    pub launcher: bool,
+    /// Names of the profiles in `usr/libexec/onload/profiles`.
+    pub profiles: BTreeSet<String>,
+    /// Every 32-digit hash that stands as a string in `libonload.so`. The library carries the hash
+    /// of the driver interface it was built for among them (reference/onload-modules.md section 4),
+    /// and whether a driver's own is one of them is the only question asked of it.
+    pub interfaces: Reading<BTreeSet<InterfaceHash>>,
+}
+
+/// The kubelet's registration socket, told apart by inode so that a re-creation shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KubeletSocket {
+    /// Inode number of the socket file.
+    pub inode: u64,
+}
+
+impl Snapshot {
+    /// The interface of a port, if it shows one.
+    pub fn interface_of(&self, port: &PciAddress) -> Option<(&InterfaceName, &Interface)> {
+        self.interfaces.known()?.iter().find(|(_, interface)| interface.port.known() == Some(port))
+    }
+
+    /// A loaded module by name; absent when it is not loaded.
+    pub fn module(&self, name: &str) -> Reading<&Module> {
+        match &self.modules {
+            Reading::Known(modules) => modules
+                .iter()
+                .find(|(key, _)| key.as_str() == name)
+                .map(|(_, module)| module)
+                .into(),
+            Reading::Absent => Reading::Absent,
+            Reading::Unreadable(why) => Reading::Unreadable(why.clone()),
+        }
+    }
+}
