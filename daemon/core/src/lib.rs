@@ -1,8 +1,17 @@
 //! The brain of onloadd: facts and wishes in, decisions out. No I/O, no clock, no unordered map.
 
+pub mod allocation;
+pub mod blocker;
+pub mod command;
+pub mod condition;
+pub mod config;
 pub mod hardware;
 pub mod inventory;
+pub mod job;
 pub mod names;
+pub mod picture;
+pub mod pool;
 pub mod reading;
+pub mod refusal;
 pub mod step;
 pub mod time;

@@ -3,22 +3,16 @@
 use serde::{Deserialize, Serialize};
 
 /// One fact as read: there, not there, or not readable. Nothing fills a gap.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reading<T> {
     /// The value as the machine gave it.
     Known(T),
     /// The machine says there is none.
+    #[default]
     Absent,
     /// Could not be read; the text says why, for people.
     Unreadable(String),
-}
-
-// By hand: a derived Default would ask for `T: Default`. Absent is what an unread place is.
-impl<T> Default for Reading<T> {
-    fn default() -> Self {
-        Self::Absent
-    }
 }
 
 impl<T> Reading<T> {

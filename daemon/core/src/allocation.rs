@@ -1,0 +1,127 @@
+//! A device lent to a holder. One holder each; the ledger remembers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{AllocationId, BootId, DeviceId, PoolName};
+use crate::time::{Moment, Span, Timestamp};
+
+/// One device lent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Allocation {
+    /// Its number.
+    pub id: AllocationId,
+    /// The pool the device belongs to.
+    pub pool: PoolName,
+    /// The device.
+    pub device: DeviceId,
+    /// Who has it.
+    pub holder: Holder,
+    /// What ends it.
+    pub tenure: Tenure,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+/// Who has a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Holder {
+    /// A container, by the kubelet's word; which one, the kubelet does not say in Allocate.
+    Container,
+    /// A program that asked over the bus.
+    Process(Process),
+    /// A person's lease, without a program behind it.
+    User {
+        /// Their user id.
+        uid: u32,
+    },
+}
+
+/// A process, told apart from a later one with the same pid.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Process {
+    /// Process id in the initial namespace.
+    pub pid: u32,
+    /// Start time in clock ticks since boot (`/proc/PID/stat` field 22).
+    pub start_ticks: u64,
+    /// The boot it lives in.
+    pub boot: BootId,
+    /// Effective user id.
+    pub uid: u32,
+    /// Command name (`/proc/PID/comm`); never the command line.
+    pub comm: String,
+}
+
+/// What ends an allocation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Tenure {
+    /// The kubelet has no release call: until the device is allocated anew.
+    Kubelet,
+    /// The end of the holding process, or of its bus connection.
+    Client,
+    /// Nothing but `free`.
+    Persistent,
+    /// A date. Within the boot it was made in, CLOCK_BOOTTIME counts; after it, wall time.
+    Lease {
+        /// End on CLOCK_BOOTTIME.
+        until: Moment,
+        /// The boot that clock belongs to; none where it could not be read.
+        boot: Option<BootId>,
+        /// End in wall time.
+        until_wall: Timestamp,
+    },
+}
+
+/// What a caller asks an allocation to end with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TenureWish {
+    /// With the calling program.
+    Client,
+    /// Never by itself.
+    Persistent,
+    /// After a while.
+    Lease(Span),
+}
+
+impl Allocation {
+    /// Whether the kubelet's list must show the device as not to be had.
+    pub fn is_local(&self) -> bool {
+        !matches!(self.holder, Holder::Container)
+    }
+
+    /// The user who may free it without privilege.
+    pub fn owner(&self) -> Option<u32> {
+        match &self.holder {
+            Holder::Container => None,
+            Holder::Process(process) => Some(process.uid),
+            Holder::User { uid } => Some(*uid),
+        }
+    }
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Container => f.write_str("a container"),
+            Self::Process(process) => write!(f, "pid {} ({})", process.pid, process.comm),
+            Self::User { uid } => write!(f, "user {uid}"),
+        }
+    }
+}
+
+impl fmt::Display for Tenure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kubelet => "kubelet",
+            Self::Client => "client",
+            Self::Persistent => "persistent",
+            Self::Lease { .. } => "lease",
+        })
+    }
+}

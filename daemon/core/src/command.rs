@@ -1,0 +1,104 @@
+//! What callers ask for, and what they get.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::allocation::{Process, TenureWish};
+use crate::names::{AllocationId, DeviceId, JobId, PoolName};
+use crate::refusal::Refusal;
+use crate::time::Span;
+
+/// The number of a request under way; the edge that made it finds its caller by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// Who asks. The bus edge has already made sure that they may ask this kind of thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Effective user id.
+    pub uid: u32,
+    /// The process, where the bus could tell.
+    pub process: Option<Process>,
+    /// The unique bus name: a hint that lasts as long as the connection.
+    pub bus_name: Option<String>,
+    /// Whether limits and ownership do not bind them (root).
+    pub privileged: bool,
+}
+
+/// An order or a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Lend devices to the caller.
+    Allocate {
+        /// From this pool.
+        pool: PoolName,
+        /// So many, all or none.
+        count: u32,
+        /// For how long.
+        tenure: TenureWish,
+    },
+    /// Give a device back.
+    Free {
+        /// Which.
+        allocation: AllocationId,
+        /// Also one that a container or somebody else holds; for the privileged.
+        force: bool,
+    },
+    /// Freeze the node: no steps, nothing lent anew to local programs.
+    Hold {
+        /// Why, for the next person.
+        reason: String,
+        /// For how long; none: until `unhold`.
+        expiry: Option<Span>,
+    },
+    /// End a hold.
+    Unhold,
+    /// Bring the node to what the configuration asks for, now.
+    Apply {
+        /// Also try again what has failed.
+        retry: bool,
+    },
+    /// Stop a job at the next step.
+    Cancel {
+        /// Which.
+        job: JobId,
+    },
+    /// Read the configuration again.
+    Reload,
+    /// The kubelet's Allocate: device ids, container by container.
+    KubeletAllocate {
+        /// The pool whose socket was asked.
+        pool: PoolName,
+        /// Device ids of each container.
+        containers: Vec<Vec<DeviceId>>,
+    },
+}
+
+/// What an accepted command returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It is so, now or already.
+    Done,
+    /// These were lent.
+    Allocated(Vec<(AllocationId, DeviceId)>),
+    /// Follow this job.
+    Job(JobId),
+    /// One answer per container.
+    Containers(Vec<ContainerAnswer>),
+}
+
+/// Answer to a command.
+pub type Answer = Result<Reply, Refusal>;
+
+/// What a container gets: plain values, the same for each device of a pool.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ContainerAnswer {
+    /// Environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Read-only bind mounts, container path to host path.
+    pub mounts: BTreeMap<String, String>,
+    /// Device nodes, with read, write and mknod permission; the same path on both sides.
+    pub device_nodes: Vec<String>,
+}

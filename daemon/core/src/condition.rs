@@ -1,0 +1,74 @@
+//! Conditions: Kubernetes-shaped on purpose, so that what a node says reads as people know it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::Timestamp;
+
+/// One condition of the node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Condition {
+    /// Type, such as `Ready`.
+    pub kind: ConditionKind,
+    /// Whether it holds.
+    pub status: Status,
+    /// One CamelCase word.
+    pub reason: String,
+    /// For people.
+    pub message: String,
+    /// When the status last changed.
+    pub since: Timestamp,
+}
+
+/// Types of condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ConditionKind {
+    /// The node is as wanted.
+    Ready,
+    /// The configuration in force is the one on disk.
+    ConfigurationValid,
+    /// The ledger can be read and written.
+    LedgerAvailable,
+    /// The wanted modules are loaded.
+    ModulesLoaded,
+    /// Every device of every pool can work.
+    DevicesHealthy,
+    /// Every pool is registered with a kubelet.
+    KubeletRegistered,
+}
+
+impl ConditionKind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "Ready",
+            Self::ConfigurationValid => "ConfigurationValid",
+            Self::LedgerAvailable => "LedgerAvailable",
+            Self::ModulesLoaded => "ModulesLoaded",
+            Self::DevicesHealthy => "DevicesHealthy",
+            Self::KubeletRegistered => "KubeletRegistered",
+        }
+    }
+}
+
+/// Status of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Status {
+    /// It holds.
+    True,
+    /// It does not.
+    False,
+    /// Cannot be told, or does not apply.
+    Unknown,
+}
+
+impl Status {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::True => "True",
+            Self::False => "False",
+            Self::Unknown => "Unknown",
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Configuration: fragments as written in files, merged key by key, then checked as a whole.
+//!
+//! Every value remembers the file and line it came from and what it masks. An unknown key, a wrong
+//! type or a contradiction refuses the whole configuration; the caller keeps what it had.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use serde::{Deserialize, Serialize};
+use toml::de::{DeTable, DeValue};
+use toml::{Spanned, Table, Value};
+
+mod settings;
+
+pub use settings::{
+    Apply, DaemonSettings, KubeletSettings, LimitSettings, ModuleSettings, PoolKind, PoolSettings,
+    Settings,
+};
+
+/// One configuration file as found, in the order in which later ones win.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    /// Path, for people.
+    pub file: String,
+    /// Content.
+    pub text: String,
+}
+
+/// Where a value was written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin {
+    /// Path of the file.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: usize,
+}
+
+/// A value in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// As TOML.
+    pub value: String,
+    /// Where it was written; none for a built-in default.
+    pub origin: Option<Origin>,
+    /// What it masks, nearest first.
+    pub masks: Vec<Masked>,
+}
+
+/// A value that a later file overrides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Masked {
+    /// As TOML.
+    pub value: String,
+    /// Where it was written.
+    pub origin: Origin,
+}
+
+/// A configuration that holds: what the program uses, and the account of it for people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// What the program uses.
+    pub settings: Settings,
+    /// Every value in force, by dotted key.
+    pub entries: BTreeMap<String, Entry>,
+}
+
+/// Why a configuration is refused. The text names file, line and key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[error("{file}:{line}: {what}")]
+pub struct ConfigError {
+    /// Path of the file.
+    pub file: String,
+    /// Line in it, from 1.
+    pub line: usize,
+    /// What is wrong, naming the key.
+    pub what: String,
+}
+
+/// What a file may hold; a configuration is a page of text, and the parser nests by recursion.
+const LONGEST_FILE: usize = 256 * 1024;
+
+impl Config {
+    /// Merges fragments, later over earlier and key by key, and checks the result. Lists never
+    /// merge: the later file replaces the whole list.
+    ///
+    /// # Errors
+    /// The first fragment that does not parse or has an unknown key; else the first contradiction.
+    pub fn merge(fragments: &[Fragment]) -> Result<Self, ConfigError> {
+        let mut merged = Table::new();
+        let mut written: BTreeMap<String, Vec<Masked>> = BTreeMap::new();
+        for fragment in fragments {
+            let table = parse(fragment)?;
+            for (key, value, line) in leaves(fragment)? {
+                let origin = Origin { file: fragment.file.clone(), line };
+                written.entry(key).or_default().insert(0, Masked { value, origin });
+            }
+            overlay(&mut merged, table);
+        }
+        let settings: Settings =
+            merged.try_into().map_err(|error: toml::de::Error| ConfigError {
+                file: "merged configuration".to_owned(),
+                line: 1,
+                what: error.message().to_owned(),
+            })?;
+        let entries = entries(&settings, written);
+        settings.check().map_err(|fault| locate(&entries, fragments, fault))?;
+        Ok(Self { settings, entries })
+    }
+}
+
+/// Parses one file on its own, so that an error names it.
+fn parse(fragment: &Fragment) -> Result<Table, ConfigError> {
+    let refuse = |line, what: &str| ConfigError {
+        file: fragment.file.clone(),
+        line,
+        what: what.trim_end().replace('\n', "; "),
+    };
+    if fragment.text.len() > LONGEST_FILE {
+        return Err(refuse(1, &format!("the file is longer than {LONGEST_FILE} bytes")));
+    }
+    let located = |error: toml::de::Error| {
+        refuse(line_of(&fragment.text, error.span().unwrap_or(0..0)), error.message())
+    };
+    toml::from_str::<Settings>(&fragment.text).map_err(located)?;
+    toml::from_str(&fragment.text).map_err(located)
+}
+
+/// Every value of a file with its dotted key and line.
+fn leaves(fragment: &Fragment) -> Result<Vec<(String, String, usize)>, ConfigError> {
+    let text = &fragment.text;
+    let table = DeTable::parse(text).map_err(|error| ConfigError {
+        file: fragment.file.clone(),
+        line: line_of(text, error.span().unwrap_or(0..0)),
+        what: error.message().to_owned(),
+    })?;
+    let mut found = Vec::new();
+    collect(text, "", table.get_ref(), &mut found);
+    Ok(found)
+}
+
+fn collect(
+    text: &str,
+    prefix: &str,
+    table: &DeTable<'_>,
+    found: &mut Vec<(String, String, usize)>,
+) {
+    for (key, value) in table {
+        let path = join(prefix, key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(inner) => collect(text, &path, inner, found),
+            DeValue::String(_)
+            | DeValue::Integer(_)
+            | DeValue::Float(_)
+            | DeValue::Boolean(_)
+            | DeValue::Datetime(_)
+            | DeValue::Array(_) => {
+                found.push((path, written(text, value), line_of(text, value.span())))
+            }
+        }
+    }
+}
+
+/// The value as it stands in the file, on one line.
+fn written(text: &str, value: &Spanned<DeValue<'_>>) -> String {
+    let raw = text.get(value.span()).unwrap_or_default();
+    raw.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn line_of(text: &str, span: Range<usize>) -> usize {
+    1 + text.as_bytes().iter().take(span.start).filter(|byte| **byte == b'\n').count()
+}
+
+fn join(prefix: &str, key: &str) -> String {
+    if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+}
+
+fn overlay(base: &mut Table, later: Table) {
+    for (key, value) in later {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => overlay(below, above),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+/// The account of every setting: those written, and the built-in rest.
+fn entries(settings: &Settings, written: BTreeMap<String, Vec<Masked>>) -> BTreeMap<String, Entry> {
+    let mut entries = BTreeMap::new();
+    // A Settings always serialises: it has string keys and plain values only.
+    let table = Table::try_from(settings).unwrap_or_default();
+    flatten("", &table, &mut entries);
+    for (key, mut values) in written {
+        let first = values.remove(0);
+        let entry = entries.entry(key).or_insert_with(|| Entry {
+            value: first.value.clone(),
+            origin: None,
+            masks: Vec::new(),
+        });
+        entry.origin = Some(first.origin);
+        entry.masks = values;
+    }
+    entries
+}
+
+fn flatten(prefix: &str, table: &Table, entries: &mut BTreeMap<String, Entry>) {
+    for (key, value) in table {
+        let path = join(prefix, key);
+        if let Value::Table(inner) = value {
+            flatten(&path, inner, entries);
+        } else {
+            entries
+                .insert(path, Entry { value: value.to_string(), origin: None, masks: Vec::new() });
+        }
+    }
+}
+
+/// Gives a contradiction its file and line: those of the key it names.
+fn locate(
+    entries: &BTreeMap<String, Entry>,
+    fragments: &[Fragment],
+    (key, what): (String, String),
+) -> ConfigError {
+    let origin = entries.get(&key).and_then(|entry| entry.origin.clone());
+    let origin = origin.unwrap_or_else(|| Origin {
+        file: fragments
+            .last()
+            .map_or_else(|| "built-in defaults".to_owned(), |last| last.file.clone()),
+        line: 1,
+    });
+    ConfigError { file: origin.file, line: origin.line, what: format!("{key}: {what}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fragment(file: &str, text: &str) -> Fragment {
+        Fragment { file: file.to_owned(), text: text.to_owned() }
+    }
+
+    #[test]
+    fn the_later_file_wins_key_by_key_and_remembers_what_it_masks() {
+        let config = Config::merge(&[
+            fragment("/usr/lib/a.toml", "[pools.onload]\nslots = 100\nlocal = 4\n"),
+            fragment("/etc/b.toml", "\n[pools.onload]\nslots = 10\n"),
+        ])
+        .unwrap();
+        let pool = config.settings.pools.values().next().unwrap();
+        assert_eq!((pool.slots, pool.local), (10, 4));
+        let entry = &config.entries["pools.onload.slots"];
+        assert_eq!(entry.value, "10");
+        assert_eq!(entry.origin, Some(Origin { file: "/etc/b.toml".to_owned(), line: 3 }));
+        assert_eq!(entry.masks[0].value, "100");
+        assert_eq!(config.entries["daemon.settle"].origin, None, "a default has no origin");
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_file_line_and_key() {
+        let cases = [
+            ("an unknown key", "[daemon]\nsettel = \"1s\"\n", 2, "settel"),
+            ("an unknown section", "\n[modules2]\n", 2, "modules2"),
+            ("a wrong type", "[pools.onload]\nslots = \"many\"\n", 2, "invalid type"),
+            ("a bad duration", "[daemon]\n\nsettle = \"soon\"\n", 3, "soon"),
+            ("a bad pool name", "[pools.Onload]\nslots = 1\n", 1, "Onload"),
+            ("not TOML", "[daemon\n", 1, ""),
+            (
+                "local above slots",
+                "[pools.onload]\nslots = 3\nlocal = 4\n",
+                3,
+                "pools.onload.local",
+            ),
+            (
+                "preload and launcher",
+                "[pools.onload]\nlauncher = true\n",
+                2,
+                "pools.onload.launcher",
+            ),
+            ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
+            (
+                "one resource twice",
+                "[pools.onload]\n[pools.b]\nresource = \"amd.com/onload\"\n",
+                3,
+                "pools.b.resource",
+            ),
+        ];
+        for (why, text, line, part) in cases {
+            let error = Config::merge(&[fragment("/etc/x.toml", text)]).unwrap_err();
+            assert_eq!((error.file.as_str(), error.line), ("/etc/x.toml", line), "{why}: {error}");
+            assert!(error.what.contains(part), "{why}: {error}");
+        }
+    }
+
+    #[test]
+    fn the_contradiction_of_two_files_names_the_one_that_made_it() {
+        let error = Config::merge(&[
+            fragment("/usr/lib/a.toml", "[pools.onload]\nslots = 10\n"),
+            fragment("/etc/b.toml", "[pools.onload]\nlocal = 11\n"),
+        ])
+        .unwrap_err();
+        assert_eq!(error.file, "/etc/b.toml");
+    }
+
+    #[test]
+    fn deep_nesting_is_an_error_and_no_overflow() {
+        let text = format!("daemon = {}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(Config::merge(&[fragment("/etc/x.toml", &text)]).is_err());
+    }
+}

@@ -1,0 +1,244 @@
+//! What the program uses, with the default of every value.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{PoolName, ReleaseName, ResourceName};
+use crate::time::Span;
+
+/// The whole configuration, checked.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Pace of the daemon.
+    pub daemon: DaemonSettings,
+    /// Which kernel modules the node shall have.
+    pub modules: ModuleSettings,
+    /// The kubelet's side.
+    pub kubelet: KubeletSettings,
+    /// What callers may ask for.
+    pub limits: LimitSettings,
+    /// Named sets of devices.
+    pub pools: BTreeMap<PoolName, PoolSettings>,
+}
+
+/// `[daemon]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DaemonSettings {
+    /// How long the machine must be quiet after a change before a look counts.
+    pub settle: Span,
+    /// The slow tick: the longest time between two looks.
+    pub look_every: Span,
+    /// When a configuration that changed at run time is carried out.
+    pub apply: Apply,
+}
+
+/// When a changed configuration is carried out (DESIGN section 10.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Apply {
+    /// At the next boot, or by `onloadctl apply`.
+    #[default]
+    OnOrder,
+    /// As soon as nothing is lent.
+    WhenIdle,
+}
+
+/// `[modules]`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModuleSettings {
+    /// The release whose modules shall be loaded. None: modules are left alone and reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub release: Option<ReleaseName>,
+}
+
+/// `[kubelet]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KubeletSettings {
+    /// Whether pools are offered to a kubelet at all.
+    pub enabled: bool,
+    /// Its device-plugin directory (reference/kubelet-api.md section 1).
+    pub directory: String,
+    /// How long a device stays withdrawn before it is lent locally, so that the kubelet has seen it.
+    pub withdraw_settle: Span,
+}
+
+/// `[limits]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct LimitSettings {
+    /// Devices one unprivileged user may hold.
+    pub allocations_per_user: u32,
+    /// Requests and jobs one bus client may have under way.
+    pub pending_per_client: u32,
+}
+
+/// `[pools.NAME]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PoolSettings {
+    /// What a device of the pool is.
+    pub kind: PoolKind,
+    /// Its name for Kubernetes; `amd.com/NAME` unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceName>,
+    /// How many devices it has.
+    pub slots: u32,
+    /// How many of them, from the top, are for local programs only.
+    pub local: u32,
+    /// Ports it stands on, by PCI address or interface name. Empty: every port Onload accelerates.
+    pub ports: BTreeSet<String>,
+    /// Whether a device is unhealthy while none of its ports has a carrier.
+    pub require_carrier: bool,
+    /// Whether a container gets `LD_PRELOAD`.
+    pub preload: bool,
+    /// Whether a container gets the `onload` launcher. Not together with `preload`.
+    pub launcher: bool,
+    /// Prefix of every file inside the container.
+    pub mount_prefix: String,
+    /// Library directory below that prefix.
+    pub library_directory: String,
+    /// Program directory below that prefix.
+    pub program_directory: String,
+}
+
+/// Kind of a pool.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PoolKind {
+    /// Interchangeable slots: the right to use Onload.
+    #[default]
+    Onload,
+}
+
+impl Default for DaemonSettings {
+    fn default() -> Self {
+        Self {
+            // A hotplug storm of a four-port card is over well within this; people do not notice it.
+            settle: Span(Duration::from_millis(250)),
+            look_every: Span(Duration::from_secs(60)),
+            apply: Apply::default(),
+        }
+    }
+}
+
+impl Default for KubeletSettings {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            directory: "/var/lib/kubelet/device-plugins".to_owned(),
+            // The kubelet takes a list as soon as it comes; the margin is for a busy node.
+            withdraw_settle: Span(Duration::from_millis(200)),
+        }
+    }
+}
+
+impl Default for LimitSettings {
+    fn default() -> Self {
+        Self { allocations_per_user: 16, pending_per_client: 8 }
+    }
+}
+
+impl Default for PoolSettings {
+    // The numbers and paths are the existing plugin's (reference/kubernetes-onload.md section 1.2).
+    fn default() -> Self {
+        Self {
+            kind: PoolKind::Onload,
+            resource: None,
+            slots: 100,
+            local: 0,
+            ports: BTreeSet::new(),
+            require_carrier: false,
+            preload: true,
+            launcher: false,
+            mount_prefix: "/opt/onload".to_owned(),
+            library_directory: "/usr/lib64".to_owned(),
+            program_directory: "/usr/bin".to_owned(),
+        }
+    }
+}
+
+/// The most devices one pool may have; the list of that many is still sent in one message.
+const MOST_SLOTS: u32 = 10_000;
+/// The most pools; each has a socket and a server of its own.
+const MOST_POOLS: usize = 32;
+
+/// A dotted key and what is wrong with it.
+type Fault = (String, String);
+
+impl PoolSettings {
+    /// The resource the kubelet knows the pool by.
+    pub fn resource_name(&self, pool: &PoolName) -> String {
+        self.resource.as_ref().map_or_else(|| format!("amd.com/{pool}"), ToString::to_string)
+    }
+
+    fn check(&self, pool: &PoolName) -> Result<(), Fault> {
+        let fault = |key: &str, what: &str| Err((format!("pools.{pool}.{key}"), what.to_owned()));
+        if self.slots > MOST_SLOTS {
+            return fault("slots", "a pool has at most 10000 slots");
+        }
+        if self.local > self.slots {
+            return fault("local", "the local share is larger than `slots`");
+        }
+        if self.launcher && self.preload {
+            return fault(
+                "launcher",
+                "needs `preload = false`: the launcher sets the preload itself",
+            );
+        }
+        for (key, path) in [
+            ("mount-prefix", &self.mount_prefix),
+            ("library-directory", &self.library_directory),
+            ("program-directory", &self.program_directory),
+        ] {
+            check_path(path).or_else(|what| fault(key, what))?;
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// What no single file can show: contradictions between values.
+    pub(super) fn check(&self) -> Result<(), Fault> {
+        if self.pools.len() > MOST_POOLS {
+            return Err(("pools".to_owned(), "there are at most 32 pools".to_owned()));
+        }
+        if self.daemon.look_every.0 < Duration::from_secs(1) {
+            return Err(("daemon.look-every".to_owned(), "must be 1s or more".to_owned()));
+        }
+        if self.daemon.settle.0 > Duration::from_secs(60) {
+            return Err(("daemon.settle".to_owned(), "must be 60s or less".to_owned()));
+        }
+        if self.kubelet.withdraw_settle.0 > Duration::from_secs(10) {
+            return Err(("kubelet.withdraw-settle".to_owned(), "must be 10s or less".to_owned()));
+        }
+        check_path(&self.kubelet.directory)
+            .map_err(|what| ("kubelet.directory".to_owned(), what.to_owned()))?;
+        let mut resources = BTreeMap::new();
+        // A pool that says its resource yields to none; the fault falls on the one that names it.
+        let mut pools: Vec<_> = self.pools.iter().collect();
+        pools.sort_by_key(|(_, pool)| pool.resource.is_some());
+        for (name, pool) in pools {
+            pool.check(name)?;
+            if let Some(other) = resources.insert(pool.resource_name(name), name) {
+                let what = format!("pool {other} has the same resource");
+                return Err((format!("pools.{name}.resource"), what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_path(path: &str) -> Result<(), &'static str> {
+    let plain = |part: &str| part != "." && part != ".." && !part.contains('\0');
+    if path.starts_with('/') && path.len() < 4096 && path.split('/').all(plain) {
+        Ok(())
+    } else {
+        Err("must be an absolute path without `.` and `..`")
+    }
+}

@@ -1,0 +1,71 @@
+//! Jobs: long orders that a caller can follow and cancel.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::JobId;
+use crate::time::Timestamp;
+
+/// One long order.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// What was ordered.
+    pub kind: JobKind,
+    /// How far it is.
+    pub state: JobState,
+    /// Steps done.
+    pub done: u32,
+    /// Steps done and to do, as far as is known now.
+    pub total: u32,
+    /// What is going on, or how it ended.
+    pub message: String,
+    /// User id of who ordered it.
+    pub uid: u32,
+    /// Since when.
+    pub started: Timestamp,
+}
+
+/// What a job is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobKind {
+    /// `apply`.
+    Apply,
+}
+
+/// How far a job is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum JobState {
+    /// Under way.
+    Running,
+    /// The node is as ordered.
+    Done,
+    /// Something stands in the way; the message says what.
+    Failed,
+    /// Cancelled by an operator.
+    Cancelled,
+}
+
+impl JobKind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Apply => "apply",
+        }
+    }
+}
+
+impl JobState {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
