@@ -14,6 +14,7 @@ pub mod picture;
 pub mod plan;
 pub mod pool;
 pub mod reading;
+pub mod reconcile;
 pub mod refusal;
 pub mod step;
 pub mod time;

@@ -12,6 +12,13 @@ use crate::names::PciAddress;
 pub enum Cause {
     /// No port of the pool's is there.
     NoPort,
+    /// The daemon keeps its hands off: it cannot know who holds what.
+    HandsOff,
+    /// An operator's hold; only devices that nobody has are kept back by it.
+    Held {
+        /// Why.
+        reason: String,
+    },
     /// Part of the machine cannot be read.
     Unreadable {
         /// Which part.
@@ -76,6 +83,10 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPort => f.write_str("no port is there"),
+            Self::HandsOff => {
+                f.write_str("the ledger cannot be read, so nobody knows who holds it")
+            }
+            Self::Held { reason } => write!(f, "held: {reason}"),
             Self::Unreadable { part } => write!(f, "{part} cannot be read"),
             Self::ModuleAbsent { module } => write!(f, "module {module} is not loaded"),
             Self::ModuleInFlight { module } => {
@@ -108,6 +119,8 @@ impl Cause {
     pub fn fix(&self) -> String {
         match self {
             Self::NoPort => "check that the card is seated and the pool's `ports` name it".to_owned(),
+            Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
+            Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
             Self::Unreadable { .. } => {
                 "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
             }
@@ -138,6 +151,8 @@ impl Cause {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoPort => "NoPort",
+            Self::HandsOff => "HandsOff",
+            Self::Held { .. } => "Held",
             Self::Unreadable { .. } => "Unreadable",
             Self::ModuleAbsent { .. } => "ModuleAbsent",
             Self::ModuleInFlight { .. } => "ModuleInFlight",
