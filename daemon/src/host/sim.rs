@@ -21,6 +21,7 @@ pub use check::WorldError;
 pub use world::World;
 
 pub mod action;
+mod boot;
 mod bus;
 mod check;
 mod control;
@@ -169,3 +170,6 @@ impl Host for Sim {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -224,7 +224,10 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
                 .find(|(word, _)| word == part)
                 .map(|(_, part)| part.clone())
                 .or_else(|| part.parse().ok().map(Part::Port))
-                .ok_or_else(|| format!("`{part}` is no part of a look"))?,
+                .ok_or_else(|| {
+                    let parts = PARTS.map(|(word, _)| word).join(", ");
+                    format!("`{part}` is none of {parts}, and no PCI address")
+                })?,
         ),
         ["silent"] => Fault::Silent,
         ["storm", count] => Fault::Storm(number(count)?),
@@ -318,6 +321,8 @@ impl fmt::Display for Action {
 }
 
 #[cfg(test)]
+// A test that cannot unwrap has failed.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
 

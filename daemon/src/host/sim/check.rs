@@ -336,3 +336,6 @@ impl WorldError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

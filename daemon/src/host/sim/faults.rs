@@ -214,6 +214,8 @@ fn spent(times: &mut Option<NonZeroU32>) -> bool {
 }
 
 #[cfg(test)]
+// A test that cannot unwrap has failed.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
 

@@ -330,3 +330,6 @@ impl World {
         references
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -3,17 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::hardware::Hardware;
-use onload_core::inventory::{Link, STACK};
-use onload_core::names::{BootId, MacAddress, ModuleName, PciAddress, ReleaseName};
+use onload_core::names::{BootId, ModuleName, PciAddress, ReleaseName};
 use onload_core::step::{Outcome, Step, StepError};
-use toml::Spanned;
 
 use super::action::{Action, ActionError, Presence};
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
 use super::faults::Faults;
 use super::file::{Card, Clock, Event, Key, KeyName, ReleaseOnDisk, WorldFile};
-use super::kernel::{ControlPlane, IN_TREE, Loaded};
+use super::kernel::{ControlPlane, Loaded};
 
 /// The worlds this binary brings, by the name `--sim` takes.
 const SHIPPED: [(&str, &str); 5] = [
@@ -27,19 +25,16 @@ const SHIPPED: [(&str, &str); 5] = [
 /// Process ids that the world itself hands out begin here.
 const FIRST_PID: u32 = 1000;
 
-/// What the boot id moves on by with each boot: odd, so that none comes back before 2^32 boots.
-const BOOT_STRIDE: u32 = 0x9e37_79b9;
-
 /// A simulated machine.
 #[derive(Clone, Debug)]
 pub struct World {
     pub(super) file: WorldFile,
     pub(super) hardware: Hardware,
     pub(super) boot_id: BootId,
-    boots: u32,
+    pub(super) boots: u32,
     changes: u64,
     /// Keys that the firmware has.
-    enrolled: BTreeSet<KeyName>,
+    pub(super) enrolled: BTreeSet<KeyName>,
     /// Keys that this boot's kernel trusts: what was enrolled when it began.
     pub(super) trusted: BTreeSet<KeyName>,
     pub(super) modules: BTreeMap<ModuleName, Loaded>,
@@ -340,98 +335,8 @@ impl World {
         held
     }
 
-    fn start_control_plane(&mut self) {
+    pub(super) fn start_control_plane(&mut self) {
         self.control_plane = ControlPlane::Running(self.next_pid);
         self.next_pid += 1;
-    }
-
-    fn reboot(&mut self) {
-        self.boots += 1;
-        let first = self.file.node.boot_id.as_str();
-        let number = first.get(..8).and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let number = number.unwrap_or(0).wrapping_add(self.boots.wrapping_mul(BOOT_STRIDE));
-        let tail = first.get(8..).unwrap_or_default();
-        if let Ok(boot_id) = format!("{number:08x}{tail}").parse() {
-            self.boot_id = boot_id;
-        }
-        self.boot();
-        for address in self.functions.keys().copied().collect::<Vec<_>>() {
-            self.autoload(&address);
-        }
-    }
-
-    /// A kernel that has just come up, with what is built into it and nothing else.
-    fn boot(&mut self) {
-        let keys = self.file.keys.iter().map(|key| key.name.get_ref());
-        self.trusted = keys.filter(|key| self.enrolled.contains(key)).cloned().collect();
-        self.modules.clear();
-        self.netdevs.clear();
-        self.nodes.clear();
-        self.opened.clear();
-        self.accelerated.clear();
-        self.control_plane = ControlPlane::None;
-        self.next_index = 1;
-        self.add_loopback();
-        for address in self.functions.keys().copied().collect::<Vec<_>>() {
-            self.detach(&address);
-            self.attach(&address);
-        }
-        let virtual_ones: Vec<Netdev> = self
-            .file
-            .interfaces
-            .iter()
-            .filter(|i| i.pci.is_none())
-            .map(bus::of_interface)
-            .collect();
-        for netdev in virtual_ones {
-            let name = netdev.name.to_string();
-            self.add_netdev(netdev, &name);
-        }
-    }
-
-    fn add_loopback(&mut self) {
-        let Ok(name) = "lo".parse() else { return };
-        let loopback = Netdev {
-            name,
-            altnames: BTreeSet::new(),
-            port: None,
-            mac: MacAddress([0; 6]),
-            permanent: false,
-            link: Link::Up,
-            speed_mbps: None,
-            phys_port_name: None,
-            phc: None,
-        };
-        self.add_netdev(loopback, "lo");
-    }
-
-    /// Loads what `[loaded]` says, in the kernel's order, and lets the node settle.
-    fn load_at_start(&mut self, text: &str) -> Result<(), WorldError> {
-        let place = |module: &ModuleName| {
-            STACK.iter().position(|name| *name == module.as_str()).unwrap_or(STACK.len())
-        };
-        let mut wanted: Vec<(ModuleName, Spanned<ReleaseName>)> =
-            self.file.loaded.clone().into_iter().collect();
-        wanted.sort_by_key(|(module, _)| place(module));
-        for (module, release) in wanted {
-            let refuse = |why: String| {
-                Err(WorldError::not_loadable(text, release.span(), module.as_str(), why))
-            };
-            if let Err(error) = self.apply(&Step::LoadModule {
-                module: module.clone(),
-                release: release.get_ref().clone(),
-            }) {
-                return refuse(error.to_string());
-            }
-            let from = self.modules.get(&module).map(|loaded| &loaded.release);
-            // What the kernel brings is in-tree whichever release asked for it.
-            if from != Some(release.get_ref()) && from.is_none_or(|from| from.as_str() != IN_TREE) {
-                return refuse("it is loaded already, from another release".to_owned());
-            }
-        }
-        if self.control_plane_is_due() {
-            self.start_control_plane();
-        }
-        Ok(())
     }
 }
