@@ -1,0 +1,97 @@
+//! What an edge holds: a window on the published picture and a letterbox for orders. Edges reach
+//! nothing else; the loop owns the rest.
+
+use std::sync::Arc;
+
+use onload_core::allocation::Process;
+use onload_core::command::{Answer, Caller, Command};
+use onload_core::names::PoolName;
+use onload_core::picture::Picture;
+use onload_core::refusal::{Refusal, RefusalKind};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// One thing posted to the loop.
+#[derive(Debug)]
+pub enum Post {
+    /// A request that waits for its answer.
+    Request {
+        /// Who asks.
+        caller: Caller,
+        /// What for.
+        command: Command,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Answer>,
+    },
+    /// News that nobody waits on.
+    Notice(Notice),
+}
+
+/// News from an edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A unique bus name has vanished: its connection is closed.
+    ClientGone {
+        /// The name.
+        bus_name: String,
+    },
+    /// The bus itself is gone; every unique name with it, and nobody's connection ended by it.
+    BusLost,
+    /// A process that holds something has ended.
+    ProcessGone(Process),
+    /// A kubelet has accepted the pool, or it is forgotten again (list stream closed, kubelet gone).
+    Registered {
+        /// The pool.
+        pool: PoolName,
+        /// Accepted and listening.
+        registered: bool,
+    },
+}
+
+/// A window and a letterbox. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Letterbox {
+    picture: watch::Receiver<Arc<Picture>>,
+    posts: mpsc::UnboundedSender<Post>,
+}
+
+impl Letterbox {
+    /// The letterbox and the loop's ends of it.
+    pub fn new() -> (Self, watch::Sender<Arc<Picture>>, mpsc::UnboundedReceiver<Post>) {
+        let (pictures, picture) = watch::channel(Arc::new(Picture::default()));
+        let (posts, receiver) = mpsc::unbounded_channel();
+        (Self { picture, posts }, pictures, receiver)
+    }
+
+    /// The picture as it is now.
+    pub fn picture(&self) -> Arc<Picture> {
+        self.picture.borrow().clone()
+    }
+
+    /// A receiver that tells of every change.
+    pub fn watch(&self) -> watch::Receiver<Arc<Picture>> {
+        self.picture.clone()
+    }
+
+    /// Posts a command and waits for its answer.
+    ///
+    /// # Errors
+    /// What the loop refuses, and `Internal` while it is shutting down.
+    pub async fn submit(&self, caller: Caller, command: Command) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let closing = || {
+            Refusal::new(
+                RefusalKind::Internal,
+                "the order was not taken",
+                "onloadd is shutting down",
+                "try again when it is back (systemctl status onloadd)",
+            )
+        };
+        self.posts.send(Post::Request { caller, command, answer }).map_err(|_| closing())?;
+        answered.await.map_err(|_| closing())?
+    }
+
+    /// Posts news. While the loop is shutting down nobody needs them.
+    pub fn notify(&self, notice: Notice) {
+        let _ = self.posts.send(Post::Notice(notice));
+    }
+}
