@@ -152,7 +152,8 @@ async fn settled<H: Host>(host: &H) -> Result<Snapshot> {
 async fn overlap<H: Host>(host: &H) -> Result<()> {
     for _ in 0..LOOKS {
         let together = async { tokio::join!(host.observe(), host.observe(), host.observe()) };
-        let (a, b, c) = timeout(PATIENCE, together).await.context("overlapping looks did not end")?;
+        let (a, b, c) =
+            timeout(PATIENCE, together).await.context("overlapping looks did not end")?;
         if a == b && b == c {
             return Ok(());
         }
