@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use onload_core::hardware::Family;
+use onload_core::hardware::{Acceleration, Family};
 use onload_core::inventory::{Link, Port};
 use onload_core::names::{InterfaceName, MacAddress, ModuleName, PciAddress};
 use onload_core::reading::Reading;
@@ -248,7 +248,7 @@ impl World {
             let (_, loaded) = self.modules.iter().find(|(name, _)| name.as_str() == module)?;
             auxiliary_abi(&self.release(&loaded.release)?.onload_version)
         };
-        let accelerated = self.family(function)?.reason.is_none();
+        let accelerated = self.family(function)?.onload != Acceleration::No;
         let provided = abi(function.driver.as_deref()?)?;
         let live = self.is_live("sfc_resource");
         (live && accelerated && provided >= abi("sfc_resource")?).then_some(match kind {
