@@ -423,6 +423,70 @@ async fn an_answer_that_does_not_fit_is_an_error_and_not_a_device_less_pod() {
 }
 
 #[tokio::test]
+async fn nothing_wakes_up_while_all_is_well() {
+    let (_node, _kubelet) = registered().await;
+    // The test's own runtime runs all of it in this thread: the edge, the kubelet, the test.
+    let switches = || {
+        let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        line.unwrap().trim().parse::<u32>().unwrap()
+    };
+    tokio::time::sleep(A_WHILE).await;
+    let before = switches();
+    tokio::time::sleep(A_WHILE * 5).await;
+    let woken = switches() - before;
+    // One for the test's own sleep; a second where the kernel rounds it up in two steps.
+    assert!(woken <= 2, "woken {woken} times in a second");
+}
+
+#[test]
+fn a_file_system_mounted_later_is_seen() {
+    let inner = "in_mounts_of_its_own";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "--"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", inner, "--ignored", "--nocapture"])
+        .output();
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => return println!("skipped: unshare cannot be run: {error}"),
+    };
+    let said = String::from_utf8_lossy(&output.stdout);
+    if !said.contains(inner) {
+        let why = String::from_utf8_lossy(&output.stderr);
+        return println!("skipped: no mounts of one's own here: {why}");
+    }
+    let what = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{what}");
+}
+
+#[tokio::test]
+#[ignore = "mounts; run by a_file_system_mounted_later_is_seen in a mount namespace of its own"]
+async fn in_mounts_of_its_own() {
+    let mut node = Node::new();
+    let place = node.dir().parent().unwrap().to_owned();
+    let disk = node.root.path().join("disk");
+    fs::create_dir_all(&place).unwrap();
+    fs::create_dir_all(disk.join(node.dir().file_name().unwrap())).unwrap();
+    node.start().await;
+    tokio::time::sleep(A_WHILE).await;
+    // The directory comes with the mount: inotify has nothing to say about it.
+    let mount = |args: &[&std::ffi::OsStr]| {
+        assert!(std::process::Command::new("mount").args(args).status().unwrap().success());
+    };
+    mount(&["--bind".as_ref(), disk.as_ref(), place.as_ref()]);
+    eventually("the socket is there", || sockets(&node.dir()) == [SOCKET]).await;
+    let kubelet = Kubelet::start(node.dir()).await.unwrap();
+    listed(&kubelet, 3, 0).await;
+
+    // And another over it hides the socket: there is a new place to be.
+    let other = node.root.path().join("other");
+    fs::create_dir_all(other.join(node.dir().file_name().unwrap())).unwrap();
+    mount(&["--bind".as_ref(), other.as_ref(), place.as_ref()]);
+    eventually("the socket is there again", || sockets(&node.dir()) == [SOCKET]).await;
+}
+
+#[tokio::test]
 async fn ten_thousand_devices_go_in_one_list() {
     let mut node = Node::new();
     node.show(POOL, (0..10_000).map(|slot| device(slot, 0)).collect());

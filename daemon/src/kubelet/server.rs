@@ -53,13 +53,9 @@ impl PluginServer {
         Self { lists, socket, _stop: stop, link }
     }
 
-    /// Sends the list to all streams if it differs from the one before.
+    /// Shows the list to all streams; each sends what differs from the last it sent.
     pub(super) fn list(&self, list: List) {
-        self.lists.send_if_modified(|last| {
-            let changed = *last != list;
-            *last = list;
-            changed
-        });
+        self.lists.send_replace(list);
     }
 
     /// The socket.

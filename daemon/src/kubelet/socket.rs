@@ -105,3 +105,68 @@ fn inode(path: &Path) -> io::Result<(u64, u64)> {
     let found = fs::symlink_metadata(path)?;
     Ok((found.dev(), found.ino()))
 }
+
+#[cfg(test)]
+// Test code: a broken assumption must stop the test where it broke.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    fn pool() -> PoolName {
+        "onload".parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_path_that_no_socket_can_have_is_refused_in_words() {
+        let root = tempfile::tempdir().unwrap();
+        let room = LONGEST_PATH - root.path().as_os_str().len() - "//".len();
+        let fits = root.path().join("x".repeat(room - name(&pool()).len()));
+        fs::create_dir(&fits).unwrap();
+        Socket::bind(&fits.join(name(&pool()))).await.unwrap();
+        let long = root.path().join("x".repeat(room - name(&pool()).len() + 1));
+        fs::create_dir(&long).unwrap();
+        let error = Socket::bind(&long.join(name(&pool()))).await.unwrap_err();
+        assert!(matches!(error, BindError::TooLong(108)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn the_file_goes_with_the_socket_and_a_successors_stays() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(name(&pool()));
+        let (socket, _listener) = Socket::bind(&path).await.unwrap();
+        assert!(socket.is_in_place());
+        drop(socket);
+        assert!(!path.exists());
+
+        let (socket, _listener) = Socket::bind(&path).await.unwrap();
+        // Renamed, not removed, so that the inode is not used again.
+        fs::rename(&path, root.path().join("moved")).unwrap();
+        let (successor, _listener) = Socket::bind(&path).await.unwrap();
+        assert!(!socket.is_in_place() && successor.is_in_place());
+        drop(socket);
+        assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn what_has_the_name_decides() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join(name(&pool()));
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(matches!(Socket::bind(&path).await, Err(BindError::Served)));
+        drop(listener);
+        drop(Socket::bind(&path).await.unwrap());
+        fs::write(&path, "").unwrap();
+        assert!(matches!(Socket::bind(&path).await, Err(BindError::NotSocket)));
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink("kubelet.sock", &path).unwrap();
+        assert!(matches!(Socket::bind(&path).await, Err(BindError::NotSocket)));
+    }
+
+    #[test]
+    fn own_names() {
+        assert!(is_own_name(name(&pool()).as_ref()));
+        for other in ["kubelet.sock", "onload.sock", "onloadd-onload", "xonloadd-onload.sock"] {
+            assert!(!is_own_name(other.as_ref()), "{other}");
+        }
+    }
+}

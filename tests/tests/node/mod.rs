@@ -77,9 +77,10 @@ impl Node {
         node
     }
 
-    /// The device plugin directory, which nobody has made yet.
+    /// The device plugin directory, which nobody has made yet. Paths are not URIs: the name has
+    /// what those may not have.
     pub fn dir(&self) -> PathBuf {
-        self.root.path().join("kubelet/device-plugins")
+        self.root.path().join("kubelet/device plugins%20?#é")
     }
 
     /// Starts the edge, ending it first if it runs.
