@@ -8,6 +8,7 @@ pub mod config;
 pub mod hardware;
 pub mod inventory;
 pub mod job;
+pub mod kubelet;
 pub mod ledger;
 pub mod names;
 pub mod picture;
