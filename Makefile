@@ -17,6 +17,9 @@ sysusersdir := $(PREFIX)/lib/sysusers.d
 tmpfilesdir := $(PREFIX)/lib/tmpfiles.d
 dbusdir := $(PREFIX)/share/dbus-1
 polkitdir := $(PREFIX)/share/polkit-1/actions
+bashdir := $(PREFIX)/share/bash-completion/completions
+zshdir := $(PREFIX)/share/zsh/site-functions
+fishdir := $(PREFIX)/share/fish/vendor_completions.d
 docdir := $(PREFIX)/share/doc/onloadd
 licensedir := $(PREFIX)/share/licenses/onloadd
 # Where the daemon looks, whatever the prefix.
@@ -72,14 +75,14 @@ else
 endif
 
 .PHONY: completions
-completions: release ## write shell completions to TARGET/completions
+completions: release ## write shell completions to target/completions
 	mkdir -p $(TARGET_DIR)/completions
 	$(BIN_DIR)/onloadctl completion bash > $(TARGET_DIR)/completions/onloadctl
 	$(BIN_DIR)/onloadctl completion zsh > $(TARGET_DIR)/completions/_onloadctl
 	$(BIN_DIR)/onloadctl completion fish > $(TARGET_DIR)/completions/onloadctl.fish
 
 .PHONY: install
-install: release completions ## install below DESTDIR, prefix PREFIX (/usr)
+install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadd $(DESTDIR)$(sbindir)/onloadd
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadctl $(DESTDIR)$(bindir)/onloadctl
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
@@ -94,9 +97,11 @@ install: release completions ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0644 dbus/com.amd.Onload1.xml $(DESTDIR)$(dbusdir)/interfaces/com.amd.Onload1.xml
 	$(INSTALL) -D -m 0644 dbus/policy/com.amd.onload1.policy $(DESTDIR)$(polkitdir)/com.amd.onload1.policy
 	$(INSTALL) -D -m 0644 packaging/config/onloadd.toml $(DESTDIR)$(confdir)/onloadd.toml
-	$(INSTALL) -D -m 0644 $(TARGET_DIR)/completions/onloadctl $(DESTDIR)$(PREFIX)/share/bash-completion/completions/onloadctl
-	$(INSTALL) -D -m 0644 $(TARGET_DIR)/completions/_onloadctl $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_onloadctl
-	$(INSTALL) -D -m 0644 $(TARGET_DIR)/completions/onloadctl.fish $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/onloadctl.fish
+	$(INSTALL) -d $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir) $(DESTDIR)$(fishdir)
+	$(BIN_DIR)/onloadctl completion bash > $(DESTDIR)$(bashdir)/onloadctl
+	$(BIN_DIR)/onloadctl completion zsh > $(DESTDIR)$(zshdir)/_onloadctl
+	$(BIN_DIR)/onloadctl completion fish > $(DESTDIR)$(fishdir)/onloadctl.fish
+	chmod 0644 $(DESTDIR)$(bashdir)/onloadctl $(DESTDIR)$(zshdir)/_onloadctl $(DESTDIR)$(fishdir)/onloadctl.fish
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	$(INSTALL) -d $(DESTDIR)$(licensedir)
 	$(INSTALL) -m 0644 LICENSE LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(licensedir)

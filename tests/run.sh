@@ -14,7 +14,10 @@ NAMES=(core schedules scenarios machines whole)
 REPOSITORY=(architecture generated units)
 
 scratch=$(mktemp -d)
+worker=
 trap 'rm -rf "$scratch"' EXIT
+# timeout leads a process group of its own, which an interrupt from the terminal does not reach.
+trap '[[ -z $worker ]] || kill "$worker"; exit 130' INT TERM
 export ONLOADD_SKIPS=$scratch/skips CARGO_TERM_COLOR=never
 passed=0 failed=0 skipped=0
 
@@ -68,7 +71,10 @@ level() {
             set+=("$word")
             continue
         fi
-        timeout "$LEVEL_SECS" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null || status=$?
+        timeout "$LEVEL_SECS" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null &
+        worker=$!
+        wait "$worker" || status=$?
+        worker=
         set=()
     done
     count "$level" "$name" "$status" "$log"
