@@ -73,8 +73,6 @@ fn make_install(scratch: &Path, variables: &[&str]) -> Output {
         .arg(format!("BIN_DIR={}", binaries.display()))
         .args(variables)
         .current_dir(repository())
-        // The completions of the stand-in must not land among those of the real program.
-        .env("CARGO_TARGET_DIR", scratch.join("target"))
         // Under `make test` these would make this a part of that run.
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
