@@ -84,9 +84,6 @@ pub enum OpenError {
 /// Why a capture was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// A capture is made only from the running machine.
-    #[error("a capture is made on the machine itself, not of {}", .0.display())]
-    NotLive(PathBuf),
     /// Files of two captures would mix.
     #[error("{} is not an empty directory", .0.display())]
     NotEmpty(PathBuf),
@@ -141,11 +138,8 @@ impl Linux {
     /// they came, and a list of what files cannot hold. Addresses and names are those of the machine.
     ///
     /// # Errors
-    /// This is not the running machine, the directory holds something, or it cannot be written.
+    /// The directory holds something, or it cannot be written.
     pub async fn record(&self, into: &Path) -> Result<Snapshot, RecordError> {
-        if matches!(self.source, Source::Recorded) {
-            return Err(RecordError::NotLive(self.places.root.clone()));
-        }
         fs::create_dir_all(into)?;
         if fs::read_dir(into)?.next().is_some() {
             return Err(RecordError::NotEmpty(into.to_owned()));
@@ -264,8 +258,8 @@ mod tests {
             assert!(why.contains(place.path().to_str().unwrap()), "{why}");
             let short = std::time::Duration::from_millis(50);
             assert!(tokio::time::timeout(short, linux.changed()).await.is_err());
-            let record = linux.record(&place.path().join("copy")).await;
-            assert!(matches!(record, Err(RecordError::NotLive(_))));
+            let record = linux.record(&place.path().join("..")).await;
+            assert!(matches!(record, Err(RecordError::NotEmpty(_))), "captures do not mix");
         });
     }
 
@@ -299,5 +293,24 @@ mod tests {
         };
         let refused = runtime().block_on(linux.apply(&step)).unwrap_err();
         assert!(refused.to_string().contains("importing releases"), "{refused}");
+    }
+
+    #[test]
+    fn a_capture_holds_no_file_that_could_only_be_written() {
+        let (place, _) = root::tests::root_with(&[
+            ("proc/modules", "sfc 1 0 - Live 0x0\n"),
+            ("sys/module/sfc/initstate", "live\n"),
+            ("sys/module/sfc/parameters/read_me", "1\n"),
+            ("sys/module/sfc/parameters/write_me", ""),
+        ]);
+        let write_only = std::os::unix::fs::PermissionsExt::from_mode(0o200);
+        let path = place.path().join("sys/module/sfc/parameters/write_me");
+        fs::set_permissions(path, write_only).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        let linux = Linux::open(places(place.path())).unwrap();
+        let seen = runtime().block_on(linux.record(copy.path())).unwrap();
+        let copied = Linux::open(places(copy.path())).unwrap();
+        assert_eq!(runtime().block_on(copied.observe()), seen);
+        assert_eq!(seen.module("sfc").known().unwrap().parameters.len(), 1);
     }
 }

@@ -17,6 +17,9 @@ use super::root::{Kind, Node, link_at};
 /// Name of the file that lists what other files cannot hold, in the root of a capture.
 pub(super) const SPECIAL_FILE: &str = ".capture";
 
+/// Read permission of anybody.
+pub(super) const READABLE: u32 = 0o444;
+
 /// What an unprivileged user cannot make, git cannot keep, and a copy would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Special {
@@ -138,16 +141,24 @@ impl Recorder {
                 self.special.insert(path.to_owned(), Special::Socket { inode: node.inode });
             }
             Kind::Directory => self.directory(path),
-            // That it is there is all a look takes from a file it does not read. One that is read
-            // too may have been written already.
-            Kind::File | Kind::Link | Kind::Other => self.at(path, |place| {
-                fs::OpenOptions::new().append(true).create(true).open(place).map(drop)
-            }),
+            // Nobody reads it, and in a capture, whose files all can be read, somebody would.
+            Kind::File if node.mode & READABLE == 0 => {}
+            Kind::File | Kind::Link | Kind::Other => self.at(path, touch),
         }
     }
 
     pub(super) fn unreadable(&mut self, path: &str, why: &str) {
         self.special.insert(path.to_owned(), Special::Unreadable(why.to_owned()));
+        // Its directory may be listed.
+        self.entry(path);
+    }
+
+    /// A name that only has to be there; more of it may have been written already.
+    pub(super) fn entry(&mut self, path: &str) {
+        match link_at(&self.root, path) {
+            Some(target) => self.link(path, &target),
+            None => self.at(path, touch),
+        }
     }
 
     /// Completes the capture.
@@ -170,10 +181,10 @@ impl Recorder {
             if let Some(parent) = place.parent() {
                 fs::create_dir_all(parent)?;
             }
-            write(&place).map_err(|error| {
-                io::Error::new(error.kind(), format!("{}: {error}", place.display()))
-            })
+            write(&place)
         });
+        let written =
+            written.map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")));
         self.failed = written.err();
     }
 
@@ -213,6 +224,13 @@ impl Recorder {
         }
         Ok(self.into.join(real.join("/")))
     }
+}
+
+fn touch(place: &Path) -> io::Result<()> {
+    if place.is_dir() {
+        return Ok(());
+    }
+    fs::OpenOptions::new().append(true).create(true).open(place).map(drop)
 }
 
 fn make_link(place: &Path, target: &str) -> io::Result<()> {

@@ -9,6 +9,7 @@ use onload_core::names::ModuleName;
 use onload_core::reading::Reading;
 
 use super::attribute;
+use super::capture::READABLE;
 use super::root::{Dir, Kind};
 
 /// A module's line has about 100 bytes, and a machine a few hundred modules.
@@ -114,8 +115,8 @@ fn in_directory(dir: &Dir, from_list: &Module) -> Module {
         Some("going") => ModuleState::Going,
         Some(_) | None => from_list.state,
     };
-    let holders = match dir.list("holders") {
-        Reading::Known(names) => names.into_keys().filter_map(|name| name.parse().ok()).collect(),
+    let holders = match dir.names("holders", |_| true) {
+        Reading::Known(names) => names.iter().filter_map(|name| name.parse().ok()).collect(),
         Reading::Absent | Reading::Unreadable(_) => from_list.holders.clone(),
     };
     let taint = match dir.line("taint") {
@@ -135,11 +136,10 @@ fn in_directory(dir: &Dir, from_list: &Module) -> Module {
 }
 
 fn parameters(dir: &Dir) -> BTreeMap<String, Reading<String>> {
-    /// Read permission of anybody; parameters without it can only be written.
-    const READABLE: u32 = 0o444;
     let names = dir.list("parameters").into_known().unwrap_or_default();
     let paths = names.into_keys().map(|name| (format!("parameters/{name}"), name));
     paths
+        // Without any read permission a parameter can only be written.
         .filter(|(path, _)| match dir.node(path) {
             Reading::Known(node) => node.kind == Kind::File && node.mode & READABLE != 0,
             Reading::Absent => false,

@@ -61,14 +61,16 @@ fn release(root: &Dir, place: &str, libraries: &Libraries) -> Option<Release> {
         let interfaces = interfaces(root, &at(&format!("{directory}/{LIBRARY}")), libraries);
         (!interfaces.is_absent()).then_some((directory, interfaces))
     })?;
-    let names = |directory: &str| root.list(&at(directory)).into_known().unwrap_or_default();
+    let names = |directory: &str, wanted: fn(&str) -> bool| {
+        root.names(&at(directory), wanted).into_known().unwrap_or_default()
+    };
     Some(Release {
         root: place.to_owned(),
         library_directory: directory.to_owned(),
-        libraries: names(directory).into_keys().filter(|name| is_library(name)).collect(),
+        libraries: names(directory, is_library),
         launcher: root.node(&at(LAUNCHER)).known().is_some_and(|node| node.kind == Kind::File),
-        profiles: names(PROFILES)
-            .into_keys()
+        profiles: names(PROFILES, |name| name.ends_with(PROFILE_SUFFIX))
+            .iter()
             .filter_map(|name| name.strip_suffix(PROFILE_SUFFIX).map(str::to_owned))
             .collect(),
         interfaces,
@@ -86,21 +88,35 @@ fn interfaces(root: &Dir, path: &str, libraries: &Libraries) -> Reading<BTreeSet
         let hashes = match known.get(path) {
             Some((then, hashes)) if *then == node => hashes.clone(),
             Some(_) | None => {
-                let mut search = HashSearch::default();
-                match root.read_by(path, LIBRARY_BYTES, |piece| search.push(piece)) {
-                    Reading::Known(()) => {}
+                let hashes = match search(root, path) {
+                    Reading::Known(hashes) => hashes,
                     Reading::Absent => return Reading::Absent,
                     Reading::Unreadable(why) => {
                         root.keep(path, &Reading::Unreadable(why.clone()));
                         return Reading::Unreadable(why);
                     }
-                }
-                known.insert(path.to_owned(), (node, search.found.clone()));
-                search.found
+                };
+                known.insert(path.to_owned(), (node, hashes.clone()));
+                hashes
             }
         };
         root.keep(path, &Reading::Known(in_place_of_library(&hashes)));
         Reading::Known(hashes)
+    })
+}
+
+fn search(root: &Dir, path: &str) -> Reading<BTreeSet<InterfaceHash>> {
+    let (mut search, mut empty) = (HashSearch::default(), true);
+    let read = root.read_by(path, LIBRARY_BYTES, |piece| {
+        empty = false;
+        search.push(piece);
+    });
+    read.and_then(|()| {
+        if empty {
+            // As a package leaves it that is being installed, or a full disk.
+            return Reading::Unreadable("the file is empty".to_owned());
+        }
+        Reading::Known(search.found)
     })
 }
 
@@ -195,7 +211,7 @@ mod tests {
             ("usr/bin/onload", "#!/bin/sh\n"),
             ("usr/libexec/onload/profiles/latency.opf", ""),
             ("usr/libexec/onload/profiles/throughput.opf-fragment", ""),
-            ("var/lib/onloadd/releases/9.2.1/usr/lib/x86_64-linux-gnu/libonload.so", ""),
+            ("var/lib/onloadd/releases/9.2.1/usr/lib/x86_64-linux-gnu/libonload.so", "\0"),
             ("var/lib/onloadd/releases/host/usr/lib64/libonload.so", ""),
             ("var/lib/onloadd/releases/.partial/usr/lib64/libonload.so", ""),
             ("var/lib/onloadd/releases/half/usr/bin/onload", ""),
@@ -230,6 +246,8 @@ mod tests {
         fs::write(place.path().join(path), "\0").unwrap();
         assert_eq!(hashes(), 0);
         let gone = place.path().join(path);
+        fs::write(&gone, "").unwrap();
+        assert!(interfaces(&root, path, &libraries).is_unreadable(), "half-installed");
         fs::write(&gone, "\0\0").unwrap();
         before(&root, path, 2, move || fs::remove_file(gone).unwrap());
         assert!(interfaces(&root, path, &libraries).is_absent(), "gone between stat and read");

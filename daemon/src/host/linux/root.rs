@@ -2,7 +2,7 @@
 //! containers. Owns every file access of the Linux host; refuses to know what a file means.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -205,6 +205,22 @@ impl Dir {
         });
     }
 
+    /// Those names in a directory that are facts by themselves, whatever lies there. A recording
+    /// keeps them, unlike those of [`Dir::list`], which are there to be read one by one.
+    pub(super) fn names(
+        &self,
+        name: &str,
+        wanted: impl Fn(&str) -> bool,
+    ) -> Reading<BTreeSet<String>> {
+        let names: Reading<BTreeSet<String>> = self
+            .list(name)
+            .map(|entries| entries.into_keys().filter(|name| wanted(name)).collect());
+        for entry in names.known().into_iter().flatten() {
+            self.note(&format!("{name}/{entry}"), Recorder::entry);
+        }
+        names
+    }
+
     /// Names and kinds of the entries of a directory; names that are not UTF-8 are left out, for
     /// nothing that is looked for has one.
     pub(super) fn list(&self, name: &str) -> Reading<BTreeMap<String, Kind>> {
@@ -274,10 +290,18 @@ impl Dir {
 
     /// What lies at a path, symbolic links followed; nothing is opened.
     pub(super) fn node(&self, name: &str) -> Reading<Node> {
-        if let Some(special) = self.shared.special.get(&self.join(name)) {
-            return special.node();
-        }
-        let found = match self.open(name, OFlag::O_PATH).and_then(fstat) {
+        let special = self.shared.special.get(&self.join(name));
+        let found = special.map_or_else(|| self.stat(name), Special::node);
+        self.note(name, |recorder, path| match &found {
+            Reading::Known(node) => recorder.node(path, node),
+            Reading::Absent => {}
+            Reading::Unreadable(why) => recorder.unreadable(path, why),
+        });
+        found
+    }
+
+    fn stat(&self, name: &str) -> Reading<Node> {
+        match self.open(name, OFlag::O_PATH).and_then(fstat) {
             Ok(stat) => Reading::Known(Node {
                 kind: kind_of(&stat),
                 mode: stat.st_mode & 0o7777,
@@ -287,19 +311,16 @@ impl Dir {
                 modified: (stat.st_mtime, stat.st_mtime_nsec),
             }),
             Err(errno) => gap(errno),
-        };
-        self.note(name, |recorder, path| match &found {
-            Reading::Known(node) => recorder.node(path, node),
-            Reading::Absent => {}
-            Reading::Unreadable(why) => recorder.unreadable(path, why),
-        });
-        found
+        }
     }
 
     /// What a capture says could not be read.
     fn barred(&self, name: &str) -> Option<String> {
         match self.shared.special.get(&self.join(name))? {
-            Special::Unreadable(why) => Some(why.clone()),
+            Special::Unreadable(why) => {
+                self.note(name, |recorder, path| recorder.unreadable(path, why));
+                Some(why.clone())
+            }
             Special::Character { .. } | Special::Socket { .. } => None,
         }
     }
@@ -368,106 +389,4 @@ fn kind_of(stat: &FileStat) -> Kind {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::fs;
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    /// What a test does when a path is about to be opened.
-    #[derive(Default)]
-    pub(super) struct Hook(RefCell<Option<Box<dyn FnMut(&str)>>>);
-
-    impl Hook {
-        pub(super) fn call(&self, path: &str) {
-            if let Some(hook) = self.0.borrow_mut().as_mut() {
-                hook(path);
-            }
-        }
-    }
-
-    impl std::fmt::Debug for Hook {
-        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-            f.write_str("Hook")
-        }
-    }
-
-    /// A root in a temporary directory with files of the given content.
-    pub(in crate::host::linux) fn root_with(files: &[(&str, &str)]) -> (tempfile::TempDir, Dir) {
-        let place = tempfile::tempdir().unwrap();
-        for (path, content) in files {
-            let path = place.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, content).unwrap();
-        }
-        let root = Dir::root(place.path(), BTreeMap::new()).unwrap();
-        (place, root)
-    }
-
-    /// Makes `act` run once, just before `path` is opened for the `time`th time.
-    pub(in crate::host::linux) fn before(
-        root: &Dir,
-        path: &'static str,
-        time: usize,
-        act: impl FnOnce() + 'static,
-    ) {
-        let mut act = Some(act);
-        let mut seen = 0;
-        *root.shared.before.0.borrow_mut() = Some(Box::new(move |opened| {
-            if opened == path {
-                seen += 1;
-                if seen == time
-                    && let Some(act) = act.take()
-                {
-                    act();
-                }
-            }
-        }));
-    }
-
-    #[test]
-    fn nothing_leads_out_of_the_root() {
-        let (place, root) = root_with(&[("etc/hostname", "inside\n")]);
-        symlink("/etc/hostname", place.path().join("absolute")).unwrap();
-        symlink("../../../../../../etc/hostname", place.path().join("etc/upwards")).unwrap();
-        for path in ["absolute", "etc/upwards", "../../etc/hostname", "/etc/hostname"] {
-            assert_eq!(root.line(path), Reading::Known("inside".to_owned()), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_file_is_there_or_absent_or_unreadable() {
-        let (place, root) = root_with(&[("empty", ""), ("half", "0x19"), ("large", "0123456789")]);
-        symlink("nowhere", place.path().join("dangling")).unwrap();
-        symlink("circle", place.path().join("circle")).unwrap();
-        assert_eq!(root.line("missing"), Reading::Absent);
-        assert_eq!(root.line("dangling"), Reading::Absent);
-        assert_eq!(root.line("empty/below-a-file"), Reading::Absent);
-        for path in ["empty", "half", "circle", "."] {
-            assert!(root.line(path).is_unreadable(), "{path}");
-        }
-        assert!(root.read("large", 9).is_unreadable());
-        assert_eq!(root.read("large", 10), Reading::Known(b"0123456789".to_vec()));
-        assert_eq!(root.link("dangling"), Reading::Known("nowhere".to_owned()));
-        assert_eq!(root.link("half"), Reading::Absent);
-        assert_eq!(root.list("missing"), Reading::Absent);
-    }
-
-    #[test]
-    fn a_subject_that_goes_away_or_is_replaced_while_it_is_read_is_absent() {
-        let (place, root) = root_with(&[("eth0/address", "02:00:00:00:00:01\n")]);
-        assert_eq!(root.subject("eth0", |_| ()), Reading::Known(()));
-        let at = place.path().join("eth0");
-        let renamed = root.subject("eth0", |dir| {
-            fs::rename(&at, at.with_file_name("eth1")).unwrap();
-            fs::create_dir(&at).unwrap();
-            dir.line("address")
-        });
-        assert_eq!(renamed, Reading::Absent);
-        let gone = root.subject("eth1", |dir| {
-            fs::remove_dir_all(at.with_file_name("eth1")).unwrap();
-            dir.line("address")
-        });
-        assert_eq!(gone, Reading::Absent);
-    }
-}
+pub(super) mod tests;
