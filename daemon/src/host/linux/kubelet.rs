@@ -98,13 +98,15 @@ impl Watch {
                 return Ok(());
             }
             self.disarm();
-            let mask = WatchMask::CREATE
+            let mut mask = WatchMask::CREATE
                 | WatchMask::MOVED_TO
-                | WatchMask::MOVED_FROM
-                | WatchMask::DELETE
                 | WatchMask::DELETE_SELF
                 | WatchMask::MOVE_SELF
                 | WatchMask::ONLYDIR;
+            // Further up only the coming of the next directory matters, and others are at work.
+            if at == self.directory {
+                mask |= WatchMask::MOVED_FROM | WatchMask::DELETE;
+            }
             match self.inotify.watches().add(&at, mask) {
                 Ok(watch) => self.armed = Some(Armed { watch, at, awaited }),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}

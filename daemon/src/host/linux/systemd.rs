@@ -3,7 +3,7 @@
 //! systemd itself is not run by the tests of this package, only the parts that need none.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onload_core::names::ModuleName;
 use onload_core::step::{Outcome, StepError};
@@ -20,8 +20,11 @@ const MODPROBE: [&str; 2] = ["/usr/sbin/modprobe", "/sbin/modprobe"];
 /// The slowest module takes 0.8 s on an emulated CPU (reference/onload-measured.md section 1), and
 /// a card that resets its firmware tens of seconds.
 const DEADLINE: Duration = Duration::from_secs(120);
-/// What systemd takes beyond that to end what did not end by itself, SIGKILL included.
-const GRACE: Duration = Duration::from_secs(100);
+/// What systemd then gives it after SIGTERM, and again after SIGKILL: a load that waits in the
+/// kernel heeds neither.
+const STOP: Duration = Duration::from_secs(10);
+/// What the daemon waits beyond that, for a systemd that is slow itself.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Loads a module with what it depends on. `modprobe` succeeds when the module is loaded already.
 pub(super) async fn load(module: &ModuleName) -> Result<Outcome, StepError> {
@@ -39,10 +42,11 @@ pub(super) async fn load(module: &ModuleName) -> Result<Outcome, StepError> {
             "module {module} was not loaded: systemd did not run {unit}: {error}"
         ))
     };
-    let run = run(&unit, properties(modprobe, module));
-    match tokio::time::timeout(DEADLINE + GRACE, run).await {
-        Ok(result) => outcome(&result.map_err(failed)?, &unit, module),
-        Err(_) => Err(StepError::Stuck { limit_secs: (DEADLINE + GRACE).as_secs() }),
+    let started = Instant::now();
+    let limit = DEADLINE + STOP + STOP + GRACE;
+    match tokio::time::timeout(limit, run(&unit, properties(modprobe, module))).await {
+        Ok(result) => outcome(&result.map_err(failed)?, started.elapsed(), &unit, module),
+        Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
     }
 }
 
@@ -90,22 +94,29 @@ fn unit_name(module: &ModuleName) -> String {
 fn properties(modprobe: &str, module: &ModuleName) -> Vec<(&'static str, Variant<'static>)> {
     let command = vec![modprobe.to_owned(), module.to_string()];
     let ignore_failure = false;
-    let limit = u64::try_from(DEADLINE.as_micros()).unwrap_or(u64::MAX);
+    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     vec![
         ("Description", Variant::new(format!("Load kernel module {module} for onloadd"))),
         ("Type", Variant::new("oneshot")),
         ("ExecStart", Variant::new(vec![(modprobe.to_owned(), command, ignore_failure)])),
         ("Environment", Variant::new(vec!["LC_ALL=C"])),
-        ("TimeoutStartUSec", Variant::new(limit)),
+        ("TimeoutStartUSec", Variant::new(micros(DEADLINE))),
+        ("TimeoutStopUSec", Variant::new(micros(STOP))),
         ("CollectMode", Variant::new("inactive-or-failed")),
     ]
 }
 
-/// What the result of the job means (`org.freedesktop.systemd1(5)`, signal JobRemoved).
-fn outcome(result: &str, unit: &str, module: &ModuleName) -> Result<Outcome, StepError> {
+/// What the result of the job means (`org.freedesktop.systemd1(5)`, signal JobRemoved). systemd
+/// says `failed` too of a unit that it gave up on, so the time tells the two apart.
+fn outcome(
+    result: &str,
+    took: Duration,
+    unit: &str,
+    module: &ModuleName,
+) -> Result<Outcome, StepError> {
     match result {
         "done" => Ok(Outcome::Changed),
-        "timeout" => Err(StepError::Stuck { limit_secs: DEADLINE.as_secs() }),
+        _ if took >= DEADLINE => Err(StepError::Stuck { limit_secs: DEADLINE.as_secs() }),
         _ => Err(StepError::Failed(format!(
             "modprobe did not load module {module} (systemd says `{result}`); \
              `journalctl -u {unit}` has what it said"
@@ -136,9 +147,11 @@ mod tests {
     #[test]
     fn what_systemd_says_of_the_job_is_what_became_of_the_step() {
         let module = "sfc".parse().unwrap();
-        let of = |result| outcome(result, "onloadd-load-sfc.service", &module);
+        let after = |took, result| outcome(result, took, "onloadd-load-sfc.service", &module);
+        let of = |result| after(Duration::from_secs(1), result);
         assert_eq!(of("done"), Ok(Outcome::Changed));
-        assert!(matches!(of("timeout"), Err(StepError::Stuck { .. })));
+        assert_eq!(after(DEADLINE, "done"), Ok(Outcome::Changed), "late is not stuck");
+        assert!(matches!(after(DEADLINE, "failed"), Err(StepError::Stuck { .. })));
         for result in ["failed", "canceled", "dependency", "skipped", "", "new in systemd 300"] {
             let Err(StepError::Failed(text)) = of(result) else { panic!("{result}") };
             assert!(text.contains("journalctl -u onloadd-load-sfc.service"), "{text}");
