@@ -1,1 +1,3 @@
-//! stub
+//! What the tests of onloadd share: stand-ins for the world around it.
+
+pub mod bus;
