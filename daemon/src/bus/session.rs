@@ -11,6 +11,7 @@ use zbus::fdo::{ObjectManager, Properties};
 use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedVariant, Variant, connection};
 
+use super::Options;
 use super::allocation::Lending;
 use super::bouncer::Bouncer;
 use super::clients::Clients;
@@ -22,7 +23,6 @@ use super::pool::Pool;
 use super::port::Port;
 use super::release::Release;
 use super::view::View;
-use super::Options;
 use crate::letterbox::Letterbox;
 
 /// Values of an object's properties.

@@ -41,6 +41,7 @@ pub struct Rig {
     pub pictures: Arc<watch::Sender<Arc<Picture>>>,
     pub posted: Arc<Mutex<Posted>>,
     pub serving: watch::Receiver<bool>,
+    task: JoinHandle<()>,
     pub edge: JoinHandle<Result<(), ServeError>>,
 }
 
@@ -59,7 +60,7 @@ impl Rig {
         let pictures = Arc::new(pictures);
         let posted = Arc::new(Mutex::new(Posted::default()));
         let (log, source) = (posted.clone(), pictures.clone());
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Some(post) = posts.recv().await {
                 match post {
                     Post::Request { caller, command, answer } => {
@@ -75,7 +76,7 @@ impl Rig {
         let serving = options.serving.subscribe();
         let address = Address::At(bus.address());
         let edge = tokio::spawn(serve(letterbox, address, options));
-        Self { bus, pictures, posted, serving, edge }
+        Self { bus, pictures, posted, serving, task, edge }
     }
 
     /// Waits until the edge serves.
@@ -108,6 +109,12 @@ impl Rig {
         tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
     }
 
+    /// Ends the loop's stand-in; with the last sender of pictures the loop is over.
+    pub fn end_loop(&self) {
+        self.task.abort();
+    }
+
+    /// What has been ordered.
     pub fn commands(&self) -> Vec<Command> {
         let posted = self.posted.lock().unwrap();
         posted.commands.iter().map(|(_, command)| command.clone()).collect()
