@@ -65,11 +65,12 @@ impl LedgerFile {
 
     fn lock(&self) -> Result<File, TryLockError> {
         if !self.directory.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
+            made.map_err(TryLockError::Error)?;
         }
-        let path = self.directory.join(LOCK);
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(self.directory.join(LOCK)).map_err(TryLockError::Error)?;
         lock.try_lock()?;
         Ok(lock)
     }

@@ -209,7 +209,6 @@ impl World {
         }
         self.netdevs.insert(self.next_index, netdev);
         self.next_index += 1;
-        self.touch();
     }
 
     fn name_is_taken(&self, name: &str) -> bool {
@@ -224,9 +223,6 @@ impl World {
         function.auxiliary.clear();
         let was_bound = function.driver.take().is_some();
         self.netdevs.retain(|_, netdev| netdev.port.as_ref() != Some(address));
-        if was_bound {
-            self.touch();
-        }
         was_bound
     }
 
@@ -279,7 +275,6 @@ impl World {
         for netdev in self.netdevs.values_mut().filter(|n| n.port.as_ref() == Some(address)) {
             netdev.link = link;
         }
-        self.touch();
     }
 
     /// `rename`.
@@ -302,7 +297,6 @@ impl World {
                 return refuse("ENODEV: there is no such interface".to_owned(), fix);
             }
         }
-        self.touch();
         Ok(())
     }
 }

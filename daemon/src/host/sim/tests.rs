@@ -43,6 +43,20 @@ async fn the_script_happens_in_its_time_and_order_and_is_told() {
 }
 
 #[tokio::test]
+async fn whoever_waits_already_is_told() {
+    let sim = sim("");
+    let waiting = tokio::spawn({
+        let sim = sim.clone();
+        async move { sim.changed().await }
+    });
+    sleep(QUIET).await;
+    assert!(!waiting.is_finished());
+    act(&sim, "nothing");
+    timeout(PATIENCE, waiting).await.expect("it is woken").unwrap();
+    assert!(!hears(&sim).await, "one change is told once");
+}
+
+#[tokio::test]
 async fn the_control_plane_comes_a_little_after_the_load() {
     let sim = sim("");
     act(&sim, "driver gone onload");
