@@ -17,7 +17,6 @@ mod port;
 mod release;
 mod session;
 mod view;
-mod why;
 mod wire;
 
 use std::convert::Infallible;
@@ -34,7 +33,7 @@ use session::{End, Session};
 
 use crate::letterbox::{Letterbox, Notice};
 
-use why::explain;
+use onload_core::why::explain;
 
 /// The first wait before the bus is tried again: a bus that restarts is back within this.
 const FIRST_WAIT: Duration = Duration::from_millis(250);

@@ -13,6 +13,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, SockProtocol, recv};
 use tokio::io::unix::AsyncFd;
 
+use crate::descriptor;
+
 use super::kubelet::Watch;
 use super::netlink;
 
@@ -78,9 +80,12 @@ impl Registered {
     fn from_opened(opened: Opened) -> Self {
         let sockets = opened.sockets.into_iter();
         Self {
-            sockets: sockets.filter_map(|fd| or_without("events", register(fd))).collect(),
+            sockets: sockets
+                .filter_map(|fd| or_without("events", descriptor::readable(fd)))
+                .collect(),
             kubelet: opened.kubelet.and_then(|watch| {
-                let fd = watch.inotify().as_fd().try_clone_to_owned().and_then(register);
+                let fd =
+                    watch.inotify().as_fd().try_clone_to_owned().and_then(descriptor::readable);
                 Some((or_without("events of the kubelet's directory", fd)?, RefCell::new(watch)))
             }),
         }
@@ -162,13 +167,6 @@ fn uevents() -> io::Result<OwnedFd> {
         .try_fold(monitor, udev::MonitorBuilder::match_subsystem)?
         .listen()?;
     monitor.as_fd().try_clone_to_owned()
-}
-
-// What was found unsound is `new` over types that may close or change their descriptor while it is
-// registered. An OwnedFd does neither, and the replacement is an unsafe function.
-#[expect(deprecated, reason = "sound for an OwnedFd; the replacement is unsafe")]
-fn register(fd: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
-    AsyncFd::with_interest(fd, tokio::io::Interest::READABLE)
 }
 
 fn or_without<T>(what: &'static str, source: io::Result<T>) -> Option<T> {
