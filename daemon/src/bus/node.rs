@@ -6,6 +6,7 @@ use onload_core::command::{Command, Reply};
 use onload_core::config::Origin;
 use onload_core::names::{AllocationId, PoolName};
 use onload_core::picture::Picture;
+use onload_core::why::explain;
 use onload_dbus::error::{Failure, Kind as ErrorKind};
 use onload_dbus::interface::MANAGER;
 use onload_dbus::path::{self, Kind};
@@ -14,9 +15,9 @@ use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::arguments::{self, Known, Options};
 use super::desk::Desk;
+use super::errors;
 use super::view::View;
 use super::wire::{self, Dictionary};
-use super::{errors, explain};
 
 /// The node.
 #[derive(Debug)]
