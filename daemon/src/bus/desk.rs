@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
 use onload_core::names::AllocationId;
 use onload_core::picture::Picture;
@@ -74,7 +73,8 @@ impl Desk {
         Ok(reply)
     }
 
-    /// Watches the caller of an allocation that ends with it.
+    /// Watches the caller of an allocation: one that ends with it, and one that nobody would hear
+    /// of any more.
     ///
     /// # Errors
     /// `Cancelled` when the caller is gone already, or the bus is.
@@ -82,13 +82,9 @@ impl Desk {
         &self,
         call: &Header<'_>,
         connection: &Connection,
-        tenure: &TenureWish,
     ) -> Result<Watched, Failure> {
-        let client = match (tenure, call.sender()) {
-            (TenureWish::Client, Some(sender)) => sender,
-            (TenureWish::Client, None) | (TenureWish::Persistent | TenureWish::Lease(_), _) => {
-                return Ok(Watched { desk: self.clone(), client: None });
-            }
+        let Some(client) = call.sender() else {
+            return Ok(Watched { desk: self.clone(), client: None });
         };
         self.bouncer.clients.watch(connection, client).await.map_err(|error| {
             let what = "nothing was lent: the caller cannot be watched";
