@@ -180,3 +180,16 @@ async fn a_client_that_goes_is_told_of_and_one_that_stays_is_not() {
     let notices = rig.posted.lock().unwrap().notices.clone();
     assert_eq!(notices, [Notice::ClientGone { bus_name: name }], "once, and of nobody else");
 }
+
+#[tokio::test]
+async fn what_shall_end_with_a_caller_needs_one_that_can_be_told() {
+    let mut picture = node();
+    picture.boot_id = onload_core::reading::Reading::Unreadable("EACCES".to_owned());
+    let rig = Rig::new(picture).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let error = manager.allocate("onload", 1, HashMap::new()).await.unwrap_err();
+    assert_eq!(failure(&error).kind, ErrorKind::Blocked);
+    let lease = Variant::from("8h");
+    manager.allocate("onload", 1, HashMap::from([("Lease", &lease)])).await.unwrap();
+}

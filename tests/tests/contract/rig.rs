@@ -17,7 +17,7 @@ use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::time::Timestamp;
 use onload_tests::bus::Bus;
-use onloadd::bus::{Address, Options, ServeError, serve};
+use onloadd::bus::{Address, Options, ServeError, serve_with};
 use onloadd::letterbox::{Letterbox, Notice, Post};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -74,8 +74,8 @@ impl Rig {
         });
         let options = Options::default();
         let serving = options.serving.subscribe();
-        let address = Address::At(bus.address());
-        let edge = tokio::spawn(serve(letterbox, address, options));
+        let address = Address::Other(bus.address());
+        let edge = tokio::spawn(serve_with(letterbox, address, options));
         Self { bus, pictures, posted, serving, task, edge }
     }
 
@@ -159,9 +159,13 @@ fn obey(pictures: &watch::Sender<Arc<Picture>>, caller: &Caller, command: &Comma
             "/etc/onloadd/onloadd.toml:3: pools.onload.slotz: unknown key",
             "mend it",
         )),
-        Command::Free { .. } | Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => {
+        Command::Free { allocation, .. } => {
+            pictures.send_modify(|picture| {
+                Arc::make_mut(&mut Arc::make_mut(picture).allocations).remove(allocation);
+            });
             Ok(Reply::Done)
         }
+        Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => Ok(Reply::Done),
         Command::KubeletAllocate { .. } => panic!("not an order of the bus"),
     }
 }
