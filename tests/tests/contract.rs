@@ -3,5 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests stop where they fail.
 
+#[path = "contract/access.rs"]
+mod access;
+#[path = "contract/calls.rs"]
+mod calls;
 #[path = "contract/proxies.rs"]
 mod proxies;
+#[path = "contract/restart.rs"]
+mod restart;
+#[path = "contract/rig.rs"]
+mod rig;
+#[path = "contract/shape.rs"]
+mod shape;
+#[path = "contract/signals.rs"]
+mod signals;

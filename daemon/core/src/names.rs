@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,13 +24,14 @@ impl InvalidName {
     }
 }
 
-/// A checked string identifier: newtype, `FromStr`, `Display`, serde through the check.
+/// A checked string identifier: newtype, `FromStr`, `Display`, serde through the check. Shared
+/// text, because the picture of a thousand devices is copied at each change.
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $kind:literal, $rule:literal, $check:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        pub struct $name(Arc<str>);
 
         impl $name {
             /// The text of it.
@@ -44,7 +46,7 @@ macro_rules! text_name {
             fn from_str(text: &str) -> Result<Self, InvalidName> {
                 let check: fn(&str) -> bool = $check;
                 if check(text) {
-                    Ok(Self(text.to_owned()))
+                    Ok(Self(text.into()))
                 } else {
                     Err(InvalidName::new($kind, text, $rule))
                 }
@@ -61,7 +63,7 @@ macro_rules! text_name {
 
         impl From<$name> for String {
             fn from(name: $name) -> Self {
-                name.0
+                name.0.as_ref().to_owned()
             }
         }
 

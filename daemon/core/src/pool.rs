@@ -1,154 +1,280 @@
 //! Pools: which devices a pool has, on which NUMA node each stands, and whether each can work.
+//!
+//! Slots are dealt in turn to the NUMA nodes on which the pool has ports, so that a slot tells the
+//! kubelet where its card is. A slot works when one port of its node does.
 
-use std::fmt;
+use std::collections::{BTreeMap, BTreeSet};
 
-use serde::{Deserialize, Serialize};
+use crate::command::ContainerAnswer;
+use crate::config::PoolSettings;
+use crate::hardware::{Acceleration, Family, Hardware};
+use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Release, Snapshot};
+use crate::names::{DeviceId, PciAddress, PoolName, ReleaseName};
+use crate::picture::{Device, Lent};
+use crate::reading::Reading;
 
-use crate::names::PciAddress;
+mod cause;
 
-/// Why a device cannot work. What cannot be served is not advertised, and says why.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-pub enum Cause {
-    /// No port of the pool's is there.
-    NoPort,
-    /// Part of the machine cannot be read.
-    Unreadable {
-        /// Which part.
-        part: String,
-    },
-    /// A module of the stack is not loaded.
-    ModuleAbsent {
-        /// Its name.
-        module: String,
-    },
-    /// A module is on its way in or out.
-    ModuleInFlight {
-        /// Its name.
-        module: String,
-    },
-    /// A device node is missing.
-    DeviceNodeMissing {
-        /// Its path.
-        path: String,
-    },
-    /// No driver, or another one, is bound to the port.
-    WrongDriver {
-        /// The port.
-        port: PciAddress,
-        /// What is bound.
-        driver: String,
-        /// What should be.
-        expected: String,
-    },
-    /// The kernel's own driver is bound: it shows no auxiliary device, so Onload cannot use it.
-    InTreeDriver {
-        /// The port.
-        port: PciAddress,
-    },
-    /// The port shows no auxiliary device that Onload has bound.
-    NoAuxiliaryDevice {
-        /// The port.
-        port: PciAddress,
-    },
-    /// Onload does not accelerate this card.
-    NotAccelerated {
-        /// The port.
-        port: PciAddress,
-        /// Why not.
-        reason: String,
-    },
-    /// No carrier where the pool asks for one.
-    NoCarrier {
-        /// The port.
-        port: PciAddress,
-    },
-    /// No user libraries are there.
-    LibrariesMissing,
-    /// There are user libraries, but none for the loaded driver: every socket would fail.
-    LibraryMismatch {
-        /// Version of the loaded driver.
-        driver: String,
-    },
+pub use cause::Cause;
+
+/// NUMA node of a group of ports; none where the firmware names none.
+pub type NumaNode = Option<u32>;
+
+/// What of a pool follows from a look at the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// For each NUMA node the pool has, or had ports on in this run: why its slots cannot work.
+    pub groups: BTreeMap<NumaNode, Option<Cause>>,
+    /// What a container gets; none while nothing can be served.
+    pub answer: Option<ContainerAnswer>,
 }
 
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoPort => f.write_str("no port is there"),
-            Self::Unreadable { part } => write!(f, "{part} cannot be read"),
-            Self::ModuleAbsent { module } => write!(f, "module {module} is not loaded"),
-            Self::ModuleInFlight { module } => {
-                write!(f, "module {module} is being loaded or removed")
+/// Judges a pool. `known` are the NUMA nodes it stood on before in this run: a card that is gone
+/// takes its slots out of service, it does not deal them anew to the cards that are left.
+pub fn stand(
+    settings: &PoolSettings,
+    snapshot: &Snapshot,
+    hardware: &Hardware,
+    known: impl IntoIterator<Item = NumaNode>,
+) -> Standing {
+    let ports = match &snapshot.ports {
+        Reading::Known(ports) => members(settings, ports, snapshot, hardware),
+        Reading::Absent => BTreeMap::new(),
+        Reading::Unreadable(_) => {
+            let cause = Some(Cause::Unreadable { part: "the PCI bus".to_owned() });
+            let groups = known.into_iter().map(|node| (node, cause.clone())).collect();
+            return Standing { groups, answer: None };
+        }
+    };
+    let mut groups: BTreeMap<NumaNode, Vec<(PciAddress, &Port, &Family)>> =
+        known.into_iter().map(|node| (node, Vec::new())).collect();
+    for (address, (port, family)) in ports {
+        groups.entry(port.numa_node.known().copied()).or_default().push((address, port, family));
+    }
+    let node = node_obstacle(snapshot);
+    let release = matching_release(snapshot);
+    let judge = |members: &[(PciAddress, &Port, &Family)]| -> Option<Cause> {
+        if members.is_empty() {
+            return Some(Cause::NoPort);
+        }
+        let mut first = None;
+        for (address, port, family) in members {
+            let cause = port_obstacle(*address, port, family, snapshot)
+                .or_else(|| carrier_obstacle(settings, *address, snapshot));
+            match cause {
+                None => return node.clone().or_else(|| release.as_ref().err().cloned()),
+                Some(cause) => first = first.or(Some(cause)),
             }
-            Self::DeviceNodeMissing { path } => write!(f, "{path} is missing"),
-            Self::WrongDriver { port, driver, expected } => {
-                write!(f, "port {port} is bound to {driver}, not to {expected}")
+        }
+        // What is wrong with the whole node explains more than what is wrong with a port.
+        node.clone().or(first)
+    };
+    let groups: BTreeMap<_, _> =
+        groups.into_iter().map(|(node, members)| (node, judge(&members))).collect();
+    let answer = release.ok().map(|(_, release)| answer(settings, release));
+    Standing { groups, answer }
+}
+
+/// The ports of a pool: those it names, or every one that Onload accelerates. Where there are only
+/// cards that Onload does not accelerate, they are the members, so that the reason can be told.
+fn members<'a>(
+    settings: &PoolSettings,
+    ports: &'a BTreeMap<PciAddress, Port>,
+    snapshot: &Snapshot,
+    hardware: &'a Hardware,
+) -> BTreeMap<PciAddress, (&'a Port, &'a Family)> {
+    let known =
+        ports.iter().filter_map(|(address, port)| Some((*address, (port, hardware.family(port)?))));
+    if !settings.ports.is_empty() {
+        return known.filter(|(address, _)| is_named(&settings.ports, address, snapshot)).collect();
+    }
+    let (accelerated, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        known.partition(|(_, (_, family))| family.onload != Acceleration::No);
+    if accelerated.is_empty() { rest } else { accelerated }
+}
+
+fn is_named(names: &BTreeSet<String>, address: &PciAddress, snapshot: &Snapshot) -> bool {
+    names.contains(&address.to_string())
+        || snapshot.interface_of(address).is_some_and(|(name, interface)| {
+            names.contains(name.as_str())
+                || interface.altnames.iter().any(|name| names.contains(name))
+        })
+}
+
+/// What keeps every port of the node from being used.
+fn node_obstacle(snapshot: &Snapshot) -> Option<Cause> {
+    for name in ["sfc_resource", "sfc_char", "onload"] {
+        match snapshot.module(name) {
+            Reading::Known(module) if module.state == ModuleState::Live => {}
+            Reading::Known(_) => return Some(Cause::ModuleInFlight { module: name.to_owned() }),
+            Reading::Absent => return Some(Cause::ModuleAbsent { module: name.to_owned() }),
+            Reading::Unreadable(_) => {
+                return Some(Cause::Unreadable { part: "the list of modules".to_owned() });
             }
-            Self::InTreeDriver { port } => {
-                write!(f, "port {port} is bound to the kernel's own sfc")
-            }
-            Self::NoAuxiliaryDevice { port } => {
-                write!(f, "port {port} shows no device bound by Onload")
-            }
-            Self::NotAccelerated { port, reason } => {
-                write!(f, "port {port} is not accelerated: {reason}")
-            }
-            Self::NoCarrier { port } => write!(f, "port {port} has no carrier"),
-            Self::LibrariesMissing => f.write_str("no Onload user libraries are installed"),
-            Self::LibraryMismatch { driver } => {
-                write!(f, "no installed user libraries fit the loaded driver {driver}")
-            }
+        }
+    }
+    DEVICE_NODES.iter().find_map(|path| match snapshot.device_nodes.get(*path) {
+        Some(Reading::Known(_)) => None,
+        Some(Reading::Unreadable(_)) => Some(Cause::Unreadable { part: (*path).to_owned() }),
+        Some(Reading::Absent) | None => Some(Cause::DeviceNodeMissing { path: (*path).to_owned() }),
+    })
+}
+
+/// What keeps Onload from using one port.
+pub fn port_obstacle(
+    address: PciAddress,
+    port: &Port,
+    family: &Family,
+    snapshot: &Snapshot,
+) -> Option<Cause> {
+    let prefixes: &[&str] = match family.onload {
+        // Names of auxiliary devices: reference/onload-modules.md section 2.1.
+        Acceleration::Native => &["sfc.onload.", "sfc.llct."],
+        Acceleration::Efct => &["xilinx_efct."],
+        Acceleration::No => {
+            let reason = family.reason.clone().unwrap_or_default();
+            return Some(Cause::NotAccelerated { port: address, reason });
+        }
+    };
+    let expected = &family.driver;
+    match &port.driver {
+        Reading::Known(driver) if driver == expected => {}
+        Reading::Known(driver) => {
+            let (driver, expected) = (driver.clone(), expected.clone());
+            return Some(Cause::WrongDriver { port: address, driver, expected });
+        }
+        Reading::Absent if snapshot.module(expected).is_absent() => {
+            return Some(Cause::ModuleAbsent { module: expected.clone() });
+        }
+        Reading::Absent => {
+            let (driver, expected) = ("no driver".to_owned(), expected.clone());
+            return Some(Cause::WrongDriver { port: address, driver, expected });
+        }
+        Reading::Unreadable(_) => {
+            return Some(Cause::Unreadable { part: format!("the driver of port {address}") });
+        }
+    }
+    if driver_origin(expected, snapshot) == Reading::Known(Origin::InTree) {
+        return Some(Cause::InTreeDriver { port: address });
+    }
+    // Up to Onload 8.1 the coupling is a module of its own, and there are no auxiliary devices.
+    if snapshot.module("sfc_driverlink").known().is_some() {
+        return None;
+    }
+    match &port.auxiliary {
+        Reading::Known(devices) => {
+            let bound = devices.iter().any(|(name, driver)| {
+                prefixes.iter().any(|prefix| name.starts_with(prefix)) && driver.known().is_some()
+            });
+            (!bound).then_some(Cause::NoAuxiliaryDevice { port: address })
+        }
+        Reading::Absent => Some(Cause::NoAuxiliaryDevice { port: address }),
+        Reading::Unreadable(_) => {
+            Some(Cause::Unreadable { part: format!("the auxiliary devices of port {address}") })
         }
     }
 }
 
-impl Cause {
-    /// What to do about it.
-    pub fn fix(&self) -> String {
-        match self {
-            Self::NoPort => "check that the card is seated and the pool's `ports` name it".to_owned(),
-            Self::Unreadable { .. } => {
-                "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
-            }
-            Self::ModuleAbsent { module } => format!(
-                "set `release` in [modules] so that onloadd loads it, or `modprobe {module}` by hand"
-            ),
-            Self::ModuleInFlight { .. } => "wait; onloadd looks again by itself".to_owned(),
-            Self::DeviceNodeMissing { .. } => "see whether udev runs, then load the module anew".to_owned(),
-            Self::WrongDriver { port, expected, .. } => {
-                format!("load {expected}, or see `onloadctl why {port}`")
-            }
-            Self::InTreeDriver { .. } => {
-                "install Onload's own sfc for this kernel and load it in place of the kernel's".to_owned()
-            }
-            Self::NoAuxiliaryDevice { .. } => {
-                "load sfc and sfc_resource of one release (see the kernel log for an ABI mismatch)".to_owned()
-            }
-            Self::NotAccelerated { .. } => "use a card that Onload accelerates, or an older Onload".to_owned(),
-            Self::NoCarrier { .. } => "plug the cable, or drop `require-carrier` from the pool".to_owned(),
-            Self::LibrariesMissing => "install Onload's user libraries on this node".to_owned(),
-            Self::LibraryMismatch { .. } => {
-                "install the user libraries of the loaded release, or load the modules of the installed one".to_owned()
-            }
-        }
-    }
+/// Where the loaded driver module was built.
+pub fn driver_origin(driver: &str, snapshot: &Snapshot) -> Reading<Origin> {
+    snapshot.module(driver).and_then(crate::inventory::Module::origin)
+}
 
-    /// One CamelCase word for programs.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoPort => "NoPort",
-            Self::Unreadable { .. } => "Unreadable",
-            Self::ModuleAbsent { .. } => "ModuleAbsent",
-            Self::ModuleInFlight { .. } => "ModuleInFlight",
-            Self::DeviceNodeMissing { .. } => "DeviceNodeMissing",
-            Self::WrongDriver { .. } => "WrongDriver",
-            Self::InTreeDriver { .. } => "InTreeDriver",
-            Self::NoAuxiliaryDevice { .. } => "NoAuxiliaryDevice",
-            Self::NotAccelerated { .. } => "NotAccelerated",
-            Self::NoCarrier { .. } => "NoCarrier",
-            Self::LibrariesMissing => "LibrariesMissing",
-            Self::LibraryMismatch { .. } => "LibraryMismatch",
+fn carrier_obstacle(
+    settings: &PoolSettings,
+    address: PciAddress,
+    snapshot: &Snapshot,
+) -> Option<Cause> {
+    let up = || {
+        let (_, interface) = snapshot.interface_of(&address)?;
+        (interface.link == Reading::Known(Link::Up)).then_some(())
+    };
+    (settings.require_carrier && up().is_none()).then_some(Cause::NoCarrier { port: address })
+}
+
+/// The release whose user libraries fit the loaded driver. A mixed state is never advertised:
+/// every new socket of a program with other libraries fails
+/// (reference/onload-modules.md section 4).
+///
+/// # Errors
+/// Why there is none.
+pub fn matching_release(snapshot: &Snapshot) -> Result<(&ReleaseName, &Release), Cause> {
+    let hash = match &snapshot.driver.interface {
+        Reading::Known(hash) => hash,
+        Reading::Absent | Reading::Unreadable(_) => {
+            return Err(Cause::Unreadable { part: "/proc/driver/onload/version".to_owned() });
         }
+    };
+    let releases = match &snapshot.releases {
+        Reading::Known(releases) if !releases.is_empty() => releases,
+        Reading::Known(_) | Reading::Absent => return Err(Cause::LibrariesMissing),
+        Reading::Unreadable(_) => {
+            return Err(Cause::Unreadable { part: "the user libraries".to_owned() });
+        }
+    };
+    let version = snapshot.driver.version.known();
+    let fits = |release: &Release| {
+        release.interfaces.known().is_some_and(|interfaces| interfaces.contains(hash))
+    };
+    releases
+        .iter()
+        .filter(|(_, release)| fits(release))
+        // Of several that fit, the one named like the driver, else the last by name.
+        .max_by_key(|(name, _)| version.is_some_and(|version| version == name.as_str()))
+        .ok_or_else(|| Cause::LibraryMismatch {
+            driver: version
+                .filter(|version| !version.is_empty())
+                .cloned()
+                .unwrap_or_else(|| hash.to_string()),
+        })
+}
+
+/// What a container gets of a release (reference/kubernetes-onload.md section 1.3).
+fn answer(settings: &PoolSettings, release: &Release) -> ContainerAnswer {
+    let mut answer = ContainerAnswer {
+        device_nodes: DEVICE_NODES.iter().map(|path| (*path).to_owned()).collect(),
+        ..ContainerAnswer::default()
+    };
+    let on_host = |path: &str| format!("{}/{path}", release.root.trim_end_matches('/'));
+    let inside = format!("{}{}", settings.mount_prefix, settings.library_directory);
+    for library in &release.libraries {
+        let host = on_host(&format!("{}/{library}", release.library_directory));
+        answer.mounts.insert(format!("{inside}/{library}"), host);
     }
+    let preload = format!("{inside}/libonload.so");
+    if settings.preload {
+        answer.environment.insert("LD_PRELOAD".to_owned(), preload);
+    } else if settings.launcher && release.launcher {
+        // The launcher finds its profiles by a fixed path and its library by this variable.
+        let programs = format!("{}{}", settings.mount_prefix, settings.program_directory);
+        answer.mounts.insert(format!("{programs}/onload"), on_host("usr/bin/onload"));
+        answer.mounts.insert("/usr/libexec/onload".to_owned(), on_host("usr/libexec/onload"));
+        answer.environment.insert("ONLOAD_PRELOAD".to_owned(), preload);
+    }
+    answer
+}
+
+/// The devices of a pool in slot order, lent to nobody yet.
+pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) -> Vec<Device> {
+    let groups: Vec<_> = standing.groups.iter().collect();
+    let none = (&None, &Some(Cause::NoPort));
+    let shared = settings.slots - settings.local.min(settings.slots);
+    (0..settings.slots)
+        .filter_map(|slot| {
+            let at = usize::try_from(slot).unwrap_or(0).checked_rem(groups.len());
+            let (numa_node, cause) = at.and_then(|at| groups.get(at)).copied().unwrap_or(none);
+            Some(Device {
+                // A pool name and a number always make an id; were it otherwise, there is no device.
+                id: slot_id(pool, slot)?,
+                numa_node: *numa_node,
+                cause: cause.clone(),
+                local_only: slot >= shared,
+                lent: Lent::No,
+            })
+        })
+        .collect()
+}
+
+fn slot_id(pool: &PoolName, slot: u32) -> Option<DeviceId> {
+    format!("{pool}-{slot}").parse().ok()
 }

@@ -34,6 +34,8 @@ pub struct DaemonSettings {
     pub look_every: Span,
     /// When a configuration that changed at run time is carried out.
     pub apply: Apply,
+    /// How long one step may take before it counts as stuck.
+    pub step_limit: Span,
 }
 
 /// When a changed configuration is carried out (DESIGN section 10.2).
@@ -123,6 +125,8 @@ impl Default for DaemonSettings {
             settle: Span(Duration::from_millis(250)),
             look_every: Span(Duration::from_secs(60)),
             apply: Apply::default(),
+            // The slowest module load measured took under a second; a busy node may take its time.
+            step_limit: Span(Duration::from_secs(120)),
         }
     }
 }

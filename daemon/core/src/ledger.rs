@@ -1,0 +1,398 @@
+//! The ledger: what must outlive the daemon, as a journal of entries and the state they add up to.
+//!
+//! One line each, checked by a checksum of its own. A torn last line was never answered for and is
+//! dropped; anything else that does not read means hands off. The edge does the writing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::allocation::Allocation;
+use crate::config::ModuleSettings;
+use crate::names::{AllocationId, BootId, DeviceId, KernelRelease};
+use crate::picture::Hold;
+use crate::step::{Step, StepError};
+
+/// The first line of the format written here. A fixture of every format ever shipped stands in
+/// `tests/formats/`.
+const HEADER: &str = "{\"onloadd-ledger\":1}";
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Entry {
+    /// A device was lent.
+    Granted(Allocation),
+    /// An allocation goes on with another device of its pool.
+    Moved {
+        /// Which allocation.
+        id: AllocationId,
+        /// Its device from now on.
+        device: DeviceId,
+    },
+    /// An allocation ended.
+    Freed {
+        /// Which.
+        id: AllocationId,
+    },
+    /// The lowest number not given out yet; numbers are never used twice.
+    NextAllocation(u64),
+    /// Orders accepted so far.
+    Generation(u64),
+    /// A hold began.
+    Held(Hold),
+    /// A hold ended.
+    Unheld,
+    /// `[modules]` as it is carried out until the next order or boot.
+    Adopted(Adopted),
+    /// A step is about to be done.
+    StepStarted(Step),
+    /// A step ended.
+    StepEnded {
+        /// Which.
+        step: Step,
+        /// How it failed, if it did.
+        failure: Option<Failure>,
+    },
+    /// Failed steps may be tried again.
+    FailuresForgotten,
+    /// A cancelled job: nothing is done until the next order (true), or an order came (false).
+    Stopped(bool),
+}
+
+/// The `[modules]` in force, and the boot it was taken up in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Adopted {
+    /// What is wanted.
+    pub modules: ModuleSettings,
+    /// Since which boot; none where it could not be read.
+    pub boot: Option<BootId>,
+}
+
+/// A failed step. It stands until release, kernel or boot change, or an order forgets it
+/// (DESIGN section 10.2); the release is part of the step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Failure {
+    /// Why; none: it was reported done and the machine does not show it.
+    pub error: Option<StepError>,
+    /// How often so far.
+    pub attempts: u32,
+    /// The kernel it failed on.
+    pub kernel: Option<KernelRelease>,
+    /// The boot it failed in.
+    pub boot: Option<BootId>,
+}
+
+/// The state that the entries add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// The lowest allocation number not given out yet, less one.
+    pub last_allocation: u64,
+    /// Orders accepted so far.
+    pub generation: u64,
+    /// What is lent.
+    pub allocations: Arc<BTreeMap<AllocationId, Arc<Allocation>>>,
+    /// An operator's hold.
+    pub hold: Option<Hold>,
+    /// The `[modules]` in force.
+    pub adopted: Option<Adopted>,
+    /// A step that was started and whose end is not written.
+    pub step: Option<Step>,
+    /// Steps that failed.
+    pub failures: BTreeMap<Step, Failure>,
+    /// Whether a cancelled job keeps the node from going on.
+    pub stopped: bool,
+}
+
+impl Ledger {
+    /// Takes one entry into account. Entries about what is not there change nothing, so that a
+    /// journal may be replayed over a state that has them already.
+    pub fn take(&mut self, entry: Entry) {
+        match entry {
+            Entry::Granted(allocation) => {
+                self.last_allocation = self.last_allocation.max(allocation.id.0);
+                Arc::make_mut(&mut self.allocations).insert(allocation.id, Arc::new(allocation));
+            }
+            Entry::Moved { id, device } => {
+                if let Some(allocation) = Arc::make_mut(&mut self.allocations).get_mut(&id) {
+                    Arc::make_mut(allocation).device = device;
+                }
+            }
+            Entry::Freed { id } => {
+                Arc::make_mut(&mut self.allocations).remove(&id);
+            }
+            Entry::NextAllocation(next) => {
+                self.last_allocation = self.last_allocation.max(next.saturating_sub(1));
+            }
+            Entry::Generation(generation) => self.generation = self.generation.max(generation),
+            Entry::Held(hold) => self.hold = Some(hold),
+            Entry::Unheld => self.hold = None,
+            Entry::Adopted(adopted) => self.adopted = Some(adopted),
+            Entry::StepStarted(step) => self.step = Some(step),
+            Entry::StepEnded { step, failure } => {
+                self.step = None;
+                match failure {
+                    Some(failure) => self.failures.insert(step, failure),
+                    None => self.failures.remove(&step),
+                };
+            }
+            Entry::FailuresForgotten => self.failures.clear(),
+            Entry::Stopped(stopped) => self.stopped = stopped,
+        }
+    }
+
+    /// The shortest journal that adds up to this state.
+    pub fn entries(&self) -> Vec<Entry> {
+        let mut entries = vec![
+            Entry::NextAllocation(self.last_allocation.saturating_add(1)),
+            Entry::Generation(self.generation),
+        ];
+        entries.extend(self.allocations.values().map(|one| Entry::Granted(one.as_ref().clone())));
+        entries.extend(self.hold.clone().map(Entry::Held));
+        entries.extend(self.adopted.clone().map(Entry::Adopted));
+        entries.extend(self.failures.iter().map(|(step, failure)| Entry::StepEnded {
+            step: step.clone(),
+            failure: Some(failure.clone()),
+        }));
+        entries.extend(self.step.clone().map(Entry::StepStarted));
+        if self.stopped {
+            entries.push(Entry::Stopped(true));
+        }
+        entries
+    }
+
+    /// A whole file that adds up to this state.
+    pub fn to_text(&self) -> String {
+        let mut text = format!("{HEADER}\n");
+        for entry in self.entries() {
+            text.push_str(&line(&entry));
+        }
+        text
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// A format from the future, a broken line that is not the torn end, an entry that
+    /// contradicts the ones before it.
+    pub fn parse(bytes: &[u8]) -> Result<Replay, LedgerFault> {
+        // An empty file is what a crash between creation and the first write leaves.
+        if bytes.is_empty() {
+            return Ok(Replay::default());
+        }
+        let (whole, torn) = split_torn(bytes);
+        let text = std::str::from_utf8(whole).map_err(|error| LedgerFault::Broken {
+            line: 1 + count_lines(&whole[..error.valid_up_to()]),
+        })?;
+        let mut lines = text.lines().enumerate();
+        match lines.next() {
+            Some((_, HEADER)) => {}
+            Some((_, first)) if first.starts_with("{\"onloadd-ledger\":") => {
+                return Err(LedgerFault::Format { header: first.chars().take(60).collect() });
+            }
+            // Nothing but a torn header: the file was being created.
+            None if HEADER.as_bytes().starts_with(torn) => return Ok(Replay::default()),
+            Some(_) | None => return Err(LedgerFault::Broken { line: 1 }),
+        }
+        let mut ledger = Self::default();
+        for (number, line) in lines {
+            let entry = parse_line(line).ok_or(LedgerFault::Broken { line: number + 1 })?;
+            ledger
+                .check(&entry)
+                .map_err(|what| LedgerFault::Contradiction { line: number + 1, what })?;
+            ledger.take(entry);
+        }
+        Ok(Replay { ledger, torn: torn.len() })
+    }
+
+    /// No device may have two holders, whatever wrote the file.
+    fn check(&self, entry: &Entry) -> Result<(), String> {
+        let taken = |id: AllocationId, device: &DeviceId| {
+            let holder =
+                self.allocations.values().find(|one| one.device == *device && one.id != id);
+            holder.map_or(Ok(()), |other| {
+                Err(format!("{device} is lent twice, to {} and {id}", other.id))
+            })
+        };
+        match entry {
+            Entry::Granted(allocation) => taken(allocation.id, &allocation.device),
+            Entry::Moved { id, device } => taken(*id, device),
+            Entry::Freed { .. }
+            | Entry::NextAllocation(_)
+            | Entry::Generation(_)
+            | Entry::Held(_)
+            | Entry::Unheld
+            | Entry::Adopted(_)
+            | Entry::StepStarted(_)
+            | Entry::StepEnded { .. }
+            | Entry::FailuresForgotten
+            | Entry::Stopped(_) => Ok(()),
+        }
+    }
+}
+
+/// A file as read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replay {
+    /// The state.
+    pub ledger: Ledger,
+    /// Bytes of a torn last line, dropped.
+    pub torn: usize,
+}
+
+/// Why a ledger is not relied on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LedgerFault {
+    /// Written by a version of which this one knows nothing.
+    #[error("its format is not known to this version of onloadd ({header})")]
+    Format {
+        /// The first line.
+        header: String,
+    },
+    /// A line that does not read or whose checksum is wrong.
+    #[error("line {line} is damaged")]
+    Broken {
+        /// Its number, from 1.
+        line: usize,
+    },
+    /// Entries that cannot both be true.
+    #[error("line {line} contradicts those before it: {what}")]
+    Contradiction {
+        /// Its number, from 1.
+        line: usize,
+        /// How.
+        what: String,
+    },
+}
+
+/// One entry as a line of the file, with its end.
+pub fn line(entry: &Entry) -> String {
+    // Entries have string keys and plain values only, so this cannot fail; if it did, the line
+    // would not read back, which the next start reports.
+    let body = serde_json::to_string(entry).unwrap_or_default();
+    let mut line = String::with_capacity(body.len() + 32);
+    let _ =
+        writeln!(line, "{{\"crc\":\"{:08x}\",\"entry\":{body}}}", crc32fast::hash(body.as_bytes()));
+    line
+}
+
+fn parse_line(line: &str) -> Option<Entry> {
+    let rest = line.strip_prefix("{\"crc\":\"")?;
+    let (crc, rest) = rest.split_at_checked(8)?;
+    let body = rest.strip_prefix("\",\"entry\":")?.strip_suffix('}')?;
+    let crc = u32::from_str_radix(crc, 16).ok()?;
+    if crc != crc32fast::hash(body.as_bytes()) {
+        return None;
+    }
+    serde_json::from_str(body).ok()
+}
+
+/// Splits off what a crash tore: bytes after the last line end, and a tail of zero bytes, which
+/// some file systems show where the size was on disk before the content was.
+fn split_torn(bytes: &[u8]) -> (&[u8], &[u8]) {
+    let content = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    let whole = bytes[..content].iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+    bytes.split_at(whole)
+}
+
+fn count_lines(bytes: &[u8]) -> usize {
+    bytes.iter().filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocation::{Holder, Tenure};
+    use crate::time::Timestamp;
+
+    fn granted(id: u64, device: &str) -> Entry {
+        Entry::Granted(Allocation {
+            id: AllocationId(id),
+            pool: "onload".parse().unwrap(),
+            device: device.parse().unwrap(),
+            holder: Holder::Container,
+            tenure: Tenure::Kubelet,
+            since: Timestamp(7),
+        })
+    }
+
+    fn sample() -> Ledger {
+        let step =
+            Step::LoadModule { module: "sfc".parse().unwrap(), release: "host".parse().unwrap() };
+        let error = Some(StepError::Failed("no".to_owned()));
+        let mut ledger = Ledger::default();
+        for entry in [
+            granted(1, "onload-0"),
+            granted(2, "onload-1"),
+            Entry::Moved { id: AllocationId(2), device: "onload-9".parse().unwrap() },
+            Entry::Freed { id: AllocationId(1) },
+            Entry::Held(Hold { reason: "x".to_owned(), uid: 0, since: Timestamp(1), until: None }),
+            Entry::Adopted(Adopted { modules: ModuleSettings::default(), boot: None }),
+            Entry::StepStarted(step.clone()),
+            Entry::StepEnded {
+                step: step.clone(),
+                failure: Some(Failure { error, attempts: 2, kernel: None, boot: None }),
+            },
+            Entry::StepStarted(step),
+            Entry::Generation(5),
+            Entry::Stopped(true),
+        ] {
+            ledger.take(entry);
+        }
+        ledger
+    }
+
+    #[test]
+    fn a_file_reads_back_to_the_same_state() {
+        let ledger = sample();
+        let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+        assert_eq!(replay, Replay { ledger, torn: 0 });
+        assert_eq!(replay.ledger.last_allocation, 2, "a freed number is not given out again");
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_reads_as_the_lines_before_the_cut() {
+        let text = sample().to_text();
+        for cut in 0..text.len() {
+            let replay =
+                Ledger::parse(&text.as_bytes()[..cut]).unwrap_or_else(|e| panic!("cut {cut}: {e}"));
+            let whole =
+                text[..cut].lines().count() - usize::from(!text[..cut].ends_with('\n') && cut > 0);
+            let expected = text.lines().take(whole).skip(1).filter_map(parse_line);
+            let mut ledger = Ledger::default();
+            expected.for_each(|entry| ledger.take(entry));
+            assert_eq!(replay.ledger, ledger, "cut {cut}");
+        }
+        let mut zeros = text.clone().into_bytes();
+        zeros.extend([0; 512]);
+        assert_eq!(Ledger::parse(&zeros).unwrap().torn, 512);
+    }
+
+    #[test]
+    fn any_flipped_bit_in_the_middle_means_hands_off() {
+        let text = sample().to_text();
+        let end = text.trim_end().rfind('\n').unwrap();
+        for at in 0..end {
+            let mut bytes = text.clone().into_bytes();
+            bytes[at] ^= 0x10;
+            assert!(Ledger::parse(&bytes).is_err(), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn a_future_format_and_a_double_grant_are_named() {
+        let future = Ledger::parse(b"{\"onloadd-ledger\":2}\n").unwrap_err();
+        assert!(matches!(future, LedgerFault::Format { .. }));
+        let twice =
+            format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));
+        let error = Ledger::parse(twice.as_bytes()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 3 contradicts those before it: onload-0 is lent twice, to a1 and a2"
+        );
+    }
+}

@@ -1,0 +1,169 @@
+//! Why a device cannot work: the words for programs, the sentence and the remedy for people.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::PciAddress;
+
+/// Why a device cannot work. What cannot be served is not advertised, and says why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Cause {
+    /// No port of the pool's is there.
+    NoPort,
+    /// The daemon keeps its hands off: it cannot know who holds what.
+    HandsOff,
+    /// An operator's hold; only devices that nobody has are kept back by it.
+    Held {
+        /// Why.
+        reason: String,
+    },
+    /// Part of the machine cannot be read.
+    Unreadable {
+        /// Which part.
+        part: String,
+    },
+    /// A module of the stack is not loaded.
+    ModuleAbsent {
+        /// Its name.
+        module: String,
+    },
+    /// A module is on its way in or out.
+    ModuleInFlight {
+        /// Its name.
+        module: String,
+    },
+    /// A device node is missing.
+    DeviceNodeMissing {
+        /// Its path.
+        path: String,
+    },
+    /// No driver, or another one, is bound to the port.
+    WrongDriver {
+        /// The port.
+        port: PciAddress,
+        /// What is bound.
+        driver: String,
+        /// What should be.
+        expected: String,
+    },
+    /// The kernel's own driver is bound: it shows no auxiliary device, so Onload cannot use it.
+    InTreeDriver {
+        /// The port.
+        port: PciAddress,
+    },
+    /// The port shows no auxiliary device that Onload has bound.
+    NoAuxiliaryDevice {
+        /// The port.
+        port: PciAddress,
+    },
+    /// Onload does not accelerate this card.
+    NotAccelerated {
+        /// The port.
+        port: PciAddress,
+        /// Why not.
+        reason: String,
+    },
+    /// No carrier where the pool asks for one.
+    NoCarrier {
+        /// The port.
+        port: PciAddress,
+    },
+    /// No user libraries are there.
+    LibrariesMissing,
+    /// There are user libraries, but none for the loaded driver: every socket would fail.
+    LibraryMismatch {
+        /// Version of the loaded driver.
+        driver: String,
+    },
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPort => f.write_str("no port is there"),
+            Self::HandsOff => {
+                f.write_str("the ledger cannot be read, so nobody knows who holds it")
+            }
+            Self::Held { reason } => write!(f, "held: {reason}"),
+            Self::Unreadable { part } => write!(f, "{part} cannot be read"),
+            Self::ModuleAbsent { module } => write!(f, "module {module} is not loaded"),
+            Self::ModuleInFlight { module } => {
+                write!(f, "module {module} is being loaded or removed")
+            }
+            Self::DeviceNodeMissing { path } => write!(f, "{path} is missing"),
+            Self::WrongDriver { port, driver, expected } => {
+                write!(f, "port {port} is bound to {driver}, not to {expected}")
+            }
+            Self::InTreeDriver { port } => {
+                write!(f, "port {port} is bound to the kernel's own sfc")
+            }
+            Self::NoAuxiliaryDevice { port } => {
+                write!(f, "port {port} shows no device bound by Onload")
+            }
+            Self::NotAccelerated { port, reason } => {
+                write!(f, "port {port} is not accelerated: {reason}")
+            }
+            Self::NoCarrier { port } => write!(f, "port {port} has no carrier"),
+            Self::LibrariesMissing => f.write_str("no Onload user libraries are installed"),
+            Self::LibraryMismatch { driver } => {
+                write!(f, "no installed user libraries fit the loaded driver {driver}")
+            }
+        }
+    }
+}
+
+impl Cause {
+    /// What to do about it.
+    pub fn fix(&self) -> String {
+        match self {
+            Self::NoPort => "check that the card is seated and the pool's `ports` name it".to_owned(),
+            Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
+            Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
+            Self::Unreadable { .. } => {
+                "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
+            }
+            Self::ModuleAbsent { module } => format!(
+                "set `release` in [modules] so that onloadd loads it, or `modprobe {module}` by hand"
+            ),
+            Self::ModuleInFlight { .. } => "wait; onloadd looks again by itself".to_owned(),
+            Self::DeviceNodeMissing { .. } => "see whether udev runs, then load the module anew".to_owned(),
+            Self::WrongDriver { port, expected, .. } => {
+                format!("load {expected}, or see `onloadctl why {port}`")
+            }
+            Self::InTreeDriver { .. } => {
+                "install Onload's own sfc for this kernel and load it in place of the kernel's".to_owned()
+            }
+            Self::NoAuxiliaryDevice { .. } => {
+                "load sfc and sfc_resource of one release (see the kernel log for an ABI mismatch)".to_owned()
+            }
+            Self::NotAccelerated { .. } => "use a card that Onload accelerates, or an older Onload".to_owned(),
+            Self::NoCarrier { .. } => "plug the cable, or drop `require-carrier` from the pool".to_owned(),
+            Self::LibrariesMissing => "install Onload's user libraries on this node".to_owned(),
+            Self::LibraryMismatch { .. } => {
+                "install the user libraries of the loaded release, or load the modules of the installed one".to_owned()
+            }
+        }
+    }
+
+    /// One CamelCase word for programs.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoPort => "NoPort",
+            Self::HandsOff => "HandsOff",
+            Self::Held { .. } => "Held",
+            Self::Unreadable { .. } => "Unreadable",
+            Self::ModuleAbsent { .. } => "ModuleAbsent",
+            Self::ModuleInFlight { .. } => "ModuleInFlight",
+            Self::DeviceNodeMissing { .. } => "DeviceNodeMissing",
+            Self::WrongDriver { .. } => "WrongDriver",
+            Self::InTreeDriver { .. } => "InTreeDriver",
+            Self::NoAuxiliaryDevice { .. } => "NoAuxiliaryDevice",
+            Self::NotAccelerated { .. } => "NotAccelerated",
+            Self::NoCarrier { .. } => "NoCarrier",
+            Self::LibrariesMissing => "LibrariesMissing",
+            Self::LibraryMismatch { .. } => "LibraryMismatch",
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! The whole behaviour of the daemon: one event in, effects out. Never blocks, never reads a clock.
+//!
+//! What an edge must do is in [`Effect`], in order; what comes of it returns as an [`Event`]. The
+//! state in memory is always what the journal on disk adds up to once its last record is written.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::allocation::Process;
+use crate::command::{Answer, Caller, Command, Reply, RequestId};
+use crate::config::{Config, ConfigError};
+use crate::hardware::Hardware;
+use crate::inventory::Snapshot;
+use crate::ledger::{Entry, Ledger};
+use crate::names::{AllocationId, JobId, PoolName};
+use crate::picture::Picture;
+use crate::plan::Plan;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::step::{Outcome, Step, StepError};
+use crate::time::{Moment, Now};
+
+mod lending;
+mod orders;
+mod pools;
+mod steps;
+mod view;
+
+use lending::LocalGrant;
+use pools::PoolState;
+use steps::Progress;
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Something may have changed on the machine: a hint, never a fact.
+    Changed,
+    /// A look at the machine.
+    Looked(Box<Snapshot>),
+    /// Somebody asks.
+    Request {
+        /// Its number.
+        id: RequestId,
+        /// Who.
+        caller: Caller,
+        /// What for.
+        command: Command,
+    },
+    /// The configuration was read, on request or by itself.
+    Configuration {
+        /// Who waits for it.
+        request: Option<RequestId>,
+        /// What was read.
+        config: Result<Box<Config>, ConfigError>,
+    },
+    /// A durable record is on the disk.
+    Recorded(RecordId),
+    /// A record could not be written.
+    RecordFailed {
+        /// Which.
+        record: RecordId,
+        /// The machine's answer.
+        why: String,
+    },
+    /// The ledger was, or could not be, written anew.
+    Rewritten(Result<(), String>),
+    /// The step under way ended.
+    StepEnded(Result<Outcome, StepError>),
+    /// A bus connection is closed.
+    ClientGone(String),
+    /// The bus is gone; nobody's connection ended by it.
+    BusLost,
+    /// A process that holds something has ended.
+    ProcessGone(Process),
+    /// A kubelet listens to a pool, or does not any more.
+    Registered {
+        /// The pool.
+        pool: PoolName,
+        /// Whether one does.
+        registered: bool,
+    },
+    /// The time that [`Reconciler::deadline`] named has come.
+    Deadline,
+}
+
+/// What an edge must do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Look at the machine.
+    Look,
+    /// Do a step. One at a time.
+    Apply(Step),
+    /// Append to the ledger.
+    Record {
+        /// Its number.
+        id: RecordId,
+        /// What to append, in order.
+        entries: Vec<Entry>,
+        /// Whether to tell when it is on the disk.
+        durability: Durability,
+    },
+    /// Replace the ledger by this text.
+    Rewrite(String),
+    /// Answer a request.
+    Answer(RequestId, Answer),
+    /// Show a new picture.
+    Publish(Arc<Picture>),
+    /// Read the configuration.
+    ReadConfiguration(Option<RequestId>),
+    /// Tell when this process ends; at once if it is not there.
+    WatchProcess(Process),
+}
+
+/// The number of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId(pub u64);
+
+/// How safe a record must be before anybody hears of it (DESIGN section 10.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Handed to the kernel: a kill of the daemon keeps it, a power loss may not.
+    Written,
+    /// On the disk.
+    Synced,
+}
+
+/// What waits for a record to be on the disk.
+#[derive(Clone, Debug, PartialEq)]
+enum Pending {
+    /// Devices lent to a local program.
+    Grant { request: RequestId, lent: Vec<AllocationId> },
+    /// An order that has its answer ready, and what takes it back should it not get there.
+    Order { request: RequestId, reply: Reply, undo: Vec<Entry> },
+    /// A device given back. That stands whatever the disk says.
+    Free { request: RequestId },
+    /// A step to begin.
+    Step(Step),
+}
+
+/// Whether the ledger can be relied on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum LedgerHealth {
+    Available,
+    Unwritable(String),
+    Unreadable(String),
+}
+
+/// How long a change that only counts lent devices may wait for the next picture: pictures cost
+/// more than a grant, and nobody watches counters this closely.
+const COALESCE: std::time::Duration = std::time::Duration::from_millis(20);
+/// Records after which the journal is written anew, so that it stays below a few megabytes.
+const RECORDS_BEFORE_REWRITE: usize = 8192;
+
+/// The one writer.
+#[derive(Debug)]
+pub struct Reconciler {
+    hardware: Hardware,
+    config: Config,
+    config_fault: Option<ConfigError>,
+    /// Whether any configuration was ever in force.
+    configured: bool,
+    ledger: Ledger,
+    ledger_health: LedgerHealth,
+    /// State in memory is ahead of the file because it could not be written.
+    unrecorded: bool,
+    records_since_rewrite: usize,
+    rewriting: bool,
+    last_record: u64,
+    pending: BTreeMap<RecordId, Pending>,
+
+    snapshot: Option<Arc<Snapshot>>,
+    looking: bool,
+    look_again: bool,
+    next_look: Moment,
+    settle: Option<Settle>,
+
+    plan: Plan,
+    progress: Progress,
+    retry_at: BTreeMap<Step, Moment>,
+    boot_checked: bool,
+    /// End of the hold on this boot's clock; none for a hold of an earlier run.
+    hold_until: Option<Moment>,
+    last_job: u64,
+
+    pools: BTreeMap<PoolName, PoolState>,
+    grants: BTreeMap<RequestId, LocalGrant>,
+    /// The bus connection an allocation ends with; forgotten when the bus is lost.
+    clients: BTreeMap<AllocationId, String>,
+    registered: BTreeSet<PoolName>,
+
+    picture: Picture,
+    publish_at: Option<Moment>,
+    effects: Vec<Effect>,
+}
+
+/// A change that is settling.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Settle {
+    /// When it counts as settled.
+    until: Moment,
+    /// The latest that can be, however often things change.
+    at_latest: Moment,
+}
+
+impl Reconciler {
+    /// Starts from what the edges could read. The effects must be carried out before anything else.
+    pub fn start(
+        now: Now,
+        config: Result<Config, ConfigError>,
+        ledger: Result<Ledger, String>,
+    ) -> (Self, Vec<Effect>) {
+        let configured = config.is_ok();
+        let (config, config_fault) = match config {
+            Ok(config) => (config, None),
+            Err(error) => (Config::default(), Some(error)),
+        };
+        let (ledger, ledger_health) = match ledger {
+            Ok(ledger) => (ledger, LedgerHealth::Available),
+            Err(why) => (Ledger::default(), LedgerHealth::Unreadable(why)),
+        };
+        let mut this = Self {
+            hardware: Hardware::shipped(),
+            config,
+            config_fault,
+            configured,
+            ledger,
+            ledger_health,
+            unrecorded: false,
+            records_since_rewrite: 0,
+            rewriting: false,
+            last_record: 0,
+            pending: BTreeMap::new(),
+            snapshot: None,
+            looking: false,
+            look_again: false,
+            next_look: now.boot,
+            settle: None,
+            plan: Plan::default(),
+            progress: Progress::Idle,
+            retry_at: BTreeMap::new(),
+            boot_checked: false,
+            hold_until: None,
+            last_job: 0,
+            pools: BTreeMap::new(),
+            grants: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            registered: BTreeSet::new(),
+            picture: Picture::default(),
+            publish_at: None,
+            effects: Vec::new(),
+        };
+        if this.ledger_health == LedgerHealth::Available {
+            this.rewrite();
+        }
+        this.watch_holders();
+        this.look();
+        this.publish_soon(now.boot);
+        let effects = this.finish(now);
+        (this, effects)
+    }
+
+    /// Takes one event, answers what must happen.
+    pub fn handle(&mut self, now: Now, event: Event) -> Vec<Effect> {
+        match event {
+            Event::Changed => self.settle(now),
+            Event::Looked(snapshot) => self.looked(now, *snapshot),
+            Event::Request { id, caller, command } => self.request(now, id, caller, command),
+            Event::Configuration { request, config } => self.configure(now, request, config),
+            Event::Recorded(record) => self.recorded(now, record),
+            Event::RecordFailed { record, why } => self.record_failed(now, record, why),
+            Event::Rewritten(result) => self.rewritten(now, result),
+            Event::StepEnded(result) => self.step_ended(now, result),
+            Event::ClientGone(name) => self.client_gone(now, &name),
+            Event::BusLost => self.clients.clear(),
+            Event::ProcessGone(process) => self.process_gone(now, &process),
+            Event::Registered { pool, registered } => self.register(now, pool, registered),
+            Event::Deadline => {}
+        }
+        self.due(now);
+        self.finish(now)
+    }
+
+    /// When to send [`Event::Deadline`], at the latest. The slow tick makes sure there is one.
+    pub fn deadline(&self) -> Moment {
+        let settle = self.settle.map(|settle| settle.until);
+        let tick = (!self.looking).then_some(self.next_look);
+        let grants = self.grants.values().filter_map(LocalGrant::settled_at);
+        [settle, tick, self.publish_at, self.retry_due(), self.hold_ends(), self.lease_ends()]
+            .into_iter()
+            .flatten()
+            .chain(grants)
+            .min()
+            .unwrap_or(Moment(u64::MAX))
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> &crate::config::Settings {
+        &self.config.settings
+    }
+
+    /// What the journal adds up to.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Everything whose time has come.
+    fn due(&mut self, now: Now) {
+        if self.settle.is_some_and(|settle| settle.until <= now.boot) {
+            self.settle = None;
+            self.look();
+        }
+        if !self.looking && self.next_look <= now.boot {
+            self.look();
+            self.restore_ledger();
+        }
+        self.end_hold(now);
+        self.end_leases(now);
+        self.go_on_granting(now);
+        self.go_on_stepping(now);
+    }
+
+    fn finish(&mut self, now: Now) -> Vec<Effect> {
+        if self.publish_at.is_some_and(|at| at <= now.boot) {
+            self.publish_at = None;
+            if self.refresh(now) {
+                self.effects.push(Effect::Publish(Arc::new(self.picture.clone())));
+            }
+        }
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Arms the settle timer; a storm cannot put a look off for more than four times its length.
+    fn settle(&mut self, now: Now) {
+        let length = self.config.settings.daemon.settle.0;
+        let at_latest = self.settle.map_or(now.boot + length * 4, |settle| settle.at_latest);
+        if self.settle.is_none() {
+            self.publish_soon(now.boot);
+        }
+        self.settle = Some(Settle { until: (now.boot + length).min(at_latest), at_latest });
+    }
+
+    /// Asks for a look, or for another one after the one under way.
+    fn look(&mut self) {
+        if self.looking {
+            self.look_again = true;
+        } else {
+            self.looking = true;
+            self.effects.push(Effect::Look);
+        }
+    }
+
+    fn looked(&mut self, now: Now, snapshot: Snapshot) {
+        self.looking = false;
+        self.next_look = now.boot + self.config.settings.daemon.look_every.0;
+        self.snapshot = Some(Arc::new(snapshot));
+        if std::mem::take(&mut self.look_again) {
+            self.look();
+        }
+        self.check_boot(now);
+        self.verify_step();
+        self.stand_pools();
+        self.replan();
+        self.publish_soon(now.boot);
+    }
+
+    /// Hands off: what is held or wanted is not known, so nothing is changed.
+    fn hands_off(&self) -> bool {
+        !self.configured || matches!(self.ledger_health, LedgerHealth::Unreadable(_))
+    }
+
+    fn publish_soon(&mut self, at: Moment) {
+        self.publish_at = Some(self.publish_at.map_or(at, |before| before.min(at)));
+    }
+
+    fn answer(&mut self, request: RequestId, answer: Answer) {
+        self.effects.push(Effect::Answer(request, answer));
+    }
+
+    /// Takes entries into account and has them written. With `pending`, whoever waits hears when
+    /// they are on the disk.
+    fn record(&mut self, entries: Vec<Entry>, pending: Option<Pending>) {
+        for entry in &entries {
+            self.ledger.take(entry.clone());
+        }
+        if self.ledger_health != LedgerHealth::Available {
+            self.unrecorded = true;
+            return;
+        }
+        self.last_record += 1;
+        let id = RecordId(self.last_record);
+        let durability = if pending.is_some() { Durability::Synced } else { Durability::Written };
+        self.pending.extend(pending.map(|pending| (id, pending)));
+        self.records_since_rewrite += 1;
+        self.effects.push(Effect::Record { id, entries, durability });
+        // A rewrite brings what is pending with it, but only a record says that it is on the disk.
+        if self.records_since_rewrite > RECORDS_BEFORE_REWRITE && self.pending.is_empty() {
+            self.rewrite();
+        }
+    }
+
+    fn rewrite(&mut self) {
+        if !self.rewriting {
+            self.rewriting = true;
+            self.unrecorded = false;
+            self.records_since_rewrite = 0;
+            self.effects.push(Effect::Rewrite(self.ledger.to_text()));
+        }
+    }
+
+    /// Tries to write a ledger anew that could not be written.
+    fn restore_ledger(&mut self) {
+        if matches!(self.ledger_health, LedgerHealth::Unwritable(_)) && self.pending.is_empty() {
+            self.rewrite();
+        }
+    }
+
+    fn rewritten(&mut self, now: Now, result: Result<(), String>) {
+        self.rewriting = false;
+        match result {
+            Ok(()) => {
+                if self.unrecorded {
+                    self.rewrite();
+                } else if matches!(self.ledger_health, LedgerHealth::Unwritable(_)) {
+                    self.ledger_health = LedgerHealth::Available;
+                    self.replan();
+                }
+            }
+            Err(why) => {
+                self.ledger_health = LedgerHealth::Unwritable(why);
+                self.unrecorded = true;
+            }
+        }
+        self.publish_soon(now.boot);
+    }
+
+    fn recorded(&mut self, now: Now, record: RecordId) {
+        match self.pending.remove(&record) {
+            Some(Pending::Grant { request, lent }) => self.granted(request, &lent),
+            Some(Pending::Order { request, reply, .. }) => self.answer(request, Ok(reply)),
+            Some(Pending::Free { request }) => self.answer(request, Ok(Reply::Done)),
+            Some(Pending::Step(step)) => self.begin(now, step),
+            None => {}
+        }
+    }
+
+    fn record_failed(&mut self, now: Now, record: RecordId, why: String) {
+        let refusal = Refusal::new(
+            RefusalKind::LedgerUnavailable,
+            "the order was not carried out",
+            format!("the ledger cannot be written: {why}"),
+            "make room on its file system, or make it writable, and order again",
+        );
+        self.ledger_health = LedgerHealth::Unwritable(why);
+        self.unrecorded = true;
+        match self.pending.remove(&record) {
+            Some(Pending::Grant { request, lent }) => {
+                for id in lent {
+                    self.free(id);
+                }
+                self.answer(request, Err(refusal));
+            }
+            Some(Pending::Order { request, undo, .. }) => {
+                self.take_back(now, undo);
+                self.answer(request, Err(refusal));
+            }
+            Some(Pending::Free { request }) => self.answer(request, Ok(Reply::Done)),
+            Some(Pending::Step(_)) => {
+                self.ledger.step = None;
+                self.progress = Progress::Idle;
+            }
+            None => {}
+        }
+        self.replan();
+        self.publish_soon(now.boot);
+    }
+
+    fn request(&mut self, now: Now, id: RequestId, caller: Caller, command: Command) {
+        let refused = match command {
+            Command::Allocate { pool, count, tenure } => {
+                self.allocate(now, id, caller, &pool, count, tenure)
+            }
+            Command::Free { allocation, force } => {
+                self.free_for(now, id, &caller, allocation, force)
+            }
+            Command::KubeletAllocate { pool, containers } => {
+                self.allocate_for_kubelet(now, id, &pool, &containers)
+            }
+            Command::Hold { reason, expiry } => self.hold(now, id, &caller, reason, expiry),
+            Command::Unhold => self.unhold(now, id),
+            Command::Apply { retry } => self.apply(now, id, &caller, retry),
+            Command::Cancel { job } => self.cancel(now, id, job),
+            Command::Reload => {
+                self.effects.push(Effect::ReadConfiguration(Some(id)));
+                Ok(())
+            }
+        };
+        if let Err(refusal) = refused {
+            self.answer(id, Err(refusal));
+        }
+    }
+
+    /// Refuses what needs a ledger that can be written and a daemon that acts.
+    fn must_act(&mut self, what: &str) -> Result<(), Refusal> {
+        if self.hands_off() {
+            let (why, fix) = self.hands_off_reason();
+            return Err(Refusal::new(RefusalKind::Degraded, what, why, fix));
+        }
+        if let LedgerHealth::Unwritable(why) = &self.ledger_health {
+            let why = format!("the ledger cannot be written: {why}");
+            self.restore_ledger();
+            let fix = "make room on its file system, or make it writable, and try again";
+            return Err(Refusal::new(RefusalKind::LedgerUnavailable, what, why, fix));
+        }
+        Ok(())
+    }
+
+    fn next_job(&mut self) -> JobId {
+        self.last_job += 1;
+        JobId(self.last_job)
+    }
+}

@@ -1,0 +1,519 @@
+//! Lending devices: to local programs, who must wait until the kubelet cannot choose them any
+//! more, and to containers, whom nobody may keep waiting (DESIGN section 6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Effect, Pending, Reconciler};
+use crate::allocation::{Allocation, Holder, Process, Tenure, TenureWish};
+use crate::command::{Caller, Reply, RequestId};
+use crate::ledger::Entry;
+use crate::names::{AllocationId, DeviceId, PoolName};
+use crate::picture::Lent;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::time::{Moment, Now, Timestamp};
+
+/// A local grant whose devices are withdrawn and settling.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct LocalGrant {
+    caller: Caller,
+    pool: PoolName,
+    devices: Vec<DeviceId>,
+    tenure: TenureWish,
+    settled: Moment,
+}
+
+impl LocalGrant {
+    pub(super) fn settled_at(&self) -> Option<Moment> {
+        Some(self.settled)
+    }
+}
+
+type Refused = Result<(), Refusal>;
+
+/// A local holder that gives its device to the kubelet.
+struct Move {
+    from: DeviceId,
+    /// The allocation; none while its grant is still settling.
+    holder: Option<AllocationId>,
+    /// The device it gets instead; none where there is none.
+    to: Option<DeviceId>,
+}
+
+/// What did not happen, for every refusal of `allocate`.
+const NOT_LENT: &str = "nothing was lent";
+
+impl Reconciler {
+    pub(super) fn allocate(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: Caller,
+        pool: &PoolName,
+        count: u32,
+        tenure: TenureWish,
+    ) -> Refused {
+        self.must_act(NOT_LENT)?;
+        if let Some(hold) = &self.ledger.hold {
+            let why = format!("the node is held: {}", hold.reason);
+            return Err(Refusal::new(
+                RefusalKind::Held,
+                NOT_LENT,
+                why,
+                "`onloadctl unhold` ends the hold",
+            ));
+        }
+        self.check_limits(&caller, count)?;
+        if tenure == TenureWish::Client && (caller.process.is_none() || caller.bus_name.is_none()) {
+            let why = "the bus does not say which program asks, so it cannot be watched";
+            let fix = "ask for a lease, or for a persistent allocation";
+            return Err(Refusal::new(RefusalKind::Unsupported, NOT_LENT, why, fix));
+        }
+        let Some(state) = self.pools.get_mut(pool) else {
+            return Err(no_such_pool(NOT_LENT, pool));
+        };
+        if count == 0 || usize::try_from(count).is_ok_and(|count| count > state.devices().len()) {
+            let why = format!(
+                "{count} is not between 1 and the pool's {} devices",
+                state.devices().len()
+            );
+            return Err(Refusal::new(RefusalKind::InvalidArgument, NOT_LENT, why, "ask for fewer"));
+        }
+        let devices = state.pick(count)?;
+        let advertised = devices.iter().any(|device| !state.is_local_only(device));
+        for device in &devices {
+            state.set_lent(device, Lent::Withdrawn);
+        }
+        let must_settle = advertised && self.registered.contains(pool);
+        let settled = if must_settle {
+            now.boot + self.config.settings.kubelet.withdraw_settle.0
+        } else {
+            now.boot
+        };
+        let grant = LocalGrant { caller, pool: pool.clone(), devices, tenure, settled };
+        self.grants.insert(request, grant);
+        if must_settle {
+            self.publish_soon(now.boot);
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, caller: &Caller, count: u32) -> Refused {
+        if caller.privileged {
+            return Ok(());
+        }
+        let limits = &self.config.settings.limits;
+        let granting = |of: &dyn Fn(&Caller) -> bool| {
+            self.grants
+                .values()
+                .filter(|grant| of(&grant.caller))
+                .map(|grant| grant.devices.len())
+                .sum()
+        };
+        let held =
+            self.ledger.allocations.values().filter(|one| one.owner() == Some(caller.uid)).count();
+        let asked: usize = granting(&|other| other.uid == caller.uid);
+        let sum =
+            held.saturating_add(asked).saturating_add(usize::try_from(count).unwrap_or(usize::MAX));
+        let refuse =
+            |why: String, fix: &str| Refusal::new(RefusalKind::LimitExceeded, NOT_LENT, why, fix);
+        if sum > usize::try_from(limits.allocations_per_user).unwrap_or(usize::MAX) {
+            let why = format!(
+                "user {} has {held} devices and may have {} (limits.allocations-per-user)",
+                caller.uid, limits.allocations_per_user
+            );
+            return Err(refuse(why, "give some back (`onloadctl free`), or have the limit raised"));
+        }
+        let waiting =
+            self.grants.values().filter(|grant| grant.caller.bus_name == caller.bus_name).count();
+        if waiting >= usize::try_from(limits.pending_per_client).unwrap_or(usize::MAX) {
+            let why =
+                format!("this client has {waiting} requests under way (limits.pending-per-client)");
+            return Err(refuse(why, "wait for their answers"));
+        }
+        Ok(())
+    }
+
+    /// Lends what has settled.
+    pub(super) fn go_on_granting(&mut self, now: Now) {
+        let settled: Vec<_> = self
+            .grants
+            .iter()
+            .filter(|(_, grant)| grant.settled <= now.boot)
+            .map(|(request, _)| *request)
+            .collect();
+        for request in settled {
+            if let Some(grant) = self.grants.remove(&request) {
+                self.lend(now, request, grant);
+            }
+        }
+    }
+
+    fn lend(&mut self, now: Now, request: RequestId, grant: LocalGrant) {
+        let mut entries = Vec::new();
+        let mut lent = Vec::new();
+        for (number, device) in (self.ledger.last_allocation + 1..).zip(&grant.devices) {
+            let allocation = Allocation {
+                id: AllocationId(number),
+                pool: grant.pool.clone(),
+                device: device.clone(),
+                holder: holder(&grant),
+                tenure: self.tenure(now, &grant.tenure),
+                since: now.wall,
+            };
+            lent.push(allocation.id);
+            if let (TenureWish::Client, Some(name)) = (&grant.tenure, &grant.caller.bus_name) {
+                self.clients.insert(allocation.id, name.clone());
+            }
+            self.set_lent(&grant.pool, device, Lent::Local(allocation.id));
+            entries.push(Entry::Granted(allocation));
+        }
+        // The ledger may have gone bad while the grant settled: nothing is lent that is not on disk.
+        if let Err(refusal) = self.must_act(NOT_LENT) {
+            for (device, id) in grant.devices.iter().zip(&lent) {
+                self.clients.remove(id);
+                self.set_lent(&grant.pool, device, Lent::No);
+            }
+            self.publish_soon(now.boot);
+            return self.answer(request, Err(refusal));
+        }
+        self.record(entries, Some(Pending::Grant { request, lent }));
+        if let (TenureWish::Client, Some(process)) = (grant.tenure, grant.caller.process) {
+            self.effects.push(Effect::WatchProcess(process));
+        }
+        self.publish_soon(now.boot);
+    }
+
+    /// The record of a grant is on the disk: the caller may hear of it.
+    pub(super) fn granted(&mut self, request: RequestId, lent: &[AllocationId]) {
+        let found = |id: &AllocationId| {
+            self.ledger.allocations.get(id).map(|allocation| (*id, allocation.device.clone()))
+        };
+        // A holder that ended meanwhile has nothing left to be told of.
+        let lent: Vec<_> = lent.iter().filter_map(found).collect();
+        self.answer(request, Ok(Reply::Allocated(lent)));
+    }
+
+    fn tenure(&self, now: Now, wish: &TenureWish) -> Tenure {
+        match wish {
+            TenureWish::Client => Tenure::Client,
+            TenureWish::Persistent => Tenure::Persistent,
+            TenureWish::Lease(span) => Tenure::Lease {
+                until: now.boot + span.0,
+                boot: self.boot(),
+                until_wall: later(now.wall, span.0),
+            },
+        }
+    }
+
+    pub(super) fn allocate_for_kubelet(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        pool: &PoolName,
+        containers: &[Vec<DeviceId>],
+    ) -> Refused {
+        const WHAT: &str = "the container gets no device";
+        if self.hands_off() {
+            let (why, fix) = self.hands_off_reason();
+            return Err(Refusal::new(RefusalKind::Degraded, WHAT, why, fix));
+        }
+        let Some(state) = self.pools.get(pool) else { return Err(no_such_pool(WHAT, pool)) };
+        let wanted: Vec<_> = containers.iter().flatten().collect();
+        let asked: BTreeSet<_> = wanted.iter().copied().collect();
+        if wanted.is_empty() || wanted.len() != asked.len() {
+            let why = "the kubelet named no device, or one twice";
+            return Err(Refusal::new(
+                RefusalKind::InvalidArgument,
+                WHAT,
+                why,
+                "see the kubelet's log",
+            ));
+        }
+        let answer = state.answer_for(WHAT, &asked)?;
+        let moves = self.make_way(WHAT, pool, &asked)?;
+        let mut entries = self.carry_out(pool, moves);
+        for (number, device) in (self.ledger.last_allocation + 1..).zip(&asked) {
+            // The kubelet has no release call: that it allocates anew says the former pod is gone.
+            if let Some(Lent::Container(former)) = self.lent(pool, device) {
+                entries.push(Entry::Freed { id: former });
+            }
+            let id = AllocationId(number);
+            self.set_lent(pool, device, Lent::Container(id));
+            entries.push(Entry::Granted(Allocation {
+                id,
+                pool: pool.clone(),
+                device: (*device).clone(),
+                holder: Holder::Container,
+                tenure: Tenure::Kubelet,
+                since: now.wall,
+            }));
+        }
+        self.record(entries, None);
+        let answers = containers.iter().map(|_| answer.as_ref().clone()).collect();
+        self.answer(request, Ok(Reply::Containers(answers)));
+        self.publish_soon(now.boot + super::COALESCE);
+        Ok(())
+    }
+
+    /// Finds another device for every local holder in the way, or says whom to ask. Changes nothing.
+    fn make_way(
+        &self,
+        what: &str,
+        pool: &PoolName,
+        asked: &BTreeSet<&DeviceId>,
+    ) -> Result<Vec<Move>, Refusal> {
+        let mut moves: Vec<Move> = Vec::new();
+        let Some(state) = self.pools.get(pool) else { return Ok(moves) };
+        for device in asked {
+            let holder = match state.lent(device) {
+                Some(Lent::Local(id)) => Some(id),
+                Some(Lent::Withdrawn) => None,
+                Some(Lent::No | Lent::Container(_)) | None => continue,
+            };
+            let spare = state.spare(device, |id| {
+                asked.contains(id) || moves.iter().any(|earlier| earlier.to.as_ref() == Some(id))
+            });
+            if let (None, Some(id)) = (&spare, holder) {
+                let who = self.ledger.allocations.get(&id).map(|one| one.holder.to_string());
+                let who = who.unwrap_or_else(|| "a local program".to_owned());
+                let why = format!("{device} is lent to {who} as {id}, and no other device is free");
+                let fix =
+                    "free a local allocation (`onloadctl allocations`); the pod must be made anew";
+                return Err(Refusal::new(RefusalKind::InUse, what, why, fix));
+            }
+            moves.push(Move { from: (*device).clone(), holder, to: spare });
+        }
+        Ok(moves)
+    }
+
+    /// Moves local holders out of the kubelet's way. A grant that is still settling and finds no
+    /// other device is refused: its caller can ask again, a pod cannot.
+    fn carry_out(&mut self, pool: &PoolName, moves: Vec<Move>) -> Vec<Entry> {
+        let mut entries = Vec::new();
+        for Move { from, holder, to } in moves {
+            match (holder, to) {
+                (Some(id), Some(to)) => {
+                    self.set_lent(pool, &to, Lent::Local(id));
+                    entries.push(Entry::Moved { id, device: to });
+                }
+                (None, Some(to)) => {
+                    self.set_lent(pool, &to, Lent::Withdrawn);
+                    if let Some(device) = self.settling(pool, &from) {
+                        *device = to;
+                    }
+                }
+                (_, None) => self.give_up_grant(pool, &from),
+            }
+        }
+        entries
+    }
+
+    /// The place of a device in the grant that is settling with it.
+    fn settling(&mut self, pool: &PoolName, device: &DeviceId) -> Option<&mut DeviceId> {
+        let grants = self.grants.values_mut().filter(|grant| grant.pool == *pool);
+        grants.flat_map(|grant| grant.devices.iter_mut()).find(|one| *one == device)
+    }
+
+    fn give_up_grant(&mut self, pool: &PoolName, device: &DeviceId) {
+        let of = |grant: &LocalGrant| grant.pool == *pool && grant.devices.contains(device);
+        let Some(request) =
+            self.grants.iter().find(|(_, grant)| of(grant)).map(|(request, _)| *request)
+        else {
+            return;
+        };
+        let why = "the kubelet took the last device at the same moment";
+        self.drop_grant(
+            request,
+            Refusal::new(RefusalKind::InUse, NOT_LENT, why, "try again later"),
+        );
+    }
+
+    /// Ends a grant that is still settling.
+    fn drop_grant(&mut self, request: RequestId, refusal: Refusal) {
+        if let Some(grant) = self.grants.remove(&request) {
+            for device in &grant.devices {
+                self.set_lent(&grant.pool, device, Lent::No);
+            }
+            self.answer(request, Err(refusal));
+        }
+    }
+
+    pub(super) fn free_for(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        id: AllocationId,
+        force: bool,
+    ) -> Refused {
+        let what = format!("{id} was not freed");
+        let Some(allocation) = self.ledger.allocations.get(&id) else {
+            let why = "there is no such allocation";
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                what,
+                why,
+                "see `onloadctl allocations`",
+            ));
+        };
+        let may_force = force && caller.privileged;
+        if !allocation.is_local() && !may_force {
+            let why = format!(
+                "{} is held by a container, and only the kubelet knows when that ends",
+                allocation.device
+            );
+            let fix = "delete the pod; if it is gone for certain, `onloadctl free --force` as root";
+            return Err(Refusal::new(RefusalKind::InUse, what, why, fix));
+        }
+        if !caller.privileged && allocation.owner() != Some(caller.uid) {
+            let why = format!("it belongs to {}", allocation.holder);
+            return Err(Refusal::new(
+                RefusalKind::NotAuthorized,
+                what,
+                why,
+                "ask its holder, or root",
+            ));
+        }
+        self.release(id);
+        self.record(vec![Entry::Freed { id }], Some(Pending::Free { request }));
+        if self.ledger_health != super::LedgerHealth::Available {
+            self.answer(request, Ok(Reply::Done));
+        }
+        self.publish_soon(now.boot);
+        Ok(())
+    }
+
+    /// Ends an allocation that nobody waits for.
+    pub(super) fn free(&mut self, id: AllocationId) {
+        self.release(id);
+        self.record(vec![Entry::Freed { id }], None);
+    }
+
+    fn release(&mut self, id: AllocationId) {
+        self.clients.remove(&id);
+        if let Some(allocation) = self.ledger.allocations.get(&id).cloned() {
+            self.set_lent(&allocation.pool, &allocation.device, Lent::No);
+        }
+    }
+
+    pub(super) fn client_gone(&mut self, now: Now, name: &str) {
+        let ended: Vec<_> =
+            self.clients.iter().filter(|(_, client)| *client == name).map(|(id, _)| *id).collect();
+        let waiting: Vec<_> = self
+            .grants
+            .iter()
+            .filter(|(_, grant)| grant.caller.bus_name.as_deref() == Some(name))
+            .map(|(request, _)| *request)
+            .collect();
+        for request in waiting {
+            let why = "its caller has gone";
+            self.drop_grant(
+                request,
+                Refusal::new(RefusalKind::Cancelled, NOT_LENT, why, "call again"),
+            );
+            self.publish_soon(now.boot);
+        }
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn process_gone(&mut self, now: Now, process: &Process) {
+        let ended = self.held_by(|allocation| {
+            allocation.tenure == Tenure::Client
+                && matches!(&allocation.holder, Holder::Process(holder) if holder == process)
+        });
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn held_by(&self, is: impl Fn(&Allocation) -> bool) -> Vec<AllocationId> {
+        self.ledger.allocations.values().filter(|one| is(one)).map(|one| one.id).collect()
+    }
+
+    pub(super) fn free_all(&mut self, now: Now, ended: Vec<AllocationId>) {
+        if !ended.is_empty() {
+            for id in ended {
+                self.free(id);
+            }
+            self.publish_soon(now.boot);
+        }
+    }
+
+    /// Has every process watched whose end ends an allocation.
+    pub(super) fn watch_holders(&mut self) {
+        let watched: BTreeSet<_> = self
+            .ledger
+            .allocations
+            .values()
+            .filter(|one| one.tenure == Tenure::Client)
+            .filter_map(|one| match &one.holder {
+                Holder::Process(process) => Some(process.clone()),
+                Holder::Container | Holder::User { .. } => None,
+            })
+            .collect();
+        self.effects.extend(watched.into_iter().map(Effect::WatchProcess));
+    }
+
+    /// The end of every lease on this boot's clock.
+    fn leases(&self) -> impl Iterator<Item = (AllocationId, Option<Moment>, Timestamp)> {
+        let boot = self.boot();
+        self.ledger.allocations.values().filter_map(move |one| match &one.tenure {
+            Tenure::Lease { until, boot: made_in, until_wall } => {
+                Some((one.id, (*made_in == boot).then_some(*until), *until_wall))
+            }
+            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => None,
+        })
+    }
+
+    /// Ends leases. One of an earlier boot has only wall time to go by, and is asked at each tick.
+    pub(super) fn end_leases(&mut self, now: Now) {
+        // Before the first look it is not known which boot this is.
+        if self.snapshot.is_none() {
+            return;
+        }
+        let ended: Vec<_> = self
+            .leases()
+            .filter(|(_, until, wall)| until.map_or(*wall <= now.wall, |until| until <= now.boot))
+            .map(|(id, ..)| id)
+            .collect();
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn lease_ends(&self) -> Option<Moment> {
+        self.snapshot.as_ref()?;
+        self.leases().filter_map(|(_, until, _)| until).min()
+    }
+
+    pub(super) fn lent(&self, pool: &PoolName, device: &DeviceId) -> Option<Lent> {
+        self.pools.get(pool)?.lent(device)
+    }
+
+    pub(super) fn set_lent(&mut self, pool: &PoolName, device: &DeviceId, lent: Lent) {
+        if let Some(state) = self.pools.get_mut(pool) {
+            state.set_lent(device, lent);
+        }
+    }
+
+    /// Devices of grants that are still settling, by pool.
+    pub(super) fn withdrawn(&self, pool: &PoolName) -> BTreeMap<DeviceId, Lent> {
+        let of_pool = self.grants.values().filter(|grant| grant.pool == *pool);
+        of_pool
+            .flat_map(|grant| grant.devices.iter().cloned())
+            .map(|device| (device, Lent::Withdrawn))
+            .collect()
+    }
+}
+
+fn holder(grant: &LocalGrant) -> Holder {
+    match (&grant.tenure, &grant.caller.process) {
+        (TenureWish::Client, Some(process)) => Holder::Process(process.clone()),
+        _ => Holder::User { uid: grant.caller.uid },
+    }
+}
+
+fn later(wall: Timestamp, span: std::time::Duration) -> Timestamp {
+    Timestamp(wall.0.saturating_add(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
+}
+
+fn no_such_pool(what: &str, pool: &PoolName) -> Refusal {
+    let why = format!("there is no pool {pool}");
+    Refusal::new(RefusalKind::NotFound, what, why, "see `onloadctl pools`")
+}

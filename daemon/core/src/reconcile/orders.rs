@@ -1,0 +1,296 @@
+//! Orders: hold, unhold, apply, cancel, and what becomes of a changed configuration.
+
+use std::sync::Arc;
+
+use super::{LedgerHealth, Pending, Reconciler};
+use crate::allocation::Holder;
+use crate::command::{Caller, Reply, RequestId};
+use crate::config::{Apply, Config, ConfigError, ModuleSettings};
+use crate::job::{Job, JobKind, JobState};
+use crate::ledger::{Adopted, Entry};
+use crate::names::{BootId, JobId};
+use crate::picture::Hold;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::time::{Moment, Now, Span, Timestamp};
+
+type Refused = Result<(), Refusal>;
+
+/// Ended jobs that are still shown.
+const JOBS_SHOWN: usize = 16;
+/// The longest reason of a hold, in bytes: it is shown on one line.
+const LONGEST_REASON: usize = 200;
+
+impl Reconciler {
+    pub(super) fn hold(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        reason: String,
+        expiry: Option<Span>,
+    ) -> Refused {
+        const WHAT: &str = "the node is not held";
+        self.must_act(WHAT)?;
+        let reason = reason.trim().to_owned();
+        if reason.is_empty()
+            || reason.len() > LONGEST_REASON
+            || reason.chars().any(char::is_control)
+        {
+            let why = "the reason must be one line of 1 to 200 bytes";
+            let fix = "say in a few words why, for the next person";
+            return Err(Refusal::new(RefusalKind::InvalidArgument, WHAT, why, fix));
+        }
+        let until = expiry.map(|span| {
+            Timestamp(
+                now.wall.0.saturating_add(u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX)),
+            )
+        });
+        self.hold_until = expiry.map(|span| now.boot + span.0);
+        let undo = vec![self.ledger.hold.clone().map_or(Entry::Unheld, Entry::Held)];
+        let hold = Hold { reason, uid: caller.uid, since: now.wall, until };
+        self.order(now, request, vec![Entry::Held(hold)], undo, Reply::Done);
+        Ok(())
+    }
+
+    pub(super) fn unhold(&mut self, now: Now, request: RequestId) -> Refused {
+        let Some(hold) = self.ledger.hold.clone() else {
+            self.answer(request, Ok(Reply::Done));
+            return Ok(());
+        };
+        self.must_act("the hold stands")?;
+        self.order(now, request, vec![Entry::Unheld], vec![Entry::Held(hold)], Reply::Done);
+        Ok(())
+    }
+
+    /// Records an order; the caller hears when it is on the disk.
+    fn order(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        mut entries: Vec<Entry>,
+        undo: Vec<Entry>,
+        reply: Reply,
+    ) {
+        entries.push(Entry::Generation(self.ledger.generation + 1));
+        self.record(entries, Some(Pending::Order { request, reply, undo }));
+        self.stand_pools();
+        self.replan();
+        self.publish_soon(now.boot);
+    }
+
+    /// An order did not get to the disk: it was not given.
+    pub(super) fn take_back(&mut self, now: Now, undo: Vec<Entry>) {
+        for entry in undo {
+            self.ledger.take(entry);
+        }
+        if let Some(job) = self.running_job() {
+            self.end_job(job, JobState::Failed, "the ledger cannot be written".to_owned());
+        }
+        self.stand_pools();
+        self.publish_soon(now.boot);
+    }
+
+    pub(super) fn hold_ends(&self) -> Option<Moment> {
+        self.ledger.hold.as_ref()?.until?;
+        self.hold_until
+    }
+
+    /// Ends a hold whose time is over. One of an earlier run has only wall time to go by.
+    pub(super) fn end_hold(&mut self, now: Now) {
+        let Some(until) = self.ledger.hold.as_ref().and_then(|hold| hold.until) else { return };
+        let ended = self.hold_until.map_or(until <= now.wall, |end| end <= now.boot);
+        if ended {
+            self.hold_until = None;
+            self.record(vec![Entry::Unheld], None);
+            self.stand_pools();
+            self.replan();
+            self.publish_soon(now.boot);
+        }
+    }
+
+    pub(super) fn apply(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        retry: bool,
+    ) -> Refused {
+        const WHAT: &str = "nothing is applied";
+        self.must_act(WHAT)?;
+        if let Some(hold) = &self.ledger.hold {
+            let why = format!("the node is held: {}", hold.reason);
+            return Err(Refusal::new(
+                RefusalKind::Held,
+                WHAT,
+                why,
+                "`onloadctl unhold` ends the hold",
+            ));
+        }
+        // A second order of the same kind joins the one under way.
+        let job = self.running_job().unwrap_or_else(|| self.new_job(now, caller));
+        let mut entries = vec![Entry::Stopped(false)];
+        let mut undo = vec![Entry::Stopped(self.ledger.stopped)];
+        undo.extend(self.ledger.adopted.clone().map(Entry::Adopted));
+        entries.push(Entry::Adopted(self.adoptable()));
+        if retry {
+            entries.push(Entry::FailuresForgotten);
+            self.retry_at.clear();
+        }
+        self.look();
+        self.order(now, request, entries, undo, Reply::Job(job));
+        Ok(())
+    }
+
+    pub(super) fn cancel(&mut self, now: Now, request: RequestId, job: JobId) -> Refused {
+        let what = format!("{job} was not cancelled");
+        match self.job(job).map(|job| job.state) {
+            None => {
+                let why = "there is no such job";
+                Err(Refusal::new(RefusalKind::NotFound, what, why, "see `onloadctl jobs`"))
+            }
+            Some(JobState::Running) => {
+                self.must_act(&what)?;
+                let undo = vec![Entry::Stopped(false)];
+                self.end_job(
+                    job,
+                    JobState::Cancelled,
+                    "cancelled; nothing is done until the next order".to_owned(),
+                );
+                self.order(now, request, vec![Entry::Stopped(true)], undo, Reply::Done);
+                Ok(())
+            }
+            Some(JobState::Done | JobState::Failed | JobState::Cancelled) => {
+                self.answer(request, Ok(Reply::Done));
+                Ok(())
+            }
+        }
+    }
+
+    pub(super) fn configure(
+        &mut self,
+        now: Now,
+        request: Option<RequestId>,
+        config: Result<Box<Config>, ConfigError>,
+    ) {
+        let answer = match config {
+            Ok(config) => {
+                self.config = *config;
+                self.config_fault = None;
+                self.configured = true;
+                let idle = self.ledger.allocations.is_empty();
+                let mut entries = vec![Entry::Generation(self.ledger.generation + 1)];
+                if self.config.settings.daemon.apply == Apply::WhenIdle && idle {
+                    entries.push(Entry::Adopted(self.adoptable()));
+                }
+                self.record(entries, None);
+                self.check_boot(now);
+                Ok(Reply::Done)
+            }
+            Err(error) => {
+                let refusal = Refusal::new(
+                    RefusalKind::InvalidArgument,
+                    "the configuration is not in force",
+                    error.to_string(),
+                    "mend the file, check it with `onloadd --check-config`, and reload; the former one stays in force",
+                );
+                self.config_fault = Some(error);
+                Err(refusal)
+            }
+        };
+        self.stand_pools();
+        self.replan();
+        self.publish_soon(now.boot);
+        if let Some(request) = request {
+            self.answer(request, answer);
+        }
+    }
+
+    /// Takes up `[modules]` where this is a new boot, or the first run at all; a change within a
+    /// boot waits for an order (DESIGN section 10.2).
+    pub(super) fn check_boot(&mut self, now: Now) {
+        let Some(boot) = self.boot() else { return };
+        if self.boot_checked || self.hands_off() {
+            return;
+        }
+        self.boot_checked = true;
+        let new_boot =
+            self.ledger.adopted.as_ref().is_none_or(|adopted| adopted.boot.as_ref() != Some(&boot));
+        if new_boot {
+            self.record(vec![Entry::Adopted(self.adoptable()), Entry::Stopped(false)], None);
+            // Processes of an earlier boot are gone, whatever their numbers are now.
+            let gone = self.held_by(|one| match &one.holder {
+                Holder::Process(process) => process.boot != boot,
+                Holder::Container | Holder::User { .. } => false,
+            });
+            self.free_all(now, gone);
+        }
+    }
+
+    fn adoptable(&self) -> Adopted {
+        Adopted { modules: self.config.settings.modules.clone(), boot: self.boot() }
+    }
+
+    /// The `[modules]` that is carried out.
+    pub(super) fn adopted(&self) -> Option<&ModuleSettings> {
+        self.ledger.adopted.as_ref().map(|adopted| &adopted.modules)
+    }
+
+    pub(super) fn boot(&self) -> Option<BootId> {
+        self.snapshot.as_ref()?.boot_id.known().cloned()
+    }
+
+    pub(super) fn hands_off_reason(&self) -> (String, String) {
+        match (&self.ledger_health, &self.config_fault) {
+            (LedgerHealth::Unreadable(why), _) => (
+                format!("the ledger cannot be read: {why}"),
+                "restore it from a backup, or move it aside when nothing is lent, and restart onloadd".to_owned(),
+            ),
+            (_, Some(error)) => (
+                format!("the configuration is refused: {error}"),
+                "mend the file and `systemctl reload onloadd`".to_owned(),
+            ),
+            (_, None) => ("no configuration was read yet".to_owned(), "try again".to_owned()),
+        }
+    }
+
+    fn job(&self, id: JobId) -> Option<&Job> {
+        self.picture.jobs.get(&id)
+    }
+
+    pub(super) fn running_job(&self) -> Option<JobId> {
+        self.picture.jobs.values().find(|job| job.state == JobState::Running).map(|job| job.id)
+    }
+
+    fn new_job(&mut self, now: Now, caller: &Caller) -> JobId {
+        let id = self.next_job();
+        let jobs = Arc::make_mut(&mut self.picture.jobs);
+        let job = Job {
+            id,
+            kind: JobKind::Apply,
+            state: JobState::Running,
+            done: 0,
+            total: 0,
+            message: "looking".to_owned(),
+            uid: caller.uid,
+            started: now.wall,
+        };
+        jobs.insert(id, job);
+        while jobs.len() > JOBS_SHOWN {
+            jobs.pop_first();
+        }
+        id
+    }
+
+    pub(super) fn change_job(&mut self, id: JobId, change: impl FnOnce(&mut Job)) {
+        if let Some(job) = Arc::make_mut(&mut self.picture.jobs).get_mut(&id) {
+            change(job);
+        }
+    }
+
+    pub(super) fn end_job(&mut self, id: JobId, state: JobState, message: String) {
+        self.change_job(id, |job| {
+            job.state = state;
+            job.message = message;
+        });
+    }
+}

@@ -1,0 +1,270 @@
+//! The pools as the reconciler keeps them: standing by look, lent devices by ledger.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::{LedgerHealth, Reconciler};
+use crate::command::ContainerAnswer;
+use crate::config::PoolSettings;
+use crate::names::{DeviceId, PoolName};
+use crate::picture::{Device, Lent, PoolPicture};
+use crate::pool::{self, Cause, NumaNode, Standing};
+use crate::refusal::{Refusal, RefusalKind};
+use crate::time::Now;
+
+/// One pool.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct PoolState {
+    name: PoolName,
+    settings: PoolSettings,
+    standing: Standing,
+    answer: Option<Arc<ContainerAnswer>>,
+    devices: Arc<Vec<Device>>,
+    /// Where each device stands in `devices`.
+    slots: BTreeMap<DeviceId, usize>,
+    /// What keeps free devices back although they could work.
+    kept_back: Option<Cause>,
+}
+
+impl PoolState {
+    pub(super) fn new(name: PoolName, settings: PoolSettings) -> Self {
+        Self {
+            name,
+            settings,
+            standing: Standing::default(),
+            answer: None,
+            devices: Arc::default(),
+            slots: BTreeMap::new(),
+            kept_back: None,
+        }
+    }
+
+    pub(super) fn devices(&self) -> &[Device] {
+        &self.devices
+    }
+
+    /// NUMA nodes it has stood on in this run.
+    fn known_nodes(&self) -> BTreeSet<NumaNode> {
+        self.standing.groups.keys().copied().collect()
+    }
+
+    /// Deals the slots anew. What is lent stays listed even where the pool has shrunk below it.
+    fn rebuild(
+        &mut self,
+        standing: Standing,
+        kept_back: Option<Cause>,
+        lent: &BTreeMap<DeviceId, Lent>,
+    ) {
+        self.answer = standing.answer.clone().map(Arc::new);
+        self.standing = standing;
+        self.kept_back = kept_back;
+        let mut devices = pool::devices(&self.name, &self.settings, &self.standing);
+        let listed: BTreeSet<_> = devices.iter().map(|device| device.id.clone()).collect();
+        let (numa_node, cause) = self
+            .standing
+            .groups
+            .first_key_value()
+            .map_or((None, None), |(node, cause)| (*node, cause.clone()));
+        for id in lent.keys().filter(|id| !listed.contains(*id)) {
+            let (id, cause) = (id.clone(), cause.clone());
+            devices.push(Device { id, numa_node, cause, local_only: false, lent: Lent::No });
+        }
+        for device in &mut devices {
+            device.lent = lent.get(&device.id).copied().unwrap_or_default();
+            device.cause = self.cause(device);
+        }
+        self.slots =
+            devices.iter().enumerate().map(|(at, device)| (device.id.clone(), at)).collect();
+        self.devices = Arc::new(devices);
+    }
+
+    /// Why a device cannot work, or is kept back.
+    fn cause(&self, device: &Device) -> Option<Cause> {
+        let own = match self.standing.groups.get(&device.numa_node) {
+            Some(cause) => cause.clone(),
+            None => Some(Cause::NoPort),
+        };
+        own.or_else(|| self.kept_back.clone().filter(|_| device.lent == Lent::No))
+    }
+
+    pub(super) fn lent(&self, device: &DeviceId) -> Option<Lent> {
+        self.devices.get(*self.slots.get(device)?).map(|device| device.lent)
+    }
+
+    pub(super) fn set_lent(&mut self, id: &DeviceId, lent: Lent) {
+        let Some(at) = self.slots.get(id).copied() else { return };
+        let Some(device) = Arc::make_mut(&mut self.devices).get_mut(at) else { return };
+        device.lent = lent;
+        if self.kept_back.is_some() {
+            let device = device.clone();
+            let cause = self.cause(&device);
+            if let Some(device) = Arc::make_mut(&mut self.devices).get_mut(at) {
+                device.cause = cause;
+            }
+        }
+    }
+
+    pub(super) fn is_local_only(&self, device: &DeviceId) -> bool {
+        self.slots
+            .get(device)
+            .and_then(|at| self.devices.get(*at))
+            .is_some_and(|device| device.local_only)
+    }
+
+    /// Devices for a local program: its own share first, then from the top of the list, since the
+    /// kubelet is told to choose from the bottom.
+    pub(super) fn pick(&self, count: u32) -> Result<Vec<DeviceId>, Refusal> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        let free = |device: &&Device| device.lent == Lent::No && device.cause.is_none();
+        let own = self.devices.iter().rev().filter(|device| device.local_only);
+        let shared = self.devices.iter().rev().filter(|device| !device.local_only);
+        let picked: Vec<_> =
+            own.chain(shared).filter(free).take(count).map(|d| d.id.clone()).collect();
+        if picked.len() == count {
+            return Ok(picked);
+        }
+        let what = "nothing was lent";
+        let broken = self
+            .devices
+            .iter()
+            .find_map(|device| device.cause.as_ref().filter(|_| device.lent == Lent::No));
+        let short =
+            format!("pool {} has {} free devices, {count} are asked for", self.name, picked.len());
+        Err(match broken {
+            Some(cause) => Refusal::new(
+                RefusalKind::Blocked,
+                what,
+                format!("{short}; the others cannot work: {cause}"),
+                cause.fix(),
+            ),
+            None => {
+                let fix =
+                    "wait for one to be given back (`onloadctl allocations` shows who holds them)";
+                Refusal::new(RefusalKind::InUse, what, short, fix)
+            }
+        })
+    }
+
+    /// A free device in place of `of`: of the same NUMA node if there is one.
+    pub(super) fn spare(
+        &self,
+        of: &DeviceId,
+        except: impl Fn(&DeviceId) -> bool,
+    ) -> Option<DeviceId> {
+        let node = self.devices.get(*self.slots.get(of)?)?.numa_node;
+        let free = self.devices.iter().filter(|device| {
+            device.lent == Lent::No && device.cause.is_none() && !except(&device.id)
+        });
+        free.max_by_key(|device| {
+            (device.numa_node == node, device.local_only, self.slots.get(&device.id))
+        })
+        .map(|device| device.id.clone())
+    }
+
+    /// What a container gets for these devices, if they are offered and can work.
+    pub(super) fn answer_for(
+        &self,
+        what: &str,
+        asked: &BTreeSet<&DeviceId>,
+    ) -> Result<Arc<ContainerAnswer>, Refusal> {
+        for id in asked {
+            let device = self.slots.get(*id).and_then(|at| self.devices.get(*at));
+            let Some(device) = device.filter(|device| !device.local_only) else {
+                let why = format!("pool {} does not offer {id}", self.name);
+                return Err(Refusal::new(
+                    RefusalKind::NotFound,
+                    what,
+                    why,
+                    "see `onloadctl pools`",
+                ));
+            };
+            if let Some(cause) = &device.cause {
+                let why = format!("{id} cannot work: {cause}");
+                return Err(Refusal::new(RefusalKind::Blocked, what, why, cause.fix()));
+            }
+        }
+        self.answer.clone().ok_or_else(|| {
+            let cause = Cause::LibrariesMissing;
+            Refusal::new(RefusalKind::Blocked, what, cause.to_string(), cause.fix())
+        })
+    }
+
+    /// The first reason why nothing at all can be had of it.
+    pub(super) fn unserved(&self) -> Option<&Cause> {
+        let healthy = self.standing.groups.values().any(Option::is_none);
+        let first = self.standing.groups.values().flatten().next();
+        if healthy { None } else { Some(first.unwrap_or(&Cause::NoPort)) }
+    }
+
+    /// Whether the configuration names its ports.
+    pub(super) fn names_ports(&self) -> bool {
+        !self.settings.ports.is_empty()
+    }
+
+    pub(super) fn picture(&self, registered: bool) -> PoolPicture {
+        PoolPicture {
+            kind: self.settings.kind,
+            resource: self.settings.resource_name(&self.name),
+            devices: self.devices.clone(),
+            answer: self.answer.clone(),
+            registered,
+        }
+    }
+}
+
+impl Reconciler {
+    /// Judges every pool by the last look.
+    pub(super) fn stand_pools(&mut self) {
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        let wanted = self.config.settings.pools.clone();
+        self.pools.retain(|name, state| wanted.get(name) == Some(&state.settings));
+        for (name, settings) in wanted {
+            let former = self.pools.remove(&name);
+            let mut state =
+                former.clone().unwrap_or_else(|| PoolState::new(name.clone(), settings));
+            let standing =
+                pool::stand(&state.settings, &snapshot, &self.hardware, state.known_nodes());
+            let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
+                hands_off(standing)
+            } else {
+                standing
+            };
+            let kept_back =
+                self.ledger.hold.as_ref().map(|hold| Cause::Held { reason: hold.reason.clone() });
+            if former.is_none() || state.standing != standing || state.kept_back != kept_back {
+                let mut lent = self.withdrawn(&name);
+                lent.extend(self.lent_of(&name));
+                state.rebuild(standing, kept_back, &lent);
+            }
+            self.pools.insert(name, state);
+        }
+    }
+
+    /// What the ledger says of a pool's devices.
+    fn lent_of(&self, pool: &PoolName) -> BTreeMap<DeviceId, Lent> {
+        let of_pool = self.ledger.allocations.values().filter(|one| one.pool == *pool);
+        of_pool
+            .map(|one| {
+                let lent =
+                    if one.is_local() { Lent::Local(one.id) } else { Lent::Container(one.id) };
+                (one.device.clone(), lent)
+            })
+            .collect()
+    }
+
+    pub(super) fn register(&mut self, now: Now, pool: PoolName, registered: bool) {
+        let changed =
+            if registered { self.registered.insert(pool) } else { self.registered.remove(&pool) };
+        if changed {
+            self.publish_soon(now.boot);
+        }
+    }
+}
+
+/// Nobody knows who holds what, so nothing is offered.
+fn hands_off(mut standing: Standing) -> Standing {
+    for cause in standing.groups.values_mut() {
+        *cause = Some(Cause::HandsOff);
+    }
+    Standing { answer: None, ..standing }
+}

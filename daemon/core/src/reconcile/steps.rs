@@ -1,0 +1,209 @@
+//! Steps: plan everything, do one, look again. Done means seen.
+
+use std::time::Duration;
+
+use super::{Effect, LedgerHealth, Pending, Reconciler};
+use crate::blocker::{Blocked, Blocker};
+use crate::job::JobState;
+use crate::ledger::{Entry, Failure};
+use crate::plan::{Plan, plan};
+use crate::step::{Outcome, Step, StepError};
+use crate::time::{Moment, Now};
+
+/// How far the one step under way is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    Idle,
+    /// Waits for its start to be in the ledger.
+    Recording(Step),
+    /// The host is at it.
+    Running(Step),
+    /// Reported done; counts when a look that began after it shows it.
+    Verifying {
+        step: Step,
+        fresh: bool,
+    },
+}
+
+/// First delay before a failed step is tried again; doubles each time.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Attempts after which only an order tries again: six, over half a minute, outlast a race with
+/// udev or another package's modprobe, and do not fill the kernel log.
+const MOST_ATTEMPTS: u32 = 6;
+
+impl Reconciler {
+    pub(super) fn replan(&mut self) {
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        self.plan = if self.hands_off() {
+            Plan::default()
+        } else {
+            let release = self.adopted().and_then(|modules| modules.release.as_ref());
+            plan(release, &snapshot, &self.hardware)
+        };
+        self.follow_job();
+    }
+
+    /// Whether a step may begin at all.
+    fn may_step(&self) -> bool {
+        self.progress == Progress::Idle
+            && !self.hands_off()
+            && self.ledger_health == LedgerHealth::Available
+            && self.ledger.hold.is_none()
+            && !self.ledger.stopped
+            && self.settle.is_none()
+            && !self.looking
+            && self.snapshot.is_some()
+    }
+
+    /// Begins the first step of the plan, unless it failed and its time has not come.
+    pub(super) fn go_on_stepping(&mut self, now: Now) {
+        if !self.may_step() {
+            return;
+        }
+        let Some(step) = self.plan.steps.first().cloned() else { return };
+        if let Some(failure) = self.failure(&step) {
+            let pause =
+                FIRST_RETRY * 2u32.saturating_pow(failure.attempts.saturating_sub(1).min(16));
+            let retrying = retrying(failure);
+            let due = *self.retry_at.entry(step.clone()).or_insert(now.boot + pause);
+            if !retrying || now.boot < due {
+                return;
+            }
+        }
+        self.retry_at.remove(&step);
+        self.progress = Progress::Recording(step.clone());
+        self.record(vec![Entry::StepStarted(step.clone())], Some(Pending::Step(step)));
+        self.publish_soon(now.boot);
+    }
+
+    pub(super) fn retry_due(&self) -> Option<Moment> {
+        if !self.may_step() {
+            return None;
+        }
+        let step = self.plan.steps.first()?;
+        let failure = self.failure(step)?;
+        if retrying(failure) { self.retry_at.get(step).copied() } else { None }
+    }
+
+    /// The start of a step is in the ledger.
+    pub(super) fn begin(&mut self, now: Now, step: Step) {
+        self.progress = Progress::Running(step.clone());
+        if let Some(job) = self.running_job() {
+            let message = step.to_string();
+            self.change_job(job, |job| job.message = message);
+        }
+        self.effects.push(Effect::Apply(step));
+        self.publish_soon(now.boot);
+    }
+
+    pub(super) fn step_ended(&mut self, now: Now, result: Result<Outcome, StepError>) {
+        let Progress::Running(step) = std::mem::replace(&mut self.progress, Progress::Idle) else {
+            return;
+        };
+        match result {
+            Ok(Outcome::Changed | Outcome::Unchanged) => {
+                self.progress = Progress::Verifying { step, fresh: !self.looking };
+            }
+            Err(error) => self.fail(step, Some(error)),
+        }
+        self.look();
+        self.publish_soon(now.boot);
+    }
+
+    /// Judges a step by what the machine shows.
+    pub(super) fn verify_step(&mut self) {
+        let Some(snapshot) = self.snapshot.clone() else { return };
+        match std::mem::replace(&mut self.progress, Progress::Idle) {
+            // This look began before the step ended; the next one counts.
+            Progress::Verifying { step, fresh: false } => {
+                self.progress = Progress::Verifying { step, fresh: true };
+            }
+            Progress::Verifying { step, fresh: true } => {
+                if step.holds_in(&snapshot) {
+                    self.record(vec![Entry::StepEnded { step, failure: None }], None);
+                    if let Some(job) = self.running_job() {
+                        self.change_job(job, |job| job.done += 1);
+                    }
+                } else {
+                    self.fail(step, None);
+                }
+            }
+            // What a former run began and did not end is planned anew, if it is still wanted.
+            Progress::Idle => {
+                if let Some(step) = self.ledger.step.clone() {
+                    self.record(vec![Entry::StepEnded { step, failure: None }], None);
+                }
+            }
+            other @ (Progress::Recording(_) | Progress::Running(_)) => self.progress = other,
+        }
+    }
+
+    fn fail(&mut self, step: Step, error: Option<StepError>) {
+        let attempts = 1 + self.failure(&step).map_or(0, |failure| failure.attempts);
+        let failure = Failure { error, attempts, kernel: self.kernel(), boot: self.boot() };
+        self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
+        self.replan();
+    }
+
+    /// The failure that stands against a step: one on another kernel or in another boot does not.
+    fn failure(&self, step: &Step) -> Option<&Failure> {
+        let failure = self.ledger.failures.get(step)?;
+        (failure.kernel == self.kernel() && failure.boot == self.boot()).then_some(failure)
+    }
+
+    fn kernel(&self) -> Option<crate::names::KernelRelease> {
+        self.snapshot.as_ref()?.kernel.known().cloned()
+    }
+
+    /// The blocker that a failed first step is.
+    pub(super) fn failed_step(&self) -> Option<Blocked> {
+        let step = self.plan.steps.first()?;
+        let failure = self.failure(step)?;
+        let blocker = match &failure.error {
+            Some(error) => Blocker::StepFailed {
+                step: step.clone(),
+                error: error.clone(),
+                attempts: failure.attempts,
+                retrying: retrying(failure),
+            },
+            None => Blocker::NotSeen { step: step.clone() },
+        };
+        Some(Blocked { subject: step.subject(), blocker })
+    }
+
+    /// Whether the node goes on by itself.
+    pub(super) fn is_converging(&self) -> bool {
+        let runnable = self.plan.steps.first().is_some_and(|step| self.failure(step).is_none())
+            && self.ledger.hold.is_none()
+            && !self.ledger.stopped
+            && self.ledger_health == LedgerHealth::Available;
+        self.progress != Progress::Idle || runnable || self.plan.waiting
+    }
+
+    /// Keeps the running job in step with the plan.
+    fn follow_job(&mut self) {
+        let Some(job) = self.running_job() else { return };
+        if self.looking || self.progress != Progress::Idle {
+            return;
+        }
+        let left = u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX);
+        let blocked = self.failed_step().filter(|blocked| match &blocked.blocker {
+            Blocker::StepFailed { retrying, .. } => !retrying,
+            _ => true,
+        });
+        let blocked = blocked.or_else(|| self.plan.blockers.first().filter(|_| left == 0).cloned());
+        if let Some(blocked) = blocked {
+            let message = format!("{}: {}", blocked.subject, blocked.blocker.why());
+            self.end_job(job, JobState::Failed, message);
+        } else if left == 0 && !self.plan.waiting {
+            self.end_job(job, JobState::Done, "the node is as ordered".to_owned());
+        } else {
+            self.change_job(job, |job| job.total = job.done.saturating_add(left));
+        }
+    }
+}
+
+/// Whether a failed step is tried again without an order.
+fn retrying(failure: &Failure) -> bool {
+    failure.attempts < MOST_ATTEMPTS && failure.error.as_ref().is_none_or(StepError::retry_may_help)
+}

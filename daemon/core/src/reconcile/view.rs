@@ -1,0 +1,315 @@
+//! From what the reconciler knows to the picture that outsiders see.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{LedgerHealth, Reconciler};
+use crate::blocker::{Blocked, Blocker};
+use crate::condition::{Condition, ConditionKind, Status};
+use crate::inventory::{STACK, Snapshot};
+use crate::names::{ModuleName, PciAddress, ReleaseName};
+use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
+use crate::plan;
+use crate::pool::{self, Cause};
+use crate::reading::Reading;
+use crate::time::{Now, Timestamp};
+
+impl Reconciler {
+    /// Brings the picture up to date; tells whether it changed.
+    pub(super) fn refresh(&mut self, now: Now) -> bool {
+        let former = self.picture.clone();
+        if let Some(snapshot) = self.snapshot.clone() {
+            self.show_machine(&snapshot);
+        }
+        let blockers = self.blockers();
+        self.picture.state = self.state(&blockers);
+        self.picture.summary = self.summary(&blockers);
+        self.picture.generation = self.ledger.generation;
+        // A plan is made in the same event as the order it follows; a look still under way may
+        // show it otherwise.
+        if !self.looking || self.snapshot.is_none() {
+            self.picture.observed_generation = self.ledger.generation;
+        }
+        self.picture.probing = self.snapshot.is_none() || self.settle.is_some();
+        self.picture.wanted_release = self.adopted().and_then(|modules| modules.release.clone());
+        self.picture.hold = self.ledger.hold.clone();
+        self.picture.allocations = self.ledger.allocations.clone();
+        let plan = self.plan.steps.iter().map(ToString::to_string).collect();
+        replace(&mut self.picture.plan, plan);
+        let pools = self
+            .pools
+            .iter()
+            .map(|(name, pool)| (name.clone(), pool.picture(self.registered.contains(name))))
+            .collect();
+        replace(&mut self.picture.pools, pools);
+        if *self.picture.config != self.config.entries {
+            self.picture.config = Arc::new(self.config.entries.clone());
+        }
+        let conditions = self.conditions(&blockers, now.wall);
+        replace(&mut self.picture.conditions, conditions);
+        replace(&mut self.picture.blockers, blockers);
+        self.picture != former
+    }
+
+    fn show_machine(&mut self, snapshot: &Snapshot) {
+        let picture = &mut self.picture;
+        picture.kernel = snapshot.kernel.clone();
+        picture.boot_id = snapshot.boot_id.clone();
+        picture.loaded_version = snapshot.driver.version.clone();
+        replace(&mut picture.interfaces, snapshot.interfaces.known().cloned().unwrap_or_default());
+        let ports = snapshot.ports.known().into_iter().flatten();
+        let ports: BTreeMap<PciAddress, PortPicture> = ports
+            .filter_map(|(address, port)| {
+                let family = self.hardware.family(port)?;
+                let interface = snapshot.interface_of(address);
+                Some((
+                    *address,
+                    PortPicture {
+                        port: port.clone(),
+                        family: family.family.clone(),
+                        controller: family.controller.clone(),
+                        netdev: interface.map(|(name, _)| name.clone()),
+                        interface: interface
+                            .map(|(_, interface)| interface.clone())
+                            .unwrap_or_default(),
+                        driver_origin: port
+                            .driver
+                            .as_ref()
+                            .and_then(|driver| pool::driver_origin(driver, snapshot)),
+                        obstacle: pool::port_obstacle(*address, port, family, snapshot),
+                    },
+                ))
+            })
+            .collect();
+        replace(&mut picture.ports, ports);
+        replace(&mut picture.releases, releases(snapshot));
+        let modules = self.modules(snapshot);
+        replace(&mut self.picture.modules, modules);
+    }
+
+    /// What is loaded, and of the stack also what is not.
+    fn modules(&self, snapshot: &Snapshot) -> BTreeMap<ModuleName, ModulePicture> {
+        let drivers = plan::drivers(snapshot, &self.hardware).into_known().unwrap_or_default();
+        let release = self.adopted().and_then(|modules| modules.release.as_ref());
+        let wanted = release.map(|release| plan::wanted(release, &drivers)).unwrap_or_default();
+        let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
+        let loaded =
+            snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
+        stack
+            .chain(loaded)
+            .map(|name| {
+                let module = match snapshot.module(name.as_str()) {
+                    Reading::Known(module) => Reading::Known(module.clone()),
+                    Reading::Absent => Reading::Absent,
+                    Reading::Unreadable(why) => Reading::Unreadable(why),
+                };
+                // `onload` brings these two.
+                let pulled = ["sfc_char", "sfc_resource"].contains(&name.as_str())
+                    && wanted.iter().any(|module| module.as_str() == "onload");
+                let wanted = pulled || wanted.contains(&name);
+                (name, ModulePicture { module, wanted })
+            })
+            .collect()
+    }
+
+    /// Everything in the way, the most important first.
+    fn blockers(&self) -> Vec<Blocked> {
+        let mut found = Vec::new();
+        let mut add =
+            |subject: &str, blocker| found.push(Blocked { subject: subject.to_owned(), blocker });
+        match &self.ledger_health {
+            LedgerHealth::Available => {}
+            LedgerHealth::Unreadable(why) => {
+                add("ledger", Blocker::LedgerUnreadable { why: why.clone() })
+            }
+            LedgerHealth::Unwritable(why) => {
+                add("ledger", Blocker::LedgerUnwritable { why: why.clone() })
+            }
+        }
+        if let Some(error) = &self.config_fault {
+            let (error, former_in_force) = (error.clone(), self.configured);
+            add("configuration", Blocker::ConfigurationInvalid { error, former_in_force });
+        }
+        if let Some(hold) = &self.ledger.hold {
+            add("node", Blocker::Held { reason: hold.reason.clone() });
+        }
+        if self.ledger.stopped {
+            add("node", Blocker::Stopped);
+        }
+        if let Some(adopted) =
+            self.adopted().filter(|adopted| **adopted != self.config.settings.modules)
+        {
+            let name = |release: &Option<ReleaseName>| {
+                release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string)
+            };
+            let change = format!(
+                "{} → {}",
+                name(&adopted.release),
+                name(&self.config.settings.modules.release)
+            );
+            add("configuration", Blocker::AwaitingOrder { change });
+        }
+        found.extend(self.failed_step());
+        found.extend(self.plan.blockers.iter().cloned());
+        // A pool that cannot be served is the effect of what is listed or planned already.
+        if found.is_empty() && !self.is_converging() {
+            for (name, pool) in &self.pools {
+                match pool.unserved() {
+                    // No card is a state, not an error; a port somebody named is missed.
+                    None => {}
+                    Some(Cause::NoPort) if !pool.names_ports() => {}
+                    Some(cause) => {
+                        let blocker =
+                            Blocker::PoolUnserved { pool: name.clone(), cause: cause.clone() };
+                        found.push(Blocked { subject: name.to_string(), blocker });
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn state(&self, blockers: &[Blocked]) -> NodeState {
+        if self.hands_off() || self.ledger_health != LedgerHealth::Available {
+            NodeState::Degraded
+        } else if self.snapshot.is_none() {
+            NodeState::Converging
+        } else if self.ledger.hold.is_some() {
+            NodeState::Held
+        } else if self.is_converging() {
+            NodeState::Converging
+        } else if !blockers.is_empty() {
+            NodeState::Blocked
+        } else if self.picture.ports.is_empty() {
+            NodeState::Idle
+        } else {
+            NodeState::Ready
+        }
+    }
+
+    fn summary(&self, blockers: &[Blocked]) -> String {
+        match self.picture.state {
+            NodeState::Converging => match self.plan.steps.first() {
+                Some(step) => step.to_string(),
+                None if self.plan.waiting => "waiting for a module".to_owned(),
+                None => "looking at the machine".to_owned(),
+            },
+            NodeState::Idle => "no card that Onload accelerates".to_owned(),
+            NodeState::Ready => {
+                let ports =
+                    self.picture.ports.values().filter(|port| port.obstacle.is_none()).count();
+                let devices: usize = self.pools.values().map(|pool| pool.devices().len()).sum();
+                let version =
+                    self.picture.loaded_version.known().filter(|version| !version.is_empty());
+                let version = version
+                    .map_or_else(|| "Onload".to_owned(), |version| format!("Onload {version}"));
+                format!("{version} on {ports} ports, {devices} devices")
+            }
+            NodeState::Blocked | NodeState::Held | NodeState::Degraded => blockers
+                .first()
+                .map_or_else(String::new, |one| format!("{}: {}", one.subject, one.blocker.why())),
+        }
+    }
+
+    fn conditions(&self, blockers: &[Blocked], now: Timestamp) -> Vec<Condition> {
+        let first = blockers.first().map(|one| (one.blocker.reason(), one.blocker.why()));
+        let ready = match self.picture.state {
+            NodeState::Ready | NodeState::Idle => {
+                (Status::True, "AsWanted", self.picture.summary.clone())
+            }
+            NodeState::Converging | NodeState::Blocked | NodeState::Held | NodeState::Degraded => {
+                let (reason, message) =
+                    first.unwrap_or(("Converging", self.picture.summary.clone()));
+                (Status::False, reason, message)
+            }
+        };
+        let config = match &self.config_fault {
+            None => (Status::True, "Valid", String::new()),
+            Some(error) => (Status::False, "Refused", error.to_string()),
+        };
+        let ledger = match &self.ledger_health {
+            LedgerHealth::Available => (Status::True, "Available", String::new()),
+            LedgerHealth::Unwritable(why) => (Status::False, "Unwritable", why.clone()),
+            LedgerHealth::Unreadable(why) => (Status::False, "Unreadable", why.clone()),
+        };
+        let missing: Vec<_> = self
+            .picture
+            .modules
+            .iter()
+            .filter(|(_, module)| module.wanted && module.module.known().is_none())
+            .map(|(name, _)| name.to_string())
+            .collect();
+        let modules = if self.adopted().is_none_or(|modules| modules.release.is_none()) {
+            (Status::Unknown, "LeftAlone", "the configuration names no release".to_owned())
+        } else if missing.is_empty() {
+            (Status::True, "Loaded", String::new())
+        } else {
+            (Status::False, "Missing", missing.join(", "))
+        };
+        let causes: Vec<_> = self
+            .pools
+            .values()
+            .flat_map(|pool| pool.devices())
+            .filter_map(|d| d.cause.as_ref())
+            .collect();
+        let devices = match causes.first() {
+            _ if self.pools.is_empty() => (Status::Unknown, "NoPools", String::new()),
+            None => (Status::True, "Healthy", String::new()),
+            Some(cause) => {
+                (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
+            }
+        };
+        let waiting: Vec<_> = self
+            .pools
+            .keys()
+            .filter(|pool| !self.registered.contains(*pool))
+            .map(ToString::to_string)
+            .collect();
+        let kubelet = if !self.config.settings.kubelet.enabled || self.pools.is_empty() {
+            (Status::Unknown, "NotOffered", String::new())
+        } else if waiting.is_empty() {
+            (Status::True, "Registered", String::new())
+        } else {
+            (Status::False, "NotRegistered", waiting.join(", "))
+        };
+        let kinds = [
+            (ConditionKind::Ready, ready),
+            (ConditionKind::ConfigurationValid, config),
+            (ConditionKind::LedgerAvailable, ledger),
+            (ConditionKind::ModulesLoaded, modules),
+            (ConditionKind::DevicesHealthy, devices),
+            (ConditionKind::KubeletRegistered, kubelet),
+        ];
+        kinds
+            .into_iter()
+            .map(|(kind, (status, reason, message))| {
+                let former = self
+                    .picture
+                    .conditions
+                    .iter()
+                    .find(|one| one.kind == kind && one.status == status);
+                let since = former.map_or(now, |one| one.since);
+                Condition { kind, status, reason: reason.to_owned(), message, since }
+            })
+            .collect()
+    }
+}
+
+fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
+    let releases = snapshot.releases.known().into_iter().flatten();
+    releases
+        .map(|(name, release)| {
+            let matches_driver = snapshot.driver.interface.as_ref().and_then(|hash| {
+                release.interfaces.as_ref().map(|interfaces| interfaces.contains(hash))
+            });
+            (name.clone(), ReleasePicture { release: release.clone(), matches_driver })
+        })
+        .collect()
+}
+
+/// Keeps what is equal, so that readers can tell by pointer what did not change.
+fn replace<T: PartialEq>(place: &mut Arc<T>, value: T) {
+    if **place != value {
+        *place = Arc::new(value);
+    }
+}

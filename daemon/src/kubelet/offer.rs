@@ -1,0 +1,254 @@
+//! One pool, offered: bound and served first, registered second, and both again whenever the
+//! kubelet or the socket's file has gone.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onload_core::kubelet::device_list;
+use onload_core::names::PoolName;
+use onload_core::picture::Device;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::Patience;
+use super::directory::{KUBELET_SOCKET, Sight};
+use super::plugin::Plugin;
+use super::registration::{RegisterError, register};
+use super::server::{List, PluginServer};
+use super::socket::{self, Socket};
+use crate::letterbox::{Letterbox, Notice};
+
+/// A pool and what is needed to offer it.
+pub(super) struct Offer {
+    pool: PoolName,
+    resource: String,
+    directory: PathBuf,
+    patience: Patience,
+    letterbox: Letterbox,
+    sight: watch::Receiver<Sight>,
+    pauses: Pauses,
+    /// The last trouble that was logged, so that a kubelet that is away is not news every ten
+    /// seconds.
+    trouble: Option<String>,
+}
+
+impl Offer {
+    /// An offer that has not begun.
+    pub(super) fn new(
+        pool: PoolName,
+        resource: String,
+        directory: PathBuf,
+        patience: Patience,
+        letterbox: Letterbox,
+        sight: watch::Receiver<Sight>,
+    ) -> Self {
+        let pauses = Pauses { patience, next: patience.shortest_pause };
+        Self { pool, resource, directory, patience, letterbox, sight, pauses, trouble: None }
+    }
+
+    /// Offers the pool until no picture comes any more.
+    pub(super) async fn keep_up(mut self) {
+        let path = self.directory.join(socket::name(&self.pool));
+        while self.sight.wait_for(|sight| sight.present).await.is_ok() {
+            let (socket, listener) = match Socket::bind(&path).await {
+                Ok(bound) => bound,
+                Err(error) => {
+                    self.log_trouble(&format!("{}: {error}", path.display()));
+                    if self.pause_bind().await.is_err() {
+                        return;
+                    }
+                    continue;
+                }
+            };
+            let mut lists = Lists::new(&self.letterbox, &self.pool);
+            let server = PluginServer::start(socket, listener, lists.derive(), |lists, link| {
+                Plugin::new(self.pool.clone(), self.letterbox.clone(), lists, link)
+            });
+            tokio::select! {
+                biased;
+                // First, so that a list goes out before anything else is done about a change.
+                () = lists.follow(&server) => return,
+                attended = self.attend(&server) => if attended.is_err() { return },
+            }
+        }
+    }
+
+    /// Keeps the pool registered while its socket is good; returns when it must be bound anew.
+    async fn attend(&mut self, server: &PluginServer) -> Result<(), Closed> {
+        loop {
+            let kubelets = self.sight.borrow_and_update().kubelets;
+            // A fresh socket for each life of the stream: a kubelet knows a plugin by its socket,
+            // and the old stream must have ended before the new one begins.
+            if !server.socket().is_in_place() || server.link().watch().borrow().begun() {
+                return Ok(());
+            }
+            if !self.directory.join(KUBELET_SOCKET).exists() {
+                self.sight.changed().await.map_err(|_| Closed)?;
+                continue;
+            }
+            let mut sight = self.sight.clone();
+            tokio::select! {
+                biased;
+                seen = interrupted(&mut sight, kubelets, server.socket()) => {
+                    seen?;
+                    self.pauses.reset();
+                    continue;
+                }
+                error = self.be_registered(server) => self.log_trouble(&error.to_string()),
+            }
+            tokio::select! {
+                biased;
+                seen = interrupted(&mut sight, kubelets, server.socket()) => {
+                    seen?;
+                    self.pauses.reset();
+                }
+                () = self.pauses.pass() => {}
+            }
+        }
+    }
+
+    /// Registers and stays so; returns what ended or prevented it.
+    async fn be_registered(&mut self, server: &PluginServer) -> RegisterError {
+        let mut streams = server.link().watch();
+        let kubelet = self.directory.join(KUBELET_SOCKET);
+        let name = socket::name(&self.pool);
+        if let Err(error) = register(&kubelet, &name, &self.resource, self.patience.register).await
+        {
+            return error;
+        }
+        let listening = streams.wait_for(|streams| streams.begun());
+        match tokio::time::timeout(self.patience.list, listening).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(_)) | Err(_) => return RegisterError::NotListening(self.patience.list),
+        }
+        let since = Instant::now();
+        self.trouble = None;
+        tracing::info!(pool = %self.pool, resource = %self.resource, "registered with the kubelet");
+        let _registered = Registered::announce(&self.letterbox, &self.pool);
+        // The link lives as long as the server that is borrowed here.
+        let _ = streams.wait_for(|streams| streams.broken()).await;
+        if since.elapsed() > self.patience.longest_pause {
+            self.pauses.reset();
+        }
+        RegisterError::StoppedListening
+    }
+
+    /// Waits before the next attempt to bind: back-off, cut short by a new kubelet.
+    async fn pause_bind(&mut self) -> Result<(), Closed> {
+        let kubelets = self.sight.borrow_and_update().kubelets;
+        let mut sight = self.sight.clone();
+        tokio::select! {
+            come = sight.wait_for(|sight| sight.kubelets != kubelets) => {
+                come.map_err(|_| Closed)?;
+                self.pauses.reset();
+            }
+            () = self.pauses.pass() => {}
+        }
+        Ok(())
+    }
+
+    fn log_trouble(&mut self, trouble: &str) {
+        let pool = &self.pool;
+        if self.trouble.as_deref() == Some(trouble) {
+            tracing::debug!(%pool, why = trouble, "not registered with the kubelet");
+        } else {
+            tracing::warn!(
+                %pool, why = trouble,
+                "not registered with the kubelet; trying again by itself",
+            );
+            self.trouble = Some(trouble.to_owned());
+        }
+    }
+}
+
+/// The watch on the directory has ended: all of this is about to.
+#[derive(Debug)]
+struct Closed;
+
+/// Resolves when a kubelet has come anew or the socket's file has gone.
+async fn interrupted(
+    sight: &mut watch::Receiver<Sight>,
+    kubelets: u64,
+    socket: &Socket,
+) -> Result<(), Closed> {
+    loop {
+        let seen = *sight.borrow_and_update();
+        if seen.kubelets != kubelets || !seen.present || !socket.is_in_place() {
+            return Ok(());
+        }
+        sight.changed().await.map_err(|_| Closed)?;
+    }
+}
+
+/// The pauses between attempts: doubling, with a longest.
+struct Pauses {
+    patience: Patience,
+    next: Duration,
+}
+
+impl Pauses {
+    async fn pass(&mut self) {
+        let pause = self.next;
+        self.next = (pause * 2).min(self.patience.longest_pause);
+        tokio::time::sleep(pause).await;
+    }
+
+    fn reset(&mut self) {
+        self.next = self.patience.shortest_pause;
+    }
+}
+
+/// While it lives, the loop knows the pool as registered.
+struct Registered<'a> {
+    letterbox: &'a Letterbox,
+    pool: &'a PoolName,
+}
+
+impl<'a> Registered<'a> {
+    fn announce(letterbox: &'a Letterbox, pool: &'a PoolName) -> Self {
+        letterbox.notify(Notice::Registered { pool: pool.clone(), registered: true });
+        Self { letterbox, pool }
+    }
+}
+
+impl Drop for Registered<'_> {
+    fn drop(&mut self) {
+        let pool = self.pool.clone();
+        self.letterbox.notify(Notice::Registered { pool, registered: false });
+    }
+}
+
+/// The pool's list, derived anew from each picture in which its devices differ.
+struct Lists {
+    pictures: watch::Receiver<Arc<onload_core::picture::Picture>>,
+    pool: PoolName,
+    devices: Arc<Vec<Device>>,
+    list: List,
+}
+
+impl Lists {
+    fn new(letterbox: &Letterbox, pool: &PoolName) -> Self {
+        let (devices, list) = (Arc::default(), List::default());
+        Self { pictures: letterbox.watch(), pool: pool.clone(), devices, list }
+    }
+
+    /// The list of the present picture; the former one where the pool has just vanished.
+    fn derive(&mut self) -> List {
+        let picture = self.pictures.borrow_and_update();
+        if let Some(pool) = picture.pools.get(&self.pool)
+            && !Arc::ptr_eq(&pool.devices, &self.devices)
+        {
+            self.devices = Arc::clone(&pool.devices);
+            self.list = Arc::new(device_list(pool));
+        }
+        Arc::clone(&self.list)
+    }
+
+    /// Hands every list to the server; returns when there will be no further picture.
+    async fn follow(&mut self, server: &PluginServer) {
+        while self.pictures.changed().await.is_ok() {
+            server.list(self.derive());
+        }
+    }
+}

@@ -1,0 +1,251 @@
+//! The device plugin as the kubelet calls it: a few lines per call, every answer from the picture
+//! or from the loop.
+
+use std::collections::BTreeSet;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use onload_core::command::{Caller, Command, ContainerAnswer, Reply};
+use onload_core::kubelet::{Advertised, preferred};
+use onload_core::names::{DeviceId, PoolName};
+use onload_core::refusal::{Refusal, RefusalKind};
+use tokio::sync::watch;
+use tokio_stream::Stream;
+use tokio_stream::wrappers::WatchStream;
+use tonic::{Code, Request, Response, Status};
+
+use super::api::device_plugin_server::DevicePlugin;
+use super::api::{
+    AllocateRequest, AllocateResponse, ContainerAllocateResponse,
+    ContainerPreferredAllocationResponse, Device, DevicePluginOptions, DeviceSpec, Empty,
+    ListAndWatchResponse, Mount, NumaNode, PreStartContainerRequest, PreStartContainerResponse,
+    PreferredAllocationRequest, PreferredAllocationResponse, TopologyInfo,
+};
+use super::link::{Link, OpenStream};
+use super::registration;
+use super::server::List;
+use crate::letterbox::Letterbox;
+
+/// Most devices of one call: a pool has no more.
+const MOST_IDS: usize = 10_000;
+/// Health words (reference/kubelet-api.md section 2); any but the first bars new pods.
+const HEALTHY: &str = "Healthy";
+const UNHEALTHY: &str = "Unhealthy";
+/// Read, write and mknod, as the existing plugin gives (reference/kubernetes-onload.md section 1.3).
+const PERMISSIONS: &str = "rwm";
+
+/// One pool's service.
+#[derive(Debug)]
+pub(super) struct Plugin {
+    pool: PoolName,
+    letterbox: Letterbox,
+    lists: watch::Receiver<List>,
+    link: Link,
+}
+
+impl Plugin {
+    /// A service that shows `lists` and counts its streams on `link`.
+    pub(super) fn new(
+        pool: PoolName,
+        letterbox: Letterbox,
+        lists: watch::Receiver<List>,
+        link: Link,
+    ) -> Self {
+        Self { pool, letterbox, lists, link }
+    }
+
+    fn refusal(&self, kind: RefusalKind, why: impl Into<String>, fix: &str) -> Refusal {
+        Refusal::new(kind, format!("nothing of pool {} was lent", self.pool), why, fix)
+    }
+
+    fn unknown_pool(&self) -> Refusal {
+        self.refusal(
+            RefusalKind::NotFound,
+            "this node has no such pool any more",
+            "see `onloadctl pools`",
+        )
+    }
+
+    /// Device ids, container by container.
+    fn device_ids(&self, request: AllocateRequest) -> Result<Vec<Vec<DeviceId>>, Refusal> {
+        let invalid = |why: String| {
+            self.refusal(
+                RefusalKind::InvalidArgument,
+                why,
+                "report it to whoever makes the kubelet; a kubelet asks for listed devices, each once",
+            )
+        };
+        let requests = request.container_requests;
+        let count: usize = requests.iter().map(|container| container.devices_ids.len()).sum();
+        if requests.is_empty() || requests.iter().any(|container| container.devices_ids.is_empty())
+        {
+            return Err(invalid("a container asks for no device at all".to_owned()));
+        }
+        if count > MOST_IDS {
+            return Err(invalid(format!(
+                "{count} devices are asked for, at most {MOST_IDS} can be"
+            )));
+        }
+        let mut seen = BTreeSet::new();
+        let mut parse = |text: String| {
+            let id: DeviceId = text.parse().map_err(|error| invalid(format!("{error}")))?;
+            if seen.insert(text) {
+                Ok(id)
+            } else {
+                Err(invalid(format!("device {id} is asked for twice")))
+            }
+        };
+        let container = |ids: Vec<String>| ids.into_iter().map(&mut parse).collect();
+        requests.into_iter().map(|request| request.devices_ids).map(container).collect()
+    }
+}
+
+#[tonic::async_trait]
+impl DevicePlugin for Plugin {
+    type ListAndWatchStream = Lists;
+
+    async fn get_device_plugin_options(
+        &self,
+        _: Request<Empty>,
+    ) -> Result<Response<DevicePluginOptions>, Status> {
+        Ok(Response::new(registration::options()))
+    }
+
+    async fn list_and_watch(&self, _: Request<Empty>) -> Result<Response<Lists>, Status> {
+        let lists = WatchStream::new(self.lists.clone());
+        Ok(Response::new(Lists { lists, last: None, link: self.link.clone(), open: None }))
+    }
+
+    async fn get_preferred_allocation(
+        &self,
+        request: Request<PreferredAllocationRequest>,
+    ) -> Result<Response<PreferredAllocationResponse>, Status> {
+        let picture = self.letterbox.picture();
+        let pool = picture.pools.get(&self.pool).ok_or_else(|| status(self.unknown_pool()))?;
+        let containers = request.into_inner().container_requests.into_iter();
+        let answer = containers.map(|container| ContainerPreferredAllocationResponse {
+            device_ids: preferred(
+                pool,
+                &container.available_device_ids,
+                &container.must_include_device_ids,
+                usize::try_from(container.allocation_size).unwrap_or(0),
+            ),
+        });
+        Ok(Response::new(PreferredAllocationResponse { container_responses: answer.collect() }))
+    }
+
+    /// Waits for the loop's answer alone: the kubelet sets no deadline, and a pod hangs meanwhile.
+    async fn allocate(
+        &self,
+        request: Request<AllocateRequest>,
+    ) -> Result<Response<AllocateResponse>, Status> {
+        let containers = self.device_ids(request.into_inner()).map_err(status)?;
+        if !self.letterbox.picture().pools.contains_key(&self.pool) {
+            return Err(status(self.unknown_pool()));
+        }
+        let asked = containers.len();
+        // Whoever reaches the socket passed the kubelet's directory, which is root's alone.
+        let caller = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+        let command = Command::KubeletAllocate { pool: self.pool.clone(), containers };
+        match self.letterbox.submit(caller, command).await.map_err(status)? {
+            Reply::Containers(answers) if answers.len() == asked => {
+                let container_responses = answers.into_iter().map(container_response).collect();
+                Ok(Response::new(AllocateResponse { container_responses }))
+            }
+            Reply::Containers(_) | Reply::Done | Reply::Allocated(_) | Reply::Job(_) => {
+                Err(status(self.refusal(
+                    RefusalKind::Internal,
+                    "onloadd's answer does not fit the request",
+                    "report this as a fault of onloadd, with its log",
+                )))
+            }
+        }
+    }
+
+    async fn pre_start_container(
+        &self,
+        _: Request<PreStartContainerRequest>,
+    ) -> Result<Response<PreStartContainerResponse>, Status> {
+        Ok(Response::new(PreStartContainerResponse {}))
+    }
+}
+
+/// One kubelet's stream of lists: the present one at once, then each that differs from the last
+/// one sent. Ends with the server.
+#[derive(Debug)]
+pub(super) struct Lists {
+    lists: WatchStream<List>,
+    last: Option<List>,
+    link: Link,
+    open: Option<OpenStream>,
+}
+
+impl Stream for Lists {
+    type Item = Result<ListAndWatchResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let Some(list) = ready!(Pin::new(&mut self.lists).poll_next(cx)) else {
+                return Poll::Ready(None);
+            };
+            if self.last.as_ref() == Some(&list) {
+                continue;
+            }
+            let devices = list.iter().map(wire_device).collect();
+            self.last = Some(list);
+            if self.open.is_none() {
+                self.open = Some(self.link.open());
+            }
+            return Poll::Ready(Some(Ok(ListAndWatchResponse { devices })));
+        }
+    }
+}
+
+fn wire_device(device: &Advertised) -> Device {
+    let health = if device.healthy { HEALTHY } else { UNHEALTHY };
+    Device {
+        id: device.id.to_string(),
+        health: health.to_owned(),
+        topology: device
+            .numa_node
+            .map(|node| TopologyInfo { nodes: vec![NumaNode { id: i64::from(node) }] }),
+    }
+}
+
+fn container_response(answer: ContainerAnswer) -> ContainerAllocateResponse {
+    let node = |path: String| DeviceSpec {
+        container_path: path.clone(),
+        host_path: path,
+        permissions: PERMISSIONS.to_owned(),
+    };
+    let mount = |(container_path, host_path)| Mount { container_path, host_path, read_only: true };
+    ContainerAllocateResponse {
+        envs: answer.environment,
+        mounts: answer.mounts.into_iter().map(mount).collect(),
+        devices: answer.device_nodes.into_iter().map(node).collect(),
+        ..Default::default()
+    }
+}
+
+/// A refusal as the kubelet gets it; the text ends up in the pod's status.
+fn status(refusal: Refusal) -> Status {
+    Status::new(code(refusal.kind), refusal.to_string())
+}
+
+fn code(kind: RefusalKind) -> Code {
+    match kind {
+        RefusalKind::InUse
+        | RefusalKind::Blocked
+        | RefusalKind::Held
+        | RefusalKind::Busy
+        | RefusalKind::Degraded => Code::FailedPrecondition,
+        RefusalKind::NotAuthorized => Code::PermissionDenied,
+        RefusalKind::NotFound => Code::NotFound,
+        RefusalKind::InvalidArgument => Code::InvalidArgument,
+        RefusalKind::Unsupported => Code::Unimplemented,
+        RefusalKind::Internal => Code::Internal,
+        RefusalKind::LimitExceeded => Code::ResourceExhausted,
+        RefusalKind::Cancelled => Code::Cancelled,
+        RefusalKind::LedgerUnavailable => Code::Unavailable,
+    }
+}

@@ -1,0 +1,80 @@
+//! One call of Register, as far as it may go wrong.
+
+use std::path::Path;
+use std::time::Duration;
+
+use tonic::transport::{Endpoint, Uri};
+
+use super::api::registration_client::RegistrationClient;
+use super::api::{DevicePluginOptions, RegisterRequest};
+
+/// The only version kubelets accept (reference/kubelet-api.md section 3).
+const API_VERSION: &str = "v1beta1";
+/// What Go clients send; a socket's path is no valid authority.
+const AUTHORITY: &str = "http://localhost";
+
+/// Why a kubelet has not accepted a pool.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RegisterError {
+    /// It was not reached, or broke off.
+    #[error("the kubelet was not reached: {0}")]
+    Unreached(String),
+    /// It said no, or something that is no answer.
+    #[error("the kubelet refused: {0}")]
+    Refused(String),
+    /// It said nothing.
+    #[error("the kubelet did not answer within {0:?}")]
+    Silent(Duration),
+    /// It said yes and did not act on it.
+    #[error("the kubelet accepted and did not ask for the list within {0:?}")]
+    NotListening(Duration),
+    /// It said yes and has gone away again.
+    #[error("the kubelet has stopped listening")]
+    StoppedListening,
+}
+
+/// What is asked of a pool's socket and what not.
+pub(super) fn options() -> DevicePluginOptions {
+    DevicePluginOptions { pre_start_required: false, get_preferred_allocation_available: true }
+}
+
+/// Asks the kubelet behind `socket` to take the resource from the socket of that name beside it.
+pub(super) async fn register(
+    socket: &Path,
+    endpoint: &str,
+    resource: &str,
+    limit: Duration,
+) -> Result<(), RegisterError> {
+    let call = async {
+        let kubelet = Endpoint::try_from(format!("unix://{}", socket.display()))
+            .map_err(|error| RegisterError::Unreached(with_sources(&error)))?
+            .origin(Uri::from_static(AUTHORITY));
+        let channel = kubelet
+            .connect()
+            .await
+            .map_err(|error| RegisterError::Unreached(with_sources(&error)))?;
+        let request = RegisterRequest {
+            version: API_VERSION.to_owned(),
+            endpoint: endpoint.to_owned(),
+            resource_name: resource.to_owned(),
+            options: Some(options()),
+        };
+        let answer = RegistrationClient::new(channel).register(request).await;
+        answer.map_err(|status| {
+            RegisterError::Refused(format!("{}: {}", status.code(), status.message()))
+        })?;
+        Ok(())
+    };
+    tokio::time::timeout(limit, call).await.map_err(|_| RegisterError::Silent(limit))?
+}
+
+/// An error with what lies behind it: tonic's own text is only `transport error`.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(deeper) = source {
+        text = format!("{text}: {deeper}");
+        source = deeper.source();
+    }
+    text
+}
