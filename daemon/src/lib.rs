@@ -1,5 +1,14 @@
 //! The daemon as a library: the host behind one trait, the edges around one loop.
 
+pub mod app;
+pub mod bus;
+pub mod clock;
+pub mod descriptor;
 pub mod host;
 pub mod kubelet;
+pub mod ledger_file;
 pub mod letterbox;
+pub mod logging;
+pub mod processes;
+pub mod service;
+pub mod settings_dir;

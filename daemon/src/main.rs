@@ -1,2 +1,264 @@
-//! stub
-fn main() {}
+//! onloadd: parse, choose a host, run. Every decision lives in the library.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use onload_core::config::Fragment;
+use onload_core::reading::Reading;
+use onloadd::app::App;
+use onloadd::bus::{self, Address};
+use onloadd::host::Host;
+use onloadd::host::linux::{Linux, Places};
+use onloadd::host::sim::{Sim, World};
+use onloadd::ledger_file::LedgerFile;
+use onloadd::letterbox::Letterbox;
+use onloadd::settings_dir::Sources;
+use onloadd::{kubelet, logging, service};
+use tokio::sync::watch;
+
+/// Exit status for words that make no sense together; the unit does not restart on it.
+const USAGE: u8 = 2;
+
+/// The node daemon for AMD Solarflare Onload.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Args {
+    /// Root of the machine to look at; any other than / is only looked at.
+    #[arg(long, value_name = "DIR", default_value = "/")]
+    root: PathBuf,
+    /// Run on a simulated machine: a world file, or the name of a shipped world.
+    #[arg(long, value_name = "FILE|NAME")]
+    sim: Option<PathBuf>,
+    /// Take orders to the simulated machine on this Unix socket.
+    #[arg(long, value_name = "SOCKET", requires = "sim")]
+    sim_control: Option<PathBuf>,
+    /// Bus to serve on; `session` with --sim, `system` without.
+    #[arg(long, value_name = "system|session|ADDRESS")]
+    bus: Option<String>,
+    /// Root of the configuration directories; that of the machine without --sim, none with it.
+    #[arg(long, value_name = "DIR")]
+    config_root: Option<PathBuf>,
+    /// The kubelet's device-plugin directory, in place of the configured one.
+    #[arg(long, value_name = "DIR")]
+    kubelet_directory: Option<PathBuf>,
+    /// Where the ledger and the releases are kept.
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = "/var/lib/onloadd")]
+    state_directory: PathBuf,
+    /// Read the configuration, say whether it holds, and end.
+    #[arg(long)]
+    check_config: bool,
+    /// Look at the machine once, write what was read below this directory, and end.
+    #[arg(long, value_name = "DIR", conflicts_with = "sim")]
+    record: Option<PathBuf>,
+    /// What to log: error, warn, info, debug, trace, or a list such as info,onloadd::bus=debug.
+    #[arg(long, value_name = "LEVEL", env = "ONLOADD_LOG", default_value = "info")]
+    log: String,
+}
+
+/// The kubelet's own directory, which a simulated machine must not offer anything to.
+const REAL_KUBELET: &str = "/var/lib/kubelet";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    if let Err(why) = logging::init(&args.log) {
+        return refuse("onloadd did not start", &why, "mend --log");
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            return refuse("onloadd did not start", &error.to_string(), "see the system log");
+        }
+    };
+    runtime.block_on(start(args)).unwrap_or_else(|failure| {
+        let exit = refuse(&failure.what, &failure.why, &failure.fix);
+        failure.exit.unwrap_or(exit)
+    })
+}
+
+/// Why the daemon did not start.
+struct Failure {
+    what: String,
+    why: String,
+    fix: String,
+    exit: Option<ExitCode>,
+}
+
+fn failure(why: impl ToString, fix: &str) -> Failure {
+    let (why, fix) = (why.to_string(), fix.to_owned());
+    Failure { what: "onloadd did not start".to_owned(), why, fix, exit: None }
+}
+
+fn usage(why: &str, fix: &str) -> Failure {
+    Failure { exit: Some(ExitCode::from(USAGE)), ..failure(why, fix) }
+}
+
+fn refuse(what: &str, why: &str, fix: &str) -> ExitCode {
+    eprintln!("error: {what}\n  why: {why}\n  fix: {fix}");
+    ExitCode::FAILURE
+}
+
+async fn start(args: Args) -> Result<ExitCode, Failure> {
+    match &args.sim {
+        Some(name) => {
+            let world = world(name)?;
+            let sources = sources(&args, Some((name, &world)));
+            if args.check_config {
+                return check(&sources);
+            }
+            let address = address(&args, "session");
+            if address == Address::System {
+                return Err(usage(
+                    "a simulated machine does not go on the system bus",
+                    "use --bus session or an address",
+                ));
+            }
+            let sim = Sim::new(world);
+            let control =
+                args.sim_control.as_deref().map(|path| sim.serve_control(path)).transpose();
+            let control =
+                control.map_err(|error| failure(error, "choose another --sim-control"))?;
+            if let Some(control) = control {
+                tokio::spawn(control);
+            }
+            run(&args, sim, sources, address).await
+        }
+        None => {
+            let sources = sources(&args, None);
+            if args.check_config {
+                return check(&sources);
+            }
+            // Where the kubelet is, is fixed for a run: a look must not move with a reload.
+            let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+            let places = Places {
+                root: args.root.clone(),
+                kubelet_directory: settings.kubelet.directory.into(),
+                state_directory: args.state_directory.clone(),
+            };
+            let linux = Linux::open(places)
+                .map_err(|error| failure(error, "name a directory that is there"))?;
+            if let Some(directory) = &args.record {
+                let recorded = linux.record(directory).await;
+                recorded.map_err(|error| {
+                    failure(error, "name an empty directory that can be written")
+                })?;
+                return Ok(ExitCode::SUCCESS);
+            }
+            let address = address(&args, "system");
+            run(&args, linux, sources, address).await
+        }
+    }
+}
+
+/// A world by name or file.
+fn world(name: &std::path::Path) -> Result<World, Failure> {
+    let fix = "name a world file, or one of the shipped worlds";
+    let shipped = name.to_str().and_then(World::shipped);
+    let text = match shipped {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(name).map_err(|error| {
+            let shipped: Vec<_> = World::shipped_names().collect();
+            failure(
+                format!("{}: {error}; shipped worlds are {}", name.display(), shipped.join(", ")),
+                fix,
+            )
+        })?,
+    };
+    World::parse(&text)
+        .map_err(|error| failure(format!("{}: {error}", name.display()), "mend the world file"))
+}
+
+fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
+    let root = args.config_root.clone().or_else(|| world.is_none().then(|| args.root.clone()));
+    let world = world.and_then(|(name, world)| {
+        Some(Fragment { file: name.display().to_string(), text: world.config()? })
+    });
+    let command_line = args.kubelet_directory.as_ref().map(|directory| Fragment {
+        file: "command line".to_owned(),
+        text: format!("[kubelet]\ndirectory = {:?}\n", directory.display().to_string()),
+    });
+    Sources { world, root, command_line }
+}
+
+fn check(sources: &Sources) -> Result<ExitCode, Failure> {
+    match sources.load() {
+        Ok(config) => {
+            println!(
+                "the configuration holds: {} settings, {} pools",
+                config.entries.len(),
+                config.settings.pools.len()
+            );
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            let (why, fix) = (error.to_string(), "mend the file and check again".to_owned());
+            Err(Failure {
+                what: "the configuration does not hold".to_owned(),
+                why,
+                fix,
+                exit: None,
+            })
+        }
+    }
+}
+
+fn address(args: &Args, default: &str) -> Address {
+    // Every text is an address: a word that is none is told when it is tried.
+    let Ok(address) = args.bus.as_deref().unwrap_or(default).parse();
+    address
+}
+
+/// Starts the edges around the loop and runs until a signal ends it.
+async fn run<H: Host>(
+    args: &Args,
+    host: H,
+    sources: Sources,
+    address: Address,
+) -> Result<ExitCode, Failure> {
+    let ledger = LedgerFile::open(&args.state_directory)
+        .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
+    let (letterbox, pictures, posts) = Letterbox::new();
+    let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+    let real = settings.kubelet.directory.starts_with(REAL_KUBELET);
+    let offered = settings.kubelet.enabled && !(args.sim.is_some() && real);
+    let plugin = async {
+        if offered {
+            kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let options = bus::Options::default();
+    let ready = ready(letterbox.clone(), options.serving.subscribe());
+    let bus = bus::serve_with(letterbox.clone(), address, options);
+    let app = App::new(host, sources, ledger, pictures, posts);
+    tokio::select! {
+        ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
+        failed = bus => failed.map_err(|error| failure(error, "stop the other one, or choose another --bus"))?,
+        () = plugin => {}
+        () = ready => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A bus that is not there yet does not keep the node from booting: the kubelet is served without.
+const BUS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells the service manager once the machine was seen and the bus is served.
+async fn ready(letterbox: Letterbox, mut serving: watch::Receiver<bool>) {
+    let seen =
+        letterbox.watch().wait_for(|picture| picture.boot_id != Reading::Absent).await.is_ok();
+    let bus = tokio::time::timeout(BUS_PATIENCE, serving.wait_for(|serving| *serving)).await;
+    if seen {
+        service::ready();
+        let bus = matches!(bus, Ok(Ok(_)));
+        tracing::info!(
+            message_id = logging::STARTED,
+            version = env!("CARGO_PKG_VERSION"),
+            bus,
+            "serving"
+        );
+    }
+    std::future::pending().await
+}

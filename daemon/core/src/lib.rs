@@ -19,3 +19,4 @@ pub mod reconcile;
 pub mod refusal;
 pub mod step;
 pub mod time;
+pub mod why;

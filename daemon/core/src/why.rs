@@ -1,0 +1,276 @@
+//! `why`: the decision taken about a subject, what it was taken from, and what would change it.
+
+use std::fmt::Display;
+
+use crate::allocation::{Allocation, Tenure};
+use crate::blocker::Blocked;
+use crate::inventory::Origin;
+use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
+use crate::picture::{
+    Device, Lent, ModulePicture, Picture, PoolPicture, PortPicture, ReleasePicture,
+};
+use crate::reading::Reading;
+
+/// An answer to *why*.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Explanation {
+    /// What it is about, in its proper name.
+    pub subject: String,
+    /// What was decided, in one sentence.
+    pub decision: String,
+    /// What it was decided from: name and value.
+    pub inputs: Vec<(String, String)>,
+    /// What would make it another decision.
+    pub would_change: Vec<String>,
+}
+
+/// Explains a subject: `node`, `ledger`, `configuration`, a port or its interface, a module, a
+/// release, a pool, a device, an allocation. None: there is no such thing.
+pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
+    let mut explanation = find(picture, subject)?;
+    let subject = explanation.subject.clone();
+    for blocked in picture.blockers.iter().filter(|blocked| blocked.subject == subject) {
+        explanation.input("in the way", blocked.blocker.why());
+        explanation.would_change.push(blocked.blocker.fix());
+    }
+    explanation.would_change.dedup();
+    Some(explanation)
+}
+
+fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
+    if ["node", "ledger", "configuration"].contains(&subject) {
+        return Some(node(picture, subject));
+    }
+    let port = subject.parse::<PciAddress>().ok();
+    let named = |port: &&PortPicture| {
+        port.netdev.as_ref().is_some_and(|name| name.as_str() == subject)
+            || port.interface.altnames.iter().any(|name| name == subject)
+    };
+    let port = port.or_else(|| {
+        picture.ports.iter().find(|(_, port)| named(port)).map(|(address, _)| *address)
+    });
+    if let Some((address, port)) =
+        port.and_then(|address| Some((address, picture.ports.get(&address)?)))
+    {
+        return Some(self::port(address, port));
+    }
+    if let Some(module) =
+        subject.parse::<ModuleName>().ok().and_then(|name| picture.modules.get(&name))
+    {
+        return Some(self::module(picture, subject, module));
+    }
+    if let Some((name, pool)) =
+        subject.parse::<PoolName>().ok().and_then(|name| picture.pools.get_key_value(&name))
+    {
+        return Some(self::pool(name, pool));
+    }
+    if let Some(found) = picture
+        .pools
+        .values()
+        .find_map(|pool| pool.devices.iter().find(|one| one.id.as_str() == subject))
+    {
+        return Some(device(picture, found));
+    }
+    if let Some(allocation) =
+        subject.parse::<AllocationId>().ok().and_then(|id| picture.allocations.get(&id))
+    {
+        return Some(self::allocation(allocation));
+    }
+    let release = subject.parse::<ReleaseName>().ok()?;
+    picture.releases.get(&release).map(|found| self::release(picture, &release, found))
+}
+
+impl Explanation {
+    fn new(subject: impl Display, decision: impl Into<String>) -> Self {
+        Self { subject: subject.to_string(), decision: decision.into(), ..Self::default() }
+    }
+
+    fn input(&mut self, name: &str, value: impl Display) {
+        self.inputs.push((name.to_owned(), value.to_string()));
+    }
+
+    fn with(mut self, name: &str, value: impl Display) -> Self {
+        self.input(name, value);
+        self
+    }
+}
+
+/// A gap says which kind it is.
+fn shown<T: Display>(reading: &Reading<T>) -> String {
+    match reading {
+        Reading::Known(value) => value.to_string(),
+        Reading::Absent => "none".to_owned(),
+        Reading::Unreadable(why) => format!("cannot be read: {why}"),
+    }
+}
+
+fn node(picture: &Picture, subject: &str) -> Explanation {
+    let wanted = picture.wanted_release.as_ref();
+    let blocked: Vec<&Blocked> =
+        picture.blockers.iter().filter(|one| subject == "node" || one.subject == subject).collect();
+    let decision = match (subject, blocked.first()) {
+        ("node", _) => format!("the node is {}: {}", picture.state, picture.summary),
+        (_, Some(one)) => one.blocker.why(),
+        (_, None) => format!("the {subject} is as it should be"),
+    };
+    let mut explanation = Explanation::new(subject, decision);
+    if subject == "node" {
+        explanation.input(
+            "wanted release",
+            wanted.map_or_else(|| "none: modules are left alone".to_owned(), ToString::to_string),
+        );
+        explanation.input("loaded Onload", shown(&picture.loaded_version));
+        explanation.input("kernel", shown(&picture.kernel));
+        explanation.input(
+            "plan",
+            if picture.plan.is_empty() {
+                "nothing to do".to_owned()
+            } else {
+                picture.plan.join("; ")
+            },
+        );
+        for one in blocked.iter().filter(|one| one.subject != "node") {
+            explanation.input(&one.subject, one.blocker.why());
+            explanation.would_change.push(one.blocker.fix());
+        }
+    }
+    explanation
+}
+
+fn port(address: PciAddress, port: &PortPicture) -> Explanation {
+    let decision = match &port.obstacle {
+        None => "Onload can accelerate it".to_owned(),
+        Some(cause) => format!("Onload cannot use it: {cause}"),
+    };
+    let origin = port.driver_origin.as_ref().map(|origin| match origin {
+        Origin::InTree => "in-tree",
+        Origin::OutOfTree => "out-of-tree",
+    });
+    let auxiliary = match &port.port.auxiliary {
+        Reading::Known(devices) => devices
+            .iter()
+            .map(|(name, driver)| format!("{name} bound to {}", shown(driver)))
+            .collect::<Vec<_>>()
+            .join(", "),
+        Reading::Absent => "none".to_owned(),
+        Reading::Unreadable(why) => format!("cannot be read: {why}"),
+    };
+    let mut explanation = Explanation::new(address, decision)
+        .with("family", format!("{} ({})", port.family, port.controller))
+        .with("driver", shown(&port.port.driver))
+        .with("driver was built", shown(&origin))
+        .with("auxiliary devices", auxiliary)
+        .with(
+            "interface",
+            port.netdev.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string),
+        );
+    explanation.would_change.extend(port.obstacle.as_ref().map(crate::pool::Cause::fix));
+    explanation
+}
+
+fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation {
+    let planned = picture.plan.iter().any(|step| step.contains(&format!("module {name} ")));
+    let decision = match (&module.module, module.wanted) {
+        (Reading::Unreadable(_), _) => "nothing is decided about what cannot be read",
+        (Reading::Known(_), true) => "wanted and loaded: it is left as it is",
+        (Reading::Known(_), false) => {
+            "loaded, and the configuration does not ask for it: it is left alone"
+        }
+        (Reading::Absent, true) if planned => "wanted and not loaded: it will be loaded",
+        (Reading::Absent, true) => "wanted and not loaded; another module brings it",
+        (Reading::Absent, false) => "not wanted and not loaded",
+    };
+    let wanted = picture.wanted_release.as_ref();
+    let mut explanation = Explanation::new(name, decision)
+        .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
+    if let Reading::Known(seen) = &module.module {
+        let holders: Vec<_> = seen.holders.iter().map(ToString::to_string).collect();
+        explanation.input("version", shown(&seen.version));
+        explanation.input("references", shown(&seen.refcount));
+        explanation.input(
+            "used by",
+            if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
+        );
+        explanation.input("taint", shown(&seen.taint));
+    }
+    if wanted.is_none() {
+        explanation
+            .would_change
+            .push("name a release in [modules] of the configuration".to_owned());
+    }
+    explanation
+}
+
+fn release(picture: &Picture, name: &ReleaseName, release: &ReleasePicture) -> Explanation {
+    let decision = match &release.matches_driver {
+        Reading::Known(true) => "its libraries fit the loaded driver: containers get them",
+        Reading::Known(false) => "its libraries do not fit the loaded driver: nobody gets them",
+        Reading::Absent => "no driver is loaded to fit",
+        Reading::Unreadable(_) => "whether its libraries fit cannot be told",
+    };
+    Explanation::new(name, decision)
+        .with("root", &release.release.root)
+        .with("libraries", release.release.libraries.len())
+        .with("loaded Onload", shown(&picture.loaded_version))
+}
+
+fn pool(name: &PoolName, pool: &PoolPicture) -> Explanation {
+    let counts = pool.counts();
+    let decision = if counts.unhealthy == 0 {
+        "every device can work".to_owned()
+    } else {
+        format!("{} of its {} devices cannot be had", counts.unhealthy, pool.devices.len())
+    };
+    let mut explanation = Explanation::new(name, decision)
+        .with("resource", &pool.resource)
+        .with("registered with a kubelet", if pool.registered { "yes" } else { "no" })
+        .with("free", counts.free)
+        .with("lent to programs", counts.local)
+        .with("lent to containers", counts.containers);
+    let mut causes: Vec<_> =
+        pool.devices.iter().filter_map(|device| device.cause.as_ref()).collect();
+    causes.sort();
+    causes.dedup();
+    for cause in causes {
+        explanation.input("cause", cause);
+        explanation.would_change.push(cause.fix());
+    }
+    explanation
+}
+
+fn device(picture: &Picture, device: &Device) -> Explanation {
+    let holder = match device.lent {
+        Lent::No => None,
+        Lent::Withdrawn => Some("about to be lent to a local program".to_owned()),
+        Lent::Local(id) | Lent::Container(id) => Some(
+            picture
+                .allocations
+                .get(&id)
+                .map_or_else(|| id.to_string(), |one| format!("lent to {} ({id})", one.holder)),
+        ),
+    };
+    let decision = match (&device.cause, &holder) {
+        (Some(cause), _) => format!("it cannot be had: {cause}"),
+        (None, Some(holder)) => holder.clone(),
+        (None, None) => "it can be had".to_owned(),
+    };
+    let numa = device.numa_node.map_or_else(|| "none".to_owned(), |node| node.to_string());
+    let mut explanation = Explanation::new(&device.id, decision)
+        .with("NUMA node", numa)
+        .with("offered to the kubelet", if device.local_only { "no: local share" } else { "yes" })
+        .with("holder", holder.unwrap_or_else(|| "nobody".to_owned()));
+    explanation.would_change.extend(device.cause.as_ref().map(crate::pool::Cause::fix));
+    explanation
+}
+
+fn allocation(allocation: &Allocation) -> Explanation {
+    let ends = match &allocation.tenure {
+        Tenure::Kubelet => "when the kubelet allocates the device anew, or root frees it by force",
+        Tenure::Client => "with the program that holds it",
+        Tenure::Persistent => "when it is freed",
+        Tenure::Lease { .. } => "when its lease is over, or it is freed",
+    };
+    Explanation::new(allocation.id, format!("{} has {}", allocation.holder, allocation.device))
+        .with("pool", &allocation.pool)
+        .with("ends", ends)
+}

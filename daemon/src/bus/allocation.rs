@@ -1,0 +1,98 @@
+//! `com.amd.Onload1.Allocation`: one device lent.
+
+use onload_core::allocation::{Allocation, Holder, Process, Tenure};
+use onload_core::names::AllocationId;
+use zbus::interface;
+
+use super::view::View;
+
+/// User id of a holder that has none: -1, which the kernel gives to nobody.
+const NOBODY: u32 = u32::MAX;
+
+fn process(holder: &Holder) -> Option<&Process> {
+    match holder {
+        Holder::Process(process) => Some(process),
+        Holder::Container | Holder::User { .. } => None,
+    }
+}
+
+/// Lending on the bus.
+#[derive(Debug)]
+pub(super) struct Lending {
+    /// What it shows.
+    pub(super) view: View,
+    /// Which.
+    pub(super) id: AllocationId,
+}
+
+impl Lending {
+    /// A fact of it; nothing for an object that is just being taken off the bus.
+    fn with<T: Default>(&self, read: impl FnOnce(&Allocation) -> T) -> T {
+        self.view.picture().allocations.get(&self.id).map(|found| read(found)).unwrap_or_default()
+    }
+}
+
+#[interface(name = "com.amd.Onload1.Allocation")]
+impl Lending {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn pool(&self) -> String {
+        self.with(|a| a.pool.to_string())
+    }
+
+    #[zbus(property)]
+    fn device(&self) -> String {
+        self.with(|a| a.device.to_string())
+    }
+
+    #[zbus(property)]
+    fn holder(&self) -> String {
+        self.with(|a| a.holder.to_string())
+    }
+
+    #[zbus(property)]
+    fn holder_kind(&self) -> &'static str {
+        self.with(|a| match &a.holder {
+            Holder::Container => "container",
+            Holder::Process(_) => "process",
+            Holder::User { .. } => "user",
+        })
+    }
+
+    #[zbus(property)]
+    fn pid(&self) -> u32 {
+        self.with(|a| process(&a.holder).map_or(0, |process| process.pid))
+    }
+
+    #[zbus(property)]
+    fn uid(&self) -> u32 {
+        self.with(|a| a.owner().unwrap_or(NOBODY))
+    }
+
+    #[zbus(property)]
+    fn comm(&self) -> String {
+        self.with(|a| process(&a.holder).map(|process| process.comm.clone()).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn tenure(&self) -> String {
+        self.with(|a| a.tenure.to_string())
+    }
+
+    #[zbus(property)]
+    fn since(&self) -> u64 {
+        self.with(|a| a.since.0)
+    }
+
+    #[zbus(property)]
+    fn until(&self) -> u64 {
+        self.with(|a| match &a.tenure {
+            Tenure::Lease { until_wall, .. } => until_wall.0,
+            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => 0,
+        })
+    }
+}

@@ -1,0 +1,75 @@
+//! Who calls: user and process by the bus's word, start time and command name by the kernel's.
+//! A pid alone is never an identity: it is used again.
+
+use std::fmt::Debug;
+use std::io;
+use std::time::Duration;
+
+use onload_core::allocation::Process;
+use onload_core::command::Caller;
+use onload_core::names::BootId;
+use onload_core::reading::Reading;
+use onload_dbus::error::{Failure, Kind};
+use zbus::Connection;
+use zbus::names::{BusName, UniqueName};
+
+use crate::processes;
+
+/// The bus daemon answers at once or is in trouble.
+const BUS_ANSWER: Duration = Duration::from_secs(5);
+
+/// Where processes are looked up.
+pub trait Processes: Debug + Send + Sync + 'static {
+    /// Looks a process up.
+    ///
+    /// # Errors
+    /// It is gone, or may not be seen.
+    fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process>;
+}
+
+/// The kernel's list of processes.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel;
+
+impl Processes for Kernel {
+    fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
+        processes::read(pid, uid, boot)
+    }
+}
+
+/// Asks the bus who a connection is.
+///
+/// # Errors
+/// `NotAuthorized` when the bus cannot say: the caller is gone by then.
+pub(super) async fn identify(
+    connection: &Connection,
+    sender: &UniqueName<'_>,
+    boot: &Reading<BootId>,
+    processes: &dyn Processes,
+) -> Result<Caller, Failure> {
+    let refuse = |why: &str| {
+        let what = "the call is refused: its caller cannot be told";
+        Failure::new(Kind::NotAuthorized, what, why, "call again, and stay until the answer comes")
+    };
+    let asked = async {
+        let bus = zbus::fdo::DBusProxy::new(connection).await?;
+        bus.get_connection_credentials(BusName::from(sender.as_ref())).await
+    };
+    let credentials = tokio::time::timeout(BUS_ANSWER, asked)
+        .await
+        .map_err(|_| refuse("the bus does not answer"))?
+        .map_err(|error| refuse(&error.to_string()))?;
+    let uid = credentials.unix_user_id().ok_or_else(|| refuse("the bus names no user"))?;
+    let process = credentials
+        .process_id()
+        .zip(boot.known())
+        .and_then(|(pid, boot)| processes.look_up(pid, uid, boot.clone()).ok());
+    let bus_name = Some(sender.to_string());
+    Ok(Caller { uid, process, bus_name, privileged: is_privileged(uid) })
+}
+
+/// Root, and the user that the daemon itself runs as: on a machine that is root too; in a try-out
+/// on a private bus it is the person who started it.
+fn is_privileged(uid: u32) -> bool {
+    uid == 0 || uid == nix::unistd::geteuid().as_raw()
+}

@@ -1,0 +1,319 @@
+//! The root object: `com.amd.Onload1.Manager`.
+
+use std::collections::BTreeMap;
+
+use onload_core::allocation::TenureWish;
+use onload_core::command::{Command, Reply};
+use onload_core::config::Origin;
+use onload_core::names::{AllocationId, PoolName};
+use onload_core::picture::Picture;
+use onload_core::why::explain;
+use onload_dbus::error::{Failure, Kind as ErrorKind};
+use onload_dbus::interface::MANAGER;
+use onload_dbus::path::{self, Kind};
+use zbus::message::Header;
+use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
+
+use super::arguments::{self, Known, Options};
+use super::desk::Desk;
+use super::errors;
+use super::view::View;
+use super::wire::{self, Dictionary};
+
+/// The node.
+#[derive(Debug)]
+pub(super) struct Node {
+    /// What it shows.
+    pub(super) view: View,
+    /// Where its orders go.
+    pub(super) desk: Desk,
+}
+
+impl Node {
+    fn with<T>(&self, read: impl FnOnce(&Picture) -> T) -> T {
+        read(&self.view.picture())
+    }
+}
+
+/// The path of an object of ours.
+fn object(kind: Kind, name: &str) -> OwnedObjectPath {
+    // An escaped name has no byte that a path may not have.
+    ObjectPath::from_string_unchecked(path::of(kind, name)).into()
+}
+
+fn place(origin: &Origin) -> String {
+    format!("{}:{}", origin.file, origin.line)
+}
+
+#[interface(name = "com.amd.Onload1.Manager")]
+impl Node {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn version(&self) -> &'static str {
+        env!("CARGO_PKG_VERSION")
+    }
+
+    #[zbus(property)]
+    fn state(&self) -> &'static str {
+        self.with(|picture| picture.state.as_str())
+    }
+
+    #[zbus(property)]
+    fn summary(&self) -> String {
+        self.with(|picture| picture.summary.clone())
+    }
+
+    #[zbus(property)]
+    fn generation(&self) -> u64 {
+        self.with(|picture| picture.generation)
+    }
+
+    #[zbus(property)]
+    fn observed_generation(&self) -> u64 {
+        self.with(|picture| picture.observed_generation)
+    }
+
+    #[zbus(property)]
+    fn probing(&self) -> bool {
+        self.with(|picture| picture.probing)
+    }
+
+    #[zbus(property)]
+    fn kernel(&self) -> String {
+        self.with(|picture| wire::text(&picture.kernel))
+    }
+
+    #[zbus(property)]
+    fn boot_id(&self) -> String {
+        self.with(|picture| wire::text(&picture.boot_id))
+    }
+
+    #[zbus(property)]
+    fn wanted_release(&self) -> String {
+        self.with(|p| p.wanted_release.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn loaded_version(&self) -> String {
+        self.with(|picture| wire::text(&picture.loaded_version))
+    }
+
+    #[zbus(property)]
+    fn conditions(&self) -> Vec<(&'static str, &'static str, String, String, u64)> {
+        self.with(|picture| {
+            let conditions = picture.conditions.iter().map(|condition| {
+                let (kind, status) = (condition.kind.as_str(), condition.status.as_str());
+                (
+                    kind,
+                    status,
+                    condition.reason.clone(),
+                    condition.message.clone(),
+                    condition.since.0,
+                )
+            });
+            conditions.collect()
+        })
+    }
+
+    #[zbus(property)]
+    fn blockers(&self) -> Vec<(String, &'static str, String, String)> {
+        self.with(|picture| {
+            let blockers = picture.blockers.iter().map(|blocked| {
+                let blocker = &blocked.blocker;
+                (blocked.subject.clone(), blocker.reason(), blocker.why(), blocker.fix())
+            });
+            blockers.collect()
+        })
+    }
+
+    #[zbus(property)]
+    fn plan(&self) -> Vec<String> {
+        self.with(|picture| picture.plan.to_vec())
+    }
+
+    #[zbus(property)]
+    fn held(&self) -> Dictionary {
+        self.with(|picture| wire::hold(picture.hold.as_ref()))
+    }
+
+    #[zbus(property)]
+    fn interfaces(&self) -> Vec<Dictionary> {
+        self.with(|p| {
+            p.interfaces.iter().map(|(name, facts)| wire::interface(name, facts)).collect()
+        })
+    }
+
+    #[zbus(property)]
+    fn unreadable(&self) -> BTreeMap<String, String> {
+        self.with(|picture| {
+            wire::gaps([
+                ("Kernel", wire::gap(&picture.kernel)),
+                ("BootId", wire::gap(&picture.boot_id)),
+                ("LoadedVersion", wire::gap(&picture.loaded_version)),
+            ])
+        })
+    }
+
+    #[zbus(out_args("allocations"))]
+    async fn allocate(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        pool: &str,
+        count: u32,
+        options: Options,
+    ) -> Result<Vec<(OwnedObjectPath, String)>, Failure> {
+        let pool = arguments::name::<PoolName>("pool", pool)?;
+        let count = arguments::count(count)?;
+        let tenure = arguments::tenure(options)?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Allocate"), None).await?;
+        if tenure == TenureWish::Client && pass.caller.process.is_none() {
+            return Err(faceless());
+        }
+        let watch = self.desk.watch_caller(&call, connection).await?;
+        let reply = self.desk.submit(&pass, Command::Allocate { pool, count, tenure }).await;
+        watch.settle();
+        let Reply::Allocated(lent) = reply? else { return Err(errors::unexpected("Allocate")) };
+        Ok(lent
+            .into_iter()
+            .map(|(id, device)| (object(Kind::Allocation, &id.to_string()), device.to_string()))
+            .collect())
+    }
+
+    async fn free(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        id: &str,
+        options: Options,
+    ) -> Result<(), Failure> {
+        let allocation = arguments::name::<AllocationId>("id", id)?;
+        let mut known = Known::of(options)?;
+        let force = known.switch("Force")?;
+        known.end()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Free"), None).await?;
+        self.desk.order(&pass, Command::Free { allocation, force }, "Free").await
+    }
+
+    async fn hold(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        reason: &str,
+        options: Options,
+    ) -> Result<(), Failure> {
+        let reason = arguments::reason(reason)?;
+        let mut known = Known::of(options)?;
+        let expiry = known.span("For")?;
+        known.end()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Hold"), None).await?;
+        self.desk.order(&pass, Command::Hold { reason, expiry }, "Hold").await
+    }
+
+    async fn unhold(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Failure> {
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Unhold"), None).await?;
+        self.desk.order(&pass, Command::Unhold, "Unhold").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn apply(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let mut known = Known::of(options)?;
+        let retry = known.switch("Retry")?;
+        known.end()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Apply"), None).await?;
+        match self.desk.submit(&pass, Command::Apply { retry }).await? {
+            Reply::Job(id) => Ok(object(Kind::Job, &id.to_string())),
+            Reply::Done | Reply::Allocated(_) | Reply::Containers(_) => {
+                Err(errors::unexpected("Apply"))
+            }
+        }
+    }
+
+    async fn reload(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Failure> {
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Reload"), None).await?;
+        self.desk.order(&pass, Command::Reload, "Reload").await
+    }
+
+    #[zbus(out_args("explanation"))]
+    fn why(&self, subject: &str) -> Result<Dictionary, Failure> {
+        let subject = arguments::subject(subject)?;
+        let found = self.with(|picture| explain(picture, subject));
+        let found = found.ok_or_else(|| absent("subject", subject, "onloadctl status"))?;
+        Ok(Dictionary::from([
+            ("Subject".to_owned(), Variant::from(found.subject)),
+            ("Decision".to_owned(), Variant::from(found.decision)),
+            ("Inputs".to_owned(), Variant::from(found.inputs)),
+            ("WouldChange".to_owned(), Variant::from(found.would_change)),
+        ]))
+    }
+
+    #[zbus(out_args("devices"))]
+    #[allow(clippy::type_complexity)] // The contract's row; a name for it would hide it.
+    fn list_devices(
+        &self,
+        pool: &str,
+    ) -> Result<Vec<(String, i32, &'static str, String, &'static str, String, bool)>, Failure> {
+        let name = arguments::name::<PoolName>("pool", pool)?;
+        let picture = self.view.picture();
+        let pool = picture.pools.get(&name);
+        let pool = pool.ok_or_else(|| absent("pool", name.as_str(), "onloadctl pools"))?;
+        let rows = pool.devices.iter().map(|device| {
+            let (reason, health) = match &device.cause {
+                Some(cause) => (cause.reason(), cause.to_string()),
+                None => ("", String::new()),
+            };
+            let (lent, allocation) = wire::lent(device.lent);
+            let numa = wire::index(device.numa_node);
+            (device.id.to_string(), numa, reason, health, lent, allocation, device.local_only)
+        });
+        Ok(rows.collect())
+    }
+
+    #[zbus(out_args("settings"))]
+    #[allow(clippy::type_complexity)] // The contract's row; a name for it would hide it.
+    fn config(&self) -> Vec<(String, String, String, Vec<(String, String)>)> {
+        self.with(|picture| {
+            let rows = picture.config.iter().map(|(key, entry)| {
+                let masks =
+                    entry.masks.iter().map(|mask| (mask.value.clone(), place(&mask.origin)));
+                let origin = entry.origin.as_ref().map(place).unwrap_or_default();
+                (key.clone(), entry.value.clone(), origin, masks.collect())
+            });
+            rows.collect()
+        })
+    }
+}
+
+/// The refusal for a name that nothing has.
+fn absent(kind: &str, name: &str, list: &str) -> Failure {
+    let shown: String = name.chars().filter(|c| !c.is_control()).collect();
+    Failure::new(
+        ErrorKind::NotFound,
+        &format!("there is no {kind} {shown}"),
+        "nothing on this node has that name just now",
+        &format!("see `{list}` for the names there are"),
+    )
+}
+
+/// The refusal for a caller whose process cannot be told: nothing could end with it once the bus
+/// has restarted.
+fn faceless() -> Failure {
+    Failure::new(
+        ErrorKind::Blocked,
+        "nothing was lent: it shall end with the caller",
+        "the caller's process cannot be seen from here (or this boot's id not yet)",
+        "ask for a lease or a persistent allocation, or call from the host's own processes",
+    )
+}

@@ -1,0 +1,74 @@
+//! `com.amd.Onload1.Release`: one release whose user libraries are present.
+
+use std::collections::BTreeMap;
+
+use onload_core::names::ReleaseName;
+use onload_core::picture::ReleasePicture;
+use onload_core::reading::Reading;
+use zbus::interface;
+
+use super::view::View;
+use super::wire;
+
+/// Release on the bus.
+#[derive(Debug)]
+pub(super) struct Release {
+    /// What it shows.
+    pub(super) view: View,
+    /// Which.
+    pub(super) name: ReleaseName,
+}
+
+impl Release {
+    /// A fact of it; nothing for an object that is just being taken off the bus.
+    fn with<T: Default>(&self, read: impl FnOnce(&ReleasePicture) -> T) -> T {
+        self.view.picture().releases.get(&self.name).map(read).unwrap_or_default()
+    }
+}
+
+#[interface(name = "com.amd.Onload1.Release")]
+impl Release {
+    #[zbus(property(emits_changed_signal = "const"))]
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+
+    #[zbus(property)]
+    fn root(&self) -> String {
+        self.with(|r| r.release.root.clone())
+    }
+
+    #[zbus(property)]
+    fn library_directory(&self) -> String {
+        self.with(|r| r.release.library_directory.clone())
+    }
+
+    #[zbus(property)]
+    fn libraries(&self) -> Vec<String> {
+        self.with(|r| wire::texts(&r.release.libraries))
+    }
+
+    #[zbus(property)]
+    fn launcher(&self) -> bool {
+        self.with(|r| r.release.launcher)
+    }
+
+    #[zbus(property)]
+    fn profiles(&self) -> Vec<String> {
+        self.with(|r| wire::texts(&r.release.profiles))
+    }
+
+    #[zbus(property)]
+    fn matches_driver(&self) -> &'static str {
+        self.with(|r| match r.matches_driver {
+            Reading::Known(true) => "yes",
+            Reading::Known(false) => "no",
+            Reading::Absent | Reading::Unreadable(_) => "unknown",
+        })
+    }
+
+    #[zbus(property)]
+    fn unreadable(&self) -> BTreeMap<String, String> {
+        self.with(|r| wire::gaps([("MatchesDriver", wire::gap(&r.matches_driver))]))
+    }
+}

@@ -1,0 +1,125 @@
+//! How facts and their gaps look on the wire, as the contract's head says it.
+
+use std::collections::BTreeMap;
+
+use onload_core::inventory::{Interface, Link, ModuleState, Origin};
+use onload_core::names::InterfaceName;
+use onload_core::picture::{Hold, Lent};
+use onload_core::reading::Reading;
+use zbus::Variant;
+
+/// A dictionary of named values.
+pub(super) type Dictionary = BTreeMap<String, Variant<'static>>;
+
+/// A text that is empty where there is none.
+pub(super) fn text(reading: &Reading<impl ToString>) -> String {
+    reading.known().map(ToString::to_string).unwrap_or_default()
+}
+
+/// A number that is 0 where there is none.
+pub(super) fn number<N: Copy + Default>(reading: &Reading<N>) -> N {
+    reading.known().copied().unwrap_or_default()
+}
+
+/// A small number that is -1 where there is none.
+pub(super) fn index(number: Option<u32>) -> i32 {
+    number.and_then(|number| i32::try_from(number).ok()).unwrap_or(-1)
+}
+
+/// Why a fact could not be read.
+pub(super) fn gap<T>(reading: &Reading<T>) -> Option<&str> {
+    match reading {
+        Reading::Unreadable(why) => Some(why),
+        Reading::Known(_) | Reading::Absent => None,
+    }
+}
+
+/// The properties that could not be read, and why.
+pub(super) fn gaps<const N: usize>(facts: [(&str, Option<&str>); N]) -> BTreeMap<String, String> {
+    facts.into_iter().filter_map(|(name, why)| Some((name.to_owned(), why?.to_owned()))).collect()
+}
+
+/// Texts of anything that prints.
+pub(super) fn texts(items: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
+    items.into_iter().map(|item| item.to_string()).collect()
+}
+
+/// The word for the state of a link.
+pub(super) fn link(link: Link) -> &'static str {
+    match link {
+        Link::Up => "up",
+        Link::Down => "down",
+    }
+}
+
+/// The word for where a module was built.
+pub(super) fn origin(origin: Origin) -> &'static str {
+    match origin {
+        Origin::InTree => "in-tree",
+        Origin::OutOfTree => "out-of-tree",
+    }
+}
+
+/// The word for how far a module is.
+pub(super) fn module_state(state: ModuleState) -> &'static str {
+    match state {
+        ModuleState::Live => "live",
+        ModuleState::Coming => "coming",
+        ModuleState::Going => "going",
+    }
+}
+
+/// The word for who has a device, and the allocation's id.
+pub(super) fn lent(lent: Lent) -> (&'static str, String) {
+    match lent {
+        Lent::No => ("no", String::new()),
+        Lent::Withdrawn => ("withdrawn", String::new()),
+        Lent::Local(id) => ("local", id.to_string()),
+        Lent::Container(id) => ("container", id.to_string()),
+    }
+}
+
+/// A hold as a dictionary; empty for none.
+pub(super) fn hold(hold: Option<&Hold>) -> Dictionary {
+    let Some(hold) = hold else { return Dictionary::new() };
+    Dictionary::from([
+        ("Reason".to_owned(), Variant::from(hold.reason.clone())),
+        ("Uid".to_owned(), Variant::from(hold.uid)),
+        ("Since".to_owned(), Variant::from(hold.since.0)),
+        ("Until".to_owned(), Variant::from(hold.until.unwrap_or_default().0)),
+    ])
+}
+
+/// A network interface as a dictionary, with the facts that there are.
+pub(super) fn interface(name: &InterfaceName, interface: &Interface) -> Dictionary {
+    let mut facts = Dictionary::new();
+    let mut put = |name: &str, value: Option<Variant<'static>>| {
+        if let Some(value) = value {
+            facts.insert(name.to_owned(), value);
+        }
+    };
+    let text = |reading: Option<String>| reading.map(Variant::from);
+    put("Name", Some(Variant::from(name.to_string())));
+    put("Index", Some(Variant::from(interface.index)));
+    put("Altnames", Some(Variant::from(texts(&interface.altnames))));
+    put("Port", text(interface.port.known().map(ToString::to_string)));
+    put("Mac", text(interface.mac.known().map(ToString::to_string)));
+    put("PermanentMac", text(interface.permanent_mac.known().map(ToString::to_string)));
+    put("Link", text(interface.link.known().map(|state| link(*state).to_owned())));
+    put("SpeedMbps", interface.speed_mbps.known().copied().map(Variant::from));
+    put("PhysPortName", text(interface.phys_port_name.known().cloned()));
+    put("PhcIndex", interface.phc_index.known().copied().map(Variant::from));
+    let unreadable = gaps([
+        ("Port", gap(&interface.port)),
+        ("Mac", gap(&interface.mac)),
+        ("PermanentMac", gap(&interface.permanent_mac)),
+        ("Link", gap(&interface.link)),
+        ("SpeedMbps", gap(&interface.speed_mbps)),
+        ("PhysPortName", gap(&interface.phys_port_name)),
+        ("PhcIndex", gap(&interface.phc_index)),
+    ]);
+    if !unreadable.is_empty() {
+        put("Unreadable", Some(Variant::from(unreadable)));
+    }
+    facts
+}

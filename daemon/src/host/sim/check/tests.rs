@@ -1,0 +1,190 @@
+// A test that cannot unwrap has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use super::super::world::World;
+
+/// A world that holds, in as few lines as it can; the cases below break it.
+const GOOD: &str = r#"
+[node]
+kernel = "6.1.0"
+boot-id = "0b8d7e64-91c3"
+numa-nodes = 1
+[[key]]
+name = "k1"
+fingerprint = "3f:1a"
+enrolled = false
+[[clock]]
+index = 0
+name = "sfc"
+[[card]]
+model = "X2522"
+firmware = "1"
+[[card.port]]
+pci = "0000:3b:00.0"
+id = "1924:0b03"
+numa = 0
+netdev = "ens1f0"
+mac = "00:0f:53:00:00:00"
+altnames = ["alt0"]
+speed-mbps = 25000
+phc = 0
+[[interface]]
+name = "eno1"
+pci = "0000:01:00.0"
+id = "8086:1521"
+mac = "00:0f:53:00:00:01"
+[[release]]
+name = "host"
+onload-version = "9.2.1"
+interface = "b1f7c0de4a5d2e90813c6f27d94ab065"
+root = "/"
+libraries = ["libonload.so"]
+kernels = ["6.1.0"]
+[[release.module]]
+name = "sfc"
+[[release.module]]
+name = "sfc_resource"
+signed-by = "k1"
+[loaded]
+sfc = "host"
+[[event]]
+after = "2s"
+do = "link 0000:3b:00.0 down"
+"#;
+
+#[test]
+fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
+    World::parse(GOOD).unwrap();
+    // What it is, what is replaced, by what, and what the error must say.
+    let cases = [
+        ("no TOML", "[node]", "[node", &["line 2"][..]),
+        ("unknown section", "[node]", "[nodes]", &["nodes", "expected one of"]),
+        (
+            "unknown key",
+            "numa = 0",
+            "numa-node = 0",
+            &["line 19", "numa-node", "expected one of", "netdev"],
+        ),
+        ("missing key", "kernel = \"6.1.0\"\n", "", &["kernel"]),
+        ("wrong type", "enrolled = false", "enrolled = \"no\"", &["line 9", "enrolled", "boolean"]),
+        ("bad address", "0000:3b:00.0\"\nid", "3b:00.0\"\nid", &["line 17", "pci", "domain:bus"]),
+        ("bad id", "1924:0b03", "1924", &["line 18", "`1924` is not a PCI id"]),
+        ("bad mac", "00:0f:53:00:00:00", "00:0f", &["line 21", "MAC address"]),
+        ("bad link", "phc = 0", "link = \"maybe\"", &["line 24", "maybe", "up", "down"]),
+        ("bad hash", "b1f7c0de", "b1f7", &["interface", "32 hexadecimal digits"]),
+        (
+            "no NUMA node at all",
+            "numa-nodes = 1",
+            "numa-nodes = 0",
+            &["node.numa-nodes", "1 and up"],
+        ),
+        ("a NUMA node too far", "numa = 0", "numa = 1", &["line 19", "NUMA node 1", "0 to 0"]),
+        (
+            "one address twice",
+            "0000:01:00.0",
+            "0000:3b:00.0",
+            &["line 27", "0000:3b:00.0 is there twice", "line 17"],
+        ),
+        ("one MAC twice", "00:0f:53:00:00:01", "00:0f:53:00:00:00", &["line 29", "twice"]),
+        ("one name twice", "\"eno1\"", "\"ens1f0\"", &["line 26", "ens1f0 is there twice"]),
+        ("lo written", "\"eno1\"", "\"lo\"", &["line 26", "lo"]),
+        ("altname is a name", "\"alt0\"", "\"eno1\"", &["altnames", "`eno1` names two interfaces"]),
+        ("no such clock", "phc = 0", "phc = 7", &["line 24", "no clock 7", "[[clock]]"]),
+        ("pci without id", "id = \"8086:1521\"\n", "", &["interface.id", "eno1"]),
+        ("id without pci", "pci = \"0000:01:00.0\"\n", "", &["interface.pci", "eno1"]),
+        ("empty fingerprint", "3f:1a", "", &["line 8", "key.fingerprint", "hexadecimal"]),
+        (
+            "key with a space",
+            "name = \"k1\"",
+            "name = \"k 1\"",
+            &["line 7", "k 1", "without spaces"],
+        ),
+        (
+            "in-tree as a release",
+            "name = \"host\"",
+            "name = \"in-tree\"",
+            &["release.name", "node.in-tree-sfc"],
+        ),
+        ("host elsewhere", "root = \"/\"", "root = \"/opt\"", &["line 34", "release.root", "host"]),
+        (
+            "libraries of others",
+            "libonload.so",
+            "libc.so",
+            &["line 35", "libc.so", "libonload_ext.so"],
+        ),
+        ("unknown signer", "signed-by = \"k1\"", "signed-by = \"k2\"", &["line 41", "no key k2"]),
+        (
+            "a need not met",
+            "\"sfc_resource\"",
+            "\"sfc_char\"",
+            &["line 40", "sfc_char needs sfc_resource"],
+        ),
+        (
+            "one module twice",
+            "\"sfc_resource\"",
+            "\"sfc\"",
+            &["line 40", "module sfc is there twice"],
+        ),
+        (
+            "loaded from nowhere",
+            "sfc = \"host\"",
+            "sfc = \"9.9\"",
+            &["line 43", "loaded.sfc", "host, in-tree"],
+        ),
+        (
+            "loaded and not there",
+            "sfc = \"host\"",
+            "onload = \"host\"",
+            &["line 43", "loaded.onload", "not found"],
+        ),
+        (
+            "loaded for no kernel",
+            "kernels = [\"6.1.0\"]",
+            "kernels = []",
+            &["loaded.sfc", "not found"],
+        ),
+        ("bad span", "\"2s\"", "\"2 s\"", &["line 45", "not a duration"]),
+        ("bad action", "link 0000:3b:00.0 down", "explode", &["line 46", "begin with one of"]),
+        (
+            "action on nothing",
+            "link 0000:3b",
+            "link 0000:3c",
+            &["line 46", "no PCI function 0000:3c:00.0"],
+        ),
+    ];
+    for (why, old, new, expected) in cases {
+        assert!(GOOD.contains(old), "{why}: the case no longer breaks the world");
+        let error = World::parse(&GOOD.replacen(old, new, 1)).unwrap_err().to_string();
+        for part in expected {
+            assert!(error.contains(part), "{why}: `{part}` is missing in: {error}");
+        }
+        assert!(!error.contains('\n'), "{why}: one line: {error}");
+    }
+}
+
+#[test]
+fn a_module_that_secure_boot_rejects_cannot_be_loaded_at_the_start() {
+    let text = GOOD.replace("[[key]]", "[secure-boot]\nenabled = true\n[[key]]");
+    let error = World::parse(&text).unwrap_err();
+    assert_eq!(error.key, "loaded.sfc");
+    assert!(error.why.contains("rejected the signature"), "{error}");
+}
+
+#[test]
+fn the_configuration_goes_through_as_it_is() {
+    let text = format!("{GOOD}[config.kubelet]\nno-such-key = 3\n");
+    let config = World::parse(&text).unwrap().config().unwrap();
+    assert_eq!(config.trim(), "[kubelet]\nno-such-key = 3");
+    assert_eq!(World::parse(GOOD).unwrap().config(), None);
+}
+
+#[test]
+fn every_shipped_world_holds() {
+    assert_eq!(World::shipped_names().count(), 5);
+    for name in World::shipped_names() {
+        if let Err(error) = World::parse(World::shipped(name).unwrap()) {
+            panic!("{name}: {error}");
+        }
+    }
+    assert_eq!(World::shipped("none such"), None);
+}

@@ -1,0 +1,248 @@
+//! Faults on order: what has gone wrong for somebody on a real node, at the push of a button.
+//!
+//! Only what lies below the host is here. A kubelet that forgets, a full disk under the ledger, a
+//! clock that jumps and a suspended node are faults of other edges and belong to their stand-ins.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::num::NonZeroU32;
+
+use onload_core::names::{ModuleName, PciAddress};
+
+/// One fault, as `fault ...` orders it. It lasts until `clear faults`, or as often as it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A module's load does not do what it should.
+    Load {
+        /// The module.
+        module: ModuleName,
+        /// What happens instead.
+        answer: LoadFault,
+        /// How often; for ever where left out.
+        times: Option<NonZeroU32>,
+    },
+    /// A module refuses to be unloaded though nobody uses it.
+    Unload {
+        /// The module.
+        module: ModuleName,
+        /// How often; for ever where left out.
+        times: Option<NonZeroU32>,
+    },
+    /// Drivers load and bind, but no auxiliary device appears.
+    NoAux,
+    /// Modules load, but no device node appears.
+    NoNodes,
+    /// Part of the machine vanishes while it is read.
+    Unreadable(Part),
+    /// Nothing tells of changes.
+    Silent,
+    /// Everything is told this many times.
+    Storm(NonZeroU32),
+}
+
+/// How a load goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoadFault {
+    /// As if the file were not there.
+    NotFound,
+    /// As if the kernel did not trust the signature.
+    Rejected,
+    /// The module's own start fails.
+    Error,
+    /// The module's own start never returns.
+    Hang,
+}
+
+/// What can be unreadable.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Kernel release.
+    Kernel,
+    /// Boot id.
+    BootId,
+    /// All PCI functions.
+    Ports,
+    /// What lies below one PCI function.
+    Port(PciAddress),
+    /// Network interfaces.
+    Interfaces,
+    /// Loaded modules.
+    Modules,
+    /// What `/proc/driver/onload` says.
+    Driver,
+    /// Device nodes.
+    DeviceNodes,
+    /// Releases on disk.
+    Releases,
+}
+
+/// The parts that one word names.
+pub const PARTS: [(&str, Part); 8] = [
+    ("kernel", Part::Kernel),
+    ("boot-id", Part::BootId),
+    ("ports", Part::Ports),
+    ("interfaces", Part::Interfaces),
+    ("modules", Part::Modules),
+    ("driver", Part::Driver),
+    ("device-nodes", Part::DeviceNodes),
+    ("releases", Part::Releases),
+];
+
+/// The words for load faults.
+pub const LOAD_FAULTS: [(&str, LoadFault); 4] = [
+    ("not-found", LoadFault::NotFound),
+    ("rejected", LoadFault::Rejected),
+    ("error", LoadFault::Error),
+    ("hang", LoadFault::Hang),
+];
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Self::Port(address) = self {
+            return address.fmt(f);
+        }
+        let word = PARTS.iter().find(|(_, part)| part == self).map_or("", |(word, _)| *word);
+        f.write_str(word)
+    }
+}
+
+impl fmt::Display for LoadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word =
+            LOAD_FAULTS.iter().find(|(_, fault)| fault == self).map_or("", |(word, _)| *word);
+        f.write_str(word)
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let often = |times: &Option<NonZeroU32>| {
+            times.map_or_else(String::new, |times| format!(" times {times}"))
+        };
+        match self {
+            Self::Load { module, answer, times } => {
+                write!(f, "load {module} {answer}{}", often(times))
+            }
+            Self::Unload { module, times } => write!(f, "unload {module} refused{}", often(times)),
+            Self::NoAux => f.write_str("no-aux"),
+            Self::NoNodes => f.write_str("no-nodes"),
+            Self::Unreadable(part) => write!(f, "unreadable {part}"),
+            Self::Silent => f.write_str("silent"),
+            Self::Storm(count) => write!(f, "storm {count}"),
+        }
+    }
+}
+
+/// The faults in force.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    load: Vec<(ModuleName, LoadFault, Option<NonZeroU32>)>,
+    unload: Vec<(ModuleName, Option<NonZeroU32>)>,
+    unreadable: BTreeSet<Part>,
+    /// No auxiliary device appears.
+    pub no_aux: bool,
+    /// No device node appears.
+    pub no_nodes: bool,
+    /// Nothing tells of changes.
+    pub silent: bool,
+    storm: Option<NonZeroU32>,
+}
+
+impl Faults {
+    /// Puts a fault in force.
+    pub fn order(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Load { module, answer, times } => {
+                self.load.push((module.clone(), *answer, *times));
+            }
+            Fault::Unload { module, times } => self.unload.push((module.clone(), *times)),
+            Fault::NoAux => self.no_aux = true,
+            Fault::NoNodes => self.no_nodes = true,
+            Fault::Unreadable(part) => {
+                self.unreadable.insert(part.clone());
+            }
+            Fault::Silent => self.silent = true,
+            Fault::Storm(count) => self.storm = Some(*count),
+        }
+    }
+
+    /// What goes wrong with this load, counted down.
+    pub fn take_load(&mut self, module: &ModuleName) -> Option<LoadFault> {
+        let at = self.load.iter().position(|(name, _, _)| name == module)?;
+        let (_, answer, times) = self.load.get_mut(at)?;
+        let answer = *answer;
+        if spent(times) {
+            self.load.remove(at);
+        }
+        Some(answer)
+    }
+
+    /// Whether this unload is refused, counted down.
+    pub fn take_unload(&mut self, module: &ModuleName) -> bool {
+        let Some(at) = self.unload.iter().position(|(name, _)| name == module) else {
+            return false;
+        };
+        if self.unload.get_mut(at).is_some_and(|(_, times)| spent(times)) {
+            self.unload.remove(at);
+        }
+        true
+    }
+
+    /// Whether a part cannot be read.
+    pub fn hides(&self, part: &Part) -> bool {
+        self.unreadable.contains(part)
+    }
+
+    /// How often a change is told.
+    pub fn hints_per_change(&self) -> u32 {
+        if self.silent { 0 } else { self.storm.map_or(1, NonZeroU32::get) }
+    }
+}
+
+/// Counts one use; true when it was the last.
+fn spent(times: &mut Option<NonZeroU32>) -> bool {
+    match times {
+        None => false,
+        Some(left) => match NonZeroU32::new(left.get() - 1) {
+            Some(fewer) => {
+                *left = fewer;
+                false
+            }
+            None => true,
+        },
+    }
+}
+
+#[cfg(test)]
+// A test that cannot unwrap has failed.
+#[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_lasts_as_often_as_it_says_and_the_older_goes_first() {
+        let module: ModuleName = "onload".parse().unwrap();
+        let mut faults = Faults::default();
+        let load = |answer, times| Fault::Load {
+            module: module.clone(),
+            answer,
+            times: NonZeroU32::new(times),
+        };
+        faults.order(&load(LoadFault::Error, 2));
+        faults.order(&load(LoadFault::Hang, 0));
+        let seen: Vec<_> = (0..4).map(|_| faults.take_load(&module)).collect();
+        let (error, hang) = (Some(LoadFault::Error), Some(LoadFault::Hang));
+        assert_eq!(seen, [error, error, hang, hang]);
+        assert_eq!(faults.take_load(&"sfc".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn silence_wins_over_a_storm() {
+        let mut faults = Faults::default();
+        assert_eq!(faults.hints_per_change(), 1);
+        faults.order(&Fault::Storm(NonZeroU32::new(10).unwrap()));
+        assert_eq!(faults.hints_per_change(), 10);
+        faults.order(&Fault::Silent);
+        assert_eq!(faults.hints_per_change(), 0);
+    }
+}

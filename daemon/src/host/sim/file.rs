@@ -1,0 +1,310 @@
+//! A world file as written: its sections and keys. Nothing here knows what a kernel does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use onload_core::inventory::Link;
+use onload_core::names::{
+    BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
+    ReleaseName,
+};
+use onload_core::time::Span;
+use serde::Deserialize;
+use toml::{Spanned, Table};
+
+use super::action::Action;
+
+/// A whole world file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct WorldFile {
+    /// `[node]`.
+    pub node: Node,
+    /// `[secure-boot]`.
+    #[serde(default)]
+    pub secure_boot: SecureBoot,
+    /// `[[key]]`.
+    #[serde(default, rename = "key")]
+    pub keys: Vec<Key>,
+    /// `[[clock]]`.
+    #[serde(default, rename = "clock")]
+    pub clocks: Vec<Clock>,
+    /// `[[card]]`.
+    #[serde(default, rename = "card")]
+    pub cards: Vec<Card>,
+    /// `[[interface]]`.
+    #[serde(default, rename = "interface")]
+    pub interfaces: Vec<OtherInterface>,
+    /// `[[release]]`.
+    #[serde(default, rename = "release")]
+    pub releases: Vec<ReleaseOnDisk>,
+    /// `[loaded]`: module to release; `in-tree` is a release here.
+    #[serde(default)]
+    pub loaded: BTreeMap<ModuleName, Spanned<ReleaseName>>,
+    /// `[[event]]`.
+    #[serde(default, rename = "event")]
+    pub events: Vec<Event>,
+    /// `[config]`: a fragment of `onloadd.toml`, judged by whoever reads configuration.
+    pub config: Option<Table>,
+}
+
+/// The machine itself.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Node {
+    /// `uname -r`.
+    pub kernel: KernelRelease,
+    /// The id of the first boot; each `reboot` counts on from it.
+    pub boot_id: BootId,
+    /// How many NUMA nodes there are, numbered from 0.
+    pub numa_nodes: u32,
+    /// Whether the kernel's own `sfc` is on disk.
+    #[serde(default = "yes")]
+    pub in_tree_sfc: bool,
+}
+
+/// Whether the kernel asks for signatures it trusts.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecureBoot {
+    /// On or off.
+    pub enabled: bool,
+}
+
+/// A key that may have signed modules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Key {
+    /// What `signed-by` and `enrol` call it.
+    pub name: Spanned<KeyName>,
+    /// Fingerprint, hexadecimal digits and colons.
+    pub fingerprint: Spanned<String>,
+    /// Whether the firmware has it when the world begins.
+    pub enrolled: bool,
+}
+
+/// A PTP hardware clock.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Clock {
+    /// Index: `/dev/ptpINDEX`.
+    pub index: Spanned<u32>,
+    /// Name, as `/sys/class/ptp/ptpINDEX/clock_name` shows it.
+    pub name: String,
+}
+
+/// A Solarflare card.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Card {
+    /// Model, for people.
+    pub model: String,
+    /// Firmware version, for people.
+    pub firmware: String,
+    /// `[[card.port]]`.
+    #[serde(rename = "port")]
+    pub ports: Vec<CardPort>,
+}
+
+/// One port of a card.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CardPort {
+    /// Where it sits.
+    pub pci: Spanned<PciAddress>,
+    /// PCI vendor and device; which driver binds it follows from `packaging/hw/families.toml`.
+    pub id: PciId,
+    /// PCI subsystem vendor and device.
+    pub subsystem: Option<PciId>,
+    /// NUMA node; left out where the firmware names none.
+    pub numa: Option<Spanned<u32>>,
+    /// Interface name without the suffix that the in-tree driver brings.
+    pub netdev: Spanned<InterfaceName>,
+    /// Permanent address.
+    pub mac: Spanned<MacAddress>,
+    /// Alternative names of the interface.
+    #[serde(default)]
+    pub altnames: BTreeSet<String>,
+    /// Speed while the link is up, in Mbit/s.
+    pub speed_mbps: u32,
+    /// Whether the cable carries.
+    #[serde(default = "up")]
+    pub link: Link,
+    /// Index of its `[[clock]]`.
+    pub phc: Option<Spanned<u32>>,
+    /// How many virtual functions it can have; left out where none.
+    pub sriov_total: Option<u32>,
+    /// What the in-tree driver calls the port; `p` and its number on the card unless set.
+    pub phys_port_name: Option<String>,
+    /// Kinds of auxiliary device the out-of-tree driver makes for it: `onload`, `llct`.
+    #[serde(default = "onload_only")]
+    pub auxiliary: BTreeSet<String>,
+}
+
+/// An interface that is no Solarflare port: another card's, or virtual.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OtherInterface {
+    /// Name.
+    pub name: Spanned<InterfaceName>,
+    /// Address.
+    pub mac: Spanned<MacAddress>,
+    /// The PCI function it belongs to; left out for a virtual interface.
+    pub pci: Option<Spanned<PciAddress>>,
+    /// PCI vendor and device; goes with `pci`.
+    pub id: Option<PciId>,
+    /// Driver of the function, built into the kernel; goes with `pci`.
+    pub driver: Option<String>,
+    /// NUMA node; goes with `pci`.
+    pub numa: Option<Spanned<u32>>,
+    /// Alternative names.
+    #[serde(default)]
+    pub altnames: BTreeSet<String>,
+    /// Speed while the link is up, in Mbit/s; left out where the interface knows none.
+    pub speed_mbps: Option<u32>,
+    /// Whether the link carries.
+    #[serde(default = "up")]
+    pub link: Link,
+}
+
+/// One Onload version as it lies on the disk.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReleaseOnDisk {
+    /// `host`, or a version.
+    pub name: Spanned<ReleaseName>,
+    /// `onload_version`.
+    pub onload_version: String,
+    /// Interface between driver and libraries.
+    pub interface: InterfaceHash,
+    /// The libraries' interface, where they do not match the driver; `interface` unless set.
+    pub library_interface: Option<InterfaceHash>,
+    /// Root of its tree.
+    pub root: Spanned<String>,
+    /// Directory of the libraries below the root.
+    #[serde(default = "usr_lib64")]
+    pub library_directory: Spanned<String>,
+    /// Library files; none means that only modules are installed.
+    #[serde(default = "none")]
+    pub libraries: Spanned<BTreeSet<String>>,
+    /// Whether the `onload` launcher is there.
+    #[serde(default)]
+    pub launcher: bool,
+    /// Profiles.
+    #[serde(default)]
+    pub profiles: BTreeSet<String>,
+    /// Kernels its modules were built for.
+    pub kernels: BTreeSet<KernelRelease>,
+    /// `[[release.module]]`.
+    #[serde(default, rename = "module")]
+    pub modules: Vec<ModuleOnDisk>,
+}
+
+/// One module file of a release.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ModuleOnDisk {
+    /// Name.
+    pub name: Spanned<ModuleName>,
+    /// `version`; left out where the module has none, as `sfc_resource` and `sfc_char`
+    /// (reference/onload-measured.md section 1).
+    pub version: Option<String>,
+    /// `srcversion`.
+    pub srcversion: Option<String>,
+    /// Name of the `[[key]]` that signed it; left out when it is unsigned.
+    pub signed_by: Option<Spanned<KeyName>>,
+    /// Readable parameters.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
+}
+
+/// Something that happens at its time.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Event {
+    /// How long after the start.
+    pub after: Span,
+    /// What happens.
+    #[serde(rename = "do")]
+    pub action: Spanned<Action>,
+}
+
+/// The name of a key: one word.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+pub struct KeyName(String);
+
+impl FromStr for KeyName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.len() > 63 || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!("`{text}` is not a key name: 1 to 63 characters without spaces"));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl TryFrom<String> for KeyName {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A PCI vendor and device id, `1924:0b03`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct PciId {
+    /// Vendor.
+    pub vendor: u16,
+    /// Device.
+    pub device: u16,
+}
+
+impl TryFrom<String> for PciId {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let half = |half: &str| {
+            (half.len() == 4 && half.bytes().all(|b| b.is_ascii_hexdigit()))
+                .then(|| u16::from_str_radix(half, 16).ok())
+                .flatten()
+        };
+        text.split_once(':')
+            .and_then(|(vendor, device)| {
+                Some(Self { vendor: half(vendor)?, device: half(device)? })
+            })
+            .ok_or_else(|| {
+                format!("`{text}` is not a PCI id: four hexadecimal digits, a colon, four more, such as 1924:0b03")
+            })
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn up() -> Link {
+    Link::Up
+}
+
+fn onload_only() -> BTreeSet<String> {
+    BTreeSet::from(["onload".to_owned()])
+}
+
+fn none() -> Spanned<BTreeSet<String>> {
+    Spanned::new(0..0, BTreeSet::new())
+}
+
+fn usr_lib64() -> Spanned<String> {
+    Spanned::new(0..0, "usr/lib64".to_owned())
+}

@@ -1,0 +1,192 @@
+//! What a look at the world finds. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use onload_core::inventory::{
+    COMPANIONS, DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port,
+    Release, STACK, Snapshot, Sriov,
+};
+use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
+use onload_core::reading::Reading;
+
+use super::bus::{Function, Netdev};
+use super::faults::Part;
+use super::kernel::{ControlPlane, Loaded};
+use super::world::World;
+
+/// Mode of the device nodes (reference/onload-modules.md section 6).
+const NODE_MODE: u32 = 0o666;
+
+impl World {
+    /// What a look finds now. The kubelet is no part of the world: whoever runs the plugin sees
+    /// its socket, so that part reads as absent here.
+    pub fn snapshot(&self) -> Snapshot {
+        let nodes = DEVICE_NODES.iter().map(|path| ((*path).to_owned(), self.node_reading(path)));
+        Snapshot {
+            kernel: self.read(Part::Kernel, || self.file.node.kernel.clone()),
+            boot_id: self.read(Part::BootId, || self.boot_id.clone()),
+            ports: self.read(Part::Ports, || self.port_readings()),
+            interfaces: self.read(Part::Interfaces, || self.interface_readings()),
+            modules: self.read(Part::Modules, || self.module_readings()),
+            driver: self.driver_reading(),
+            device_nodes: nodes.collect(),
+            releases: self.read(Part::Releases, || self.release_readings()),
+            kubelet: Reading::Absent,
+        }
+    }
+
+    /// The value, or what a fault makes of it.
+    fn read<T>(&self, part: Part, value: impl FnOnce() -> T) -> Reading<T> {
+        if self.faults.hides(&part) { vanished() } else { Reading::Known(value()) }
+    }
+
+    fn port_readings(&self) -> BTreeMap<PciAddress, Port> {
+        let plugged = self.functions.iter().filter(|(_, function)| function.plugged);
+        plugged
+            .map(|(address, function)| (*address, self.port_reading(address, function)))
+            .collect()
+    }
+
+    fn port_reading(&self, address: &PciAddress, function: &Function) -> Port {
+        let subsystem = function.subsystem;
+        let ids = Port {
+            vendor: Reading::Known(function.id.vendor),
+            device: Reading::Known(function.id.device),
+            ..Port::default()
+        };
+        if self.faults.hides(&Part::Port(*address)) {
+            return Port {
+                subsystem_vendor: vanished(),
+                subsystem_device: vanished(),
+                driver: vanished(),
+                numa_node: vanished(),
+                auxiliary: vanished(),
+                sriov: vanished(),
+                ..ids
+            };
+        }
+        let auxiliary = function.auxiliary.iter().map(|(name, kind)| {
+            let driver = self.auxiliary_driver(function, kind).map(str::to_owned);
+            (name.clone(), driver.into())
+        });
+        Port {
+            subsystem_vendor: subsystem.map(|id| id.vendor).into(),
+            subsystem_device: subsystem.map(|id| id.device).into(),
+            driver: function.driver.clone().into(),
+            numa_node: function.numa.into(),
+            auxiliary: Reading::Known(auxiliary.collect()),
+            sriov: function.sriov_total.map(|total| Sriov { total, enabled: 0 }).into(),
+            ..ids
+        }
+    }
+
+    fn interface_readings(&self) -> BTreeMap<InterfaceName, Interface> {
+        let read = |(index, netdev): (&u32, &Netdev)| {
+            let interface = Interface {
+                index: *index,
+                altnames: netdev.altnames.clone(),
+                port: netdev.port.into(),
+                mac: Reading::Known(netdev.mac),
+                permanent_mac: netdev.permanent.then_some(netdev.mac).into(),
+                link: Reading::Known(netdev.link),
+                speed_mbps: netdev.speed_mbps.filter(|_| netdev.link == Link::Up).into(),
+                phys_port_name: netdev.phys_port_name.clone().into(),
+                phc_index: netdev.phc.into(),
+            };
+            (netdev.name.clone(), interface)
+        };
+        self.netdevs.iter().map(read).collect()
+    }
+
+    fn module_readings(&self) -> BTreeMap<ModuleName, Module> {
+        let reported = |name: &str| STACK.contains(&name) || COMPANIONS.contains(&name);
+        let seen = self.modules.iter().filter(|(name, _)| reported(name.as_str()));
+        seen.map(|(name, loaded)| (name.clone(), self.module_reading(name, loaded))).collect()
+    }
+
+    fn module_reading(&self, name: &ModuleName, loaded: &Loaded) -> Module {
+        if loaded.state != ModuleState::Live {
+            // Only /proc/modules knows it yet, with -2 for its references.
+            return Module {
+                state: loaded.state,
+                refcount: Reading::Absent,
+                holders: BTreeSet::new(),
+                version: Reading::Absent,
+                srcversion: Reading::Absent,
+                taint: Reading::Absent,
+                parameters: BTreeMap::new(),
+            };
+        }
+        let file = loaded.file.as_ref();
+        let parameters = file.map(|file| &file.parameters).into_iter().flatten();
+        Module {
+            state: loaded.state,
+            refcount: Reading::Known(self.references(name)),
+            holders: self.holders(name),
+            version: file.and_then(|file| file.version.clone()).into(),
+            srcversion: file.and_then(|file| file.srcversion.clone()).into(),
+            taint: Reading::Known(loaded.taint.to_owned()),
+            parameters: parameters
+                .map(|(name, value)| (name.clone(), Reading::Known(value.clone())))
+                .collect(),
+        }
+    }
+
+    fn driver_reading(&self) -> OnloadDriver {
+        if self.faults.hides(&Part::Driver) {
+            return OnloadDriver {
+                version: vanished(),
+                interface: vanished(),
+                stacks: vanished(),
+                control_plane: vanished(),
+            };
+        }
+        let loaded = self.modules.iter().find(|(name, _)| name.as_str() == "onload");
+        let live = loaded.filter(|(_, loaded)| loaded.state == ModuleState::Live);
+        let Some(release) = live.and_then(|(_, loaded)| self.release(&loaded.release)) else {
+            return OnloadDriver::default();
+        };
+        let server = match self.control_plane {
+            ControlPlane::Running(pid) => Some(pid),
+            ControlPlane::None | ControlPlane::Due => None,
+        };
+        OnloadDriver {
+            version: Reading::Known(release.onload_version.clone()),
+            interface: Reading::Known(release.interface.clone()),
+            stacks: Reading::Known(u32::try_from(self.accelerated.len()).unwrap_or(u32::MAX)),
+            control_plane: Reading::Known(server.into_iter().collect()),
+        }
+    }
+
+    fn node_reading(&self, path: &str) -> Reading<DeviceNode> {
+        if self.faults.hides(&Part::DeviceNodes) {
+            return vanished();
+        }
+        let major = self.nodes.get(path).copied();
+        major.map(|major| DeviceNode { major, minor: 0, mode: NODE_MODE }).into()
+    }
+
+    fn release_readings(&self) -> BTreeMap<ReleaseName, Release> {
+        let there = self.file.releases.iter().filter(|release| {
+            !release.libraries.get_ref().is_empty()
+                && !self.lost_libraries.contains(release.name.get_ref())
+        });
+        let read = there.map(|release| {
+            let interface = release.library_interface.as_ref().unwrap_or(&release.interface);
+            let found = Release {
+                root: release.root.get_ref().clone(),
+                library_directory: release.library_directory.get_ref().clone(),
+                libraries: release.libraries.get_ref().clone(),
+                launcher: release.launcher,
+                profiles: release.profiles.clone(),
+                interfaces: Reading::Known(BTreeSet::from([interface.clone()])),
+            };
+            (release.name.get_ref().clone(), found)
+        });
+        read.collect()
+    }
+}
+
+fn vanished<T>() -> Reading<T> {
+    Reading::Unreadable("it vanished while it was read (fault ordered)".to_owned())
+}

@@ -1,0 +1,48 @@
+//! Logs: to the journal as fields under systemd, to standard error otherwise.
+//!
+//! Events that programs look for carry a fixed `MESSAGE_ID`; find them with
+//! `journalctl MESSAGE_ID=…`. Fields, not sentences; level means urgency.
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+/// The daemon serves.
+pub const STARTED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a001";
+/// The node state changed.
+pub const STATE_CHANGED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a002";
+/// A step begins or has ended.
+pub const STEP: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a003";
+/// A step failed.
+pub const STEP_FAILED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a004";
+/// The daemon keeps its hands off.
+pub const DEGRADED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a005";
+/// A configuration was refused.
+pub const CONFIGURATION_REFUSED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a006";
+
+/// Starts logging. `level` is a level or a list such as `info,onloadd::bus=debug`.
+///
+/// # Errors
+/// A level that does not parse.
+pub fn init(level: &str) -> Result<(), String> {
+    let targets: Targets = level.parse().map_err(|_| {
+        format!("`{level}` is no log level; write error, warn, info, debug or trace")
+    })?;
+    let registry = tracing_subscriber::registry().with(targets);
+    // systemd names the stream only where standard error is the journal.
+    let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());
+    match journal {
+        Some(layer) => registry.with(layer.with_field_prefix(None)).init(),
+        None => registry
+            .with(
+                fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_ansi(std::io::stderr().is_terminal()),
+            )
+            .init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! Processes that hold something: read from `/proc`, and watched until they end.
+
+use std::io;
+
+use onload_core::allocation::Process;
+use onload_core::names::BootId;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use crate::descriptor;
+
+/// Reads who a process is: its start time and command name, never its command line.
+///
+/// # Errors
+/// That it is not there, or `/proc` does not show it as it should.
+pub fn read(pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (comm, start_ticks) = parse_stat(&stat).ok_or_else(|| {
+        io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat does not parse"))
+    })?;
+    Ok(Process { pid, start_ticks, boot, uid, comm })
+}
+
+/// Command name and start time (field 22, proc(5)). The name stands in parentheses and may hold
+/// anything, parentheses and line ends too.
+fn parse_stat(stat: &str) -> Option<(String, u64)> {
+    let open = stat.find('(')?;
+    let close = stat.rfind(')')?;
+    let comm: String = stat.get(open + 1..close)?.chars().filter(|c| !c.is_control()).collect();
+    let start = stat.get(close + 1..)?.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    Some((comm, start))
+}
+
+/// Resolves when the process has ended, at once if it is not there any more. A later process with
+/// the same pid is told apart by its start time.
+pub async fn ended(process: &Process) {
+    let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return };
+    // The descriptor first, then the check: it then names the process that was checked.
+    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
+    match read(process.pid, process.uid, process.boot.clone()) {
+        Ok(seen) if seen.start_ticks == process.start_ticks => {}
+        Ok(_) | Err(_) => return,
+    }
+    if let Ok(pidfd) = descriptor::readable(pidfd) {
+        let _ = pidfd.readable().await;
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up must fail")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_may_hold_anything() {
+        let tail = "S 1 1 1 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 4242 0";
+        for comm in ["sh", "a b", ") 1 (", "x)y"] {
+            let parsed = parse_stat(&format!("17 ({comm}) {tail}"));
+            assert_eq!(parsed, Some((comm.to_owned(), 4242)), "{comm}");
+        }
+        for half in ["", "17", "17 (sh", "17 (sh) S 1 1"] {
+            assert_eq!(parse_stat(half), None, "{half}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_process_is_seen_and_a_reused_pid_is_not_mistaken() {
+        let boot: BootId = "0".parse().unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = read(child.id(), 0, boot.clone()).unwrap();
+        let mut other = process.clone();
+        other.start_ticks += 1;
+        ended(&other).await;
+        let watched =
+            tokio::time::timeout(std::time::Duration::from_millis(50), ended(&process)).await;
+        assert!(watched.is_err(), "it still runs");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        ended(&process).await;
+    }
+}

@@ -1,0 +1,172 @@
+//! Finds and reads configuration files and hands their text to core. Which file wins is decided by
+//! place here, which value wins by core.
+//!
+//! `onloadd.toml` and `onloadd.toml.d/*.toml` are looked for in three directories. A file masks the
+//! one of the same name in a lower directory; a link to `/dev/null` masks it entirely. What remains
+//! is read `onloadd.toml` first, then the drop-ins by name.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use onload_core::config::{Config, ConfigError, Fragment};
+
+/// Later wins (DESIGN section 2).
+const DIRECTORIES: [&str; 3] = ["usr/lib/onloadd", "run/onloadd", "etc/onloadd"];
+const FILE: &str = "onloadd.toml";
+const DROP_INS: &str = "onloadd.toml.d";
+/// More than core accepts, so that core can say that it is too long.
+const LONGEST_FILE: u64 = 1024 * 1024;
+
+/// Where configuration comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// Below the files: what a simulated world brings.
+    pub world: Option<Fragment>,
+    /// The root below which the three directories stand; none: no files are read.
+    pub root: Option<PathBuf>,
+    /// Above the files: what the command line says.
+    pub command_line: Option<Fragment>,
+}
+
+impl Sources {
+    /// Reads and merges everything.
+    ///
+    /// # Errors
+    /// The first fault, with file and line. A file that is there and cannot be read is one.
+    pub fn load(&self) -> Result<Config, ConfigError> {
+        let mut fragments: Vec<_> = self.world.iter().cloned().collect();
+        if let Some(root) = &self.root {
+            for path in files(root) {
+                fragments.extend(read(&path)?);
+            }
+        }
+        fragments.extend(self.command_line.clone());
+        Config::merge(&fragments)
+    }
+}
+
+/// The files in force, in the order in which later ones win.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let directories = DIRECTORIES.map(|directory| root.join(directory));
+    let main =
+        directories.iter().rev().map(|directory| directory.join(FILE)).find(|path| exists(path));
+    let mut drop_ins = BTreeMap::new();
+    for directory in &directories {
+        for name in names(&directory.join(DROP_INS)) {
+            let path = directory.join(DROP_INS).join(&name);
+            drop_ins.insert(name, path);
+        }
+    }
+    main.into_iter().chain(drop_ins.into_values()).filter(|path| !is_masked(path)).collect()
+}
+
+/// Drop-ins of one directory; what is not there or cannot be listed has none.
+fn names(directory: &Path) -> BTreeSet<String> {
+    let Ok(entries) = fs::read_dir(directory) else { return BTreeSet::new() };
+    entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| name.ends_with(".toml") && !name.starts_with('.'))
+        .collect()
+}
+
+fn exists(path: &Path) -> bool {
+    path.symlink_metadata().is_ok()
+}
+
+fn is_masked(path: &Path) -> bool {
+    fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
+}
+
+/// None where the file went away meanwhile.
+fn read(path: &Path) -> Result<Option<Fragment>, ConfigError> {
+    let file = path.display().to_string();
+    let refuse = |what: String| ConfigError { file: file.clone(), line: 1, what };
+    let mut bytes = Vec::new();
+    match fs::File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !exists(path) => return Ok(None),
+        Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+    }
+    let text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text".to_owned()))?;
+    Ok(Some(Fragment { file, text }))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test that cannot set up its files must fail")]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Path and content; a content `-> target` is a link.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    fn tree(files: Files<'_>) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("-> ") {
+                Some(target) => symlink(target, path).unwrap(),
+                None => fs::write(path, text).unwrap(),
+            }
+        }
+        root
+    }
+
+    fn slots(files: Files<'_>) -> Result<Option<u32>, ConfigError> {
+        let root = tree(files);
+        let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
+        let config = sources.load()?;
+        Ok(config.settings.pools.values().next().map(|pool| pool.slots))
+    }
+
+    #[test]
+    fn files_mask_by_name_and_the_rest_merges_in_name_order() {
+        let vendor = ("usr/lib/onloadd/onloadd.toml", "[pools.onload]\nslots = 1\n");
+        let cases: [(&str, Files<'_>, Option<u32>); 6] = [
+            ("nothing there", &[], None),
+            ("vendor alone", &[vendor], Some(1)),
+            (
+                "the administrator's file masks it whole",
+                &[vendor, ("etc/onloadd/onloadd.toml", "")],
+                None,
+            ),
+            (
+                "a link to /dev/null masks it",
+                &[vendor, ("run/onloadd/onloadd.toml", "-> /dev/null")],
+                None,
+            ),
+            (
+                "drop-ins win by name, not by directory",
+                &[
+                    vendor,
+                    ("etc/onloadd/onloadd.toml.d/10-a.toml", "[pools.onload]\nslots = 2\n"),
+                    ("usr/lib/onloadd/onloadd.toml.d/20-b.toml", "[pools.onload]\nslots = 3\n"),
+                ],
+                Some(3),
+            ),
+            (
+                "a drop-in masks the one of the same name",
+                &[
+                    ("usr/lib/onloadd/onloadd.toml.d/a.toml", "[pools.onload]\nslots = 2\n"),
+                    ("etc/onloadd/onloadd.toml.d/a.toml", "-> /dev/null"),
+                ],
+                None,
+            ),
+        ];
+        for (why, files, expected) in cases {
+            assert_eq!(slots(files).unwrap(), expected, "{why}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_there_and_cannot_be_read_is_an_error() {
+        for target in ["-> nowhere", "-> onloadd.toml"] {
+            let error = slots(&[("etc/onloadd/onloadd.toml", target)]).unwrap_err();
+            assert!(error.file.ends_with("etc/onloadd/onloadd.toml"), "{error}");
+        }
+    }
+}

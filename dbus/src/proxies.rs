@@ -1,0 +1,707 @@
+//! Typed calls for every interface of the contract.
+//!
+//! Written from `dbus/com.amd.Onload1.xml` by the test `proxies_are_those_of_the_contract`; do not
+//! edit. `UPDATE=1 cargo test -p onload-tests --test contract proxies` writes it anew.
+
+use zbus::proxy;
+
+/// The node: what it is, what is wanted, what stands between, and every order that is not about one object.
+#[proxy(
+    interface = "com.amd.Onload1.Manager",
+    default_service = "com.amd.Onload1",
+    default_path = "/com/amd/Onload1"
+)]
+pub trait Manager {
+    /// Version property
+    ///
+    /// Version of the daemon.
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<String>;
+
+    /// State property
+    ///
+    /// Node state, one word: ready, converging, blocked, held, degraded or idle (no card that Onload accelerates).
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Summary property
+    ///
+    /// One line for people: the first blocker, or what is well.
+    #[zbus(property)]
+    fn summary(&self) -> zbus::Result<String>;
+
+    /// Generation property
+    ///
+    /// Orders accepted so far.
+    #[zbus(property)]
+    fn generation(&self) -> zbus::Result<u64>;
+
+    /// ObservedGeneration property
+    ///
+    /// The generation that everything shown here takes into account.
+    #[zbus(property)]
+    fn observed_generation(&self) -> zbus::Result<u64>;
+
+    /// Probing property
+    ///
+    /// A change is still settling: what is shown may not be the whole truth yet.
+    #[zbus(property)]
+    fn probing(&self) -> zbus::Result<bool>;
+
+    /// Kernel property
+    ///
+    /// Kernel release, as uname -r says it.
+    #[zbus(property)]
+    fn kernel(&self) -> zbus::Result<String>;
+
+    /// BootId property
+    ///
+    /// The kernel's random id of this boot.
+    #[zbus(property)]
+    fn boot_id(&self) -> zbus::Result<String>;
+
+    /// WantedRelease property
+    ///
+    /// The Onload release the node shall have; empty where modules are left alone.
+    #[zbus(property)]
+    fn wanted_release(&self) -> zbus::Result<String>;
+
+    /// LoadedVersion property
+    ///
+    /// The version the loaded onload module says; empty while none is loaded, and for an unstamped build.
+    #[zbus(property)]
+    fn loaded_version(&self) -> zbus::Result<String>;
+
+    /// Conditions property
+    ///
+    /// Conditions as Kubernetes shapes them: type, status (True, False, Unknown), reason (one CamelCase word), message, and when the status last changed.
+    #[zbus(property)]
+    fn conditions(&self) -> zbus::Result<Vec<(String, String, String, String, u64)>>;
+
+    /// Blockers property
+    ///
+    /// Why the node is not as wanted, most important first: subject (as Why takes it), reason (one CamelCase word), why, and what to do.
+    #[zbus(property)]
+    fn blockers(&self) -> zbus::Result<Vec<(String, String, String, String)>>;
+
+    /// Plan property
+    ///
+    /// What would be done, in order. Only the first is ever done before the next look.
+    #[zbus(property)]
+    fn plan(&self) -> zbus::Result<Vec<String>>;
+
+    /// Held property
+    ///
+    /// An operator's hold; empty when there is none. Reason (s), Uid (u) of who ordered it, Since (t), and Until (t), 0 for until Unhold.
+    #[zbus(property)]
+    fn held(&self) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// Interfaces property
+    ///
+    /// Every network interface, by name: Name (s), Index (u), Altnames (as), and where there is one Port (s, PCI address), Mac (s), PermanentMac (s), Link (s, up or down), SpeedMbps (u), PhysPortName (s), PhcIndex (u). Unreadable (a{ss}) is there when some of these could not be read.
+    #[zbus(property)]
+    fn interfaces(
+        &self,
+    ) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this object that could not be read, and why.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+
+    /// Allocate method
+    ///
+    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
+    ///
+    /// # Arguments
+    ///
+    /// * `pool` - Name of the pool.
+    /// * `count` - How many devices, 1 to 10000.
+    /// * `options` - Tenure or Lease.
+    /// * `allocations` - Per device the allocation's object and the device id.
+    fn allocate(
+        &self,
+        pool: &str,
+        count: u32,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<Vec<(zbus::OwnedObjectPath, String)>>;
+
+    /// Free method
+    ///
+    /// Gives a device back. Without privilege only one's own. Options: Force (b): also one that a container holds; for root only.
+    ///
+    /// # Arguments
+    ///
+    /// * `id` - The allocation, such as a1.
+    /// * `options` - Force.
+    fn free(
+        &self,
+        id: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// Hold method
+    ///
+    /// Freezes the node: no steps are taken and nothing is lent anew to local programs. Options: For (s): a duration; without it the hold stands until Unhold.
+    ///
+    /// # Arguments
+    ///
+    /// * `reason` - Why, for the next person; 1 to 200 bytes.
+    /// * `options` - For.
+    fn hold(
+        &self,
+        reason: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<()>;
+
+    /// Unhold method
+    ///
+    /// Ends a hold. Nothing happens where there is none.
+    fn unhold(&self) -> zbus::Result<()>;
+
+    /// Apply method
+    ///
+    /// Brings the node to what the configuration asks for, now. Options: Retry (b): also try again what has failed. Fails with Busy while another order runs.
+    ///
+    /// # Arguments
+    ///
+    /// * `options` - Retry.
+    /// * `job` - The job to follow.
+    fn apply(
+        &self,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Reload method
+    ///
+    /// Reads the configuration again and returns when it is in force. Fails with InvalidArgument when it does not hold: the text names file, line and key, and the former one stays in force.
+    fn reload(&self) -> zbus::Result<()>;
+
+    /// Why method
+    ///
+    /// Explains the decision taken about a subject: a port, module, release, pool, device, allocation or node.
+    ///
+    /// # Arguments
+    ///
+    /// * `subject` - A PCI address, a name, an id, or node.
+    /// * `explanation` - Subject (s), Decision (s), Inputs (a(ss): what was looked at, and what it said), WouldChange (as: what would lead to another decision).
+    fn why(
+        &self,
+        subject: &str,
+    ) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// ListDevices method
+    ///
+    /// The devices of a pool, in slot order.
+    ///
+    /// # Arguments
+    ///
+    /// * `pool` - Name of the pool.
+    /// * `devices` - Device id; NUMA node or -1; why it cannot work, as one CamelCase word and as a sentence, both empty when it can; lent: no, withdrawn (about to be lent locally), local or container; the allocation's id or nothing; whether only local programs can have it.
+    fn list_devices(
+        &self,
+        pool: &str,
+    ) -> zbus::Result<Vec<(String, i32, String, String, String, String, bool)>>;
+
+    /// Config method
+    ///
+    /// Every setting in force.
+    ///
+    /// # Arguments
+    ///
+    /// * `settings` - Dotted key; value as TOML; file and line as file:line, empty for a built-in default; what it masks, nearest first, as value and file:line.
+    #[allow(clippy::type_complexity)]
+    fn config(&self) -> zbus::Result<Vec<(String, String, String, Vec<(String, String)>)>>;
+}
+
+/// One port of a card in the table of families: a PCI function.
+#[proxy(
+    interface = "com.amd.Onload1.Port",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Port {
+    /// Address property
+    ///
+    /// PCI address, domain:bus:device.function.
+    #[zbus(property)]
+    fn address(&self) -> zbus::Result<String>;
+
+    /// Vendor property
+    ///
+    /// PCI vendor id; 0 when not known.
+    #[zbus(property)]
+    fn vendor(&self) -> zbus::Result<u16>;
+
+    /// Device property
+    ///
+    /// PCI device id; 0 when not known.
+    #[zbus(property)]
+    fn device(&self) -> zbus::Result<u16>;
+
+    /// SubsystemVendor property
+    ///
+    /// PCI subsystem vendor id; 0 when not known.
+    #[zbus(property)]
+    fn subsystem_vendor(&self) -> zbus::Result<u16>;
+
+    /// SubsystemDevice property
+    ///
+    /// PCI subsystem device id; 0 when not known.
+    #[zbus(property)]
+    fn subsystem_device(&self) -> zbus::Result<u16>;
+
+    /// Family property
+    ///
+    /// Product family, such as X2.
+    #[zbus(property)]
+    fn family(&self) -> zbus::Result<String>;
+
+    /// Controller property
+    ///
+    /// Network controller, such as SFC9250.
+    #[zbus(property)]
+    fn controller(&self) -> zbus::Result<String>;
+
+    /// Netdev property
+    ///
+    /// Name of its network interface; empty while no driver shows one.
+    #[zbus(property)]
+    fn netdev(&self) -> zbus::Result<String>;
+
+    /// Altnames property
+    ///
+    /// Alternative names of the interface.
+    #[zbus(property)]
+    fn altnames(&self) -> zbus::Result<Vec<String>>;
+
+    /// PermanentMac property
+    ///
+    /// The address burnt in.
+    #[zbus(property)]
+    fn permanent_mac(&self) -> zbus::Result<String>;
+
+    /// Mac property
+    ///
+    /// The address in use.
+    #[zbus(property)]
+    fn mac(&self) -> zbus::Result<String>;
+
+    /// NumaNode property
+    ///
+    /// NUMA node; -1 where the firmware names none.
+    #[zbus(property)]
+    fn numa_node(&self) -> zbus::Result<i32>;
+
+    /// Driver property
+    ///
+    /// The driver bound to the function; empty while none is.
+    #[zbus(property)]
+    fn driver(&self) -> zbus::Result<String>;
+
+    /// DriverOrigin property
+    ///
+    /// Where the bound driver was built: in-tree (with the kernel), out-of-tree (Onload's own), or empty while none is bound.
+    #[zbus(property)]
+    fn driver_origin(&self) -> zbus::Result<String>;
+
+    /// Auxiliary property
+    ///
+    /// Auxiliary devices below the function, each with the driver bound to it or nothing. Where a driver could not be read, Unreadable has the key Auxiliary/NAME.
+    #[zbus(property)]
+    fn auxiliary(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+
+    /// Link property
+    ///
+    /// up or down; empty without an interface.
+    #[zbus(property)]
+    fn link(&self) -> zbus::Result<String>;
+
+    /// SpeedMbps property
+    ///
+    /// Link speed in Mbit/s; 0 while the link is down.
+    #[zbus(property)]
+    fn speed_mbps(&self) -> zbus::Result<u32>;
+
+    /// PhcIndex property
+    ///
+    /// Index of the PTP hardware clock; -1 when it has none.
+    #[zbus(property)]
+    fn phc_index(&self) -> zbus::Result<i32>;
+
+    /// SriovTotal property
+    ///
+    /// Virtual functions it can have; 0 where it can have none.
+    #[zbus(property)]
+    fn sriov_total(&self) -> zbus::Result<u32>;
+
+    /// SriovEnabled property
+    ///
+    /// Virtual functions it has.
+    #[zbus(property)]
+    fn sriov_enabled(&self) -> zbus::Result<u32>;
+
+    /// PhysPortName property
+    ///
+    /// The kernel's phys_port_name, such as p0.
+    #[zbus(property)]
+    fn phys_port_name(&self) -> zbus::Result<String>;
+
+    /// Obstacle property
+    ///
+    /// Why Onload cannot accelerate it just now; empty when it can.
+    #[zbus(property)]
+    fn obstacle(&self) -> zbus::Result<String>;
+
+    /// ObstacleReason property
+    ///
+    /// The same as one CamelCase word.
+    #[zbus(property)]
+    fn obstacle_reason(&self) -> zbus::Result<String>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this object that could not be read, and why.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+}
+
+/// One kernel module: loaded, or part of the stack and not loaded.
+#[proxy(
+    interface = "com.amd.Onload1.Module",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Module {
+    /// Name property
+    ///
+    /// Its name, with underscores.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Loaded property
+    ///
+    /// Whether the kernel has it, be it on its way in or out. False also when that cannot be read: see Unreadable.
+    #[zbus(property)]
+    fn loaded(&self) -> zbus::Result<bool>;
+
+    /// Wanted property
+    ///
+    /// Whether the configuration asks for it.
+    #[zbus(property)]
+    fn wanted(&self) -> zbus::Result<bool>;
+
+    /// State property
+    ///
+    /// live, coming (its init has not returned), going (being removed), or absent. Empty when it cannot be read.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Refcount property
+    ///
+    /// References held on it; -1 while it is not loaded or in flight.
+    #[zbus(property)]
+    fn refcount(&self) -> zbus::Result<i32>;
+
+    /// Holders property
+    ///
+    /// Modules that use it.
+    #[zbus(property)]
+    fn holders(&self) -> zbus::Result<Vec<String>>;
+
+    /// ModuleVersion property
+    ///
+    /// Its version; empty for modules built without one.
+    #[zbus(property)]
+    fn module_version(&self) -> zbus::Result<String>;
+
+    /// SrcVersion property
+    ///
+    /// Its srcversion.
+    #[zbus(property)]
+    fn src_version(&self) -> zbus::Result<String>;
+
+    /// Taint property
+    ///
+    /// Taint letters; empty for none.
+    #[zbus(property)]
+    fn taint(&self) -> zbus::Result<String>;
+
+    /// Origin property
+    ///
+    /// Where it was built: in-tree, out-of-tree, or empty while it is not loaded.
+    #[zbus(property)]
+    fn origin(&self) -> zbus::Result<String>;
+
+    /// Parameters property
+    ///
+    /// Parameters that may be read. Where one could not be, Unreadable has the key Parameters/NAME.
+    #[zbus(property)]
+    fn parameters(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this object that could not be read, and why. The key Loaded says that nothing about the module could be.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+}
+
+/// One Onload release whose user libraries are on this node.
+#[proxy(
+    interface = "com.amd.Onload1.Release",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Release {
+    /// Name property
+    ///
+    /// Its name: a version, or host.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Root property
+    ///
+    /// Root of its tree on the host; / for host.
+    #[zbus(property)]
+    fn root(&self) -> zbus::Result<String>;
+
+    /// LibraryDirectory property
+    ///
+    /// Directory of the libraries below the root, such as usr/lib64.
+    #[zbus(property)]
+    fn library_directory(&self) -> zbus::Result<String>;
+
+    /// Libraries property
+    ///
+    /// File names of the libraries.
+    #[zbus(property)]
+    fn libraries(&self) -> zbus::Result<Vec<String>>;
+
+    /// Launcher property
+    ///
+    /// Whether the onload launcher is there.
+    #[zbus(property)]
+    fn launcher(&self) -> zbus::Result<bool>;
+
+    /// Profiles property
+    ///
+    /// Names of its profiles.
+    #[zbus(property)]
+    fn profiles(&self) -> zbus::Result<Vec<String>>;
+
+    /// MatchesDriver property
+    ///
+    /// Whether its libraries fit the loaded driver: yes, no, or unknown (no driver is loaded, or it could not be read: see Unreadable).
+    #[zbus(property)]
+    fn matches_driver(&self) -> zbus::Result<String>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this object that could not be read, and why.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+}
+
+/// A named set of devices under one resource. Every device is in exactly one of Free, Local, Containers and Unhealthy; ListDevices names them.
+#[proxy(
+    interface = "com.amd.Onload1.Pool",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Pool {
+    /// Name property
+    ///
+    /// Its name.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Kind property
+    ///
+    /// Its kind, such as onload.
+    #[zbus(property)]
+    fn kind(&self) -> zbus::Result<String>;
+
+    /// Resource property
+    ///
+    /// Its name for Kubernetes, such as amd.com/onload.
+    #[zbus(property)]
+    fn resource(&self) -> zbus::Result<String>;
+
+    /// Slots property
+    ///
+    /// Devices it has.
+    #[zbus(property)]
+    fn slots(&self) -> zbus::Result<u32>;
+
+    /// Free property
+    ///
+    /// Healthy and lent to nobody.
+    #[zbus(property)]
+    fn free(&self) -> zbus::Result<u32>;
+
+    /// Local property
+    ///
+    /// Lent to local programs, or about to be.
+    #[zbus(property)]
+    fn local(&self) -> zbus::Result<u32>;
+
+    /// Containers property
+    ///
+    /// Lent to containers.
+    #[zbus(property)]
+    fn containers(&self) -> zbus::Result<u32>;
+
+    /// Unhealthy property
+    ///
+    /// Lent to nobody, and cannot work.
+    #[zbus(property)]
+    fn unhealthy(&self) -> zbus::Result<u32>;
+
+    /// Registered property
+    ///
+    /// Whether a kubelet has accepted it.
+    #[zbus(property)]
+    fn registered(&self) -> zbus::Result<bool>;
+
+    /// Causes property
+    ///
+    /// Why devices cannot work, in words, and how many of them, lent ones included.
+    #[zbus(property)]
+    fn causes(&self) -> zbus::Result<std::collections::HashMap<String, u32>>;
+}
+
+/// One device lent to a holder.
+#[proxy(
+    interface = "com.amd.Onload1.Allocation",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Allocation {
+    /// Id property
+    ///
+    /// Its id, as Free takes it.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+
+    /// Pool property
+    ///
+    /// The pool the device belongs to.
+    #[zbus(property)]
+    fn pool(&self) -> zbus::Result<String>;
+
+    /// Device property
+    ///
+    /// The device. It can change: a local holder of an interchangeable slot moves when the kubelet has chosen the same slot.
+    #[zbus(property)]
+    fn device(&self) -> zbus::Result<String>;
+
+    /// Holder property
+    ///
+    /// Who has it, in words.
+    #[zbus(property)]
+    fn holder(&self) -> zbus::Result<String>;
+
+    /// HolderKind property
+    ///
+    /// container, process or user.
+    #[zbus(property)]
+    fn holder_kind(&self) -> zbus::Result<String>;
+
+    /// Pid property
+    ///
+    /// Process id of a process; else 0.
+    #[zbus(property)]
+    fn pid(&self) -> zbus::Result<u32>;
+
+    /// Uid property
+    ///
+    /// User id of a process or user; for a container 4294967295.
+    #[zbus(property)]
+    fn uid(&self) -> zbus::Result<u32>;
+
+    /// Comm property
+    ///
+    /// Command name of a process.
+    #[zbus(property)]
+    fn comm(&self) -> zbus::Result<String>;
+
+    /// Tenure property
+    ///
+    /// What ends it: kubelet, client, persistent or lease.
+    #[zbus(property)]
+    fn tenure(&self) -> zbus::Result<String>;
+
+    /// Since property
+    ///
+    /// Since when.
+    #[zbus(property)]
+    fn since(&self) -> zbus::Result<u64>;
+
+    /// Until property
+    ///
+    /// End of a lease; 0 for the other tenures.
+    #[zbus(property)]
+    fn until(&self) -> zbus::Result<u64>;
+}
+
+/// One long order. The last few that ended stay for a while.
+#[proxy(
+    interface = "com.amd.Onload1.Job",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Job {
+    /// Id property
+    ///
+    /// Its id.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+
+    /// Kind property
+    ///
+    /// What was ordered, such as apply.
+    #[zbus(property)]
+    fn kind(&self) -> zbus::Result<String>;
+
+    /// State property
+    ///
+    /// running, done, failed or cancelled.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Done property
+    ///
+    /// Steps done.
+    #[zbus(property)]
+    fn done(&self) -> zbus::Result<u32>;
+
+    /// Total property
+    ///
+    /// Steps done and to do, as far as is known now.
+    #[zbus(property)]
+    fn total(&self) -> zbus::Result<u32>;
+
+    /// Message property
+    ///
+    /// What is going on, or how it ended.
+    #[zbus(property)]
+    fn message(&self) -> zbus::Result<String>;
+
+    /// Uid property
+    ///
+    /// User id of who ordered it.
+    #[zbus(property)]
+    fn uid(&self) -> zbus::Result<u32>;
+
+    /// Started property
+    ///
+    /// Since when.
+    #[zbus(property)]
+    fn started(&self) -> zbus::Result<u64>;
+
+    /// Cancel method
+    ///
+    /// Stops it at the next step. Whoever ordered it may do so with the action com.amd.onload1.allocate; anybody else needs the one named here.
+    fn cancel(&self) -> zbus::Result<()>;
+}

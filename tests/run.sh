@@ -1,0 +1,145 @@
+#!/bin/bash
+# Runs the test levels and counts. `run.sh` runs all, `run.sh 0 1` the levels named.
+#
+# Last line of the output, alone: `N passed, N failed, N skipped`. Exit status 0 only if nothing failed and no level
+# vanished. A test that cannot run here appends one line `TEST: reason` to the file $ONLOADD_SKIPS and
+# returns; it is then counted as skipped, not as passed, and its reason is shown.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+# A level may take this long before it counts as hung: some ten times what the slowest takes on two cores.
+LEVEL_SECS=1200
+NAMES=(core schedules scenarios machines whole)
+# Checks of the repository itself; they need no daemon and so belong to the level that runs first.
+REPOSITORY=(architecture generated units)
+
+scratch=$(mktemp -d)
+worker=
+trap 'rm -rf "$scratch"' EXIT
+# timeout leads a process group of its own, which an interrupt from the terminal does not reach.
+trap '[[ -z $worker ]] || kill "$worker"; exit 130' INT TERM
+export ONLOADD_SKIPS=$scratch/skips CARGO_TERM_COLOR=never
+passed=0 failed=0 skipped=0
+
+# Test targets of onload-tests, by name.
+targets() {
+    local file
+    for file in tests/tests/*.rs tests/tests/*/main.rs; do
+        [[ -e $file ]] || continue
+        file=${file%/main.rs}
+        basename "$file" .rs
+    done | sort
+}
+
+# count LEVEL NAME STATUS LOG: reads cargo's summaries, prints the level's line, adds to the totals.
+count() {
+    local level=$1 name=$2 status=$3 log=$4 ok bad ignored told
+    read -r ok bad ignored < <(awk '/^test result:/ {
+        for (i = 2; i <= NF; i++) { if ($i ~ /^passed/) p += $(i-1); if ($i ~ /^failed/) f += $(i-1); if ($i ~ /^ignored/) s += $(i-1) }
+    } END { print p + 0, f + 0, s + 0 }' "$log")
+    told=$(sort -u "$ONLOADD_SKIPS" | grep -c .)
+    # A test that skipped itself has returned without failing, so cargo counts it as passed.
+    ((ok -= told, ok = ok < 0 ? 0 : ok, ignored += told))
+    # Nothing said it failed, yet something did: a build error, a crash, a hang.
+    ((status != 0 && bad == 0)) && bad=1
+    if ((ok + bad + ignored == 0)); then
+        vanished "$level" "$name" "no test in it ran"
+        return
+    fi
+    printf 'level %s %-12s %4d passed, %d failed, %d skipped\n' "$level" "$name" "$ok" "$bad" "$ignored"
+    sort -u "$ONLOADD_SKIPS" | sed 's/^/  skipped: /'
+    ((status == 124)) && echo "  not finished after $LEVEL_SECS s"
+    if ((bad)); then
+        sed 's/^/  | /' "$log"
+    fi
+    ((passed += ok, failed += bad, skipped += ignored))
+}
+
+vanished() { # LEVEL NAME WHY
+    printf 'level %s %-12s vanished: %s\n' "$1" "$2" "$3"
+    ((failed += 1))
+}
+
+# level N CARGO-TEST-ARGUMENTS...: runs them, more than one set when separated by `--`.
+level() {
+    local level=$1 name=${NAMES[$1]} status=0 log=$scratch/log set=() word
+    shift
+    : >"$log"
+    : >"$ONLOADD_SKIPS"
+    for word in "$@" --; do
+        if [[ $word != -- ]]; then
+            set+=("$word")
+            continue
+        fi
+        timeout "$LEVEL_SECS" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null &
+        worker=$!
+        wait "$worker" || status=$?
+        worker=
+        set=()
+    done
+    count "$level" "$name" "$status" "$log"
+}
+
+# One test target that is a level of its own.
+single() { # LEVEL TARGET
+    if targets | grep -qx "$2"; then
+        level "$1" -p onload-tests --test "$2"
+    else
+        vanished "$1" "${NAMES[$1]}" "tests/tests/$2.rs is missing"
+    fi
+}
+
+run() {
+    local name arguments
+    case $1 in
+    0)
+        arguments=()
+        for name in "${REPOSITORY[@]}"; do
+            if targets | grep -qx "$name"; then
+                arguments+=(--test "$name")
+            else
+                vanished 0 core "tests/tests/$name.rs is missing"
+            fi
+        done
+        level 0 -p onload-core -p onload-dbus -p onloadd -p onloadctl --lib --bins \
+            -- -p onload-tests --lib --bins "${arguments[@]}"
+        ;;
+    1) single 1 schedules ;;
+    2) single 2 scenarios ;;
+    3) single 3 machines ;;
+    4)
+        arguments=()
+        for name in $(targets); do
+            case " ${REPOSITORY[*]} schedules scenarios machines " in
+            *" $name "*) ;;
+            *) arguments+=(--test "$name") ;;
+            esac
+        done
+        if ((${#arguments[@]})); then
+            level 4 -p onload-tests "${arguments[@]}"
+        else
+            vanished 4 "${NAMES[4]}" "no test target is left for it"
+        fi
+        ;;
+    *)
+        printf 'error: no level %s\n  why: levels are 0 to 4\n  fix: tests/run.sh [LEVEL...]\n' "$1" >&2
+        exit 2
+        ;;
+    esac
+}
+
+(($#)) || set -- 0 1 2 3 4
+# Level 4 runs the binaries themselves, which `cargo test` of another package does not build.
+if [[ " $* " == *" 4 "* ]]; then
+    echo "building everything once"
+    if ! cargo build --workspace --all-targets --locked --quiet </dev/null; then
+        echo "the build failed; its messages are above"
+        echo "0 passed, 1 failed, 0 skipped"
+        exit 1
+    fi
+fi
+for number in "$@"; do
+    run "$number"
+done
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0))

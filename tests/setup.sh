@@ -1,0 +1,61 @@
+#!/bin/bash
+# Installs what building and testing need and this machine lacks; does nothing where all is there.
+# Debian family: tried. Fedora family: untried.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+fail() { # WHAT WHY FIX
+    printf 'error: %s\n  why: %s\n  fix: %s\n' "$1" "$2" "$3" >&2
+    exit 1
+}
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Needs are asked for by what they do, not by package name, so that any other way of having them counts.
+# lack DEBIAN-PACKAGE FEDORA-PACKAGE TEST...
+debian=() fedora=()
+lack() {
+    local deb=$1 rpm=$2
+    shift 2
+    "$@" >/dev/null 2>&1 || { debian+=("$deb"); fedora+=("$rpm"); }
+}
+udev_headers() { have pkg-config && pkg-config --exists libudev; }
+libc_headers() { have cc && echo '#include <stdlib.h>' | cc -E -; }
+
+lack gcc gcc have cc
+lack libc6-dev glibc-devel libc_headers
+lack pkg-config pkgconf-pkg-config have pkg-config
+lack libudev-dev systemd-devel udev_headers  # the daemon links libudev
+lack dbus-daemon dbus-daemon have dbus-daemon # private buses
+lack systemd systemd have busctl              # bus calls; also systemd-analyze, systemd-tmpfiles
+
+if ((${#debian[@]})); then
+    if have apt-get; then
+        packages=("${debian[@]}")
+        commands=("apt-get update" "apt-get install -y --no-install-recommends ${packages[*]}")
+    elif have dnf; then
+        packages=("${fedora[@]}")
+        commands=("dnf install -y ${packages[*]}")
+    else
+        fail "this machine is not set up" "missing: ${debian[*]} (names as in Debian)" \
+            "install them with this system's package tool"
+    fi
+    if ((EUID != 0)); then
+        fail "this machine is not set up" "missing: ${packages[*]}" \
+            "$(printf 'sudo %s && ' "${commands[@]}" | sed 's/ && $//')"
+    fi
+    echo "setup: installing ${packages[*]}"
+    export DEBIAN_FRONTEND=noninteractive
+    for command in "${commands[@]}"; do
+        $command </dev/null || fail "cannot install ${packages[*]}" "'$command' failed (its output is above)" \
+            "repair the package sources and run 'make setup' again"
+    done
+fi
+
+# Rust is not installed behind anybody's back: distributions mostly carry an older one, and which
+# toolchain is right is the owner's choice.
+wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+rustup="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y && . ~/.cargo/env"
+have cargo || fail "this machine is not set up" "cargo is missing; Rust $wanted or later is needed" "$rustup"
+actual=$(rustc --version | cut -d ' ' -f 2)
+[[ $(printf '%s\n' "$wanted" "${actual%%-*}" | sort -V | head -n 1) == "$wanted" ]] ||
+    fail "this machine is not set up" "Rust is $actual; $wanted or later is needed" "rustup update stable, or: $rustup"

@@ -1,0 +1,103 @@
+//! The conformance suite on every host there is.
+
+// A test that cannot unwrap has failed.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use onload_core::reading::Reading;
+use onload_tests::conformance;
+use onloadd::host::Host;
+use onloadd::host::sim::{Sim, World};
+
+/// Runs the suite, prints each case, and fails with all that failed.
+async fn conforms<H: Host>(name: &str, host: &H) {
+    let mut failed = Vec::new();
+    for (case, verdict) in conformance::run(host).await {
+        match verdict {
+            Ok(()) => println!("{name}: {case}: ok"),
+            Err(error) => {
+                println!("{name}: {case}: FAILED: {error:#}");
+                failed.push(format!("{case}: {error:#}"));
+            }
+        }
+    }
+    assert!(failed.is_empty(), "{name} breaks its promises:\n{}", failed.join("\n"));
+}
+
+fn shipped(name: &str) -> Sim {
+    Sim::new(World::parse(World::shipped(name).unwrap()).unwrap())
+}
+
+#[tokio::test]
+async fn the_simulated_host_keeps_its_promises_in_every_shipped_world() {
+    for name in World::shipped_names() {
+        conforms(name, &shipped(name)).await;
+    }
+}
+
+/// The moments a host is likeliest to be wrong in: after each of these lines it must still conform.
+#[tokio::test]
+async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
+    let moments = [
+        "control-plane dies",
+        "open /dev/sfc_char 4711",
+        "link 0000:3b:00.0 down",
+        "rename ens1f0 fast0",
+        "unplug 0000:3b:00.1",
+        "fault unreadable ports",
+        "fault unreadable modules",
+        "fault unreadable 0000:af:00.0",
+        "clear faults",
+        "fault storm 5",
+        "driver gone sfc_char",
+        "fault load onload hang times 1",
+        "load onload",
+        "reboot",
+    ];
+    let sim = shipped("two-x2522");
+    for line in moments {
+        sim.act(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{line}: {error}"));
+        conforms(&format!("two-x2522 after `{line}`"), &sim).await;
+    }
+}
+
+/// A host that forgets one promise, so that the suite is known to notice.
+struct Broken(Sim);
+
+impl Host for Broken {
+    async fn observe(&self) -> onload_core::inventory::Snapshot {
+        let mut snapshot = self.0.observe().await;
+        if let Reading::Known(modules) = &mut snapshot.modules {
+            modules.remove(&"onload".parse().unwrap());
+        }
+        snapshot
+    }
+
+    async fn apply(
+        &self,
+        _: &onload_core::step::Step,
+    ) -> Result<onload_core::step::Outcome, onload_core::step::StepError> {
+        Ok(onload_core::step::Outcome::Changed)
+    }
+
+    async fn changed(&self) {}
+}
+
+#[tokio::test]
+async fn the_suite_notices_what_is_broken() {
+    let broken: Vec<&str> = conformance::run(&Broken(shipped("two-x2522")))
+        .await
+        .into_iter()
+        .filter(|(_, verdict)| verdict.is_err())
+        .map(|(case, _)| case)
+        .collect();
+    let expected = [
+        "a step that holds is unchanged",
+        "a step on an absent module changes nothing",
+        "no hint comes while nothing happens",
+        "holders of a loaded module are loaded",
+        "what the driver says is absent exactly when onload is",
+    ];
+    assert_eq!(broken, expected);
+}
+
+// ---- The Linux host on `/` joins here: `conforms("the real root", &host).await`. ----

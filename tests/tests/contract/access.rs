@@ -1,0 +1,156 @@
+//! Who may call what: users without privilege, with and without polkit.
+
+use std::collections::HashMap;
+use std::process::Output;
+use std::sync::{Arc, Mutex};
+
+use onload_dbus::action;
+use onload_dbus::path::{self, Kind};
+use tokio::process::Command;
+use zbus::{Connection, OwnedVariant, interface};
+
+use crate::rig::{NOBODY, Rig, node};
+
+/// Calls as a user without privilege; none where this test may not become one.
+async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Output> {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can make calls as another user");
+        return None;
+    }
+    let interface = if object == path::ROOT { "Manager" } else { "Job" };
+    let output = Command::new("setpriv")
+        .args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"])
+        .args(["busctl", &format!("--address={}", rig.bus.address()), "call"])
+        .args(["com.amd.Onload1", object, &format!("com.amd.Onload1.{interface}")])
+        .args(words)
+        .output()
+        .await;
+    if output.is_err() {
+        println!("skipped: setpriv and busctl are needed to call as another user");
+    }
+    output.ok()
+}
+
+/// Every method that changes something, as busctl takes it.
+fn changes() -> Vec<(String, Vec<&'static str>, &'static str)> {
+    let root = || path::ROOT.to_owned();
+    vec![
+        (root(), vec!["Allocate", "sua{sv}", "onload", "1", "0"], action::ALLOCATE),
+        (root(), vec!["Free", "sa{sv}", "a1", "0"], action::ALLOCATE),
+        (root(), vec!["Hold", "sa{sv}", "because", "0"], action::HOLD),
+        (root(), vec!["Unhold"], action::HOLD),
+        (root(), vec!["Apply", "a{sv}", "0"], action::MANAGE_MODULES),
+        (root(), vec!["Reload"], action::MANAGE_MODULES),
+        // Job 1 is this user's own, job 2 somebody else's.
+        (path::of(Kind::Job, "j1"), vec!["Cancel"], action::ALLOCATE),
+        (path::of(Kind::Job, "j2"), vec!["Cancel"], action::MANAGE_MODULES),
+    ]
+}
+
+async fn rig_with_jobs() -> Rig {
+    let mut picture = node();
+    let mut other = crate::rig::job(2);
+    other.uid = 0;
+    Arc::make_mut(&mut picture.jobs).insert(other.id, other);
+    Rig::new(picture).await
+}
+
+#[tokio::test]
+async fn without_polkit_users_read_and_only_root_changes() {
+    let rig = rig_with_jobs().await;
+    for (object, words, action) in changes() {
+        let Some(output) = call_as_nobody(&rig, &object, &words).await else { return };
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{words:?} must not pass");
+        assert!(said.contains(action), "{words:?} names the action: {said}");
+        assert!(said.contains("  fix: "), "{said}");
+    }
+    assert_eq!(rig.commands(), [], "nothing of this was posted");
+    for words in [vec!["Why", "s", "sfc"], vec!["ListDevices", "s", "onload"], vec!["Config"]] {
+        let Some(output) = call_as_nobody(&rig, path::ROOT, &words).await else { return };
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    }
+}
+
+type Subject = (String, HashMap<String, OwnedVariant>);
+
+/// polkit's side of the question, and what it was asked.
+#[derive(Debug, Default)]
+struct Authority {
+    answer: Arc<Mutex<(bool, bool)>>,
+    asked: Arc<Mutex<Vec<(String, String)>>>,
+}
+
+#[interface(name = "org.freedesktop.PolicyKit1.Authority")]
+impl Authority {
+    // The answer is one structure, hence the tuple in a tuple.
+    #[zbus(out_args("result"))]
+    async fn check_authorization(
+        &self,
+        subject: Subject,
+        action: String,
+        _details: HashMap<String, String>,
+        _flags: u32,
+        _cancellation: String,
+    ) -> ((bool, bool, HashMap<String, String>),) {
+        let name = subject.1.get("name").map(|name| String::try_from(name.clone()).unwrap());
+        self.asked.lock().unwrap().push((subject.0, action));
+        assert!(name.is_some_and(|name| name.starts_with(':')), "the subject is a connection");
+        let (allowed, challenge) = *self.answer.lock().unwrap();
+        ((allowed, challenge, HashMap::new()),)
+    }
+}
+
+async fn polkit(
+    rig: &Rig,
+) -> (Connection, Arc<Mutex<(bool, bool)>>, Arc<Mutex<Vec<(String, String)>>>) {
+    let authority = Authority::default();
+    let (answer, asked) = (authority.answer.clone(), authority.asked.clone());
+    let connection = zbus::connection::Builder::address(rig.bus.address().as_str())
+        .serve_at("/org/freedesktop/PolicyKit1/Authority", authority)
+        .name("org.freedesktop.PolicyKit1")
+        .build()
+        .await
+        .unwrap();
+    (connection, answer, asked)
+}
+
+#[tokio::test]
+async fn polkit_is_asked_for_the_action_written_and_its_word_holds() {
+    let rig = rig_with_jobs().await;
+    let (_authority, answer, asked) = polkit(&rig).await;
+    for (allowed, challenge) in [(false, false), (false, true)] {
+        *answer.lock().unwrap() = (allowed, challenge);
+        for (object, words, action) in changes() {
+            let Some(output) = call_as_nobody(&rig, &object, &words).await else { return };
+            assert!(!output.status.success(), "{words:?} must not pass");
+            let question = asked.lock().unwrap().pop().unwrap();
+            assert_eq!(question, ("system-bus-name".to_owned(), action.to_owned()), "{words:?}");
+        }
+    }
+    assert_eq!(rig.commands(), [], "nothing of this was posted");
+    *answer.lock().unwrap() = (true, false);
+    for (object, words, _) in changes() {
+        let Some(output) = call_as_nobody(&rig, &object, &words).await else { return };
+        let said = String::from_utf8_lossy(&output.stderr);
+        // The stand-in's loop refuses every Reload; that the order got so far is the point.
+        assert!(output.status.success() || said.contains("slotz"), "{words:?}: {said}");
+    }
+    let posted = rig.posted.lock().unwrap();
+    assert_eq!(posted.commands.len(), changes().len());
+    for (caller, command) in &posted.commands {
+        assert_eq!((caller.uid, caller.privileged), (NOBODY, false), "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn reading_asks_nobody() {
+    let rig = rig_with_jobs().await;
+    let (_authority, _answer, asked) = polkit(&rig).await;
+    let Some(output) = call_as_nobody(&rig, path::ROOT, &["ListDevices", "s", "onload"]).await
+    else {
+        return;
+    };
+    assert!(output.status.success());
+    assert_eq!(*asked.lock().unwrap(), []);
+}

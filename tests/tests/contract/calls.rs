@@ -1,0 +1,195 @@
+//! Calls: what they post, what they return, and how they fail.
+
+use std::collections::HashMap;
+
+use onload_core::allocation::TenureWish;
+use onload_core::command::Command;
+use onload_dbus::error::{self, Failure, Kind as ErrorKind};
+use onload_dbus::path::{self, Kind};
+use onload_dbus::proxies::{AllocationProxy, JobProxy, ManagerProxy};
+use onloadd::bus::errors;
+use onloadd::letterbox::Notice;
+use zbus::Variant;
+
+use crate::rig::{KINDS, Rig, node};
+
+fn failure(error: &zbus::Error) -> Failure {
+    Failure::from_reply(error).unwrap_or_else(|| panic!("not an error of ours: {error}"))
+}
+
+#[tokio::test]
+async fn what_an_answer_names_is_there_when_it_comes() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    for round in 0..20 {
+        let lent = manager.allocate("onload", 2, HashMap::new()).await.unwrap();
+        assert_eq!(lent.len(), 2);
+        for (path, device) in lent {
+            let object = AllocationProxy::builder(&client).path(path).build().await.unwrap();
+            assert_eq!(object.device().await.unwrap(), device, "round {round}");
+            assert_eq!(object.pid().await.unwrap(), std::process::id());
+        }
+    }
+    let job = manager.apply(HashMap::new()).await.unwrap();
+    assert_eq!(path::parse(job.as_str()), Some((Kind::Job, "j7".to_owned())));
+    let job = JobProxy::builder(&client).path(job).build().await.unwrap();
+    assert_eq!(job.state().await.unwrap(), "running");
+    job.cancel().await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_post_what_they_say() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let (lease, force, retry) = (Variant::from("8h"), Variant::from(true), Variant::from(true));
+    manager.allocate("onload", 3, HashMap::from([("Lease", &lease)])).await.unwrap();
+    manager.free("a1", HashMap::from([("Force", &force)])).await.unwrap();
+    manager.hold("firmware day", HashMap::from([("For", &lease)])).await.unwrap();
+    manager.unhold().await.unwrap();
+    manager.apply(HashMap::from([("Retry", &retry)])).await.unwrap();
+    let span = "8h".parse().unwrap();
+    assert_eq!(
+        rig.commands(),
+        [
+            Command::Allocate {
+                pool: "onload".parse().unwrap(),
+                count: 3,
+                tenure: TenureWish::Lease(span),
+            },
+            Command::Free { allocation: "a1".parse().unwrap(), force: true },
+            Command::Hold { reason: "firmware day".to_owned(), expiry: Some(span) },
+            Command::Unhold,
+            Command::Apply { retry: true },
+        ]
+    );
+    let posted = rig.posted.lock().unwrap();
+    let (caller, _) = &posted.commands[0];
+    assert_eq!(caller.uid, nix::unistd::getuid().as_raw());
+    assert_eq!(caller.bus_name.as_deref(), client.unique_name().map(|name| name.as_str()));
+    let process = caller.process.as_ref().unwrap();
+    assert_eq!(process.pid, std::process::id());
+    assert!(process.start_ticks > 0 && process.boot.as_str() == "ab-12");
+}
+
+#[tokio::test]
+async fn every_refusal_arrives_as_its_own_error_in_three_parts() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    for (count, kind) in (1..).zip(KINDS) {
+        let error = manager.allocate("full", count, HashMap::new()).await.unwrap_err();
+        let failure = failure(&error);
+        assert_eq!(failure.kind, errors::kind(kind));
+        assert_eq!(error::exit_code(&error), failure.kind.row().exit);
+        let parts = failure.parts();
+        assert_eq!(
+            (parts.what, parts.why, parts.fix),
+            ("nothing was lent", "the pool is full", "wait")
+        );
+    }
+    let error = manager.reload().await.unwrap_err();
+    let failure = failure(&error);
+    assert_eq!(failure.kind, ErrorKind::InvalidArgument);
+    assert!(failure.parts().why.contains("onloadd.toml:3: pools.onload.slotz"), "{failure}");
+}
+
+#[tokio::test]
+async fn what_is_too_large_or_unknown_never_reaches_the_loop() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let (yes, text) = (Variant::from(true), Variant::from("x"));
+    let (long, keys) = ("x".repeat(100_000), (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
+    let many: HashMap<&str, &Variant<'_>> = keys.iter().map(|key| (key.as_str(), &yes)).collect();
+    let none = HashMap::new;
+    let cases = [
+        ("pool", manager.allocate(&long, 1, none()).await.map(drop)),
+        ("pool", manager.allocate("No Pool", 1, none()).await.map(drop)),
+        ("count", manager.allocate("onload", 0, none()).await.map(drop)),
+        ("count", manager.allocate("onload", 10_001, none()).await.map(drop)),
+        ("options", manager.allocate("onload", 1, many).await.map(drop)),
+        (
+            "Colour",
+            manager.allocate("onload", 1, HashMap::from([("Colour", &text)])).await.map(drop),
+        ),
+        ("Lease", manager.allocate("onload", 1, HashMap::from([("Lease", &text)])).await.map(drop)),
+        ("id", manager.free("7", none()).await),
+        ("Force", manager.free("a1", HashMap::from([("Force", &text)])).await),
+        ("reason", manager.hold("", none()).await),
+        ("reason", manager.hold(&"x".repeat(201), none()).await),
+        ("reason", manager.hold("two\nlines", none()).await),
+        ("Retry", manager.apply(HashMap::from([("Retry", &text)])).await.map(drop)),
+        ("subject", manager.why(&long).await.map(drop)),
+    ];
+    for (named, result) in cases {
+        let failure = failure(&result.unwrap_err());
+        assert_eq!(failure.kind, ErrorKind::InvalidArgument, "{failure}");
+        assert!(failure.to_string().contains(named), "{named} in {failure}");
+        assert!(failure.to_string().len() < 1_000, "the error does not repeat it all");
+    }
+    let missing = manager.list_devices("nowhere").await.unwrap_err();
+    assert_eq!(failure(&missing).kind, ErrorKind::NotFound);
+    assert_eq!(failure(&manager.why("no-such-thing").await.unwrap_err()).kind, ErrorKind::NotFound);
+    assert_eq!(rig.commands(), [], "nothing of this was posted");
+}
+
+#[tokio::test]
+async fn devices_settings_and_explanations_can_be_read() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let devices = manager.list_devices("onload").await.unwrap();
+    assert_eq!(devices.len(), 3);
+    assert_eq!(devices[0].1, -1, "no NUMA node");
+    assert_eq!((devices[1].4.as_str(), devices[1].5.as_str()), ("local", "a1"));
+    assert_eq!(devices[2].2, "NoCarrier");
+    let entry = onload_core::config::Entry {
+        value: "7".to_owned(),
+        origin: Some(onload_core::config::Origin { file: "/etc/a.toml".to_owned(), line: 3 }),
+        masks: Vec::new(),
+    };
+    rig.alter(|picture| {
+        picture.config = std::sync::Arc::new([("pools.onload.slots".to_owned(), entry)].into());
+    });
+    manager.unhold().await.unwrap();
+    let settings = manager.config().await.unwrap();
+    let expected = ("pools.onload.slots", "7", "/etc/a.toml:3");
+    assert_eq!((&*settings[0].0, &*settings[0].1, &*settings[0].2), expected);
+    let explained = manager.why("sfc").await.unwrap();
+    let keys = ["Subject", "Decision", "Inputs", "WouldChange"];
+    assert!(keys.iter().all(|key| explained.contains_key(*key)), "{explained:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_goes_is_told_of_and_one_that_stays_is_not() {
+    let rig = Rig::new(node()).await;
+    let (stays, goes, only_reads) = (rig.client().await, rig.client().await, rig.client().await);
+    for client in [&stays, &goes] {
+        let manager = ManagerProxy::new(client).await.unwrap();
+        manager.allocate("onload", 1, HashMap::new()).await.unwrap();
+        manager.allocate("onload", 1, HashMap::new()).await.unwrap();
+    }
+    let name = goes.unique_name().unwrap().to_string();
+    only_reads.close().await.unwrap();
+    goes.close().await.unwrap();
+    rig.noticed(&Notice::ClientGone { bus_name: name.clone() }).await;
+    let manager = ManagerProxy::new(&stays).await.unwrap();
+    manager.unhold().await.unwrap();
+    let notices = rig.posted.lock().unwrap().notices.clone();
+    assert_eq!(notices, [Notice::ClientGone { bus_name: name }], "once, and of nobody else");
+}
+
+#[tokio::test]
+async fn what_shall_end_with_a_caller_needs_one_that_can_be_told() {
+    let mut picture = node();
+    picture.boot_id = onload_core::reading::Reading::Unreadable("EACCES".to_owned());
+    let rig = Rig::new(picture).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let error = manager.allocate("onload", 1, HashMap::new()).await.unwrap_err();
+    assert_eq!(failure(&error).kind, ErrorKind::Blocked);
+    let lease = Variant::from("8h");
+    manager.allocate("onload", 1, HashMap::from([("Lease", &lease)])).await.unwrap();
+}

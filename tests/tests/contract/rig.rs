@@ -1,0 +1,291 @@
+//! The edge under test on a bus of its own, with a loop behind it that does as it is told.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use onload_core::allocation::{Allocation, Holder, Process, Tenure};
+use onload_core::command::{Answer, Caller, Command, Reply};
+use onload_core::inventory::{Interface, Link, Module, ModuleState, Port, Release};
+use onload_core::job::{Job, JobKind, JobState};
+use onload_core::names::{AllocationId, JobId};
+use onload_core::picture::{
+    Device, Lent, ModulePicture, NodeState, Picture, PoolPicture, PortPicture, ReleasePicture,
+};
+use onload_core::pool::Cause;
+use onload_core::reading::Reading;
+use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::time::Timestamp;
+use onload_tests::bus::Bus;
+use onloadd::bus::{Address, Options, ServeError, serve_with};
+use onloadd::letterbox::{Letterbox, Notice, Post};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use zbus::Connection;
+
+/// Nothing here takes longer, on a busy machine too.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The user that the unprivileged calls are made by.
+pub const NOBODY: u32 = 65534;
+
+/// What has been posted.
+#[derive(Debug, Default)]
+pub struct Posted {
+    pub commands: Vec<(Caller, Command)>,
+    pub notices: Vec<Notice>,
+}
+
+pub struct Rig {
+    pub bus: Bus,
+    pub pictures: Arc<watch::Sender<Arc<Picture>>>,
+    pub posted: Arc<Mutex<Posted>>,
+    pub serving: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+    pub edge: JoinHandle<Result<(), ServeError>>,
+}
+
+impl Rig {
+    /// A served bus.
+    pub async fn new(picture: Picture) -> Self {
+        let mut rig = Self::on(Bus::running().unwrap(), picture);
+        rig.served().await;
+        rig
+    }
+
+    /// The edge for a bus that may not run yet.
+    pub fn on(bus: Bus, picture: Picture) -> Self {
+        let (letterbox, pictures, mut posts) = Letterbox::new();
+        pictures.send_replace(Arc::new(picture));
+        let pictures = Arc::new(pictures);
+        let posted = Arc::new(Mutex::new(Posted::default()));
+        let (log, source) = (posted.clone(), pictures.clone());
+        let task = tokio::spawn(async move {
+            while let Some(post) = posts.recv().await {
+                match post {
+                    Post::Request { caller, command, answer } => {
+                        let reply = obey(&source, &caller, &command);
+                        log.lock().unwrap().commands.push((caller, command));
+                        let _ = answer.send(reply);
+                    }
+                    Post::Notice(notice) => log.lock().unwrap().notices.push(notice),
+                }
+            }
+        });
+        let options = Options::default();
+        let serving = options.serving.subscribe();
+        let address = Address::Other(bus.address());
+        let edge = tokio::spawn(serve_with(letterbox, address, options));
+        Self { bus, pictures, posted, serving, task, edge }
+    }
+
+    /// Waits until the edge serves.
+    pub async fn served(&mut self) {
+        let serving = self.serving.wait_for(|serving| *serving);
+        tokio::time::timeout(PATIENCE, serving).await.expect("not served in time").unwrap();
+    }
+
+    /// A client.
+    pub async fn client(&self) -> Connection {
+        zbus::connection::Builder::address(self.bus.address().as_str())
+            .method_timeout(PATIENCE)
+            .build()
+            .await
+            .unwrap()
+    }
+
+    /// Publishes the picture with a change.
+    pub fn alter(&self, change: impl FnOnce(&mut Picture)) {
+        self.pictures.send_modify(|picture| change(Arc::make_mut(picture)));
+    }
+
+    /// Waits for a notice.
+    pub async fn noticed(&self, wanted: &Notice) {
+        let seen = async {
+            while !self.posted.lock().unwrap().notices.contains(wanted) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, seen).await.unwrap_or_else(|_| panic!("no {wanted:?}"));
+    }
+
+    /// Ends the loop's stand-in; with the last sender of pictures the loop is over.
+    pub fn end_loop(&self) {
+        self.task.abort();
+    }
+
+    /// What has been ordered.
+    pub fn commands(&self) -> Vec<Command> {
+        let posted = self.posted.lock().unwrap();
+        posted.commands.iter().map(|(_, command)| command.clone()).collect()
+    }
+}
+
+/// The loop's stand-in: every order is followed at once, in the picture first. Pool `full` refuses
+/// with the kind that the count numbers.
+fn obey(pictures: &watch::Sender<Arc<Picture>>, caller: &Caller, command: &Command) -> Answer {
+    match command {
+        Command::Allocate { pool, count, .. } if pool.as_str() == "full" => {
+            let kind = KINDS[usize::try_from(*count).unwrap() - 1];
+            Err(Refusal::new(kind, "nothing was lent", "the pool is full", "wait"))
+        }
+        Command::Allocate { pool, count, .. } => {
+            let mut lent = Vec::new();
+            pictures.send_modify(|picture| {
+                let picture = Arc::make_mut(picture);
+                let allocations = Arc::make_mut(&mut picture.allocations);
+                let first = allocations.keys().next_back().map_or(1, |id| id.0 + 1);
+                for id in (first..).take(usize::try_from(*count).unwrap()).map(AllocationId) {
+                    let mut made = allocation(id.0);
+                    made.pool = pool.clone();
+                    made.holder = caller.process.clone().map_or(Holder::Container, Holder::Process);
+                    lent.push((id, made.device.clone()));
+                    allocations.insert(id, Arc::new(made));
+                }
+            });
+            Ok(Reply::Allocated(lent))
+        }
+        Command::Apply { .. } => {
+            pictures.send_modify(|picture| {
+                let mut job = job(7);
+                job.uid = caller.uid;
+                Arc::make_mut(&mut Arc::make_mut(picture).jobs).insert(job.id, job);
+            });
+            Ok(Reply::Job(JobId(7)))
+        }
+        Command::Reload => Err(Refusal::new(
+            RefusalKind::InvalidArgument,
+            "the configuration was not read again",
+            "/etc/onloadd/onloadd.toml:3: pools.onload.slotz: unknown key",
+            "mend it",
+        )),
+        Command::Free { allocation, .. } => {
+            pictures.send_modify(|picture| {
+                Arc::make_mut(&mut Arc::make_mut(picture).allocations).remove(allocation);
+            });
+            Ok(Reply::Done)
+        }
+        Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => Ok(Reply::Done),
+        Command::KubeletAllocate { .. } => panic!("not an order of the bus"),
+    }
+}
+
+pub const KINDS: [RefusalKind; 13] = [
+    RefusalKind::NotAuthorized,
+    RefusalKind::InUse,
+    RefusalKind::Blocked,
+    RefusalKind::Held,
+    RefusalKind::NotFound,
+    RefusalKind::InvalidArgument,
+    RefusalKind::Busy,
+    RefusalKind::Unsupported,
+    RefusalKind::Degraded,
+    RefusalKind::Internal,
+    RefusalKind::LimitExceeded,
+    RefusalKind::Cancelled,
+    RefusalKind::LedgerUnavailable,
+];
+
+pub fn allocation(number: u64) -> Allocation {
+    let process = Process {
+        pid: 4711,
+        start_ticks: 1,
+        boot: "ab-12".parse().unwrap(),
+        uid: 1000,
+        comm: "trader".to_owned(),
+    };
+    Allocation {
+        id: AllocationId(number),
+        pool: "onload".parse().unwrap(),
+        device: format!("onload-{number}").parse().unwrap(),
+        holder: Holder::Process(process),
+        tenure: Tenure::Persistent,
+        since: Timestamp(1_000),
+    }
+}
+
+pub fn job(number: u64) -> Job {
+    Job {
+        id: JobId(number),
+        kind: JobKind::Apply,
+        state: JobState::Running,
+        done: 1,
+        total: 3,
+        message: "loading sfc".to_owned(),
+        uid: NOBODY,
+        started: Timestamp(2_000),
+    }
+}
+
+/// One object of each kind.
+pub fn node() -> Picture {
+    let address = "0000:3b:00.0".parse().unwrap();
+    let interface = Interface {
+        index: 3,
+        port: Reading::Known(address),
+        link: Reading::Known(Link::Up),
+        speed_mbps: Reading::Known(25_000),
+        phc_index: Reading::Unreadable("EPERM".to_owned()),
+        ..Interface::default()
+    };
+    let port = PortPicture {
+        port: Port {
+            vendor: Reading::Known(0x1924),
+            device: Reading::Known(0x0b03),
+            driver: Reading::Known("sfc".to_owned()),
+            numa_node: Reading::Known(1),
+            auxiliary: Reading::Known(BTreeMap::from([(
+                "sfc.onload.0".to_owned(),
+                Reading::Known("onload".to_owned()),
+            )])),
+            ..Port::default()
+        },
+        family: "X2".to_owned(),
+        netdev: Some("ens1f0".parse().unwrap()),
+        interface: interface.clone(),
+        ..PortPicture::default()
+    };
+    let module = Module {
+        state: ModuleState::Live,
+        refcount: Reading::Known(2),
+        holders: ["onload".parse().unwrap()].into(),
+        version: Reading::Known("9.2.1".to_owned()),
+        srcversion: Reading::Absent,
+        taint: Reading::Known("OE".to_owned()),
+        parameters: BTreeMap::from([("debug".to_owned(), Reading::Unreadable("EIO".to_owned()))]),
+    };
+    let devices = (0..3u32).map(|slot| Device {
+        id: format!("onload-{slot}").parse().unwrap(),
+        numa_node: (slot > 0).then_some(1),
+        cause: (slot == 2).then_some(Cause::NoCarrier { port: address }),
+        local_only: false,
+        lent: if slot == 1 { Lent::Local(AllocationId(1)) } else { Lent::No },
+    });
+    let pool = PoolPicture {
+        kind: onload_core::config::PoolKind::Onload,
+        resource: "amd.com/onload".to_owned(),
+        devices: Arc::new(devices.collect()),
+        answer: None,
+        registered: true,
+    };
+    let release = ReleasePicture {
+        release: Release { root: "/".to_owned(), ..Release::default() },
+        matches_driver: Reading::Known(true),
+    };
+    Picture {
+        state: NodeState::Ready,
+        boot_id: Reading::Known("ab-12".parse().unwrap()),
+        kernel: Reading::Unreadable("EACCES".to_owned()),
+        interfaces: Arc::new(BTreeMap::from([("ens1f0".parse().unwrap(), interface)])),
+        ports: Arc::new(BTreeMap::from([(address, port)])),
+        modules: Arc::new(BTreeMap::from([(
+            "sfc".parse().unwrap(),
+            ModulePicture { module: Reading::Known(module), wanted: true },
+        )])),
+        releases: Arc::new(BTreeMap::from([("host".parse().unwrap(), release)])),
+        pools: Arc::new(BTreeMap::from([("onload".parse().unwrap(), pool)])),
+        allocations: Arc::new(BTreeMap::from([(AllocationId(1), Arc::new(allocation(1)))])),
+        jobs: Arc::new(BTreeMap::from([(JobId(1), job(1))])),
+        ..Picture::default()
+    }
+}
