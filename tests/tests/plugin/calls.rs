@@ -63,7 +63,7 @@ async fn refusals_reach_the_pod_in_three_parts() {
         (RefusalKind::InUse, Code::FailedPrecondition),
         (RefusalKind::Blocked, Code::FailedPrecondition),
         (RefusalKind::Held, Code::FailedPrecondition),
-        (RefusalKind::Busy, Code::FailedPrecondition),
+        (RefusalKind::Busy, Code::Unavailable),
         (RefusalKind::Degraded, Code::FailedPrecondition),
         (RefusalKind::NotFound, Code::NotFound),
         (RefusalKind::NotAuthorized, Code::PermissionDenied),
