@@ -59,6 +59,11 @@ impl Rig {
 
     /// The edge for a bus that may not run yet.
     pub fn on(bus: Bus, picture: Picture) -> Self {
+        Self::with(bus, picture, Options::default())
+    }
+
+    /// The edge with options of one's own.
+    pub fn with(bus: Bus, picture: Picture, options: Options) -> Self {
         let (letterbox, pictures, mut posts) = Letterbox::new();
         pictures.send_replace(Arc::new(picture));
         let pictures = Arc::new(pictures);
@@ -81,7 +86,6 @@ impl Rig {
                 }
             }
         });
-        let options = Options::default();
         let serving = options.serving.subscribe();
         let address = Address::Other(bus.address());
         let edge = tokio::spawn(serve_with(letterbox, address, options));
