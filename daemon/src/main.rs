@@ -1,11 +1,12 @@
 //! onloadd: parse, choose a host, run. Every decision lives in the library.
 
-use std::future::Future;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use onload_core::config::Fragment;
+use onload_core::reading::Reading;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
@@ -15,6 +16,7 @@ use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
 use onloadd::{kubelet, logging, service};
+use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
 const USAGE: u8 = 2;
@@ -203,11 +205,9 @@ fn check(sources: &Sources) -> Result<ExitCode, Failure> {
 }
 
 fn address(args: &Args, default: &str) -> Address {
-    match args.bus.as_deref().unwrap_or(default) {
-        "system" => Address::System,
-        "session" => Address::Session,
-        other => Address::Other(other.to_owned()),
-    }
+    // Every text is an address: a word that is none is told when it is tried.
+    let Ok(address) = args.bus.as_deref().unwrap_or(default).parse();
+    address
 }
 
 /// Starts the edges around the loop and runs until a signal ends it.
@@ -229,22 +229,36 @@ async fn run<H: Host>(
         }
         std::future::pending::<()>().await;
     };
-    let bus = bus::serve(letterbox.clone(), address);
+    let options = bus::Options::default();
+    let ready = ready(letterbox.clone(), options.serving.subscribe());
+    let bus = bus::serve_with(letterbox.clone(), address, options);
     let app = App::new(host, sources, ledger, pictures, posts);
-    serve(app.run(), bus, plugin).await
-}
-
-async fn serve(
-    app: impl Future<Output = std::io::Result<()>>,
-    bus: impl Future<Output = Result<(), bus::ServeError>>,
-    plugin: impl Future<Output = ()>,
-) -> Result<ExitCode, Failure> {
-    service::ready();
-    tracing::info!(message_id = logging::STARTED, version = env!("CARGO_PKG_VERSION"), "serving");
     tokio::select! {
-        ended = app => ended.map_err(|error| failure(error, "see the system log"))?,
+        ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
         failed = bus => failed.map_err(|error| failure(error, "stop the other one, or choose another --bus"))?,
         () = plugin => {}
+        () = ready => {}
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A bus that is not there yet does not keep the node from booting: the kubelet is served without.
+const BUS_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Tells the service manager once the machine was seen and the bus is served.
+async fn ready(letterbox: Letterbox, mut serving: watch::Receiver<bool>) {
+    let seen =
+        letterbox.watch().wait_for(|picture| picture.boot_id != Reading::Absent).await.is_ok();
+    let bus = tokio::time::timeout(BUS_PATIENCE, serving.wait_for(|serving| *serving)).await;
+    if seen {
+        service::ready();
+        let bus = matches!(bus, Ok(Ok(_)));
+        tracing::info!(
+            message_id = logging::STARTED,
+            version = env!("CARGO_PKG_VERSION"),
+            bus,
+            "serving"
+        );
+    }
+    std::future::pending().await
 }

@@ -100,7 +100,10 @@ mod tests {
 
     use super::*;
 
-    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    /// Path and content; a content `-> target` is a link.
+    type Files<'a> = &'a [(&'a str, &'a str)];
+
+    fn tree(files: Files<'_>) -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = root.path().join(path);
@@ -113,7 +116,7 @@ mod tests {
         root
     }
 
-    fn slots(files: &[(&str, &str)]) -> Result<Option<u32>, ConfigError> {
+    fn slots(files: Files<'_>) -> Result<Option<u32>, ConfigError> {
         let root = tree(files);
         let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
         let config = sources.load()?;
@@ -123,7 +126,7 @@ mod tests {
     #[test]
     fn files_mask_by_name_and_the_rest_merges_in_name_order() {
         let vendor = ("usr/lib/onloadd/onloadd.toml", "[pools.onload]\nslots = 1\n");
-        let cases: [(&str, &[(&str, &str)], Option<u32>); 6] = [
+        let cases: [(&str, Files<'_>, Option<u32>); 6] = [
             ("nothing there", &[], None),
             ("vendor alone", &[vendor], Some(1)),
             (

@@ -1,1 +1,316 @@
-//! stub
+//! The machine itself, or a capture of it: kernel interfaces read below an opened root, one file
+//! for each. Reads facts and carries out steps; compares nothing with what is wanted.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test that meets what it does not expect ends there"
+    )
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use onload_core::inventory::Snapshot;
+use onload_core::reading::Reading;
+use onload_core::step::{Outcome, Step, StepError};
+
+use self::events::Events;
+use self::releases::Libraries;
+use self::root::Dir;
+use self::source::Source;
+use super::Host;
+
+mod attribute;
+mod capture;
+mod ethtool;
+mod events;
+mod interfaces;
+mod kubelet;
+mod links;
+mod modules;
+mod netlink;
+mod onload;
+mod pci;
+mod releases;
+mod root;
+mod source;
+mod systemd;
+
+/// Most that the list of a capture may hold: some ten thousand entries.
+const SPECIAL_BYTES: usize = 1 << 20;
+/// Releases that lie where `modprobe` looks by itself.
+const OF_THE_MACHINE: [&str; 2] = ["host", "in-tree"];
+
+/// Where the Linux host looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// `/` for the running machine; anything else is a capture or a container's root.
+    pub root: PathBuf,
+    /// The kubelet's device-plugin directory, below the root.
+    pub kubelet_directory: PathBuf,
+    /// The daemon's state directory, below the root; imported releases lie there.
+    pub state_directory: PathBuf,
+}
+
+/// Why a root cannot be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It is not there, or no directory, or not for us.
+    #[error("{} cannot be opened as a root directory: {}", path.display(), source.desc())]
+    Root {
+        /// The root.
+        path: PathBuf,
+        /// What the system said.
+        source: Errno,
+    },
+    /// It is a capture whose list of special files cannot be used.
+    #[error("the capture in {} cannot be used: {why}", path.display())]
+    Capture {
+        /// The root.
+        path: PathBuf,
+        /// What is wrong with the list.
+        why: String,
+    },
+    /// A directory is not UTF-8.
+    #[error("{} cannot be used: its name is not UTF-8", .0.display())]
+    NotText(PathBuf),
+}
+
+/// Why a capture was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Files of two captures would mix.
+    #[error("{} is not an empty directory", .0.display())]
+    NotEmpty(PathBuf),
+    /// A file could not be written.
+    #[error("the capture was not written: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// The Linux host.
+#[derive(Debug)]
+pub struct Linux {
+    places: Places,
+    kubelet_directory: String,
+    state_directory: String,
+    root: Dir,
+    source: Source,
+    /// None for a root that does not change.
+    events: Option<Events>,
+    libraries: Libraries,
+}
+
+impl Linux {
+    /// Opens a root. With `/` the kernel is asked by netlink and events are heard; with any other,
+    /// netlink answers come from the capture and nothing can be changed.
+    ///
+    /// # Errors
+    /// The root cannot be opened, or is a damaged capture.
+    pub fn open(places: Places) -> Result<Self, OpenError> {
+        let open = |special| {
+            Dir::root(&places.root, special)
+                .map_err(|source| OpenError::Root { path: places.root.clone(), source })
+        };
+        let root = open(BTreeMap::new())?;
+        let live = places.root == Path::new("/");
+        let root = if live { root } else { open(special(&root, &places.root)?)? };
+        let text = |path: &Path| {
+            path.to_str().map(str::to_owned).ok_or_else(|| OpenError::NotText(path.to_owned()))
+        };
+        Ok(Self {
+            kubelet_directory: text(&places.kubelet_directory)?,
+            state_directory: text(&places.state_directory)?,
+            root,
+            source: if live { Source::live() } else { Source::Recorded },
+            events: live.then(|| Events::open(&places.kubelet_directory)),
+            libraries: Libraries::default(),
+            places,
+        })
+    }
+
+    /// Looks once and writes what was read into an empty or missing directory, as a root that reads
+    /// back to the snapshot it returns: files where they lie, links as links, netlink replies as
+    /// they came, and a list of what files cannot hold. Addresses and names are those of the machine.
+    ///
+    /// # Errors
+    /// The directory holds something, or it cannot be written.
+    pub async fn record(&self, into: &Path) -> Result<Snapshot, RecordError> {
+        fs::create_dir_all(into)?;
+        if fs::read_dir(into)?.next().is_some() {
+            return Err(RecordError::NotEmpty(into.to_owned()));
+        }
+        Ok(self.root.record(into, self.observe()).await?)
+    }
+
+    fn unsupported(&self) -> StepError {
+        StepError::Unsupported(format!(
+            "nothing can be changed below {}: only the running machine (--root /) can",
+            self.places.root.display()
+        ))
+    }
+}
+
+impl Host for Linux {
+    async fn observe(&self) -> Snapshot {
+        let root = &self.root;
+        // The reading itself never waits, so others get their turn between its parts.
+        let pause = tokio::task::yield_now;
+        let kernel = root.line("proc/sys/kernel/osrelease").and_then(attribute::value);
+        let boot_id = root.line("proc/sys/kernel/random/boot_id").and_then(attribute::value);
+        let ports = pci::read(root);
+        pause().await;
+        let interfaces = interfaces::read(root, &self.source, &ports);
+        pause().await;
+        let modules = modules::read(root);
+        let driver = onload::driver(root);
+        let device_nodes = onload::device_nodes(root);
+        pause().await;
+        let releases = releases::read(root, &self.state_directory, &self.libraries);
+        let kubelet = kubelet::socket(root, &self.kubelet_directory);
+        Snapshot {
+            kernel,
+            boot_id,
+            ports,
+            interfaces,
+            modules,
+            driver,
+            device_nodes,
+            releases,
+            kubelet,
+        }
+    }
+
+    async fn apply(&self, step: &Step) -> Result<Outcome, StepError> {
+        if matches!(self.source, Source::Recorded) {
+            return Err(self.unsupported());
+        }
+        match step {
+            Step::LoadModule { module, release } => {
+                if !OF_THE_MACHINE.contains(&release.as_str()) {
+                    return Err(StepError::Unsupported(format!(
+                        "module {module} cannot be loaded from {release}: importing releases is not in this version"
+                    )));
+                }
+                let modules = modules::read(&self.root);
+                let now = Snapshot { modules, ..Snapshot::default() };
+                if step.holds_in(&now) {
+                    return Ok(Outcome::Unchanged);
+                }
+                systemd::load(module).await
+            }
+        }
+    }
+
+    async fn changed(&self) {
+        match &self.events {
+            Some(events) => events.next().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The list of a capture; empty where there is none.
+fn special(root: &Dir, path: &Path) -> Result<BTreeMap<String, capture::Special>, OpenError> {
+    let refuse = |why: String| OpenError::Capture {
+        path: path.to_owned(),
+        why: format!("{}: {why}", capture::SPECIAL_FILE),
+    };
+    match root.read(capture::SPECIAL_FILE, SPECIAL_BYTES).and_then(attribute::text) {
+        Reading::Known(text) => capture::parse(&text).map_err(refuse),
+        Reading::Absent => Ok(BTreeMap::new()),
+        Reading::Unreadable(why) => Err(refuse(why)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn places(root: &Path) -> Places {
+        Places {
+            root: root.to_owned(),
+            kubelet_directory: PathBuf::from("/var/lib/kubelet/device-plugins"),
+            state_directory: PathBuf::from("/var/lib/onloadd"),
+        }
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn a_recorded_root_changes_nothing_and_never_rings() {
+        let place = tempfile::tempdir().unwrap();
+        let linux = Linux::open(places(place.path())).unwrap();
+        let step = Step::LoadModule {
+            module: "onload".parse().unwrap(),
+            release: "host".parse().unwrap(),
+        };
+        runtime().block_on(async {
+            let Err(StepError::Unsupported(why)) = linux.apply(&step).await else {
+                panic!("a step on a recorded root")
+            };
+            assert!(why.contains(place.path().to_str().unwrap()), "{why}");
+            let short = std::time::Duration::from_millis(50);
+            assert!(tokio::time::timeout(short, linux.changed()).await.is_err());
+            let record = linux.record(&place.path().join("..")).await;
+            assert!(matches!(record, Err(RecordError::NotEmpty(_))), "captures do not mix");
+        });
+    }
+
+    #[test]
+    fn an_empty_root_is_absent_but_for_netlink() {
+        let place = tempfile::tempdir().unwrap();
+        let linux = Linux::open(places(place.path())).unwrap();
+        let seen = runtime().block_on(linux.observe());
+        let Reading::Unreadable(why) = &seen.interfaces else { panic!("{:?}", seen.interfaces) };
+        assert_eq!(why, "no recorded netlink answers under this root");
+        assert!(seen.kernel.is_absent() && seen.ports.is_absent() && seen.modules.is_absent());
+        assert_eq!(seen.releases, Reading::Known(BTreeMap::new()));
+    }
+
+    #[test]
+    fn a_root_that_cannot_be_used_is_named() {
+        let place = tempfile::tempdir().unwrap();
+        let missing = Linux::open(places(&place.path().join("missing"))).unwrap_err();
+        assert!(missing.to_string().contains("missing"), "{missing}");
+        fs::write(place.path().join(capture::SPECIAL_FILE), "dev/onload char\n").unwrap();
+        let damaged = Linux::open(places(place.path())).unwrap_err();
+        assert!(damaged.to_string().contains("line 1"), "{damaged}");
+    }
+
+    #[test]
+    fn only_an_imported_release_is_refused_before_systemd_is_asked() {
+        let linux = Linux::open(places(Path::new("/"))).unwrap();
+        let step = Step::LoadModule {
+            module: "onload".parse().unwrap(),
+            release: "9.2.1".parse().unwrap(),
+        };
+        let refused = runtime().block_on(linux.apply(&step)).unwrap_err();
+        assert!(refused.to_string().contains("importing releases"), "{refused}");
+    }
+
+    #[test]
+    fn a_capture_holds_no_file_that_could_only_be_written() {
+        let (place, _) = root::tests::root_with(&[
+            ("proc/modules", "sfc 1 0 - Live 0x0\n"),
+            ("sys/module/sfc/initstate", "live\n"),
+            ("sys/module/sfc/parameters/read_me", "1\n"),
+            ("sys/module/sfc/parameters/write_me", ""),
+        ]);
+        let write_only = std::os::unix::fs::PermissionsExt::from_mode(0o200);
+        let path = place.path().join("sys/module/sfc/parameters/write_me");
+        fs::set_permissions(path, write_only).unwrap();
+        let copy = tempfile::tempdir().unwrap();
+        let linux = Linux::open(places(place.path())).unwrap();
+        let seen = runtime().block_on(linux.record(copy.path())).unwrap();
+        let copied = Linux::open(places(copy.path())).unwrap();
+        assert_eq!(runtime().block_on(copied.observe()), seen);
+        assert_eq!(seen.module("sfc").known().unwrap().parameters.len(), 1);
+    }
+}

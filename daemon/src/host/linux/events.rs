@@ -1,0 +1,239 @@
+//! Word that something may have changed: uevents, rtnetlink's link group, and the kubelet's
+//! directory. No timers and no polling: without an event nothing here wakes up. Events are hints,
+//! so only their coming counts; which changed is for the next look.
+
+use std::cell::{OnceCell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+use std::task::{Context, Poll};
+
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, SockProtocol, recv};
+use tokio::io::unix::AsyncFd;
+
+use crate::descriptor;
+
+use super::kubelet::Watch;
+use super::netlink;
+
+/// Subsystems whose uevents matter. Interfaces are heard through rtnetlink. The last four are those
+/// of the device nodes and of hardware clocks.
+const SUBSYSTEMS: [&str; 7] =
+    ["pci", "module", "auxiliary", "onload", "onload_epoll", "sfc_char", "ptp"];
+/// `RTMGRP_LINK`.
+const LINK_GROUP: u32 = 1;
+/// There while udevd runs; without it only the kernel sends uevents.
+const UDEVD_SOCKET: &str = "/run/udev/control";
+/// Most messages taken off a socket at a time, so that a storm of events does not hold the thread.
+const TAKEN_AT_ONCE: usize = 1024;
+
+/// What can be heard here. A source that cannot be opened is done without, for the tick is the net.
+#[derive(Debug)]
+pub(super) struct Events {
+    /// Opened with the host, so that nothing between opening and the first wait is missed.
+    opened: RefCell<Option<Opened>>,
+    registered: OnceCell<Registered>,
+}
+
+#[derive(Debug, Default)]
+struct Opened {
+    sockets: Vec<OwnedFd>,
+    kubelet: Option<Watch>,
+}
+
+/// The same, known to the runtime.
+#[derive(Debug, Default)]
+struct Registered {
+    sockets: Vec<AsyncFd<OwnedFd>>,
+    kubelet: Option<(AsyncFd<OwnedFd>, RefCell<Watch>)>,
+}
+
+impl Events {
+    pub(super) fn open(kubelet_directory: &Path) -> Self {
+        let links = netlink::listener(SockProtocol::NetlinkRoute, LINK_GROUP);
+        let sockets = [
+            or_without("rtnetlink events", links.map_err(io::Error::from)),
+            or_without("uevents", uevents()),
+        ];
+        let opened = Opened {
+            sockets: sockets.into_iter().flatten().collect(),
+            kubelet: or_without(
+                "events of the kubelet's directory",
+                Watch::open(kubelet_directory),
+            ),
+        };
+        Self { opened: RefCell::new(Some(opened)), registered: OnceCell::new() }
+    }
+
+    /// Resolves at the next event. Dropping the future loses none.
+    pub(super) async fn next(&self) {
+        let registered = self
+            .registered
+            .get_or_init(|| self.opened.take().map(Registered::from_opened).unwrap_or_default());
+        poll_fn(|context| registered.poll(context)).await;
+    }
+}
+
+impl Registered {
+    fn from_opened(opened: Opened) -> Self {
+        let sockets = opened.sockets.into_iter();
+        Self {
+            sockets: sockets
+                .filter_map(|fd| or_without("events", descriptor::readable(fd)))
+                .collect(),
+            kubelet: opened.kubelet.and_then(|watch| {
+                let fd =
+                    watch.inotify().as_fd().try_clone_to_owned().and_then(descriptor::readable);
+                Some((or_without("events of the kubelet's directory", fd)?, RefCell::new(watch)))
+            }),
+        }
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut heard = false;
+        for socket in &self.sockets {
+            heard |= drain(socket, context, || drain_socket(socket.get_ref()));
+        }
+        if let Some((fd, watch)) = &self.kubelet {
+            heard |= drain(fd, context, || {
+                let heard = watch.borrow_mut().heard().unwrap_or_else(|error| {
+                    tracing::debug!(%error, "the kubelet's directory is not watched any more");
+                    true
+                });
+                (heard, Left::Nothing)
+            });
+        }
+        if heard { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// Whether a source may still hold events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Some,
+}
+
+/// Empties a source while it is ready; true when something was heard. When it returns, the task is
+/// woken by the next event.
+fn drain(
+    fd: &AsyncFd<OwnedFd>,
+    context: &mut Context<'_>,
+    take: impl Fn() -> (bool, Left),
+) -> bool {
+    let mut heard = false;
+    while let Poll::Ready(Ok(mut ready)) = fd.poll_read_ready(context) {
+        let (now, left) = take();
+        heard |= now;
+        match left {
+            Left::Nothing => ready.clear_ready(),
+            Left::Some => return true,
+        }
+    }
+    heard
+}
+
+fn drain_socket(socket: &OwnedFd) -> (bool, Left) {
+    // What it says does not matter, so one byte of each message is enough.
+    let mut byte = [0];
+    let mut heard = false;
+    for _ in 0..TAKEN_AT_ONCE {
+        match recv(socket.as_raw_fd(), &mut byte, MsgFlags::MSG_DONTWAIT) {
+            Err(Errno::EAGAIN) => return (heard, Left::Nothing),
+            Err(Errno::EINTR) => {}
+            // ENOBUFS: so many events that some were lost. That they came was heard.
+            Ok(_) | Err(Errno::ENOBUFS) => heard = true,
+            Err(errno) => {
+                tracing::debug!(%errno, "a source of events failed");
+                return (true, Left::Nothing);
+            }
+        }
+    }
+    (heard, Left::Some)
+}
+
+/// The socket of a udev monitor, which leaves the choice of subsystems to a filter in the kernel.
+/// The monitor itself is not kept: its socket carries the filter, and no event is looked into.
+fn uevents() -> io::Result<OwnedFd> {
+    let monitor = if Path::new(UDEVD_SOCKET).exists() {
+        udev::MonitorBuilder::new()?
+    } else {
+        udev::MonitorBuilder::new_kernel()?
+    };
+    let monitor = SUBSYSTEMS
+        .into_iter()
+        .try_fold(monitor, udev::MonitorBuilder::match_subsystem)?
+        .listen()?;
+    monitor.as_fd().try_clone_to_owned()
+}
+
+fn or_without<T>(what: &'static str, source: io::Result<T>) -> Option<T> {
+    source
+        .inspect_err(|error| tracing::debug!(what, %error, "doing without a source of events"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Long enough for the kernel to deliver, short enough for a test that expects silence.
+    const SOON: Duration = Duration::from_millis(200);
+
+    async fn heard(events: &Events) -> bool {
+        tokio::time::timeout(SOON, events.next()).await.is_ok()
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn the_kubelets_socket_is_heard_also_when_it_came_before_the_first_wait() {
+        let place = tempfile::tempdir().unwrap();
+        let kubelet = place.path().join("device-plugins");
+        let watch = Watch::open(&kubelet).unwrap();
+        let opened = Opened { sockets: Vec::new(), kubelet: Some(watch) };
+        let events = Events { opened: RefCell::new(Some(opened)), registered: OnceCell::new() };
+        fs::create_dir(&kubelet).unwrap();
+        runtime().block_on(async {
+            assert!(heard(&events).await);
+            assert!(!heard(&events).await, "silence once it was heard");
+            fs::write(kubelet.join("kubelet.sock"), "").unwrap();
+            assert!(heard(&events).await);
+        });
+    }
+
+    #[test]
+    fn a_socket_is_emptied_and_waited_on_again() {
+        let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
+        runtime().block_on(async {
+            let opened = Opened { sockets: vec![ours.into()], kubelet: None };
+            let events = Events { opened: RefCell::new(Some(opened)), registered: OnceCell::new() };
+            assert!(!heard(&events).await);
+            for _ in 0..2 {
+                for _ in 0..5 {
+                    theirs.send(b"x").unwrap();
+                }
+                assert!(heard(&events).await);
+                assert!(!heard(&events).await, "five messages are one hint");
+            }
+        });
+    }
+
+    #[test]
+    fn the_sources_of_this_machine_open_or_are_done_without() {
+        let place = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let events = Events::open(place.path());
+            // Nothing is asserted of the machine: only that waiting neither fails nor hangs.
+            let _ = heard(&events).await;
+            assert!(events.registered.get().is_some_and(|sources| sources.kubelet.is_some()));
+        });
+    }
+}

@@ -1,0 +1,159 @@
+//! Network interfaces: what rtnetlink and ethtool netlink say, joined by interface index.
+
+use std::collections::BTreeMap;
+
+use onload_core::inventory::{Interface, Port};
+use onload_core::names::{InterfaceName, PciAddress};
+use onload_core::reading::Reading;
+
+use super::links::LinkMessage;
+use super::root::Dir;
+use super::source::{Question, Source};
+use super::{attribute, ethtool, links};
+
+/// Every interface of the network namespace. One whose name leads elsewhere by the time it is
+/// looked up is left to the next look.
+pub(super) fn read(
+    root: &Dir,
+    source: &Source,
+    ports: &Reading<BTreeMap<PciAddress, Port>>,
+) -> Reading<BTreeMap<InterfaceName, Interface>> {
+    let links = source.ask(root, Question::Links).and_then(|answer| links::parse(&answer));
+    let modes = source.ask(root, Question::LinkModes);
+    let speeds = modes.and_then(|answer| ethtool::speeds(&answer));
+    let timestamping = source.ask(root, Question::Timestamping);
+    let clocks = timestamping.and_then(|answer| ethtool::clocks(&answer));
+    let one_of = |values: &Reading<BTreeMap<u32, u32>>, index: u32| {
+        values.as_ref().and_then(|values| values.get(&index).copied().into())
+    };
+    links.map(|links| {
+        let interfaces = links.into_iter().filter_map(|link| {
+            let name = link.name.parse().ok()?;
+            let port = port_of(root, &link, ports)?;
+            let interface = Interface {
+                index: link.index,
+                altnames: link.altnames,
+                port,
+                mac: link.mac,
+                permanent_mac: link.permanent_mac,
+                link: Reading::Known(link.link),
+                speed_mbps: one_of(&speeds, link.index),
+                phys_port_name: link.phys_port_name.into(),
+                phc_index: one_of(&clocks, link.index),
+            };
+            Some((name, interface))
+        });
+        interfaces.collect()
+    })
+}
+
+/// The PCI function an interface belongs to. None means that the interface is not what netlink
+/// said any more.
+fn port_of(
+    root: &Dir,
+    link: &LinkMessage,
+    ports: &Reading<BTreeMap<PciAddress, Port>>,
+) -> Option<Reading<PciAddress>> {
+    match &link.parent {
+        None => Some(Reading::Absent),
+        Some((name, bus)) if bus == "pci" => Some(attribute::value(name.clone())),
+        // On another bus, such as virtio or auxiliary, that may itself lie on a PCI function.
+        Some(_) => {
+            let path = format!("sys/class/net/{}", link.name);
+            let seen = root.subject(&path, |dir| (dir.line("ifindex"), root.link(&path)));
+            let (index, target) = match seen {
+                Reading::Known(seen) => seen,
+                Reading::Absent => return None,
+                Reading::Unreadable(why) => return Some(Reading::Unreadable(why)),
+            };
+            match index.and_then(attribute::value::<u32>) {
+                Reading::Known(index) if index == link.index => {}
+                Reading::Known(_) | Reading::Absent => return None,
+                Reading::Unreadable(why) => return Some(Reading::Unreadable(why)),
+            }
+            Some(target.and_then(|target| {
+                match nearest_function(&target) {
+                    None => Reading::Absent,
+                    // A USB adapter lies below a function too, but that one is no network port.
+                    Some(address) => ports
+                        .as_ref()
+                        .and_then(|ports| ports.contains_key(&address).then_some(address).into()),
+                }
+            }))
+        }
+    }
+}
+
+/// The last PCI address on the way to a device.
+fn nearest_function(target: &str) -> Option<PciAddress> {
+    target.rsplit('/').find_map(|component| component.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use onload_core::inventory::Link;
+
+    use super::super::root::tests::{before, root_with};
+    use super::*;
+
+    fn virtio(name: &str, index: u32) -> LinkMessage {
+        LinkMessage {
+            index,
+            name: name.to_owned(),
+            altnames: BTreeSet::new(),
+            mac: Reading::Absent,
+            permanent_mac: Reading::Absent,
+            link: Link::Up,
+            phys_port_name: None,
+            parent: Some(("virtio2".to_owned(), "virtio".to_owned())),
+        }
+    }
+
+    const DEVICE: &str = "sys/devices/pci0000:00/0000:00:03.0/virtio2/net/eth0";
+
+    /// A root with one virtio interface of index 4, and the ports of it.
+    fn one_interface() -> (tempfile::TempDir, Dir, Reading<BTreeMap<PciAddress, Port>>) {
+        let index = format!("{DEVICE}/ifindex");
+        let (place, root) = root_with(&[(&index, "4\n")]);
+        fs::create_dir_all(place.path().join("sys/class/net")).unwrap();
+        let target = format!("../../{}", DEVICE.strip_prefix("sys/").unwrap());
+        symlink(target, place.path().join("sys/class/net/eth0")).unwrap();
+        let port = ("0000:00:03.0".parse().unwrap(), Port::default());
+        (place, root, Reading::Known(BTreeMap::from([port])))
+    }
+
+    #[test]
+    fn an_interface_on_another_bus_belongs_to_the_function_below() {
+        let (_place, root, ports) = one_interface();
+        let address = Reading::Known("0000:00:03.0".parse().unwrap());
+        assert_eq!(port_of(&root, &virtio("eth0", 4), &ports), Some(address));
+        let none = Reading::Known(BTreeMap::new());
+        assert_eq!(port_of(&root, &virtio("eth0", 4), &none), Some(Reading::Absent));
+    }
+
+    #[test]
+    fn an_interface_whose_name_leads_elsewhere_is_left_to_the_next_look() {
+        let (place, root, ports) = one_interface();
+        assert_eq!(port_of(&root, &virtio("eth1", 4), &ports), None, "renamed before");
+        assert_eq!(port_of(&root, &virtio("eth0", 9), &ports), None, "its name given to another");
+        let class = place.path().join("sys/class/net/eth0");
+        before(&root, "sys/class/net/eth0/ifindex", 1, move || fs::remove_file(class).unwrap());
+        assert_eq!(port_of(&root, &virtio("eth0", 4), &ports), None, "gone while it was read");
+    }
+
+    #[test]
+    fn a_virtual_interface_has_no_port_and_an_odd_parent_is_shown() {
+        let (_place, root, ports) = one_interface();
+        let parent = |parent: Option<(&str, &str)>| LinkMessage {
+            parent: parent.map(|(name, bus)| (name.to_owned(), bus.to_owned())),
+            ..virtio("lo", 1)
+        };
+        assert_eq!(port_of(&root, &parent(None), &ports), Some(Reading::Absent));
+        let odd = port_of(&root, &parent(Some(("0000:3b", "pci"))), &ports);
+        assert!(odd.unwrap().is_unreadable());
+    }
+}
