@@ -28,12 +28,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use zbus::connection::Builder;
 
-use caller::{Proc, Processes};
+use caller::{Kernel, Processes};
 use session::{End, Session};
 
 use crate::letterbox::{Letterbox, Notice};
-
-use onload_core::why::explain;
 
 /// The first wait before the bus is tried again: a bus that restarts is back within this.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
@@ -50,7 +48,7 @@ pub enum Address {
     /// The login session's.
     Session,
     /// The one at this D-Bus address, such as `unix:path=/tmp/bus`.
-    At(String),
+    Other(String),
 }
 
 impl FromStr for Address {
@@ -60,7 +58,7 @@ impl FromStr for Address {
         Ok(match text {
             "system" => Self::System,
             "session" => Self::Session,
-            address => Self::At(address.to_owned()),
+            address => Self::Other(address.to_owned()),
         })
     }
 }
@@ -70,7 +68,7 @@ impl fmt::Display for Address {
         f.write_str(match self {
             Self::System => "system",
             Self::Session => "session",
-            Self::At(address) => address,
+            Self::Other(address) => address,
         })
     }
 }
@@ -80,7 +78,7 @@ impl Address {
         match self {
             Self::System => Builder::system(),
             Self::Session => Builder::session(),
-            Self::At(address) => Builder::address(address.as_str()),
+            Self::Other(address) => Builder::address(address.as_str()),
         }
     }
 }
@@ -96,7 +94,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { processes: Arc::new(Proc::default()), serving: watch::Sender::new(false) }
+        Self { processes: Arc::new(Kernel), serving: watch::Sender::new(false) }
     }
 }
 
@@ -104,10 +102,7 @@ impl Default for Options {
 #[derive(Debug, thiserror::Error)]
 pub enum ServeError {
     /// Two daemons must not share a node.
-    #[error(
-        "onloadd does not serve the bus {0}\n  why: another onloadd runs: it has the name {name}\n  fix: stop it (systemctl stop onloadd), or use another bus (--bus)",
-        name = onload_dbus::BUS_NAME
-    )]
+    #[error("another onloadd runs: {name} is taken on the bus {0}", name = onload_dbus::BUS_NAME)]
     AnotherRuns(Address),
 }
 
@@ -116,7 +111,15 @@ pub enum ServeError {
 ///
 /// # Errors
 /// At the first connection, when another daemon has the name.
-pub async fn serve(
+pub async fn serve(letterbox: Letterbox, address: Address) -> Result<(), ServeError> {
+    serve_with(letterbox, address, Options::default()).await
+}
+
+/// [`serve`], with something to look callers up in and somebody to tell.
+///
+/// # Errors
+/// As [`serve`].
+pub async fn serve_with(
     letterbox: Letterbox,
     address: Address,
     options: Options,

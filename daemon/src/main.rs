@@ -231,7 +231,7 @@ async fn run<H: Host>(
     };
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
-    let bus = bus::serve(letterbox.clone(), address, options);
+    let bus = bus::serve_with(letterbox.clone(), address, options);
     let app = App::new(host, sources, ledger, pictures, posts);
     tokio::select! {
         ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,

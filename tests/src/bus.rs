@@ -69,13 +69,15 @@ impl Bus {
             .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(fs::File::create(self.log())?)
             .spawn()
             .context("cannot start dbus-daemon")?;
         let output = daemon.stdout.take().context("no output of dbus-daemon")?;
         self.daemon = Some(daemon);
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line)?;
-        ensure!(line.starts_with("unix:path="), "dbus-daemon said {line:?} and no address");
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        ensure!(line.starts_with("unix:path="), "dbus-daemon gives no address, but says {log}");
         Ok(())
     }
 
@@ -98,6 +100,10 @@ impl Bus {
 
     fn socket(&self) -> PathBuf {
         self.directory.path().join("socket")
+    }
+
+    fn log(&self) -> PathBuf {
+        self.directory.path().join("log")
     }
 
     fn configuration(&self) -> PathBuf {

@@ -1,11 +1,11 @@
 //! What the methods of all objects share: who may come in, where orders are posted, and when an
 //! answer may go out.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
+use onload_core::names::AllocationId;
+use onload_core::picture::Picture;
 use onload_dbus::error::{Failure, Kind};
 use zbus::Connection;
 use zbus::message::Header;
@@ -15,8 +15,8 @@ use super::errors;
 use super::view::View;
 use crate::letterbox::{Letterbox, Notice};
 
-/// An answer waits so long for the bus to show what it speaks of. The bus needs milliseconds; when
-/// the picture changes without end, the answer is worth more than the order of messages.
+/// An answer waits so long for the bus to show what it speaks of. The bus needs milliseconds; what
+/// came and went again before it was ever shown is not worth more.
 const SHOWN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The desk where orders are taken. Cheap to clone.
@@ -52,21 +52,29 @@ impl Desk {
     /// # Errors
     /// What the loop refuses.
     pub(super) async fn submit(&self, pass: &Pass, command: Command) -> Result<Reply, Failure> {
+        let freed = match &command {
+            Command::Free { allocation, .. } => Some(*allocation),
+            Command::Allocate { .. }
+            | Command::Hold { .. }
+            | Command::Unhold
+            | Command::Apply { .. }
+            | Command::Cancel { .. }
+            | Command::Reload
+            | Command::KubeletAllocate { .. } => None,
+        };
         let answer = self.letterbox.submit(pass.caller.clone(), command).await;
         let reply = answer.map_err(|refusal| errors::failure(&refusal))?;
         if let View::Published(pictures) = &self.published {
             let mut pictures = pictures.clone();
-            let live = self.letterbox.picture();
-            let shown = pictures.wait_for(|shown| {
-                Arc::ptr_eq(shown, &live) || Arc::ptr_eq(shown, &self.letterbox.picture())
-            });
-            // Late or closing: the answer stands all the same.
+            let shown = pictures.wait_for(|picture| shows(picture, &reply, freed));
+            // Late, or gone again by now: the answer stands all the same.
             let _ = tokio::time::timeout(SHOWN_WITHIN, shown).await;
         }
         Ok(reply)
     }
 
-    /// Watches the caller of an allocation that ends with it.
+    /// Watches the caller of an allocation: one that ends with it, and one that nobody would hear
+    /// of any more.
     ///
     /// # Errors
     /// `Cancelled` when the caller is gone already, or the bus is.
@@ -74,13 +82,9 @@ impl Desk {
         &self,
         call: &Header<'_>,
         connection: &Connection,
-        tenure: &TenureWish,
     ) -> Result<Watched, Failure> {
-        let client = match (tenure, call.sender()) {
-            (TenureWish::Client, Some(sender)) => sender,
-            (TenureWish::Client, None) | (TenureWish::Persistent | TenureWish::Lease(_), _) => {
-                return Ok(Watched { desk: self.clone(), client: None });
-            }
+        let Some(client) = call.sender() else {
+            return Ok(Watched { desk: self.clone(), client: None });
         };
         self.bouncer.clients.watch(connection, client).await.map_err(|error| {
             let what = "nothing was lent: the caller cannot be watched";
@@ -126,4 +130,14 @@ impl Watched {
             self.desk.letterbox.notify(Notice::ClientGone { bus_name });
         }
     }
+}
+
+/// Whether a picture shows what an answer speaks of.
+fn shows(picture: &Picture, reply: &Reply, freed: Option<AllocationId>) -> bool {
+    let given = match reply {
+        Reply::Done | Reply::Containers(_) => true,
+        Reply::Allocated(lent) => lent.iter().all(|(id, _)| picture.allocations.contains_key(id)),
+        Reply::Job(id) => picture.jobs.contains_key(id),
+    };
+    given && freed.is_none_or(|id| !picture.allocations.contains_key(&id))
 }

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
 use onload_core::config::Origin;
 use onload_core::names::{AllocationId, PoolName};
 use onload_core::picture::Picture;
+use onload_core::why::explain;
 use onload_dbus::error::{Failure, Kind as ErrorKind};
 use onload_dbus::interface::MANAGER;
 use onload_dbus::path::{self, Kind};
@@ -14,9 +16,9 @@ use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
 
 use super::arguments::{self, Known, Options};
 use super::desk::Desk;
+use super::errors;
 use super::view::View;
 use super::wire::{self, Dictionary};
-use super::{errors, explain};
 
 /// The node.
 #[derive(Debug)]
@@ -164,7 +166,10 @@ impl Node {
         let count = arguments::count(count)?;
         let tenure = arguments::tenure(options)?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Allocate"), None).await?;
-        let watch = self.desk.watch_caller(&call, connection, &tenure).await?;
+        if tenure == TenureWish::Client && pass.caller.process.is_none() {
+            return Err(faceless());
+        }
+        let watch = self.desk.watch_caller(&call, connection).await?;
         let reply = self.desk.submit(&pass, Command::Allocate { pool, count, tenure }).await;
         watch.settle();
         let Reply::Allocated(lent) = reply? else { return Err(errors::unexpected("Allocate")) };
@@ -299,5 +304,16 @@ fn absent(kind: &str, name: &str, list: &str) -> Failure {
         &format!("there is no {kind} {shown}"),
         "nothing on this node has that name just now",
         &format!("see `{list}` for the names there are"),
+    )
+}
+
+/// The refusal for a caller whose process cannot be told: nothing could end with it once the bus
+/// has restarted.
+fn faceless() -> Failure {
+    Failure::new(
+        ErrorKind::Blocked,
+        "nothing was lent: it shall end with the caller",
+        "the caller's process cannot be seen from here (or this boot's id not yet)",
+        "ask for a lease or a persistent allocation, or call from the host's own processes",
     )
 }

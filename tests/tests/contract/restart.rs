@@ -6,7 +6,7 @@ use onload_dbus::error::{self, exit};
 use onload_dbus::path::{self, Kind};
 use onload_dbus::proxies::{AllocationProxy, ManagerProxy};
 use onload_tests::bus::Bus;
-use onloadd::bus::{Address, Options, ServeError, serve};
+use onloadd::bus::{Address, ServeError, serve};
 use onloadd::letterbox::{Letterbox, Notice};
 
 use crate::rig::{PATIENCE, Rig, node};
@@ -55,10 +55,10 @@ async fn changes_made_without_a_bus_are_there_with_it() {
 async fn a_second_daemon_is_refused_and_the_first_serves_on() {
     let rig = Rig::new(node()).await;
     let (letterbox, _pictures, _posts) = Letterbox::new();
-    let second = serve(letterbox, Address::At(rig.bus.address()), Options::default());
+    let second = serve(letterbox, Address::Other(rig.bus.address()));
     let refused = tokio::time::timeout(PATIENCE, second).await.unwrap().unwrap_err();
     assert!(matches!(refused, ServeError::AnotherRuns(_)));
-    assert_eq!(refused.to_string().lines().count(), 3, "{refused}");
+    assert!(refused.to_string().contains("another onloadd runs"), "{refused}");
     let client = rig.client().await;
     assert_eq!(ManagerProxy::new(&client).await.unwrap().state().await.unwrap(), "ready");
 }
@@ -82,7 +82,7 @@ fn an_address_is_one_of_three() {
     for (text, address) in [
         ("system", Address::System),
         ("session", Address::Session),
-        ("unix:path=/run/x", Address::At("unix:path=/run/x".to_owned())),
+        ("unix:path=/run/x", Address::Other("unix:path=/run/x".to_owned())),
     ] {
         assert_eq!(text.parse::<Address>(), Ok(address.clone()));
         assert_eq!(address.to_string(), text);

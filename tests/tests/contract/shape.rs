@@ -57,7 +57,12 @@ async fn live_objects_are_those_of_the_contract() {
         path::of(Kind::Allocation, "a1"),
         path::of(Kind::Job, "j1"),
     ] {
-        let proxy = IntrospectableProxy::new(&client, BUS_NAME, at.as_str()).await.unwrap();
+        let proxy = IntrospectableProxy::builder(&client)
+            .destination(BUS_NAME)
+            .path(at)
+            .build()
+            .await
+            .unwrap();
         let xml = proxy.introspect().await.unwrap();
         live.extend(members(&Node::from_reader(xml.as_bytes()).unwrap()));
     }

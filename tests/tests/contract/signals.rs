@@ -50,8 +50,8 @@ async fn next(stream: &mut MessageStream) -> (String, String, BTreeSet<String>) 
 }
 
 async fn listen(client: &Connection) -> MessageStream {
-    let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME).unwrap();
-    let rule = rule.path_namespace(path::ROOT).unwrap().build();
+    let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME);
+    let rule = rule.path_namespace(path::ROOT).build().unwrap();
     MessageStream::for_match_rule(rule, client, None).await.unwrap()
 }
 
@@ -172,7 +172,12 @@ async fn one_allocation_among_a_thousand_is_one_signal() {
         mark(picture);
     });
     assert_eq!(until_marked(&mut stream).await.len(), 1);
-    let manager = zbus::fdo::ObjectManagerProxy::new(&client, BUS_NAME, path::ROOT).await.unwrap();
+    let manager = zbus::fdo::ObjectManagerProxy::builder(&client)
+        .destination(BUS_NAME)
+        .path(path::ROOT)
+        .build()
+        .await
+        .unwrap();
     let objects = manager.get_managed_objects().await.unwrap();
     let lent = objects.iter().filter(|(_, found)| found.contains_key("com.amd.Onload1.Allocation"));
     assert_eq!(lent.count(), 1_001);
