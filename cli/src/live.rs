@@ -5,12 +5,15 @@ use std::time::Duration;
 use tokio_stream::StreamExt as _;
 
 use crate::bus::{Bus, Signal};
-use crate::ended::Ended;
+use crate::ended::{Complaint, Ended};
 use crate::render::{Output, Page};
 
 /// How long changes are gathered before a page is read anew: they come in groups, and faster than
 /// people read.
 const GATHER: Duration = Duration::from_millis(50);
+
+/// How long after a call that failed the bus may take to say that its receiver left.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 /// How often the ages on a page are written anew. Nothing is asked for that.
 const AGES: Duration = Duration::from_secs(30);
@@ -42,14 +45,25 @@ pub async fn show<P: Page>(
             }
             signal = signals.next() => signal,
         };
-        if !gather(signal, &mut signals).await? {
-            output.note("onloadd left the bus; waiting for it")?;
-            tokio::select! {
-                _ = &mut stopped => return Ok(page),
-                back = returned(&mut signals) => back?,
+        let mut there = gather(signal, &mut signals).await?;
+        let next = loop {
+            if !there {
+                output.note("onloadd left the bus; waiting for it")?;
+                tokio::select! {
+                    _ = &mut stopped => return Ok(page),
+                    back = returned(&mut signals) => back?,
+                }
             }
-        }
-        let next = read(bus).await?;
+            match read(bus).await {
+                Ok(next) => break next,
+                // It changed something and left before we could look: the bus says so just now.
+                Err(ended) => match tokio::time::timeout(FAREWELL, departed(&mut signals)).await {
+                    Ok(gone) => gone?,
+                    Err(_) => return Err(ended),
+                },
+            }
+            there = false;
+        };
         if next != page {
             page = next;
             output.live(&page)?;
@@ -82,10 +96,24 @@ async fn gather(
 async fn returned(
     signals: &mut (impl tokio_stream::Stream<Item = Result<Signal, Ended>> + Unpin),
 ) -> Result<(), Ended> {
+    heard(signals, &Signal::Daemon(true)).await
+}
+
+/// Resolves when onloadd leaves the bus.
+async fn departed(
+    signals: &mut (impl tokio_stream::Stream<Item = Result<Signal, Ended>> + Unpin),
+) -> Result<(), Ended> {
+    heard(signals, &Signal::Daemon(false)).await
+}
+
+async fn heard(
+    signals: &mut (impl tokio_stream::Stream<Item = Result<Signal, Ended>> + Unpin),
+    wanted: &Signal,
+) -> Result<(), Ended> {
     while let Some(signal) = signals.next().await {
-        if signal? == Signal::Daemon(true) {
-            break;
+        if signal? == *wanted {
+            return Ok(());
         }
     }
-    Ok(())
+    Err(Complaint::unreachable("the bus went away").into())
 }

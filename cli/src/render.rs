@@ -71,17 +71,17 @@ impl Output {
             return self.line(page);
         }
         let text = page.text(now());
-        let mut out = anstream::stdout().lock();
-        if self.has_ages() {
-            let lines = text.trim_end().replace('\n', &format!("{CLEAR_LINE}\n"));
-            // anstream would take movements out together with colours; here is a terminal.
-            write!(io::stdout(), "{HOME}")?;
-            write!(out, "{lines}")?;
-            out.flush()?;
-            write!(io::stdout(), "{CLEAR_LINE}\n{CLEAR_BELOW}")?;
-            return io::stdout().flush();
+        if !self.has_ages() {
+            return self.text(&format!("{text}\n"));
         }
-        writeln!(out, "{text}")?;
+        // anstream takes movements out together with colours; here is a terminal in any case.
+        let text = match anstream::stdout().current_choice() {
+            anstream::ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
+            _ => text,
+        };
+        let lines = text.replace('\n', &format!("{CLEAR_LINE}\n"));
+        let mut out = io::stdout().lock();
+        write!(out, "{HOME}{lines}{CLEAR_BELOW}")?;
         out.flush()
     }
 

@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use onload_dbus::error::Kind as ErrorKind;
 use onload_dbus::path::{Kind, parse};
 use serde_json::{Map, Value};
+use tokio::signal::unix::{Signal as Interrupts, SignalKind, signal};
 use tokio_stream::{Stream, StreamExt as _};
 use zbus::Variant;
 
@@ -21,10 +22,15 @@ use crate::render::paint::plain;
 /// How often the spinner turns: often enough to be alive, seldom enough to cost nothing.
 const SPIN: Duration = Duration::from_millis(120);
 
+/// State of a job that has not ended.
+const RUNNING: &str = "running";
+
 /// Orders and follows. Fails when the job does.
 pub async fn order(bus: &Bus, output: Output, retry: bool) -> Result<(), Ended> {
-    // Listening comes first: a short job may have ended before its name is here.
+    // Listening comes first: a short job may have ended before its name is here, and an interrupt
+    // that comes before it is meant for the job as well.
     let mut signals = bus.signals().await?;
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let yes = Variant::from(true);
     let options: Options<'_> = retry.then_some(("Retry", &yes)).into_iter().collect();
     let path = bus.manager().await?.apply(options).await?;
@@ -37,7 +43,8 @@ pub async fn order(bus: &Bus, output: Output, retry: bool) -> Result<(), Ended> 
         )
         .into());
     };
-    let job = follow(bus, &name, &mut signals, &Progress::new(output)).await?;
+    let progress = Progress::new(output);
+    let job = follow(bus, &name, &mut signals, &mut interrupts, &progress).await?;
     if output.json() {
         output.document(&job)?;
     }
@@ -53,6 +60,7 @@ async fn follow(
     bus: &Bus,
     name: &str,
     signals: &mut (impl Stream<Item = Result<Signal, Ended>> + Unpin),
+    interrupts: &mut Interrupts,
     progress: &Progress,
 ) -> Result<Job, Ended> {
     let subject = Subject::Object(Kind::Job, name.to_owned());
@@ -61,13 +69,12 @@ async fn follow(
     loop {
         let job = Job::of(Properties::new(known.clone()));
         progress.show(&job);
-        if job.state != "running" {
+        if job.state != RUNNING {
             progress.end();
             return Ok(job);
         }
         tokio::select! {
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted?;
+            _ = interrupts.recv() => {
                 // Asked once and pressed again: the person wants to leave, the job goes on.
                 if asked {
                     return Err(lost(name, "you left before it ended"));
@@ -78,8 +85,8 @@ async fn follow(
                     progress.say(&format!("it goes on: {}", Complaint::from(&error).why));
                 }
             }
-            signal = signals.next() => match signal.transpose()? {
-                Some(signal) => take(signal, &subject, &mut known, name)?,
+            news = signals.next() => match news.transpose()? {
+                Some(news) => take(news, &subject, &mut known, name)?,
                 None => return Err(Complaint::unreachable("the bus went away").into()),
             }
         }
@@ -119,7 +126,10 @@ fn ended(job: &Job) -> Result<(), Complaint> {
         "cancelled" => (ErrorKind::Cancelled, "was stopped", "`onloadctl apply` goes on with it"),
         _ => (ErrorKind::Internal, "failed", "`onloadctl status` shows what is in the way"),
     };
-    let steps = format!("after {} of {} steps", job.done, job.total);
+    let steps = match job.total {
+        0 => "before any step".to_owned(),
+        total => format!("after {} of {total} steps", job.done),
+    };
     let what = format!("job {} ({}) {how} {steps}", job.id, job.kind);
     Err(Complaint::of_job(kind, what, job.message.clone(), fix.into()))
 }
@@ -155,7 +165,9 @@ impl Progress {
             return;
         }
         let line = format!("{} {}/{} {}", job.id, job.done, job.total, plain(&job.message));
-        if !self.output.json() && self.last.replace(line.clone()) != line {
+        // How it ended is the answer, and said by whoever asked.
+        let news = job.state == RUNNING && !self.output.json();
+        if news && self.last.replace(line.clone()) != line {
             self.say(&line);
         }
     }

@@ -30,6 +30,9 @@ pub struct Change {
     pub to: Value,
 }
 
+/// The property whose elements carry a time.
+const CONDITIONS: &str = "conditions";
+
 /// Prints changes until Ctrl-C.
 pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
     // Listening comes first; then the first look, so that a change can say what was before.
@@ -155,8 +158,15 @@ impl Change {
 fn elements(name: &str, from: &[Value], to: &[Value]) -> Vec<String> {
     let gone = from.iter().filter(|one| !to.contains(one)).map(|one| ('-', one));
     let come = to.iter().filter(|one| !from.contains(one)).map(|one| ('+', one));
+    let element = |one: &Value| match one {
+        // A condition ends with the time it changed, which the line begins with.
+        Value::Array(fields) if name == CONDITIONS => {
+            words(&fields.iter().filter(|field| field.is_string()).cloned().collect())
+        }
+        one => words(one),
+    };
     let lines: Vec<_> =
-        gone.chain(come).map(|(sign, one)| format!("{name}: {sign} {}", words(one))).collect();
+        gone.chain(come).map(|(sign, one)| format!("{name}: {sign} {}", element(one))).collect();
     if lines.is_empty() { vec![format!("{name}: reordered")] } else { lines }
 }
 
@@ -173,8 +183,12 @@ fn words(value: &Value) -> String {
         Value::Array(items) => items.iter().map(words).collect::<Vec<_>>().join(" "),
         Value::Object(map) if map.is_empty() => "none".into(),
         Value::Object(map) => {
-            let pairs = map.iter().map(|(key, value)| format!("{key}={}", words(value)));
-            pairs.collect::<Vec<_>>().join(" ")
+            let pair = |(key, value): (&String, &Value)| match (key.as_str(), value.as_u64()) {
+                ("since" | "until", Some(0)) => format!("{key}=-"),
+                ("since" | "until", Some(ms)) => format!("{key}={}", time_of_day(ms)),
+                _ => format!("{key}={}", words(value)),
+            };
+            map.iter().map(pair).collect::<Vec<_>>().join(" ")
         }
     }
 }
@@ -218,6 +232,22 @@ mod tests {
         assert_eq!(
             text(&changes),
             "00:00:00Z  node  blockers: - sfc Held\n00:00:00Z  node  blockers: + node Stopped\n"
+        );
+    }
+
+    #[test]
+    fn times_are_told_as_times() {
+        let before = json!({"conditions": [["Ready", "False", "Held", "held", 5]], "held": {}});
+        let mut known = Objects::from([(Subject::Node, map(before))]);
+        let held = json!({"reason": "x", "since": 3_600_000, "until": 0});
+        let news = json!({"conditions": [["Ready", "True", "AsWanted", "", 9]], "held": held});
+        let changes = changes(Signal::Changed(Subject::Node, map(news)), &mut known, 0);
+        assert_eq!(
+            text(&changes),
+            "00:00:00Z  node  conditions: - Ready False Held held
+00:00:00Z  node  conditions: + Ready True AsWanted -
+00:00:00Z  node  held: none → reason=x since=01:00:00Z until=-
+"
         );
     }
 

@@ -54,9 +54,10 @@ pub fn age(now: u64, then: u64) -> String {
     span(now.saturating_sub(then))
 }
 
-/// How long still.
+/// How long still; a second that has begun counts, as on a clock that runs down.
 pub fn left(now: u64, then: u64) -> String {
-    if then <= now { "over".into() } else { format!("in {}", span(then - now)) }
+    let ms = then.saturating_sub(now).next_multiple_of(SECOND);
+    if ms == 0 { "over".into() } else { format!("in {}", span(ms)) }
 }
 
 /// Time of day in UTC, which needs no table of zones: `13:05:09Z`.
@@ -136,6 +137,7 @@ mod tests {
         }
         assert_eq!(age(5, 10), "0s");
         assert_eq!(left(10, 10), "over");
+        assert_eq!(left(10, 60_009), "in 1m");
         assert_eq!(time_of_day(1_700_000_000_000), "22:13:20Z");
     }
 

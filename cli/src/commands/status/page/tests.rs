@@ -1,3 +1,5 @@
+//! The page, word by word.
+
 use std::collections::BTreeMap;
 
 use super::*;
