@@ -110,8 +110,11 @@ impl Schedule {
             87..=89 => self.to_the_clock(),
             90..=93 => self.machine.kill_after(self.random.u32(0..12)),
             94 => self.machine.kill(),
-            95 => self.machine.reboot(true, self.random.u64(1_000..100_000)),
-            96 => self.machine.reboot(false, self.random.u64(1_000..100_000)),
+            95 | 96 => {
+                let orderly = self.random.bool();
+                self.machine.reboot(orderly, self.random.u64(1_000..100_000));
+                self.programs.clear();
+            }
             _ => self.machine.tell(Event::BusLost),
         }
         let pause = match self.random.u32(0..10) {
@@ -313,6 +316,7 @@ impl Schedule {
         let modules = snapshot.modules.known().unwrap();
         if modules.values().any(|module| module.state != ModuleState::Live) {
             self.machine.reboot(true, 1000);
+            self.programs.clear();
         }
         for port in snapshot_ports(&self.machine.world) {
             for verb in ["plug", "bind"] {

@@ -82,7 +82,7 @@ impl PoolState {
     fn cause(&self, device: &Device) -> Option<Cause> {
         let own = match self.standing.groups.get(&device.numa_node) {
             Some(cause) => cause.clone(),
-            None => Some(Cause::NoPort),
+            None => Some(self.standing.nowhere()),
         };
         own.or_else(|| self.kept_back.clone().filter(|_| device.lent == Lent::No))
     }
@@ -193,6 +193,7 @@ impl PoolState {
     pub(super) fn unserved(&self) -> Option<&Cause> {
         let healthy = self.standing.groups.values().any(Option::is_none);
         let first = self.standing.groups.values().flatten().next();
+        let first = first.or(self.standing.unseen.as_ref());
         if healthy { None } else { Some(first.unwrap_or(&Cause::NoPort)) }
     }
 
