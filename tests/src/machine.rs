@@ -210,6 +210,11 @@ impl Machine {
         self.fuse = Some(effects);
     }
 
+    /// Takes back [`Machine::kill_after`].
+    pub fn spare(&mut self) {
+        self.fuse = None;
+    }
+
     fn end_daemon(&mut self) {
         self.brain = None;
         self.fuse = None;

@@ -388,6 +388,7 @@ impl Schedule {
             killed = true;
             self.machine.start();
         }
+        self.machine.spare();
         self.register_all();
         killed
     }
