@@ -85,8 +85,15 @@ impl Reconciler {
         if retrying(failure) { self.retry_at.get(step).copied() } else { None }
     }
 
-    /// The start of a step is in the ledger.
+    /// The start of a step is in the ledger. An order may have come while it got there.
     pub(super) fn begin(&mut self, now: Now, step: Step) {
+        let is_barred = self.ledger.hold.is_some() || self.ledger.stopped || self.hands_off();
+        if is_barred || self.plan.steps.first() != Some(&step) {
+            self.progress = Progress::Idle;
+            self.call_off(step);
+            self.replan();
+            return self.publish_soon(now.boot);
+        }
         self.progress = Progress::Running(step.clone());
         if let Some(job) = self.running_job() {
             let message = step.to_string();
@@ -131,11 +138,18 @@ impl Reconciler {
             // What a former run began and did not end is planned anew, if it is still wanted.
             Progress::Idle => {
                 if let Some(step) = self.ledger.step.clone() {
-                    self.record(vec![Entry::StepEnded { step, failure: None }], None);
+                    self.call_off(step);
                 }
             }
             other @ (Progress::Recording(_) | Progress::Running(_)) => self.progress = other,
         }
+    }
+
+    /// Notes that a step is not under way any more, and nothing is known of its end: what was known
+    /// against it stands.
+    fn call_off(&mut self, step: Step) {
+        let failure = self.ledger.failures.get(&step).cloned();
+        self.record(vec![Entry::StepEnded { step, failure }], None);
     }
 
     fn fail(&mut self, step: Step, error: Option<StepError>) {
