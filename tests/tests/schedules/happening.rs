@@ -309,6 +309,7 @@ impl Schedule {
     /// Everything is put right and everybody goes home: what is left must be the same whatever
     /// happened before.
     pub fn mend(&mut self) {
+        self.machine.spare();
         (self.machine.disk.full, self.machine.disk.sync_fails) = (false, false);
         self.machine.config = files(self.random.usize(0..VALID));
         self.machine.act(&"clear faults".parse().unwrap()).unwrap();
@@ -328,11 +329,7 @@ impl Schedule {
         if !self.machine.is_up() {
             self.machine.start();
         }
-        // Past every fuse, limit of a step and tick.
-        self.machine.pass(400_000);
-        if !self.machine.is_up() {
-            self.machine.start();
-        }
+        // Past the limit of a step and the tick.
         self.machine.pass(400_000);
         for program in std::mem::take(&mut self.programs) {
             self.machine.end_process(&program.process, Some(&program.bus_name));
