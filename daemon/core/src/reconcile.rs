@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
 use crate::inventory::Snapshot;
 use crate::ledger::{Entry, Ledger};
-use crate::names::{AllocationId, JobId, PoolName};
+use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
@@ -168,6 +168,10 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    /// The boot and kernel of this run, from the first look that could read them: neither changes
+    /// under a running daemon, so a later look that cannot read them changes nothing.
+    boot: Option<BootId>,
+    kernel: Option<KernelRelease>,
     looking: bool,
     look_again: bool,
     next_look: Moment,
@@ -230,6 +234,8 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            boot: None,
+            kernel: None,
             looking: false,
             look_again: false,
             next_look: now.boot,
@@ -351,6 +357,8 @@ impl Reconciler {
     fn looked(&mut self, now: Now, snapshot: Snapshot) {
         self.looking = false;
         self.next_look = now.boot + self.config.settings.daemon.look_every.0;
+        self.boot = self.boot.take().or_else(|| snapshot.boot_id.known().cloned());
+        self.kernel = self.kernel.take().or_else(|| snapshot.kernel.known().cloned());
         self.snapshot = Some(Arc::new(snapshot));
         if std::mem::take(&mut self.look_again) {
             self.look();

@@ -154,19 +154,17 @@ impl Reconciler {
 
     fn fail(&mut self, step: Step, error: Option<StepError>) {
         let attempts = 1 + self.failure(&step).map_or(0, |failure| failure.attempts);
-        let failure = Failure { error, attempts, kernel: self.kernel(), boot: self.boot() };
+        let failure = Failure { error, attempts, kernel: self.kernel.clone(), boot: self.boot() };
         self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
         self.replan();
     }
 
     /// The failure that stands against a step: one on another kernel or in another boot does not.
+    /// One of which that could not be read does, or it would be tried again for the reading alone.
     fn failure(&self, step: &Step) -> Option<&Failure> {
         let failure = self.ledger.failures.get(step)?;
-        (failure.kernel == self.kernel() && failure.boot == self.boot()).then_some(failure)
-    }
-
-    fn kernel(&self) -> Option<crate::names::KernelRelease> {
-        self.snapshot.as_ref()?.kernel.known().cloned()
+        let kernel = is_same(failure.kernel.as_ref(), self.kernel.as_ref());
+        (kernel && is_same(failure.boot.as_ref(), self.boot.as_ref())).then_some(failure)
     }
 
     /// The blocker that a failed first step is.
@@ -215,6 +213,11 @@ impl Reconciler {
             self.change_job(job, |job| job.total = job.done.saturating_add(left));
         }
     }
+}
+
+/// Equal as far as both are known.
+fn is_same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 /// Whether a failed step is tried again without an order.
