@@ -49,8 +49,10 @@ impl Schedule {
     /// A node and its fate, by lot.
     pub fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
-        let names =
-            ["two-x2522", "two-x2522", "two-x2522", "x4", "in-tree", "unenrolled-key", "no-card"];
+        let names = [
+            "two-x2522", "two-x2522", "two-x2522", "two-x2522", "x4", "x4", "x4", "in-tree",
+            "unenrolled-key", "no-card",
+        ];
         let text = World::shipped(names[random.usize(0..names.len())]).unwrap();
         let mut world = World::parse(text).unwrap();
         // Half of the nodes come up with nothing loaded.
@@ -99,10 +101,18 @@ impl Schedule {
             }
             self.machine.start();
         }
+        // A kubelet that runs has registered every pool before long.
+        if self.machine.is_up() && self.random.u32(0..3) == 0 {
+            let pools = self.machine.picture.pools.iter();
+            let missing = pools.filter(|(_, pool)| !pool.registered).map(|(name, _)| name.clone());
+            for pool in missing.collect::<Vec<_>>() {
+                self.machine.register(&pool, true);
+            }
+        }
         match self.random.u32(0..100) {
             0..=24 => self.in_the_world(),
-            25..=49 => self.on_the_bus(),
-            50..=64 => self.at_the_kubelet(),
+            25..=44 => self.on_the_bus(),
+            45..=64 => self.at_the_kubelet(),
             65..=72 => self.order(),
             73..=77 => self.to_a_program(),
             78..=81 => self.in_the_files(),
@@ -146,9 +156,9 @@ impl Schedule {
         let parts = ["kernel", "boot-id", "ports", "interfaces", "modules", "driver", "device-nodes", "releases"];
         let part = *random.choice(&parts).unwrap();
         let answer = *random.choice(&["not-found", "rejected", "error", "error", "hang"]).unwrap();
-        match random.u32(0..24) {
-            0 | 1 => format!("load {module}"),
-            2 | 3 => format!("unload {module}"),
+        match random.u32(0..30) {
+            0..=2 => format!("load {module}"),
+            3 => format!("unload {module}"),
             4..=6 => format!("driver gone {module}"),
             7 => format!("link {port} {}", random.choice(&["up", "down"]).unwrap()),
             8 => format!("unplug {port}"),
@@ -160,6 +170,9 @@ impl Schedule {
             15 => format!("fault unreadable {part}"),
             16 => format!("fault unreadable {port}"),
             17 => (*random.choice(&["fault no-aux", "fault no-nodes", "fault silent", "fault storm 9"]).unwrap()).to_owned(),
+            18 if !self.machine.picture.ports.values().all(|port| port.obstacle.is_none()) => {
+                "clear faults".to_owned()
+            }
             18 => "enrol site-modules".to_owned(),
             19 => format!("run {}", random.u32(1..4)),
             20 => "nothing".to_owned(),
@@ -252,7 +265,7 @@ impl Schedule {
         caller.privileged = true;
         let job = self.machine.picture.jobs.keys().last().copied().unwrap_or(JobId(99));
         let command = match self.random.u32(0..8) {
-            0 => Command::Hold { reason: "maintenance".to_owned(), expiry: None },
+            0 => Command::Hold { reason: "maintenance".to_owned(), expiry: Some(span(300_000)) },
             1 => Command::Hold {
                 reason: "short work".to_owned(),
                 expiry: Some(span(self.random.u64(0..60_000))),
@@ -283,7 +296,8 @@ impl Schedule {
     }
 
     fn in_the_files(&mut self) {
-        self.machine.config = files(self.random.usize(0..FILES.len()));
+        let file = if self.random.bool() { 0 } else { self.random.usize(0..FILES.len()) };
+        self.machine.config = files(file);
         let caller = self.caller();
         self.machine.ask(caller, Command::Reload);
     }
@@ -293,7 +307,11 @@ impl Schedule {
         match self.random.u32(0..6) {
             0 => disk.full = true,
             1 => disk.sync_fails = true,
-            _ => (disk.full, disk.sync_fails) = (false, false),
+            // Somebody makes room, and does not wait for the tick.
+            _ => {
+                (disk.full, disk.sync_fails) = (false, false);
+                self.machine.pass(61_000);
+            }
         }
     }
 
