@@ -25,10 +25,9 @@ pub struct Plan {
     pub waiting: bool,
 }
 
-/// Plans. No release: modules are left alone.
+/// Plans. No release: modules are left alone; what is not seen is said all the same.
 pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardware) -> Plan {
     let mut plan = Plan::default();
-    let Some(release) = release else { return plan };
     let drivers = match drivers(snapshot, hardware) {
         Reading::Known(drivers) => drivers,
         Reading::Absent => return plan,
@@ -37,6 +36,7 @@ pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardw
             return plan;
         }
     };
+    let Some(release) = release else { return plan };
     for module in wanted(release, &drivers) {
         plan.judge(module, release, snapshot);
     }

@@ -180,6 +180,8 @@ pub struct Reconciler {
     plan: Plan,
     progress: Progress,
     retry_at: BTreeMap<Step, Moment>,
+    /// Since when a wanted module has been on its way in.
+    waiting_since: Option<Moment>,
     boot_checked: bool,
     /// End of the hold on this boot's clock; none for a hold of an earlier run.
     hold_until: Option<Moment>,
@@ -243,6 +245,7 @@ impl Reconciler {
             plan: Plan::default(),
             progress: Progress::Idle,
             retry_at: BTreeMap::new(),
+            waiting_since: None,
             boot_checked: false,
             hold_until: None,
             last_job: 0,
@@ -367,6 +370,7 @@ impl Reconciler {
         self.verify_step();
         self.stand_pools();
         self.replan();
+        self.give_up_waiting(now);
         self.publish_soon(now.boot);
     }
 

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
+use crate::inventory::ModuleState;
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
-use crate::plan::{Plan, plan};
+use crate::names::ModuleName;
+use crate::plan::{self, Plan};
 use crate::step::{Outcome, Step, StepError};
 use crate::time::{Moment, Now};
 
@@ -38,7 +40,7 @@ impl Reconciler {
             Plan::default()
         } else {
             let release = self.adopted().and_then(|modules| modules.release.as_ref());
-            plan(release, &snapshot, &self.hardware)
+            plan::plan(release, &snapshot, &self.hardware)
         };
         self.follow_job();
     }
@@ -169,7 +171,7 @@ impl Reconciler {
 
     /// The blocker that a failed first step is.
     pub(super) fn failed_step(&self) -> Option<Blocked> {
-        let step = self.plan.steps.first()?;
+        let step = self.plan.steps.first().or_else(|| self.stuck())?;
         let failure = self.failure(step)?;
         let blocker = match &failure.error {
             Some(error) => Blocker::StepFailed {
@@ -189,7 +191,43 @@ impl Reconciler {
             && self.ledger.hold.is_none()
             && !self.ledger.stopped
             && self.ledger_health == LedgerHealth::Available;
-        self.progress != Progress::Idle || runnable || self.plan.waiting
+        self.progress != Progress::Idle || runnable || (self.plan.waiting && self.stuck().is_none())
+    }
+
+    /// A module on its way in that has been given up: only a reboot ends it.
+    fn stuck(&self) -> Option<&Step> {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
+        self.ledger.failures.keys().find(|step| {
+            let error = self.failure(step).and_then(|failure| failure.error.as_ref());
+            matches!(error, Some(StepError::Stuck { .. })) && !step.holds_in(snapshot)
+        })
+    }
+
+    /// Gives up a module that is on its way in for longer than a step may take, whoever loads it:
+    /// a step of ours that a restart of the daemon cut off, or somebody's modprobe.
+    pub(super) fn give_up_waiting(&mut self, now: Now) {
+        let Some(step) = self.in_flight().filter(|_| self.progress == Progress::Idle) else {
+            self.waiting_since = None;
+            return;
+        };
+        let since = *self.waiting_since.get_or_insert(now.boot);
+        let limit = self.config.settings.daemon.step_limit.0;
+        if now.boot.since(since) >= limit && self.stuck().is_none() {
+            self.fail(step, Some(StepError::Stuck { limit_secs: limit.as_secs() }));
+        }
+    }
+
+    /// The load that would bring the wanted module that is on its way.
+    fn in_flight(&self) -> Option<Step> {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
+        let release = self.adopted()?.release.clone()?;
+        let drivers = plan::drivers(snapshot, &self.hardware).into_known()?;
+        let on_its_way = |module: &ModuleName| {
+            let seen = snapshot.module(module.as_str());
+            seen.known().is_some_and(|seen| seen.state != ModuleState::Live)
+        };
+        let module = plan::wanted(&release, &drivers).into_iter().find(on_its_way)?;
+        Some(Step::LoadModule { module, release })
     }
 
     /// Keeps the running job in step with the plan.
