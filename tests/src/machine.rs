@@ -5,25 +5,26 @@
 //! Every promise of the daemon ([`promises`]) is checked after each event, whoever drives it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use fastrand::Rng;
 use onload_core::allocation::Process;
-use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
+use onload_core::command::{Answer, Caller, Command, RequestId};
 use onload_core::config::{Config, Fragment};
-use onload_core::kubelet::{Advertised, device_list};
+use onload_core::kubelet::Advertised;
 use onload_core::ledger::Ledger;
-use onload_core::names::{BootId, DeviceId, PoolName};
+use onload_core::names::{BootId, PoolName};
 use onload_core::picture::Picture;
-use onload_core::reconcile::{Durability, Effect, Event, Reconciler, RecordId};
-use onload_core::step::{Outcome, Step, StepError};
+use onload_core::reconcile::{Effect, Event, Reconciler, RecordId};
+use onload_core::step::{Outcome, StepError};
 use onload_core::time::{Moment, Now, Timestamp};
 use onloadd::host::sim::World;
 use onloadd::host::sim::action::{Action, ActionError};
 
 pub mod disk;
+mod effects;
 pub mod kubelet;
+mod neighbours;
 pub mod promises;
 
 use disk::{Disk, Sync};
@@ -229,7 +230,11 @@ impl Machine {
     /// daemon is not started.
     pub fn reboot(&mut self, orderly: bool, down_ms: u64) {
         self.note(if orderly { "reboot" } else { "power loss" });
-        if orderly { self.disk.settle() } else { self.disk.power_loss(&mut self.random) }
+        if orderly {
+            self.disk.settle()
+        } else {
+            self.disk.power_loss(&mut self.random)
+        }
         self.promises.rebooted();
         self.end_daemon();
         self.coming.clear();
@@ -262,76 +267,6 @@ impl Machine {
         let is_due = self.coming.values().any(|one| matches!(one, Arrival::ControlPlane));
         if self.world.control_plane_is_due() && !is_due {
             self.later((CONTROL_PLANE_MS, CONTROL_PLANE_MS), Arrival::ControlPlane);
-        }
-    }
-
-    /// Asks the daemon for something. None: it is down.
-    pub fn ask(&mut self, caller: Caller, command: Command) -> Option<RequestId> {
-        if !self.is_up() {
-            return None;
-        }
-        self.requests += 1;
-        let id = RequestId(self.requests);
-        self.promises.asked(&command);
-        self.asked.insert(id, (caller.clone(), command.clone()));
-        self.handle(Event::Request { id, caller, command });
-        Some(id)
-    }
-
-    /// The kubelet has a pod with so many devices of a pool; the pod runs once they are granted.
-    pub fn admit(&mut self, pod: &str, pool: &PoolName, devices: Vec<DeviceId>) -> Option<RequestId> {
-        let nobody = Caller { uid: 0, process: None, bus_name: None, privileged: true };
-        let command = Command::KubeletAllocate { pool: pool.clone(), containers: vec![devices] };
-        let id = self.ask(nobody, command)?;
-        self.promises.admitted(id, pod);
-        Some(id)
-    }
-
-    /// A kubelet accepts a pool, or is gone.
-    pub fn register(&mut self, pool: &PoolName, registered: bool) {
-        if !self.is_up() {
-            return;
-        }
-        self.handle(Event::Registered { pool: pool.clone(), registered });
-        if registered {
-            self.send_list(pool);
-        }
-    }
-
-    fn send_list(&mut self, pool: &PoolName) {
-        if let Some(shown) = self.picture.pools.get(pool) {
-            let list = device_list(shown);
-            self.later(self.pace.list, Arrival::List(pool.clone(), list));
-        }
-    }
-
-    /// A process begins.
-    pub fn spawn(&mut self, process: Process) {
-        self.living.insert(process);
-    }
-
-    /// A process ends, with its bus connection if it has one.
-    pub fn end_process(&mut self, process: &Process, bus_name: Option<&str>) {
-        self.living.remove(process);
-        self.promises.process_ended(process);
-        if let Some(name) = bus_name {
-            self.close_connection(name);
-        }
-        if self.watched.remove(process) {
-            self.tell(Event::ProcessGone(process.clone()));
-        }
-    }
-
-    /// A bus connection ends.
-    pub fn close_connection(&mut self, name: &str) {
-        self.promises.client_gone(name);
-        self.tell(Event::ClientGone(name.to_owned()));
-    }
-
-    /// Tells the daemon of something, if it runs.
-    pub fn tell(&mut self, event: Event) {
-        if self.is_up() {
-            self.handle(event);
         }
     }
 
@@ -409,139 +344,10 @@ impl Machine {
         self.carry_out();
     }
 
-    /// Carries out what is ordered, until nothing is or the fuse has burnt.
-    pub fn carry_out(&mut self) {
-        while let Some(effect) = self.effects.pop_front() {
-            match &mut self.fuse {
-                Some(0) => return self.kill(),
-                Some(left) => *left -= 1,
-                None => {}
-            }
-            let event = self.carry_out_one(effect);
-            let now = self.now();
-            if let (Some(event), Some(brain)) = (event, &mut self.brain) {
-                let effects = brain.handle(now, event);
-                self.effects.extend(effects);
-            }
-        }
-        if let Some(brain) = &self.brain {
-            let now = Now { boot: Moment(self.boot), wall: Timestamp(self.wall) };
-            self.promises.check(brain, &self.disk, &self.kubelet, &self.boot_id, now);
-        }
-    }
-
-    fn carry_out_one(&mut self, effect: Effect) -> Option<Event> {
-        self.note_effect(&effect);
-        match effect {
-            Effect::Look => {
-                self.later(self.pace.look, Arrival::Looked);
-                None
-            }
-            Effect::Apply(step) => {
-                self.apply(&step);
-                None
-            }
-            Effect::Record { id, entries, durability } => {
-                if let Err(why) = self.disk.append(&entries, &mut self.random) {
-                    return Some(Event::RecordFailed { record: id, why });
-                }
-                if durability == Durability::Synced {
-                    let sync = self.disk.sync();
-                    self.later(self.pace.sync, Arrival::Synced(id, sync));
-                }
-                None
-            }
-            Effect::Rewrite(text) => Some(Event::Rewritten(self.disk.replace(&text))),
-            Effect::Answer(id, answer) => {
-                self.answered(id, answer);
-                None
-            }
-            Effect::Publish(picture) => {
-                self.publish(picture);
-                None
-            }
-            Effect::ReadConfiguration(request) => {
-                let config = Config::merge(&self.config).map(Box::new);
-                Some(Event::Configuration { request, config })
-            }
-            Effect::WatchProcess(process) => {
-                if self.living.contains(&process) {
-                    self.watched.insert(process);
-                } else {
-                    self.later((0, 1), Arrival::Told(Event::ProcessGone(process)));
-                }
-                None
-            }
-        }
-    }
-
-    fn apply(&mut self, step: &Step) {
-        let brain = self.brain.as_ref().unwrap();
-        self.promises.step_begun(step, brain, &self.disk, self.now());
-        let limit = brain.settings().daemon.step_limit.0;
-        let (took, result) = match self.world.answer(step) {
-            Some(result) => (self.pace.step, result),
-            None => {
-                let millis = u64::try_from(limit.as_millis()).unwrap();
-                let stuck = StepError::Stuck { limit_secs: limit.as_secs() };
-                ((millis, millis), Err(stuck))
-            }
-        };
-        self.later(took, Arrival::Applied(result));
-        self.world_moved();
-    }
-
-    fn answered(&mut self, id: RequestId, answer: Answer) {
-        let Some((caller, command)) = self.asked.remove(&id) else {
-            panic!("an answer to nobody, or a second one: {id:?} {answer:?}");
-        };
-        let ledger = self.ledger();
-        self.promises.answered(&caller, &command, &answer, &ledger);
-        if let Command::KubeletAllocate { pool, containers } = &command {
-            let pod = self.promises.pod_of(id);
-            if let (Ok(Reply::Containers(_)), Some(pod)) = (&answer, pod) {
-                let devices = containers.iter().flatten().cloned().collect();
-                self.kubelet.start(pod, pool.clone(), devices);
-            }
-        }
-        self.answers.insert(id, answer);
-    }
-
-    fn publish(&mut self, picture: Arc<Picture>) {
-        let former = std::mem::replace(&mut self.picture, picture);
-        self.promises.published(&self.picture);
-        let pools: Vec<_> = self.picture.pools.keys().cloned().collect();
-        for pool in pools {
-            let shown = &self.picture.pools[&pool];
-            let changed = former.pools.get(&pool).map(|one| &one.devices) != Some(&shown.devices);
-            if shown.registered && changed {
-                self.send_list(&pool);
-            }
-        }
-    }
-
     fn later(&mut self, (from, to): (u64, u64), arrival: Arrival) {
         let at = self.boot + self.random.u64(from..=to);
         self.sequence += 1;
         self.coming.insert((at, self.sequence), arrival);
-    }
-
-    fn note(&mut self, what: &str) {
-        let _ = writeln!(self.journal, "{} {what}", self.boot);
-    }
-
-    fn note_effect(&mut self, effect: &Effect) {
-        let boot = self.boot;
-        let _ = match effect {
-            Effect::Publish(picture) => {
-                let lent = picture.pools.values().flat_map(|pool| pool.devices.iter());
-                let devices: Vec<_> = lent.map(|one| (one.lent, one.cause.is_none())).collect();
-                let (state, summary) = (picture.state, &picture.summary);
-                writeln!(self.journal, "{boot} publish {state} {summary} {devices:?}")
-            }
-            Effect::Rewrite(text) => writeln!(self.journal, "{boot} rewrite {} bytes", text.len()),
-            other => writeln!(self.journal, "{boot} {other:?}"),
-        };
     }
 }
 

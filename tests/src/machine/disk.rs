@@ -112,7 +112,11 @@ impl Disk {
         if self.full || self.sync_fails {
             self.open = false;
             self.behind = true;
-            let why = if self.full { "No space left on device (os error 28)" } else { "Input/output error (os error 5)" };
+            let why = if self.full {
+                "No space left on device (os error 28)"
+            } else {
+                "Input/output error (os error 5)"
+            };
             return Err(format!("ledger.json: {why}"));
         }
         self.overwrite(text.as_bytes());

@@ -28,7 +28,12 @@ impl Kubelet {
 
     /// What it would give a new pod: devices it believes healthy and no pod of its has. By their
     /// order in the list, or any of them.
-    pub fn choose(&self, pool: &PoolName, count: usize, random: Option<&mut Rng>) -> Option<Vec<DeviceId>> {
+    pub fn choose(
+        &self,
+        pool: &PoolName,
+        count: usize,
+        random: Option<&mut Rng>,
+    ) -> Option<Vec<DeviceId>> {
         let taken: BTreeSet<&DeviceId> = self.pods.values().flat_map(|(_, held)| held).collect();
         let list = self.lists.get(pool)?;
         let mut free: Vec<_> = list

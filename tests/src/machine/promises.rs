@@ -8,7 +8,7 @@ use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::hardware::{Acceleration, Hardware};
 use onload_core::inventory::{DEVICE_NODES, ModuleState, Snapshot};
 use onload_core::kubelet::device_list;
-use onload_core::ledger::Ledger;
+use onload_core::ledger::{Entry, Ledger};
 use onload_core::names::{AllocationId, BootId, DeviceId};
 use onload_core::picture::{Lent, NodeState, Picture, PoolPicture};
 use onload_core::reconcile::Reconciler;
@@ -79,7 +79,13 @@ impl Promises {
         self.admitted.remove(&id)
     }
 
-    pub(super) fn answered(&mut self, caller: &Caller, command: &Command, answer: &Answer, ledger: &Ledger) {
+    pub(super) fn answered(
+        &mut self,
+        caller: &Caller,
+        command: &Command,
+        answer: &Answer,
+        ledger: &Ledger,
+    ) {
         match answer {
             Ok(Reply::Allocated(lent)) => {
                 self.grants += 1;
@@ -152,6 +158,19 @@ impl Promises {
         self.look = None;
     }
 
+    /// Nothing is lent to a local program from a pool that is not there, or on a held node.
+    pub(super) fn recorded(&self, entries: &[Entry], brain: &Reconciler) {
+        for entry in entries {
+            if let Entry::Granted(allocation) = entry
+                && allocation.is_local()
+            {
+                assert_eq!(brain.ledger().hold, None, "lent on a held node: {allocation:?}");
+                let pools = &brain.settings().pools;
+                assert!(pools.contains_key(&allocation.pool), "lent from no pool: {allocation:?}");
+            }
+        }
+    }
+
     pub(super) fn step_begun(&mut self, step: &Step, brain: &Reconciler, disk: &Disk, now: Now) {
         self.steps += 1;
         assert_eq!(self.running.replace(step.clone()), None, "two steps at once");
@@ -176,7 +195,14 @@ impl Promises {
     }
 
     /// After every event, once all that follows from it is carried out.
-    pub(super) fn check(&mut self, brain: &Reconciler, disk: &Disk, kubelet: &Kubelet, boot: &BootId, now: Now) {
+    pub(super) fn check(
+        &mut self,
+        brain: &Reconciler,
+        disk: &Disk,
+        kubelet: &Kubelet,
+        boot: &BootId,
+        now: Now,
+    ) {
         let ledger = brain.ledger();
         let mut held = BTreeSet::new();
         for allocation in ledger.allocations.values() {
@@ -184,7 +210,11 @@ impl Promises {
         }
         self.claims.retain(|_, claim| match &claim.allocation.tenure {
             Tenure::Lease { until, boot: made_in, until_wall } => {
-                if made_in.as_ref() == Some(boot) { *until > now.boot } else { *until_wall > now.wall }
+                if made_in.as_ref() == Some(boot) {
+                    *until > now.boot
+                } else {
+                    *until_wall > now.wall
+                }
             }
             Tenure::Kubelet | Tenure::Client | Tenure::Persistent => true,
         });
@@ -243,7 +273,11 @@ impl Promises {
             match device.lent {
                 Lent::Local(id) | Lent::Container(id) => {
                     let one = picture.allocations.get(&id);
-                    assert!(one.is_some_and(|one| one.device == device.id), "{} and {id}", device.id);
+                    assert!(
+                        one.is_some_and(|one| one.device == device.id),
+                        "{} and {id}",
+                        device.id
+                    );
                     let local = matches!(device.lent, Lent::Local(_));
                     assert!(one.is_some_and(|one| one.is_local() == local), "{}", device.id);
                 }
@@ -254,13 +288,23 @@ impl Promises {
                 }
             }
         }
-        for (shown, device) in device_list(pool).iter().zip(pool.devices.iter().filter(|d| !d.local_only)) {
+        for (shown, device) in
+            device_list(pool).iter().zip(pool.devices.iter().filter(|d| !d.local_only))
+        {
             let local = matches!(device.lent, Lent::Local(_) | Lent::Withdrawn);
             if shown.healthy {
                 assert!(!local, "{} is offered and not the kubelet's", shown.id);
-                assert!(pool.answer.is_some(), "{} is offered and cannot be answered for", shown.id);
+                assert!(
+                    pool.answer.is_some(),
+                    "{} is offered and cannot be answered for",
+                    shown.id
+                );
                 let look = self.look.as_ref().unwrap();
-                assert!(can_serve(look, device.numa_node), "{} is offered and cannot work", shown.id);
+                assert!(
+                    can_serve(look, device.numa_node),
+                    "{} is offered and cannot work",
+                    shown.id
+                );
             } else {
                 assert!(local || device.cause.is_some(), "{} is unhealthy for no reason", shown.id);
             }
@@ -291,7 +335,8 @@ fn is_container(ledger: &Ledger, device: &DeviceId) -> bool {
 /// Whether Onload works on some port of a NUMA node: told from the facts alone, in other words than
 /// the brain's.
 fn can_serve(look: &Snapshot, numa_node: Option<u32>) -> bool {
-    let live = |name: &str| look.module(name).known().is_some_and(|one| one.state == ModuleState::Live);
+    let live =
+        |name: &str| look.module(name).known().is_some_and(|one| one.state == ModuleState::Live);
     let nodes = DEVICE_NODES.iter().all(|path| look.device_nodes[*path].known().is_some());
     let hash = look.driver.interface.known();
     let fits = look.releases.known().into_iter().flatten().any(|(_, release)| {
@@ -300,7 +345,12 @@ fn can_serve(look: &Snapshot, numa_node: Option<u32>) -> bool {
     let hardware = Hardware::shipped();
     let works = look.ports.known().into_iter().flatten().any(|(_, port)| {
         let family = hardware.family(port).filter(|family| family.onload != Acceleration::No);
-        let bound = port.auxiliary.known().into_iter().flatten().any(|(_, driver)| driver.known().is_some());
+        let bound = port
+            .auxiliary
+            .known()
+            .into_iter()
+            .flatten()
+            .any(|(_, driver)| driver.known().is_some());
         family.is_some_and(|family| port.driver.known() == Some(&family.driver))
             && bound
             && port.numa_node.known().copied() == numa_node

@@ -2,9 +2,8 @@
 
 use fastrand::Rng;
 use onload_core::allocation::{Process, TenureWish};
-use onload_core::command::{Answer, Caller, Command, Reply};
+use onload_core::command::{Caller, Command};
 use onload_core::config::Fragment;
-use onload_core::inventory::ModuleState;
 use onload_core::names::{AllocationId, JobId, PciAddress, PoolName};
 use onload_core::reconcile::Event;
 use onload_core::time::Span;
@@ -23,7 +22,8 @@ const FILES: [&str; 8] = [
     "[pools.onload]\nslots = \"many\"\n",
     "[modules\n",
 ];
-const VALID: usize = 6;
+/// How many of them hold.
+pub const VALID: usize = 6;
 
 pub fn files(number: usize) -> Vec<Fragment> {
     vec![Fragment { file: "/etc/onloadd/onloadd.toml".to_owned(), text: FILES[number].to_owned() }]
@@ -31,9 +31,9 @@ pub fn files(number: usize) -> Vec<Fragment> {
 
 /// A program on the bus.
 #[derive(Clone, Debug)]
-struct Program {
-    process: Process,
-    bus_name: String,
+pub struct Program {
+    pub process: Process,
+    pub bus_name: String,
 }
 
 /// One schedule: the node, and who lives on it.
@@ -50,8 +50,16 @@ impl Schedule {
     pub fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let names = [
-            "two-x2522", "two-x2522", "two-x2522", "two-x2522", "x4", "x4", "x4", "in-tree",
-            "unenrolled-key", "no-card",
+            "two-x2522",
+            "two-x2522",
+            "two-x2522",
+            "two-x2522",
+            "x4",
+            "x4",
+            "x4",
+            "in-tree",
+            "unenrolled-key",
+            "no-card",
         ];
         let text = World::shipped(names[random.usize(0..names.len())]).unwrap();
         let mut world = World::parse(text).unwrap();
@@ -153,7 +161,16 @@ impl Schedule {
             .collect();
         let port = random.choice(&ports).map_or("0000:01:00.0".to_owned(), ToString::to_string);
         let module = *random.choice(&["sfc", "sfc_resource", "sfc_char", "onload"]).unwrap();
-        let parts = ["kernel", "boot-id", "ports", "interfaces", "modules", "driver", "device-nodes", "releases"];
+        let parts = [
+            "kernel",
+            "boot-id",
+            "ports",
+            "interfaces",
+            "modules",
+            "driver",
+            "device-nodes",
+            "releases",
+        ];
         let part = *random.choice(&parts).unwrap();
         let answer = *random.choice(&["not-found", "rejected", "error", "error", "hang"]).unwrap();
         match random.u32(0..30) {
@@ -165,11 +182,16 @@ impl Schedule {
             9 | 10 => format!("plug {port}"),
             11 => format!("unbind {port}"),
             12 => format!("bind {port}"),
-            13 => format!("libraries of host {}", random.choice(&["gone", "back", "back"]).unwrap()),
+            13 => {
+                format!("libraries of host {}", random.choice(&["gone", "back", "back"]).unwrap())
+            }
             14 => format!("fault load {module} {answer} times {}", random.u32(1..9)),
             15 => format!("fault unreadable {part}"),
             16 => format!("fault unreadable {port}"),
-            17 => (*random.choice(&["fault no-aux", "fault no-nodes", "fault silent", "fault storm 9"]).unwrap()).to_owned(),
+            17 => (*random
+                .choice(&["fault no-aux", "fault no-nodes", "fault silent", "fault storm 9"])
+                .unwrap())
+            .to_owned(),
             18 if !self.machine.picture.ports.values().all(|port| port.obstacle.is_none()) => {
                 "clear faults".to_owned()
             }
@@ -252,7 +274,9 @@ impl Schedule {
             _ => {
                 let pool = self.pool();
                 let count = self.random.usize(1..3);
-                if let Some(devices) = self.machine.kubelet.choose(&pool, count, Some(&mut self.random)) {
+                if let Some(devices) =
+                    self.machine.kubelet.choose(&pool, count, Some(&mut self.random))
+                {
                     self.born += 1;
                     self.machine.admit(&format!("pod-{}", self.born), &pool, devices);
                 }
@@ -323,94 +347,6 @@ impl Schedule {
             _ => self.machine.jump(3_600_000, hour),
         }
     }
-
-    /// Everything is put right and everybody goes home: what is left must be the same whatever
-    /// happened before.
-    pub fn mend(&mut self) {
-        self.machine.spare();
-        (self.machine.disk.full, self.machine.disk.sync_fails) = (false, false);
-        self.machine.config = files(self.random.usize(0..VALID));
-        self.machine.act(&"clear faults".parse().unwrap()).unwrap();
-        let snapshot = self.machine.world.snapshot();
-        let modules = snapshot.modules.known().unwrap();
-        if modules.values().any(|module| module.state != ModuleState::Live) {
-            self.machine.reboot(true, 1000);
-            self.programs.clear();
-        }
-        for port in snapshot_ports(&self.machine.world) {
-            for verb in ["plug", "bind"] {
-                let _ = self.machine.act(&format!("{verb} {port}").parse().unwrap());
-            }
-            let _ = self.machine.act(&format!("link {port} up").parse().unwrap());
-        }
-        let _ = self.machine.act(&"libraries of host back".parse().unwrap());
-        if !self.machine.is_up() {
-            self.machine.start();
-        }
-        // Past the limit of a step and the tick.
-        self.machine.pass(400_000);
-        for program in std::mem::take(&mut self.programs) {
-            self.machine.end_process(&program.process, Some(&program.bus_name));
-        }
-        self.machine.kubelet.stop_all();
-        let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
-        let mut orders = vec![Command::Reload, Command::Unhold];
-        let lent = self.machine.ledger();
-        orders.extend(
-            lent.allocations.keys().map(|id| Command::Free { allocation: *id, force: true }),
-        );
-        orders.push(Command::Apply { retry: true });
-        for order in orders {
-            let id = self.machine.ask(root.clone(), order.clone()).unwrap();
-            self.machine.pass(5_000);
-            let answer: Option<Answer> = self.machine.answers.remove(&id);
-            assert!(matches!(answer, Some(Ok(Reply::Done | Reply::Job(_)))), "{order:?}: {answer:?}");
-        }
-        self.register_all();
-    }
-
-    /// A day on which a little of everything is ordered, each thing until it is done; killed once.
-    /// Tells whether it was.
-    pub fn day(&mut self, fuse: Option<u32>) -> bool {
-        if let Some(fuse) = fuse {
-            self.machine.kill_after(fuse);
-        }
-        let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
-        let hold = Command::Hold { reason: "work".to_owned(), expiry: None };
-        let mut killed = false;
-        for (line, order) in [
-            ("nothing", Command::Apply { retry: false }),
-            ("driver gone sfc", Command::Reload),
-            ("link 0000:3b:00.0 down", hold),
-            ("link 0000:3b:00.0 up", Command::Unhold),
-            ("driver gone sfc_resource", Command::Apply { retry: true }),
-        ] {
-            let _ = self.machine.act(&line.parse().unwrap());
-            loop {
-                if !self.machine.is_up() {
-                    killed = true;
-                    self.machine.start();
-                }
-                let id = self.machine.ask(root.clone(), order.clone());
-                self.machine.pass(3_000);
-                if self.machine.is_up() && id.is_some_and(|id| self.machine.answers.contains_key(&id)) {
-                    break;
-                }
-            }
-        }
-        self.machine.pass(60_000);
-        if !self.machine.is_up() {
-            killed = true;
-            self.machine.start();
-        }
-        self.machine.spare();
-        self.register_all();
-        killed
-    }
-}
-
-fn snapshot_ports(world: &World) -> Vec<PciAddress> {
-    world.cards().iter().flat_map(|card| card.ports.iter().map(|port| *port.pci.get_ref())).collect()
 }
 
 fn span(millis: u64) -> Span {

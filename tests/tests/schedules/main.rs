@@ -14,6 +14,7 @@ use onload_core::picture::{NodeState, Picture};
 use onload_tests::machine::Machine;
 use onloadd::host::sim::World;
 
+mod ends;
 mod happening;
 
 use happening::{Schedule, files};
@@ -47,7 +48,8 @@ struct Account(Schedule);
 impl Drop for Account {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            let lines: Vec<_> = self.0.machine.journal.lines().filter(|line| !line.ends_with(" Look")).collect();
+            let lines: Vec<_> =
+                self.0.machine.journal.lines().filter(|line| !line.ends_with(" Look")).collect();
             let end = lines.len().saturating_sub(60);
             for line in &lines[end..] {
                 println!("{}", line.chars().take(400).collect::<String>());
@@ -108,6 +110,7 @@ fn rest(machine: &mut Machine) {
     machine.pass(A_WHILE_MS);
     machine.promises.settled(&machine.picture);
     machine.read_back();
+    assert_ne!(machine.picture.state, NodeState::Converging, "{}", machine.picture.summary);
     assert_eq!(machine.unanswered(), 0, "somebody never got an answer");
 }
 
@@ -156,7 +159,10 @@ fn no_schedule_breaks_a_promise_and_every_one_comes_to_rest_where_it_should() {
         total.2 += promises.containers;
     });
     let (steps, grants, containers) = total;
-    println!("{} schedules: {steps} steps, {grants} local grants, {containers} containers", seeds.len());
+    println!(
+        "{} schedules: {steps} steps, {grants} local grants, {containers} containers",
+        seeds.len()
+    );
     let least = u32::try_from(seeds.len()).unwrap();
     assert!(steps >= least / 2 && grants >= least && containers >= least, "too little happened");
 }
