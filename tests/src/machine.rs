@@ -181,6 +181,7 @@ impl Machine {
         self.brain = Some(brain);
         self.effects.extend(effects);
         self.told_changes = self.world.changes();
+        self.promises.started(&self.disk);
         self.note("start");
         self.carry_out();
     }

@@ -139,6 +139,7 @@ impl Machine {
                 writeln!(self.journal, "{boot} publish {state} {summary} {devices:?}")
             }
             Effect::Rewrite(text) => writeln!(self.journal, "{boot} rewrite {} bytes", text.len()),
+            Effect::Apply(step) => writeln!(self.journal, "{boot} apply {step}"),
             other => writeln!(self.journal, "{boot} {other:?}"),
         };
     }

@@ -39,9 +39,9 @@ pub struct Program {
 /// One schedule: the node, and who lives on it.
 pub struct Schedule {
     pub machine: Machine,
-    random: Rng,
+    pub random: Rng,
 
-    programs: Vec<Program>,
+    pub programs: Vec<Program>,
     born: u32,
 }
 
