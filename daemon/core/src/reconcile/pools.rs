@@ -141,8 +141,7 @@ impl PoolState {
             .devices
             .iter()
             .find_map(|device| device.cause.as_ref().filter(|_| device.lent == Lent::No));
-        let short =
-            format!("pool {} has {} free devices, {count} are asked for", self.name, picked.len());
+        let short = format!("{count} asked for, {} free in pool {}", picked.len(), self.name);
         Err(match broken {
             Some(cause) => Refusal::new(
                 RefusalKind::Blocked,
