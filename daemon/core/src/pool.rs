@@ -299,3 +299,6 @@ pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) ->
 fn slot_id(pool: &PoolName, slot: u32) -> Option<DeviceId> {
     format!("{pool}-{slot}").parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,8 +19,10 @@ mod happening;
 
 use happening::{Schedule, files};
 
-/// Seeds that once broke a promise.
-const COMMITTED: &[u64] = &[];
+/// Seeds that once broke a promise: lent on a held node, a slot beyond a shrunk pool, a NUMA node
+/// that was none, a step begun on a held node, lent from no pool, idle with a bus unread. They stand
+/// for these only as long as the lots are drawn in the same order.
+const COMMITTED: &[u64] = &[40, 106, 154, 163, 212, 234];
 /// Schedules of a plain run: the whole level stays well under half a minute on two cores.
 const SCHEDULES: u64 = 150;
 /// Happenings in one schedule.
@@ -163,6 +165,9 @@ fn no_schedule_breaks_a_promise_and_every_one_comes_to_rest_where_it_should() {
         "{} schedules: {steps} steps, {grants} local grants, {containers} containers",
         seeds.len()
     );
+    if std::env::var_os("ONLOADD_SEED").is_some() {
+        return;
+    }
     let least = u32::try_from(seeds.len()).unwrap();
     assert!(steps >= least / 2 && grants >= least && containers >= least, "too little happened");
 }
