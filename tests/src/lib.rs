@@ -8,4 +8,5 @@ pub mod binaries;
 pub mod bus;
 pub mod conformance;
 pub mod kubelet;
+pub mod machine;
 pub mod node;

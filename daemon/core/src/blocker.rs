@@ -109,7 +109,7 @@ impl Blocker {
             Self::ConfigurationInvalid { error, former_in_force: false } => {
                 format!("the configuration is refused: {error}")
             }
-            Self::Held { reason } => format!("held: {reason}"),
+            Self::Held { reason } => format!("an operator holds the node: {reason}"),
             Self::AwaitingOrder { change } => {
                 format!("a changed configuration waits for an order: {change}")
             }

@@ -17,6 +17,8 @@ pub mod pool;
 pub mod reading;
 pub mod reconcile;
 pub mod refusal;
+#[cfg(test)]
+mod sample;
 pub mod step;
 pub mod time;
 pub mod why;

@@ -25,10 +25,9 @@ pub struct Plan {
     pub waiting: bool,
 }
 
-/// Plans. No release: modules are left alone.
+/// Plans. No release: modules are left alone; what is not seen is said all the same.
 pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardware) -> Plan {
     let mut plan = Plan::default();
-    let Some(release) = release else { return plan };
     let drivers = match drivers(snapshot, hardware) {
         Reading::Known(drivers) => drivers,
         Reading::Absent => return plan,
@@ -37,6 +36,7 @@ pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardw
             return plan;
         }
     };
+    let Some(release) = release else { return plan };
     for module in wanted(release, &drivers) {
         plan.judge(module, release, snapshot);
     }
@@ -105,5 +105,141 @@ impl Plan {
     /// Adds a blocker.
     pub fn block(&mut self, subject: impl Into<String>, blocker: Blocker) {
         self.blockers.push(Blocked { subject: subject.into(), blocker });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::{inner, module_of, node, port_of, spoilt, without};
+
+    /// The plan as people read it: steps, then blockers, then whether something is awaited.
+    fn planned(release: Option<&str>, snapshot: &Snapshot) -> (Vec<String>, Vec<String>, bool) {
+        let release = release.map(|name| name.parse().unwrap());
+        let Plan { steps, blockers, waiting } =
+            plan(release.as_ref(), snapshot, &Hardware::shipped());
+        let blockers =
+            blockers.iter().map(|one| format!("{}: {}", one.subject, one.blocker.reason()));
+        (steps.iter().map(ToString::to_string).collect(), blockers.collect(), waiting)
+    }
+
+    #[test]
+    fn what_is_planned_for_a_release() {
+        let gone = |name: &'static str| spoilt(|node| without(node, name));
+        let unread = || "permission denied".to_owned();
+        let in_tree = |node: &mut Snapshot| {
+            module_of(node, "sfc").taint = Reading::Known(String::new());
+        };
+        let bare = spoilt(|node| node.modules = Reading::Known(Default::default()));
+        let coming = spoilt(|node| module_of(node, "onload").state = ModuleState::Coming);
+        let blind = spoilt(|node| node.modules = Reading::Unreadable(unread()));
+        let no_bus = spoilt(|node| node.ports = Reading::Unreadable(unread()));
+        let no_card = spoilt(|node| node.ports = Reading::Known(Default::default()));
+        let other_card = spoilt(|node| {
+            inner(&mut node.ports).retain(|_, port| {
+                port.vendor = Reading::Known(0x8086);
+                true
+            });
+            without(node, "onload");
+        });
+        let x3 = spoilt(|node| {
+            port_of(node, 0).device = Reading::Known(0x5084);
+            port_of(node, 0).vendor = Reading::Known(0x10ee);
+        });
+        type Case<'a> = (&'a str, Option<&'a str>, Snapshot, &'a [&'a str], &'a [&'a str], bool);
+        let cases: [Case<'_>; 15] = [
+            ("all is loaded: nothing to do", Some("host"), node(), &[], &[], false),
+            ("no release is named: modules are left alone", None, bare.clone(), &[], &[], false),
+            (
+                "nothing is loaded: the driver first, so that its auxiliary devices are there",
+                Some("host"),
+                bare.clone(),
+                &["load module sfc from host", "load module onload from host"],
+                &[],
+                false,
+            ),
+            (
+                "onload alone is missing",
+                Some("9.2.1"),
+                gone("onload"),
+                &["load module onload from 9.2.1"],
+                &[],
+                false,
+            ),
+            (
+                "in-tree wants the driver alone",
+                Some("in-tree"),
+                bare,
+                &["load module sfc from in-tree"],
+                &[],
+                false,
+            ),
+            (
+                "in-tree does not ask where sfc was built",
+                Some("in-tree"),
+                spoilt(in_tree),
+                &[],
+                &[],
+                false,
+            ),
+            (
+                "the kernel's own sfc is not replaced under anybody",
+                Some("host"),
+                spoilt(in_tree),
+                &[],
+                &["sfc: WrongOrigin"],
+                false,
+            ),
+            (
+                "an in-tree sfc does not keep onload from being loaded",
+                Some("host"),
+                spoilt(|node| {
+                    in_tree(node);
+                    without(node, "onload");
+                }),
+                &["load module onload from host"],
+                &["sfc: WrongOrigin"],
+                false,
+            ),
+            (
+                "another version is not replaced under anybody",
+                Some("9.3.0"),
+                node(),
+                &[],
+                &["onload: WrongRelease"],
+                false,
+            ),
+            ("host is whatever the distribution brings", Some("host"), node(), &[], &[], false),
+            ("a module on its way is awaited", Some("host"), coming, &[], &[], true),
+            (
+                "modules that cannot be read are not guessed",
+                Some("host"),
+                blind,
+                &[],
+                &["sfc: Unreadable", "onload: Unreadable"],
+                false,
+            ),
+            (
+                "a bus that cannot be read is said, release or not",
+                None,
+                no_bus,
+                &[],
+                &["ports: Unreadable"],
+                false,
+            ),
+            ("no card needs nothing", Some("host"), no_card, &[], &[], false),
+            ("another maker's card needs nothing", Some("host"), other_card, &[], &[], false),
+        ];
+        for (why, release, snapshot, steps, blockers, waiting) in cases {
+            let (seen_steps, seen_blockers, seen_waiting) = planned(release, &snapshot);
+            assert_eq!((seen_steps.as_slice(), seen_waiting), (&own(steps)[..], waiting), "{why}");
+            assert_eq!(seen_blockers, own(blockers), "{why}");
+        }
+        let drivers = drivers(&x3, &Hardware::shipped()).into_known().unwrap();
+        assert!(drivers.contains("sfc"), "one card's driver does not hide another's: {drivers:?}");
+    }
+
+    fn own(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
     }
 }

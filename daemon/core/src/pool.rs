@@ -25,8 +25,17 @@ pub type NumaNode = Option<u32>;
 pub struct Standing {
     /// For each NUMA node the pool has, or had ports on in this run: why its slots cannot work.
     pub groups: BTreeMap<NumaNode, Option<Cause>>,
+    /// What keeps us from telling on which nodes it stands.
+    pub unseen: Option<Cause>,
     /// What a container gets; none while nothing can be served.
     pub answer: Option<ContainerAnswer>,
+}
+
+impl Standing {
+    /// Why a device that stands on none of the nodes cannot work.
+    pub fn nowhere(&self) -> Cause {
+        self.unseen.clone().unwrap_or(Cause::NoPort)
+    }
 }
 
 /// Judges a pool. `known` are the NUMA nodes it stood on before in this run: a card that is gone
@@ -43,19 +52,30 @@ pub fn stand(
         Reading::Unreadable(_) => {
             let cause = Some(Cause::Unreadable { part: "the PCI bus".to_owned() });
             let groups = known.into_iter().map(|node| (node, cause.clone())).collect();
-            return Standing { groups, answer: None };
+            return Standing { groups, unseen: cause, answer: None };
         }
     };
     let mut groups: BTreeMap<NumaNode, Vec<(PciAddress, &Port, &Family)>> =
         known.into_iter().map(|node| (node, Vec::new())).collect();
+    let mut unseen = None;
     for (address, (port, family)) in ports {
-        groups.entry(port.numa_node.known().copied()).or_default().push((address, port, family));
+        let node = match &port.numa_node {
+            Reading::Known(node) => Some(*node),
+            Reading::Absent => None,
+            // It stands on a node all the same: to make one up would deal every slot anew.
+            Reading::Unreadable(_) => {
+                let part = format!("the NUMA node of port {address}");
+                unseen.get_or_insert(Cause::Unreadable { part });
+                continue;
+            }
+        };
+        groups.entry(node).or_default().push((address, port, family));
     }
     let node = node_obstacle(snapshot);
     let release = matching_release(snapshot);
     let judge = |members: &[(PciAddress, &Port, &Family)]| -> Option<Cause> {
         if members.is_empty() {
-            return Some(Cause::NoPort);
+            return Some(unseen.clone().unwrap_or(Cause::NoPort));
         }
         let mut first = None;
         for (address, port, family) in members {
@@ -72,7 +92,7 @@ pub fn stand(
     let groups: BTreeMap<_, _> =
         groups.into_iter().map(|(node, members)| (node, judge(&members))).collect();
     let answer = release.ok().map(|(_, release)| answer(settings, release));
-    Standing { groups, answer }
+    Standing { groups, unseen, answer }
 }
 
 /// The ports of a pool: those it names, or every one that Onload accelerates. Where there are only
@@ -257,7 +277,8 @@ fn answer(settings: &PoolSettings, release: &Release) -> ContainerAnswer {
 /// The devices of a pool in slot order, lent to nobody yet.
 pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) -> Vec<Device> {
     let groups: Vec<_> = standing.groups.iter().collect();
-    let none = (&None, &Some(Cause::NoPort));
+    let nowhere = Some(standing.nowhere());
+    let none = (&None, &nowhere);
     let shared = settings.slots - settings.local.min(settings.slots);
     (0..settings.slots)
         .filter_map(|slot| {
@@ -278,3 +299,6 @@ pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) ->
 fn slot_id(pool: &PoolName, slot: u32) -> Option<DeviceId> {
     format!("{pool}-{slot}").parse().ok()
 }
+
+#[cfg(test)]
+mod tests;

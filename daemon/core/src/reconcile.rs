@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
 use crate::inventory::Snapshot;
 use crate::ledger::{Entry, Ledger};
-use crate::names::{AllocationId, JobId, PoolName};
+use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
@@ -168,6 +168,10 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    /// The boot and kernel of this run, from the first look that could read them: neither changes
+    /// under a running daemon, so a later look that cannot read them changes nothing.
+    boot: Option<BootId>,
+    kernel: Option<KernelRelease>,
     looking: bool,
     look_again: bool,
     next_look: Moment,
@@ -176,6 +180,8 @@ pub struct Reconciler {
     plan: Plan,
     progress: Progress,
     retry_at: BTreeMap<Step, Moment>,
+    /// Since when a wanted module has been on its way in.
+    waiting_since: Option<Moment>,
     boot_checked: bool,
     /// End of the hold on this boot's clock; none for a hold of an earlier run.
     hold_until: Option<Moment>,
@@ -230,6 +236,8 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            boot: None,
+            kernel: None,
             looking: false,
             look_again: false,
             next_look: now.boot,
@@ -237,6 +245,7 @@ impl Reconciler {
             plan: Plan::default(),
             progress: Progress::Idle,
             retry_at: BTreeMap::new(),
+            waiting_since: None,
             boot_checked: false,
             hold_until: None,
             last_job: 0,
@@ -351,6 +360,8 @@ impl Reconciler {
     fn looked(&mut self, now: Now, snapshot: Snapshot) {
         self.looking = false;
         self.next_look = now.boot + self.config.settings.daemon.look_every.0;
+        self.boot = self.boot.take().or_else(|| snapshot.boot_id.known().cloned());
+        self.kernel = self.kernel.take().or_else(|| snapshot.kernel.known().cloned());
         self.snapshot = Some(Arc::new(snapshot));
         if std::mem::take(&mut self.look_again) {
             self.look();
@@ -359,6 +370,7 @@ impl Reconciler {
         self.verify_step();
         self.stand_pools();
         self.replan();
+        self.give_up_waiting(now);
         self.publish_soon(now.boot);
     }
 

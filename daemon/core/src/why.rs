@@ -98,7 +98,9 @@ impl Explanation {
 /// A gap says which kind it is.
 fn shown<T: Display>(reading: &Reading<T>) -> String {
     match reading {
-        Reading::Known(value) => value.to_string(),
+        Reading::Known(value) => Some(value.to_string())
+            .filter(|text| !text.is_empty())
+            .unwrap_or_else(|| "none".to_owned()),
         Reading::Absent => "none".to_owned(),
         Reading::Unreadable(why) => format!("cannot be read: {why}"),
     }
@@ -147,6 +149,7 @@ fn port(address: PciAddress, port: &PortPicture) -> Explanation {
         Origin::OutOfTree => "out-of-tree",
     });
     let auxiliary = match &port.port.auxiliary {
+        Reading::Known(devices) if devices.is_empty() => "none".to_owned(),
         Reading::Known(devices) => devices
             .iter()
             .map(|(name, driver)| format!("{name} bound to {}", shown(driver)))
@@ -176,11 +179,15 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
         (Reading::Known(_), false) => {
             "loaded, and the configuration does not ask for it: it is left alone"
         }
+        (Reading::Absent, true) if planned && !picture.blockers.is_empty() => {
+            "wanted and not loaded: its load waits for what is in the way of the node"
+        }
         (Reading::Absent, true) if planned => "wanted and not loaded: it will be loaded",
         (Reading::Absent, true) => "wanted and not loaded; another module brings it",
         (Reading::Absent, false) => "not wanted and not loaded",
     };
     let wanted = picture.wanted_release.as_ref();
+    let waits = planned && module.module.is_absent();
     let mut explanation = Explanation::new(name, decision)
         .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
     if let Reading::Known(seen) = &module.module {
@@ -192,6 +199,10 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
             if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
         );
         explanation.input("taint", shown(&seen.taint));
+    }
+    for one in picture.blockers.iter().filter(|one| waits && one.subject != name) {
+        explanation.input(&one.subject, one.blocker.why());
+        explanation.would_change.push(one.blocker.fix());
     }
     if wanted.is_none() {
         explanation

@@ -52,16 +52,7 @@ impl Reconciler {
         count: u32,
         tenure: TenureWish,
     ) -> Refused {
-        self.must_act(NOT_LENT)?;
-        if let Some(hold) = &self.ledger.hold {
-            let why = format!("the node is held: {}", hold.reason);
-            return Err(Refusal::new(
-                RefusalKind::Held,
-                NOT_LENT,
-                why,
-                "`onloadctl unhold` ends the hold",
-            ));
-        }
+        self.may_lend(pool)?;
         self.check_limits(&caller, count)?;
         if tenure == TenureWish::Client && (caller.process.is_none() || caller.bus_name.is_none()) {
             let why = "the bus does not say which program asks, so it cannot be watched";
@@ -95,6 +86,17 @@ impl Reconciler {
             self.publish_soon(now.boot);
         }
         Ok(())
+    }
+
+    /// What must hold when devices are asked for, and still when they have settled.
+    fn may_lend(&mut self, pool: &PoolName) -> Refused {
+        self.must_act(NOT_LENT)?;
+        if let Some(hold) = &self.ledger.hold {
+            let why = format!("the node is held: {}", hold.reason);
+            let fix = "`onloadctl unhold` ends the hold";
+            return Err(Refusal::new(RefusalKind::Held, NOT_LENT, why, fix));
+        }
+        if self.pools.contains_key(pool) { Ok(()) } else { Err(no_such_pool(NOT_LENT, pool)) }
     }
 
     fn check_limits(&self, caller: &Caller, count: u32) -> Refused {
@@ -149,6 +151,15 @@ impl Reconciler {
     }
 
     fn lend(&mut self, now: Now, request: RequestId, grant: LocalGrant) {
+        // The ledger may have gone bad while the grant settled, or a hold or another configuration
+        // have come.
+        if let Err(refusal) = self.may_lend(&grant.pool) {
+            for device in &grant.devices {
+                self.set_lent(&grant.pool, device, Lent::No);
+            }
+            self.publish_soon(now.boot);
+            return self.answer(request, Err(refusal));
+        }
         let mut entries = Vec::new();
         let mut lent = Vec::new();
         for (number, device) in (self.ledger.last_allocation + 1..).zip(&grant.devices) {
@@ -166,15 +177,6 @@ impl Reconciler {
             }
             self.set_lent(&grant.pool, device, Lent::Local(allocation.id));
             entries.push(Entry::Granted(allocation));
-        }
-        // The ledger may have gone bad while the grant settled: nothing is lent that is not on disk.
-        if let Err(refusal) = self.must_act(NOT_LENT) {
-            for (device, id) in grant.devices.iter().zip(&lent) {
-                self.clients.remove(id);
-                self.set_lent(&grant.pool, device, Lent::No);
-            }
-            self.publish_soon(now.boot);
-            return self.answer(request, Err(refusal));
         }
         self.record(entries, Some(Pending::Grant { request, lent }));
         if let (TenureWish::Client, Some(process)) = (grant.tenure, grant.caller.process) {

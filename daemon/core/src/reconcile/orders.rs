@@ -236,7 +236,7 @@ impl Reconciler {
     }
 
     pub(super) fn boot(&self) -> Option<BootId> {
-        self.snapshot.as_ref()?.boot_id.known().cloned()
+        self.boot.clone()
     }
 
     pub(super) fn hands_off_reason(&self) -> (String, String) {

@@ -20,6 +20,9 @@ pub(super) struct PoolState {
     standing: Standing,
     answer: Option<Arc<ContainerAnswer>>,
     devices: Arc<Vec<Device>>,
+    /// How many of them the settings give it. What stands after them is lent, and goes with its
+    /// holder: the pool was larger when it was lent.
+    dealt: usize,
     /// Where each device stands in `devices`.
     slots: BTreeMap<DeviceId, usize>,
     /// What keeps free devices back although they could work.
@@ -34,6 +37,7 @@ impl PoolState {
             standing: Standing::default(),
             answer: None,
             devices: Arc::default(),
+            dealt: 0,
             slots: BTreeMap::new(),
             kept_back: None,
         }
@@ -59,6 +63,7 @@ impl PoolState {
         self.standing = standing;
         self.kept_back = kept_back;
         let mut devices = pool::devices(&self.name, &self.settings, &self.standing);
+        self.dealt = devices.len();
         let listed: BTreeSet<_> = devices.iter().map(|device| device.id.clone()).collect();
         let (numa_node, cause) = self
             .standing
@@ -73,16 +78,20 @@ impl PoolState {
             device.lent = lent.get(&device.id).copied().unwrap_or_default();
             device.cause = self.cause(device);
         }
-        self.slots =
-            devices.iter().enumerate().map(|(at, device)| (device.id.clone(), at)).collect();
         self.devices = Arc::new(devices);
+        self.number();
+    }
+
+    fn number(&mut self) {
+        let numbered = self.devices.iter().enumerate();
+        self.slots = numbered.map(|(at, device)| (device.id.clone(), at)).collect();
     }
 
     /// Why a device cannot work, or is kept back.
     fn cause(&self, device: &Device) -> Option<Cause> {
         let own = match self.standing.groups.get(&device.numa_node) {
             Some(cause) => cause.clone(),
-            None => Some(Cause::NoPort),
+            None => Some(self.standing.nowhere()),
         };
         own.or_else(|| self.kept_back.clone().filter(|_| device.lent == Lent::No))
     }
@@ -93,6 +102,10 @@ impl PoolState {
 
     pub(super) fn set_lent(&mut self, id: &DeviceId, lent: Lent) {
         let Some(at) = self.slots.get(id).copied() else { return };
+        if lent == Lent::No && at >= self.dealt {
+            Arc::make_mut(&mut self.devices).remove(at);
+            return self.number();
+        }
         let Some(device) = Arc::make_mut(&mut self.devices).get_mut(at) else { return };
         device.lent = lent;
         if self.kept_back.is_some() {
@@ -128,8 +141,7 @@ impl PoolState {
             .devices
             .iter()
             .find_map(|device| device.cause.as_ref().filter(|_| device.lent == Lent::No));
-        let short =
-            format!("pool {} has {} free devices, {count} are asked for", self.name, picked.len());
+        let short = format!("{count} asked for, {} free in pool {}", picked.len(), self.name);
         Err(match broken {
             Some(cause) => Refusal::new(
                 RefusalKind::Blocked,
@@ -193,6 +205,7 @@ impl PoolState {
     pub(super) fn unserved(&self) -> Option<&Cause> {
         let healthy = self.standing.groups.values().any(Option::is_none);
         let first = self.standing.groups.values().flatten().next();
+        let first = first.or(self.standing.unseen.as_ref());
         if healthy { None } else { Some(first.unwrap_or(&Cause::NoPort)) }
     }
 

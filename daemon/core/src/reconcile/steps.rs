@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
+use crate::inventory::ModuleState;
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
-use crate::plan::{Plan, plan};
+use crate::names::ModuleName;
+use crate::plan::{self, Plan};
 use crate::step::{Outcome, Step, StepError};
 use crate::time::{Moment, Now};
 
@@ -38,7 +40,7 @@ impl Reconciler {
             Plan::default()
         } else {
             let release = self.adopted().and_then(|modules| modules.release.as_ref());
-            plan(release, &snapshot, &self.hardware)
+            plan::plan(release, &snapshot, &self.hardware)
         };
         self.follow_job();
     }
@@ -85,8 +87,15 @@ impl Reconciler {
         if retrying(failure) { self.retry_at.get(step).copied() } else { None }
     }
 
-    /// The start of a step is in the ledger.
+    /// The start of a step is in the ledger. An order may have come while it got there.
     pub(super) fn begin(&mut self, now: Now, step: Step) {
+        let is_barred = self.ledger.hold.is_some() || self.ledger.stopped || self.hands_off();
+        if is_barred || self.plan.steps.first() != Some(&step) {
+            self.progress = Progress::Idle;
+            self.call_off(step);
+            self.replan();
+            return self.publish_soon(now.boot);
+        }
         self.progress = Progress::Running(step.clone());
         if let Some(job) = self.running_job() {
             let message = step.to_string();
@@ -131,33 +140,38 @@ impl Reconciler {
             // What a former run began and did not end is planned anew, if it is still wanted.
             Progress::Idle => {
                 if let Some(step) = self.ledger.step.clone() {
-                    self.record(vec![Entry::StepEnded { step, failure: None }], None);
+                    self.call_off(step);
                 }
             }
             other @ (Progress::Recording(_) | Progress::Running(_)) => self.progress = other,
         }
     }
 
+    /// Notes that a step is not under way any more, and nothing is known of its end: what was known
+    /// against it stands.
+    fn call_off(&mut self, step: Step) {
+        let failure = self.ledger.failures.get(&step).cloned();
+        self.record(vec![Entry::StepEnded { step, failure }], None);
+    }
+
     fn fail(&mut self, step: Step, error: Option<StepError>) {
         let attempts = 1 + self.failure(&step).map_or(0, |failure| failure.attempts);
-        let failure = Failure { error, attempts, kernel: self.kernel(), boot: self.boot() };
+        let failure = Failure { error, attempts, kernel: self.kernel.clone(), boot: self.boot() };
         self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
         self.replan();
     }
 
     /// The failure that stands against a step: one on another kernel or in another boot does not.
+    /// One of which that could not be read does, or it would be tried again for the reading alone.
     fn failure(&self, step: &Step) -> Option<&Failure> {
         let failure = self.ledger.failures.get(step)?;
-        (failure.kernel == self.kernel() && failure.boot == self.boot()).then_some(failure)
-    }
-
-    fn kernel(&self) -> Option<crate::names::KernelRelease> {
-        self.snapshot.as_ref()?.kernel.known().cloned()
+        let kernel = is_same(failure.kernel.as_ref(), self.kernel.as_ref());
+        (kernel && is_same(failure.boot.as_ref(), self.boot.as_ref())).then_some(failure)
     }
 
     /// The blocker that a failed first step is.
     pub(super) fn failed_step(&self) -> Option<Blocked> {
-        let step = self.plan.steps.first()?;
+        let step = self.plan.steps.first().or_else(|| self.stuck())?;
         let failure = self.failure(step)?;
         let blocker = match &failure.error {
             Some(error) => Blocker::StepFailed {
@@ -177,7 +191,43 @@ impl Reconciler {
             && self.ledger.hold.is_none()
             && !self.ledger.stopped
             && self.ledger_health == LedgerHealth::Available;
-        self.progress != Progress::Idle || runnable || self.plan.waiting
+        self.progress != Progress::Idle || runnable || (self.plan.waiting && self.stuck().is_none())
+    }
+
+    /// A module on its way in that has been given up: only a reboot ends it.
+    fn stuck(&self) -> Option<&Step> {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
+        self.ledger.failures.keys().find(|step| {
+            let error = self.failure(step).and_then(|failure| failure.error.as_ref());
+            matches!(error, Some(StepError::Stuck { .. })) && !step.holds_in(snapshot)
+        })
+    }
+
+    /// Gives up a module that is on its way in for longer than a step may take, whoever loads it:
+    /// a step of ours that a restart of the daemon cut off, or somebody's modprobe.
+    pub(super) fn give_up_waiting(&mut self, now: Now) {
+        let Some(step) = self.in_flight().filter(|_| self.progress == Progress::Idle) else {
+            self.waiting_since = None;
+            return;
+        };
+        let since = *self.waiting_since.get_or_insert(now.boot);
+        let limit = self.config.settings.daemon.step_limit.0;
+        if now.boot.since(since) >= limit && self.stuck().is_none() {
+            self.fail(step, Some(StepError::Stuck { limit_secs: limit.as_secs() }));
+        }
+    }
+
+    /// The load that would bring the wanted module that is on its way.
+    fn in_flight(&self) -> Option<Step> {
+        let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
+        let release = self.adopted()?.release.clone()?;
+        let drivers = plan::drivers(snapshot, &self.hardware).into_known()?;
+        let on_its_way = |module: &ModuleName| {
+            let seen = snapshot.module(module.as_str());
+            seen.known().is_some_and(|seen| seen.state != ModuleState::Live)
+        };
+        let module = plan::wanted(&release, &drivers).into_iter().find(on_its_way)?;
+        Some(Step::LoadModule { module, release })
     }
 
     /// Keeps the running job in step with the plan.
@@ -201,6 +251,11 @@ impl Reconciler {
             self.change_job(job, |job| job.total = job.done.saturating_add(left));
         }
     }
+}
+
+/// Equal as far as both are known.
+fn is_same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+    one.zip(other).is_none_or(|(one, other)| one == other)
 }
 
 /// Whether a failed step is tried again without an order.

@@ -31,7 +31,9 @@ impl Reconciler {
             self.picture.observed_generation = self.ledger.generation;
         }
         self.picture.probing = self.snapshot.is_none() || self.settle.is_some();
-        self.picture.wanted_release = self.adopted().and_then(|modules| modules.release.clone());
+        // Where nothing can be adopted, the configuration still says what is wanted.
+        let wanted = self.adopted().unwrap_or(&self.config.settings.modules);
+        self.picture.wanted_release = wanted.release.clone();
         self.picture.hold = self.ledger.hold.clone();
         self.picture.allocations = self.ledger.allocations.clone();
         let plan = self.plan.steps.iter().map(ToString::to_string).collect();
@@ -136,9 +138,9 @@ impl Reconciler {
         if self.ledger.stopped {
             add("node", Blocker::Stopped);
         }
-        if let Some(adopted) =
-            self.adopted().filter(|adopted| **adopted != self.config.settings.modules)
-        {
+        // Without a configuration there is no wish that could wait.
+        let adopted = self.adopted().filter(|_| self.configured);
+        if let Some(adopted) = adopted.filter(|adopted| **adopted != self.config.settings.modules) {
             let name = |release: &Option<ReleaseName>| {
                 release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string)
             };
@@ -205,9 +207,11 @@ impl Reconciler {
                     .map_or_else(|| "Onload".to_owned(), |version| format!("Onload {version}"));
                 format!("{version} on {ports} ports, {devices} devices")
             }
-            NodeState::Blocked | NodeState::Held | NodeState::Degraded => blockers
-                .first()
-                .map_or_else(String::new, |one| format!("{}: {}", one.subject, one.blocker.why())),
+            NodeState::Blocked | NodeState::Held | NodeState::Degraded => match blockers.first() {
+                Some(one) if one.subject == "node" => one.blocker.why(),
+                Some(one) => format!("{}: {}", one.subject, one.blocker.why()),
+                None => String::new(),
+            },
         }
     }
 
@@ -239,8 +243,13 @@ impl Reconciler {
             .filter(|(_, module)| module.wanted && module.module.known().is_none())
             .map(|(name, _)| name.to_string())
             .collect();
-        let modules = if self.adopted().is_none_or(|modules| modules.release.is_none()) {
+        let is_any_wanted = self.picture.modules.values().any(|module| module.wanted);
+        let modules = if self.hands_off() {
+            (Status::Unknown, "HandsOff", "nothing is decided while hands are off".to_owned())
+        } else if self.picture.wanted_release.is_none() {
             (Status::Unknown, "LeftAlone", "the configuration names no release".to_owned())
+        } else if !is_any_wanted {
+            (Status::Unknown, "NotNeeded", "no card needs them".to_owned())
         } else if missing.is_empty() {
             (Status::True, "Loaded", String::new())
         } else {

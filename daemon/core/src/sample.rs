@@ -1,0 +1,121 @@
+//! A healthy node with two X2 ports, one on each NUMA node, for tests to spoil.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::inventory::{
+    DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port, Release,
+    STACK, Snapshot,
+};
+use crate::names::{ModuleName, PciAddress};
+use crate::reading::Reading::{self, Absent, Known};
+
+/// Its ports.
+pub(crate) const PORTS: [&str; 2] = ["0000:3b:00.0", "0000:af:00.0"];
+/// The hash its driver and its libraries share.
+pub(crate) const HASH: &str = "b1f7c0de4a5d2e90813c6f27d94ab065";
+
+/// The node.
+pub(crate) fn node() -> Snapshot {
+    let release = Release {
+        root: "/".to_owned(),
+        library_directory: "usr/lib64".to_owned(),
+        libraries: BTreeSet::from(["libonload.so".to_owned()]),
+        launcher: true,
+        profiles: BTreeSet::new(),
+        interfaces: Known(BTreeSet::from([HASH.parse().unwrap()])),
+    };
+    Snapshot {
+        kernel: Known("5.14.0-570.el9.x86_64".parse().unwrap()),
+        boot_id: Known("6f1c2a3e-5d74".parse().unwrap()),
+        ports: Known(
+            (0..).zip(PORTS).map(|(node, at)| (at.parse().unwrap(), port(node))).collect(),
+        ),
+        interfaces: Known(
+            PORTS
+                .iter()
+                .enumerate()
+                .map(|(at, address)| {
+                    let port = Known(address.parse().unwrap());
+                    let interface =
+                        Interface { port, link: Known(Link::Up), ..Interface::default() };
+                    (format!("ens{at}").parse().unwrap(), interface)
+                })
+                .collect(),
+        ),
+        modules: Known(STACK.iter().map(|name| (name.parse().unwrap(), module())).collect()),
+        driver: OnloadDriver {
+            version: Known("9.2.1".to_owned()),
+            interface: Known(HASH.parse().unwrap()),
+            ..OnloadDriver::default()
+        },
+        device_nodes: DEVICE_NODES
+            .iter()
+            .map(|path| {
+                ((*path).to_owned(), Known(DeviceNode { major: 230, minor: 0, mode: 0o666 }))
+            })
+            .collect(),
+        releases: Known(BTreeMap::from([("host".parse().unwrap(), release)])),
+        kubelet: Absent,
+    }
+}
+
+/// An X2 port that Onload accelerates.
+pub(crate) fn port(numa_node: u32) -> Port {
+    Port {
+        vendor: Known(0x1924),
+        device: Known(0x0b03),
+        driver: Known("sfc".to_owned()),
+        numa_node: Known(numa_node),
+        auxiliary: Known(BTreeMap::from([(
+            "sfc.onload.0".to_owned(),
+            Known("sfc_resource.ef10".to_owned()),
+        )])),
+        ..Port::default()
+    }
+}
+
+/// A module that is loaded, built apart from the kernel.
+pub(crate) fn module() -> Module {
+    Module {
+        state: ModuleState::Live,
+        refcount: Known(0),
+        holders: BTreeSet::new(),
+        version: Known("9.2.1".to_owned()),
+        srcversion: Absent,
+        taint: Known("O".to_owned()),
+        parameters: BTreeMap::new(),
+    }
+}
+
+/// The node, spoilt.
+pub(crate) fn spoilt(spoil: impl FnOnce(&mut Snapshot)) -> Snapshot {
+    let mut node = node();
+    spoil(&mut node);
+    node
+}
+
+/// What stands behind a reading that a test knows to be there.
+pub(crate) fn inner<T>(reading: &mut Reading<T>) -> &mut T {
+    match reading {
+        Known(value) => value,
+        Absent | Reading::Unreadable(_) => panic!("the sample has it"),
+    }
+}
+
+/// A port of the node.
+pub(crate) fn port_of(node: &mut Snapshot, number: usize) -> &mut Port {
+    let address: PciAddress = PORTS[number].parse().unwrap();
+    inner(&mut node.ports).get_mut(&address).unwrap()
+}
+
+/// A module of the node.
+pub(crate) fn module_of<'a>(node: &'a mut Snapshot, name: &str) -> &'a mut Module {
+    let name: ModuleName = name.parse().unwrap();
+    inner(&mut node.modules).get_mut(&name).unwrap()
+}
+
+/// Takes a module away.
+pub(crate) fn without(node: &mut Snapshot, name: &str) {
+    let name: ModuleName = name.parse().unwrap();
+    inner(&mut node.modules).remove(&name).unwrap();
+}

@@ -1,0 +1,369 @@
+//! What the daemon promises, each as one assertion, checked after every event of every run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use onload_core::allocation::{Allocation, Process, Tenure};
+use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
+use onload_core::hardware::{Acceleration, Hardware};
+use onload_core::inventory::{DEVICE_NODES, ModuleState, Snapshot};
+use onload_core::kubelet::device_list;
+use onload_core::ledger::{Entry, Ledger};
+use onload_core::names::{AllocationId, BootId, DeviceId};
+use onload_core::picture::{Lent, NodeState, Picture, PoolPicture};
+use onload_core::reconcile::Reconciler;
+use onload_core::step::Step;
+use onload_core::time::Now;
+
+use super::disk::Disk;
+use super::kubelet::Kubelet;
+
+/// Attempts at a failing step without an order, at the most.
+const MOST_ATTEMPTS: u32 = 6;
+/// Events between two comparisons of the file with the state in memory: to read it costs more than
+/// all the rest.
+const EVENTS_PER_READING: u32 = 16;
+
+/// A local grant that somebody was told of.
+#[derive(Clone, Debug)]
+struct Claim {
+    allocation: Arc<Allocation>,
+    bus_name: Option<String>,
+}
+
+/// What was promised so far.
+#[derive(Clone, Debug, Default)]
+pub struct Promises {
+    claims: BTreeMap<AllocationId, Claim>,
+    admitted: BTreeMap<RequestId, String>,
+    look: Option<Snapshot>,
+    running: Option<Step>,
+    attempts: BTreeMap<Step, (u32, u64)>,
+    since_reading: u32,
+    /// The ledger could not be read at this start: hands off, and nothing is known of holders.
+    blind: bool,
+    /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
+    pub steps: u32,
+    /// Local grants that were answered.
+    pub grants: u32,
+    /// Containers that got their devices.
+    pub containers: u32,
+}
+
+impl Promises {
+    pub(super) fn started(&mut self, disk: &Disk) {
+        self.blind = disk.read().is_err();
+    }
+
+    pub(super) fn looked(&mut self, snapshot: &Snapshot) {
+        self.attempts.retain(|step, _| !step.holds_in(snapshot));
+        self.look = Some(snapshot.clone());
+    }
+
+    pub(super) fn asked(&mut self, command: &Command) {
+        match command {
+            // From here on it may be gone at any time.
+            Command::Free { allocation, .. } => {
+                self.claims.remove(allocation);
+            }
+            Command::Apply { retry: true } => self.attempts.clear(),
+            Command::Allocate { .. }
+            | Command::Hold { .. }
+            | Command::Unhold
+            | Command::Apply { retry: false }
+            | Command::Cancel { .. }
+            | Command::Reload
+            | Command::KubeletAllocate { .. } => {}
+        }
+    }
+
+    pub(super) fn admitted(&mut self, id: RequestId, pod: &str) {
+        self.admitted.insert(id, pod.to_owned());
+    }
+
+    pub(super) fn pod_of(&mut self, id: RequestId) -> Option<String> {
+        self.admitted.remove(&id)
+    }
+
+    pub(super) fn answered(
+        &mut self,
+        caller: &Caller,
+        command: &Command,
+        answer: &Answer,
+        ledger: &Ledger,
+    ) {
+        match answer {
+            Ok(Reply::Allocated(lent)) => {
+                self.grants += 1;
+                let Command::Allocate { tenure, .. } = command else { panic!("{command:?} lent") };
+                let _ = tenure;
+                for (id, device) in lent {
+                    let allocation = ledger.allocations.get(id).cloned().unwrap();
+                    assert_eq!(allocation.device, *device, "{id}: told one device, given another");
+                    let client = allocation.tenure == Tenure::Client;
+                    let bus_name = caller.bus_name.clone().filter(|_| client);
+                    self.claims.insert(*id, Claim { allocation, bus_name });
+                }
+            }
+            Ok(Reply::Containers(answers)) => {
+                self.containers += 1;
+                let Command::KubeletAllocate { containers, .. } = command else {
+                    panic!("{command:?} served a container")
+                };
+                assert_eq!(answers.len(), containers.len(), "one answer per container");
+            }
+            Ok(Reply::Done | Reply::Job(_)) => {}
+            Err(refusal) => {
+                let parts = [&refusal.what, &refusal.why, &refusal.fix];
+                assert!(parts.iter().all(|part| !part.is_empty()), "{refusal:?}");
+            }
+        }
+    }
+
+    pub(super) fn process_ended(&mut self, process: &Process) {
+        use onload_core::allocation::Holder;
+        self.claims.retain(|_, claim| {
+            claim.allocation.tenure != Tenure::Client
+                || claim.allocation.holder != Holder::Process(process.clone())
+        });
+    }
+
+    pub(super) fn client_gone(&mut self, name: &str) {
+        self.claims.retain(|_, claim| claim.bus_name.as_deref() != Some(name));
+    }
+
+    /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
+    pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
+        if let Some(step) = self.running.take() {
+            // Whether it failed is not known; it counts from the one before.
+            if let Some((count, _)) = self.attempts.get_mut(&step) {
+                *count -= 1;
+            }
+        }
+        self.attempts.values_mut().for_each(|(_, last)| *last = 0);
+        self.admitted.clear();
+        self.look = None;
+        if disk.is_behind() {
+            self.attempts.clear();
+            let kept = disk.read().unwrap();
+            let lost: Vec<_> = kubelet
+                .pods()
+                .iter()
+                .filter(|(_, (_, devices))| !devices.iter().all(|one| is_container(&kept, one)))
+                .map(|(pod, _)| pod.clone())
+                .collect();
+            lost.iter().for_each(|pod| assert!(kubelet.stop(pod)));
+        }
+    }
+
+    pub(super) fn rebooted(&mut self) {
+        self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
+        self.running = None;
+        self.attempts.clear();
+        self.admitted.clear();
+        self.look = None;
+    }
+
+    /// Nothing is lent to a local program from a pool that is not there, or on a held node.
+    pub(super) fn recorded(&self, entries: &[Entry], brain: &Reconciler) {
+        for entry in entries {
+            if let Entry::Granted(allocation) = entry
+                && allocation.is_local()
+            {
+                assert_eq!(brain.ledger().hold, None, "lent on a held node: {allocation:?}");
+                let pools = &brain.settings().pools;
+                assert!(pools.contains_key(&allocation.pool), "lent from no pool: {allocation:?}");
+            }
+        }
+    }
+
+    pub(super) fn step_begun(&mut self, step: &Step, brain: &Reconciler, disk: &Disk, now: Now) {
+        self.steps += 1;
+        assert!(!self.blind, "a step is begun without a ledger: {step}");
+        assert_eq!(self.running.replace(step.clone()), None, "two steps at once");
+        let ledger = brain.ledger();
+        assert_eq!(ledger.hold, None, "a step is begun on a held node: {step}");
+        assert!(!ledger.stopped, "a step is begun after its job was cancelled: {step}");
+        let safe = Ledger::parse(disk.safe_bytes()).unwrap().ledger;
+        assert_eq!(safe.step.as_ref(), Some(step), "a step is begun before it is on the disk");
+        let (count, last) = self.attempts.get(step).copied().unwrap_or_default();
+        let count = count + 1;
+        assert!(count <= MOST_ATTEMPTS, "attempt {count} without an order: {step}");
+        if count > 1 && last > 0 {
+            let pause = 1000 << (count - 2);
+            let waited = now.boot.0 - last;
+            assert!(waited >= pause, "attempt {count} after {waited} ms, not {pause}: {step}");
+        }
+        self.attempts.insert(step.clone(), (count, now.boot.0));
+    }
+
+    pub(super) fn step_ended(&mut self) {
+        self.running = None;
+    }
+
+    /// After every event, once all that follows from it is carried out.
+    pub(super) fn check(
+        &mut self,
+        brain: &Reconciler,
+        disk: &Disk,
+        kubelet: &Kubelet,
+        boot: &BootId,
+        now: Now,
+    ) {
+        let ledger = brain.ledger();
+        let mut held = BTreeSet::new();
+        for allocation in ledger.allocations.values() {
+            assert!(held.insert(&allocation.device), "{} has two holders", allocation.device);
+        }
+        if self.blind {
+            return;
+        }
+        self.claims.retain(|_, claim| match &claim.allocation.tenure {
+            Tenure::Lease { until, boot: made_in, until_wall } => {
+                if made_in.as_ref() == Some(boot) {
+                    *until > now.boot
+                } else {
+                    *until_wall > now.wall
+                }
+            }
+            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => true,
+        });
+        for (id, claim) in &self.claims {
+            let kept = ledger.allocations.get(id);
+            let kept = kept.unwrap_or_else(|| panic!("{id} was granted and is gone: {claim:?}"));
+            let (before, after) = (&claim.allocation, kept);
+            assert_eq!((&before.pool, &before.holder), (&after.pool, &after.holder), "{id}");
+        }
+        for (pod, (_, devices)) in kubelet.pods() {
+            for device in devices {
+                assert!(is_container(ledger, device), "{pod} has {device}, the ledger forgot");
+            }
+        }
+        self.since_reading += 1;
+        if self.since_reading >= EVENTS_PER_READING {
+            self.since_reading = 0;
+            read_back(brain, disk);
+        }
+    }
+
+    /// A picture is shown.
+    pub(super) fn published(&self, picture: &Picture) {
+        for blocked in picture.blockers.iter() {
+            assert!(!blocked.blocker.why().is_empty() && !blocked.blocker.fix().is_empty());
+        }
+        match picture.state {
+            NodeState::Blocked | NodeState::Held | NodeState::Degraded => {
+                assert!(!picture.blockers.is_empty(), "{} for no reason", picture.state);
+            }
+            NodeState::Ready | NodeState::Converging | NodeState::Idle => {}
+        }
+        assert!(!picture.summary.is_empty(), "{} without a word", picture.state);
+        assert!(picture.observed_generation <= picture.generation);
+        let mut shown = BTreeMap::new();
+        for (name, pool) in picture.pools.iter() {
+            self.published_pool(picture, pool);
+            for device in pool.devices.iter() {
+                if let Lent::Local(id) | Lent::Container(id) = device.lent {
+                    assert!(shown.insert(id, (name, &device.id)).is_none(), "{id} has two devices");
+                }
+            }
+        }
+        for (id, allocation) in picture.allocations.iter() {
+            if picture.pools.contains_key(&allocation.pool) {
+                let place = (&allocation.pool, &allocation.device);
+                assert_eq!(shown.get(id), Some(&place), "{id}: the pool shows it elsewhere");
+            }
+        }
+    }
+
+    fn published_pool(&self, picture: &Picture, pool: &PoolPicture) {
+        let ids: BTreeSet<_> = pool.devices.iter().map(|device| &device.id).collect();
+        assert_eq!(ids.len(), pool.devices.len(), "a device is listed twice");
+        for device in pool.devices.iter() {
+            match device.lent {
+                Lent::Local(id) | Lent::Container(id) => {
+                    let one = picture.allocations.get(&id);
+                    assert!(
+                        one.is_some_and(|one| one.device == device.id),
+                        "{} and {id}",
+                        device.id
+                    );
+                    let local = matches!(device.lent, Lent::Local(_));
+                    assert!(one.is_some_and(|one| one.is_local() == local), "{}", device.id);
+                }
+                Lent::Withdrawn => {}
+                Lent::No => {
+                    let kept_back = picture.hold.is_none() || device.cause.is_some();
+                    assert!(kept_back, "{} can be had on a held node", device.id);
+                }
+            }
+        }
+        for (shown, device) in
+            device_list(pool).iter().zip(pool.devices.iter().filter(|d| !d.local_only))
+        {
+            let local = matches!(device.lent, Lent::Local(_) | Lent::Withdrawn);
+            if shown.healthy {
+                assert!(!local, "{} is offered and not the kubelet's", shown.id);
+                assert!(
+                    pool.answer.is_some(),
+                    "{} is offered and cannot be answered for",
+                    shown.id
+                );
+                let look = self.look.as_ref().unwrap();
+                assert!(
+                    can_serve(look, device.numa_node),
+                    "{} is offered and cannot work",
+                    shown.id
+                );
+            } else {
+                assert!(local || device.cause.is_some(), "{} is unhealthy for no reason", shown.id);
+            }
+        }
+    }
+
+    /// What holds once nothing is under way.
+    pub fn settled(&self, picture: &Picture) {
+        assert_eq!(self.running, None, "a step is still under way");
+        for device in picture.pools.values().flat_map(|pool| pool.devices.iter()) {
+            assert_ne!(device.lent, Lent::Withdrawn, "{} is withdrawn for nobody", device.id);
+        }
+        assert!(!picture.probing && picture.observed_generation == picture.generation);
+    }
+}
+
+/// The file adds up to the state in memory, unless a write has failed.
+pub(super) fn read_back(brain: &Reconciler, disk: &Disk) {
+    if let (false, Ok(read)) = (disk.is_behind(), disk.read()) {
+        assert_eq!(read, *brain.ledger(), "the file adds up to something else");
+    }
+}
+
+fn is_container(ledger: &Ledger, device: &DeviceId) -> bool {
+    ledger.allocations.values().any(|one| one.device == *device && one.tenure == Tenure::Kubelet)
+}
+
+/// Whether Onload works on some port of a NUMA node: told from the facts alone, in other words than
+/// the brain's.
+fn can_serve(look: &Snapshot, numa_node: Option<u32>) -> bool {
+    let live =
+        |name: &str| look.module(name).known().is_some_and(|one| one.state == ModuleState::Live);
+    let nodes = DEVICE_NODES.iter().all(|path| look.device_nodes[*path].known().is_some());
+    let hash = look.driver.interface.known();
+    let fits = look.releases.known().into_iter().flatten().any(|(_, release)| {
+        release.interfaces.known().is_some_and(|all| hash.is_some_and(|hash| all.contains(hash)))
+    });
+    let hardware = Hardware::shipped();
+    let works = look.ports.known().into_iter().flatten().any(|(_, port)| {
+        let family = hardware.family(port).filter(|family| family.onload != Acceleration::No);
+        let bound = port
+            .auxiliary
+            .known()
+            .into_iter()
+            .flatten()
+            .any(|(_, driver)| driver.known().is_some());
+        family.is_some_and(|family| port.driver.known() == Some(&family.driver))
+            && bound
+            && port.numa_node.known().copied() == numa_node
+    });
+    ["sfc_resource", "sfc_char", "onload"].into_iter().all(live) && nodes && fits && works
+}

@@ -1,0 +1,116 @@
+//! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs`: parts of the
+//! published picture, as plain lines.
+
+use std::fmt::Write as _;
+
+use onload_core::kubelet::device_list;
+use onload_core::picture::{Lent, Picture, PoolPicture};
+use onload_core::why;
+
+pub fn show(picture: &Picture, what: &[&str]) -> String {
+    match what {
+        ["status"] => status(picture),
+        ["plan"] if picture.plan.is_empty() => "nothing to do\n".to_owned(),
+        ["plan"] => picture.plan.iter().map(|step| format!("{step}\n")).collect(),
+        ["pools"] => pools(picture),
+        ["devices", pool] => devices(&picture.pools[&pool.parse().unwrap()]),
+        ["allocations"] => allocations(picture),
+        ["conditions"] => conditions(picture),
+        ["jobs"] => jobs(picture),
+        ["why", subject] => explanation(picture, subject),
+        other => panic!("unknown: show {other:?}"),
+    }
+}
+
+fn status(picture: &Picture) -> String {
+    let mut text = format!("{}: {}\n", picture.state, picture.summary);
+    let wanted = picture.wanted_release.as_ref();
+    let wanted = wanted.map_or_else(|| "none, left alone".to_owned(), ToString::to_string);
+    let _ = writeln!(text, "wanted release: {wanted}");
+    for one in picture.blockers.iter() {
+        let _ = writeln!(text, "{}: {}", one.subject, one.blocker.why());
+        let _ = writeln!(text, "  fix: {}", one.blocker.fix());
+    }
+    text
+}
+
+fn pools(picture: &Picture) -> String {
+    let mut text = String::new();
+    for (name, pool) in picture.pools.iter() {
+        let counts = pool.counts();
+        let registered = if pool.registered { "registered" } else { "not registered" };
+        let offered = device_list(pool).iter().filter(|one| one.healthy).count();
+        let _ = writeln!(
+            text,
+            "{name} ({}, {registered}): {} free, {} local, {} containers, {} unhealthy; {offered} offered to the kubelet",
+            pool.resource, counts.free, counts.local, counts.containers, counts.unhealthy
+        );
+    }
+    if text.is_empty() { "none\n".to_owned() } else { text }
+}
+
+fn devices(pool: &PoolPicture) -> String {
+    let offered = device_list(pool);
+    let mut text = String::new();
+    for device in pool.devices.iter() {
+        let node = device.numa_node.map_or_else(|| "-".to_owned(), |node| node.to_string());
+        let lent = match device.lent {
+            Lent::No => "free".to_owned(),
+            Lent::Withdrawn => "withdrawn".to_owned(),
+            Lent::Local(id) => format!("local {id}"),
+            Lent::Container(id) => format!("container {id}"),
+        };
+        let shown = match offered.iter().find(|one| one.id == device.id) {
+            None => "not listed",
+            Some(one) if one.healthy => "Healthy",
+            Some(_) => "Unhealthy",
+        };
+        let cause = device.cause.as_ref().map_or_else(String::new, |cause| format!(": {cause}"));
+        let _ = writeln!(text, "{} node {node}, {lent}, {shown}{cause}", device.id);
+    }
+    text
+}
+
+fn allocations(picture: &Picture) -> String {
+    let line = |one: &onload_core::allocation::Allocation| {
+        format!("{} {} {}, {}\n", one.id, one.device, one.holder, one.tenure)
+    };
+    let text: String = picture.allocations.values().map(|one| line(one)).collect();
+    if text.is_empty() { "none\n".to_owned() } else { text }
+}
+
+fn conditions(picture: &Picture) -> String {
+    let line = |one: &onload_core::condition::Condition| {
+        let message =
+            if one.message.is_empty() { String::new() } else { format!(": {}", one.message) };
+        format!("{} {} {}{message}\n", one.kind.as_str(), one.status.as_str(), one.reason)
+    };
+    picture.conditions.iter().map(line).collect()
+}
+
+fn jobs(picture: &Picture) -> String {
+    let line = |one: &onload_core::job::Job| {
+        format!(
+            "{} {} {}, {} of {}: {}\n",
+            one.id,
+            one.kind.as_str(),
+            one.state.as_str(),
+            one.done,
+            one.total,
+            one.message
+        )
+    };
+    picture.jobs.values().map(line).collect()
+}
+
+fn explanation(picture: &Picture, subject: &str) -> String {
+    let Some(found) = why::explain(picture, subject) else { return "no such thing\n".to_owned() };
+    let mut text = format!("{}: {}\n", found.subject, found.decision);
+    for (name, value) in &found.inputs {
+        let _ = writeln!(text, "  {name}: {value}");
+    }
+    for change in &found.would_change {
+        let _ = writeln!(text, "  would change it: {change}");
+    }
+    text
+}

@@ -1,0 +1,107 @@
+//! How a schedule ends, and a day without lots.
+
+use onload_core::command::{Answer, Caller, Command, Reply};
+use onload_core::inventory::ModuleState;
+use onload_core::names::PciAddress;
+use onloadd::host::sim::World;
+
+use super::happening::{Schedule, VALID, files};
+
+impl Schedule {
+    /// Everything is put right and everybody goes home: what is left must be the same whatever
+    /// happened before.
+    pub fn mend(&mut self) {
+        self.machine.spare();
+        (self.machine.disk.full, self.machine.disk.sync_fails) = (false, false);
+        self.machine.config = files(self.random.usize(0..VALID));
+        self.machine.act(&"clear faults".parse().unwrap()).unwrap();
+        let snapshot = self.machine.world.snapshot();
+        let modules = snapshot.modules.known().unwrap();
+        if modules.values().any(|module| module.state != ModuleState::Live) {
+            self.machine.reboot(true, 1000);
+            self.programs.clear();
+        }
+        for port in snapshot_ports(&self.machine.world) {
+            for verb in ["plug", "bind"] {
+                let _ = self.machine.act(&format!("{verb} {port}").parse().unwrap());
+            }
+            let _ = self.machine.act(&format!("link {port} up").parse().unwrap());
+        }
+        let _ = self.machine.act(&"libraries of host back".parse().unwrap());
+        if !self.machine.is_up() {
+            self.machine.start();
+        }
+        // Past the limit of a step and the tick.
+        self.machine.pass(400_000);
+        for program in std::mem::take(&mut self.programs) {
+            self.machine.end_process(&program.process, Some(&program.bus_name));
+        }
+        self.machine.kubelet.stop_all();
+        let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+        let mut orders = vec![Command::Reload, Command::Unhold];
+        let lent = self.machine.ledger();
+        orders.extend(
+            lent.allocations.keys().map(|id| Command::Free { allocation: *id, force: true }),
+        );
+        orders.push(Command::Apply { retry: true });
+        for order in orders {
+            let id = self.machine.ask(root.clone(), order.clone()).unwrap();
+            self.machine.pass(5_000);
+            let answer: Option<Answer> = self.machine.answers.remove(&id);
+            assert!(
+                matches!(answer, Some(Ok(Reply::Done | Reply::Job(_)))),
+                "{order:?}: {answer:?}"
+            );
+        }
+        self.register_all();
+    }
+
+    /// A day on which a little of everything is ordered, each thing until it is done; killed once.
+    /// Tells whether it was.
+    pub fn day(&mut self, fuse: Option<u32>) -> bool {
+        if let Some(fuse) = fuse {
+            self.machine.kill_after(fuse);
+        }
+        let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+        let hold = Command::Hold { reason: "work".to_owned(), expiry: None };
+        let mut killed = false;
+        for (line, order) in [
+            ("nothing", Command::Apply { retry: false }),
+            ("driver gone sfc", Command::Reload),
+            ("link 0000:3b:00.0 down", hold),
+            ("link 0000:3b:00.0 up", Command::Unhold),
+            ("driver gone sfc_resource", Command::Apply { retry: true }),
+        ] {
+            let _ = self.machine.act(&line.parse().unwrap());
+            loop {
+                if !self.machine.is_up() {
+                    killed = true;
+                    self.machine.start();
+                }
+                let id = self.machine.ask(root.clone(), order.clone());
+                self.machine.pass(3_000);
+                if self.machine.is_up()
+                    && id.is_some_and(|id| self.machine.answers.contains_key(&id))
+                {
+                    break;
+                }
+            }
+        }
+        self.machine.pass(60_000);
+        if !self.machine.is_up() {
+            killed = true;
+            self.machine.start();
+        }
+        self.machine.spare();
+        self.register_all();
+        killed
+    }
+}
+
+fn snapshot_ports(world: &World) -> Vec<PciAddress> {
+    world
+        .cards()
+        .iter()
+        .flat_map(|card| card.ports.iter().map(|port| *port.pci.get_ref()))
+        .collect()
+}
