@@ -117,8 +117,8 @@ fn sources() -> Vec<(PathBuf, String)> {
         .filter(|(_, text)| {
             !text
                 .lines()
-                .take(3)
-                .any(|line| line.contains("@generated") || line.contains("Generated"))
+                .take(12)
+                .any(|line| line.to_ascii_lowercase().contains("generated"))
         })
         .collect();
     assert!(sources.len() > 50, "git lists the sources");
