@@ -433,3 +433,6 @@ impl Reconciler {
     }
 }
 
+
+#[cfg(test)]
+mod tests;
