@@ -433,6 +433,5 @@ impl Reconciler {
     }
 }
 
-
 #[cfg(test)]
 mod tests;
