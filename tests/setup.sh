@@ -27,6 +27,8 @@ lack pkg-config pkgconf-pkg-config have pkg-config
 lack libudev-dev systemd-devel udev_headers  # the daemon links libudev
 lack dbus-daemon dbus-daemon have dbus-daemon # private buses
 lack systemd systemd have busctl              # bus calls; also systemd-analyze, systemd-tmpfiles
+lack iproute2 iproute have ip                 # interfaces that come and go, in a namespace
+lack util-linux util-linux have unshare       # the namespace
 
 if ((${#debian[@]})); then
     if have apt-get; then

@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -28,9 +28,14 @@ pub const CONFIGURATION_REFUSED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a006";
 /// # Errors
 /// A level that does not parse.
 pub fn init(level: &str) -> Result<(), String> {
-    let targets: Targets = level.parse().map_err(|_| {
-        format!("`{level}` is no log level; write error, warn, info, debug or trace")
-    })?;
+    let refuse = |_| format!("`{level}` is no log level; write error, warn, info, debug or trace");
+    let targets: Targets = match level.parse::<LevelFilter>() {
+        // A bare level is about us: what the libraries say below `info` drowns it.
+        Ok(own) => {
+            Targets::new().with_default(own.min(LevelFilter::INFO)).with_target("onloadd", own)
+        }
+        Err(_) => level.parse().map_err(refuse)?,
+    };
     let registry = tracing_subscriber::registry().with(targets);
     // systemd names the stream only where standard error is the journal.
     let journal = std::env::var_os("JOURNAL_STREAM").and_then(|_| tracing_journald::layer().ok());

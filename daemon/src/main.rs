@@ -231,7 +231,7 @@ async fn run<H: Host>(
     };
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
-    let bus = bus::serve(letterbox.clone(), address, options);
+    let bus = bus::serve_with(letterbox.clone(), address, options);
     let app = App::new(host, sources, ledger, pictures, posts);
     tokio::select! {
         ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
@@ -249,10 +249,13 @@ const BUS_PATIENCE: Duration = Duration::from_secs(2);
 async fn ready(letterbox: Letterbox, mut serving: watch::Receiver<bool>) {
     let seen =
         letterbox.watch().wait_for(|picture| picture.boot_id != Reading::Absent).await.is_ok();
-    let bus = tokio::time::timeout(BUS_PATIENCE, serving.wait_for(|serving| *serving)).await;
+    // What `wait_for` returns keeps the channel locked: only the word of it may live on.
+    let bus = tokio::time::timeout(BUS_PATIENCE, async {
+        serving.wait_for(|serving| *serving).await.is_ok()
+    });
+    let bus = bus.await.unwrap_or(false);
     if seen {
         service::ready();
-        let bus = matches!(bus, Ok(Ok(_)));
         tracing::info!(
             message_id = logging::STARTED,
             version = env!("CARGO_PKG_VERSION"),

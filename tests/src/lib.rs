@@ -3,6 +3,7 @@
 // Test code: a broken assumption here must stop the test at once, where it broke.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod background;
 pub mod binaries;
 pub mod bus;
 pub mod conformance;

@@ -3,9 +3,12 @@
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::path::PathBuf;
+
 use onload_core::reading::Reading;
 use onload_tests::conformance;
 use onloadd::host::Host;
+use onloadd::host::linux::{Linux, Places};
 use onloadd::host::sim::{Sim, World};
 
 /// Runs the suite, prints each case, and fails with all that failed.
@@ -100,4 +103,12 @@ async fn the_suite_notices_what_is_broken() {
     assert_eq!(broken, expected);
 }
 
-// ---- The Linux host on `/` joins here: `conforms("the real root", &host).await`. ----
+#[tokio::test]
+async fn the_linux_host_keeps_its_promises_on_the_real_root() {
+    let host = Linux::open(Places {
+        root: PathBuf::from("/"),
+        kubelet_directory: PathBuf::from("/var/lib/kubelet/device-plugins"),
+        state_directory: PathBuf::from("/var/lib/onloadd"),
+    });
+    conforms("the real root", &host.unwrap()).await;
+}

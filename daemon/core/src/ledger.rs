@@ -320,12 +320,11 @@ mod tests {
         })
     }
 
-    fn sample() -> Ledger {
+    fn journal() -> Vec<Entry> {
         let step =
             Step::LoadModule { module: "sfc".parse().unwrap(), release: "host".parse().unwrap() };
         let error = Some(StepError::Failed("no".to_owned()));
-        let mut ledger = Ledger::default();
-        for entry in [
+        vec![
             granted(1, "onload-0"),
             granted(2, "onload-1"),
             Entry::Moved { id: AllocationId(2), device: "onload-9".parse().unwrap() },
@@ -340,9 +339,12 @@ mod tests {
             Entry::StepStarted(step),
             Entry::Generation(5),
             Entry::Stopped(true),
-        ] {
-            ledger.take(entry);
-        }
+        ]
+    }
+
+    fn sample() -> Ledger {
+        let mut ledger = Ledger::default();
+        journal().into_iter().for_each(|entry| ledger.take(entry));
         ledger
     }
 
@@ -394,5 +396,12 @@ mod tests {
             error.to_string(),
             "line 3 contradicts those before it: onload-0 is lent twice, to a1 and a2"
         );
+    }
+
+    #[test]
+    fn every_format_ever_shipped_still_reads() {
+        let first = include_str!("../../../tests/formats/ledger-1.json");
+        let replay = Ledger::parse(first.as_bytes()).unwrap();
+        assert_eq!(replay, Replay { ledger: sample(), torn: 0 });
     }
 }

@@ -1,7 +1,5 @@
 //! Who may call what. One table; what is not in it is refused.
 
-use std::sync::Arc;
-
 use onload_core::command::Caller;
 use onload_core::picture::Picture;
 use onload_dbus::error::{Failure, Kind};
@@ -9,7 +7,7 @@ use onload_dbus::{action, interface};
 use zbus::Connection;
 use zbus::message::{Flags, Header};
 
-use super::caller::{self, Processes};
+use super::caller::Callers;
 use super::clients::{Clients, Ticket};
 use super::polkit::{self, Interaction, Verdict};
 
@@ -81,8 +79,8 @@ pub(super) struct Pass {
 pub(super) struct Bouncer {
     /// Clients of this connection.
     pub(super) clients: Clients,
-    /// Where callers are looked up.
-    pub(super) processes: Arc<dyn Processes>,
+    /// Callers of this connection.
+    pub(super) callers: Callers,
 }
 
 impl Bouncer {
@@ -109,8 +107,7 @@ impl Bouncer {
             .ok_or_else(|| refuse("the call names no sender", "call over a message bus"))?;
         // Counted before anybody is asked: questions are what a flood would be made of.
         let ticket = self.clients.begin(sender.as_str());
-        let caller =
-            caller::identify(connection, sender, &picture.boot_id, self.processes.as_ref()).await?;
+        let caller = self.callers.identify(connection, sender, &picture.boot_id).await?;
         if !caller.privileged {
             ticket.within(pending_limit(picture))?;
         }

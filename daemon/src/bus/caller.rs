@@ -1,8 +1,10 @@
 //! Who calls: user and process by the bus's word, start time and command name by the kernel's.
 //! A pid alone is never an identity: it is used again.
 
+use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use onload_core::allocation::Process;
@@ -17,6 +19,9 @@ use crate::processes;
 
 /// The bus daemon answers at once or is in trouble.
 const BUS_ANSWER: Duration = Duration::from_secs(5);
+
+/// Callers remembered: clients that stay and call again are few, and each is small.
+const REMEMBERED: usize = 32;
 
 /// Where processes are looked up.
 pub trait Processes: Debug + Send + Sync + 'static {
@@ -37,16 +42,64 @@ impl Processes for Kernel {
     }
 }
 
-/// Asks the bus who a connection is.
-///
-/// # Errors
-/// `NotAuthorized` when the bus cannot say: the caller is gone by then.
-pub(super) async fn identify(
+/// The callers of one bus connection. Who is behind a unique name never changes, and a bus gives
+/// none out twice; so the last few are remembered, and a client that calls again costs no question.
+#[derive(Clone, Debug)]
+pub(super) struct Callers {
+    processes: Arc<dyn Processes>,
+    /// The last few, oldest first.
+    seen: Arc<Mutex<VecDeque<Caller>>>,
+}
+
+impl Callers {
+    /// Nobody seen yet.
+    pub(super) fn new(processes: Arc<dyn Processes>) -> Self {
+        Self { processes, seen: Arc::default() }
+    }
+
+    /// Who a connection is.
+    ///
+    /// # Errors
+    /// `NotAuthorized` when the bus cannot say: the caller is gone by then.
+    pub(super) async fn identify(
+        &self,
+        connection: &Connection,
+        sender: &UniqueName<'_>,
+        boot: &Reading<BootId>,
+    ) -> Result<Caller, Failure> {
+        let bus_name = Some(sender.to_string());
+        if let Some(known) = self.seen().iter().find(|caller| caller.bus_name == bus_name) {
+            return Ok(known.clone());
+        }
+        let (uid, pid) = credentials(connection, sender).await?;
+        let process = pid
+            .zip(boot.known())
+            .and_then(|(pid, boot)| self.processes.look_up(pid, uid, boot.clone()).ok());
+        let caller = Caller { uid, process, bus_name, privileged: is_privileged(uid) };
+        // One that could not be told whole is looked at again next time.
+        if caller.process.is_some() {
+            let mut seen = self.seen();
+            // Calls that came together are answered together, and remembered once.
+            seen.retain(|known| known.bus_name != caller.bus_name);
+            if seen.len() >= REMEMBERED {
+                seen.pop_front();
+            }
+            seen.push_back(caller.clone());
+        }
+        Ok(caller)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, VecDeque<Caller>> {
+        // Whole at any moment.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// User and process id, by the bus's word.
+async fn credentials(
     connection: &Connection,
     sender: &UniqueName<'_>,
-    boot: &Reading<BootId>,
-    processes: &dyn Processes,
-) -> Result<Caller, Failure> {
+) -> Result<(u32, Option<u32>), Failure> {
     let refuse = |why: &str| {
         let what = "the call is refused: its caller cannot be told";
         Failure::new(Kind::NotAuthorized, what, why, "call again, and stay until the answer comes")
@@ -60,12 +113,7 @@ pub(super) async fn identify(
         .map_err(|_| refuse("the bus does not answer"))?
         .map_err(|error| refuse(&error.to_string()))?;
     let uid = credentials.unix_user_id().ok_or_else(|| refuse("the bus names no user"))?;
-    let process = credentials
-        .process_id()
-        .zip(boot.known())
-        .and_then(|(pid, boot)| processes.look_up(pid, uid, boot.clone()).ok());
-    let bus_name = Some(sender.to_string());
-    Ok(Caller { uid, process, bus_name, privileged: is_privileged(uid) })
+    Ok((uid, credentials.process_id()))
 }
 
 /// Root, and the user that the daemon itself runs as: on a machine that is root too; in a try-out

@@ -14,6 +14,7 @@ use zbus::{Connection, OwnedVariant, Variant, connection};
 use super::Options;
 use super::allocation::Lending;
 use super::bouncer::Bouncer;
+use super::caller::Callers;
 use super::clients::Clients;
 use super::desk::Desk;
 use super::job::Order;
@@ -62,7 +63,7 @@ impl Session {
         let picture = letterbox.picture();
         let (published, shown) = watch::channel(picture.clone());
         let clients = Clients::new(letterbox.clone());
-        let bouncer = Bouncer { clients, processes: options.processes.clone() };
+        let bouncer = Bouncer { clients, callers: Callers::new(options.processes.clone()) };
         let view = View::Published(shown);
         let desk = Desk { bouncer, letterbox: letterbox.clone(), published: view.clone() };
         let connection = builder

@@ -20,6 +20,7 @@ use onload_core::reading::Reading;
 use onload_core::step::{Outcome, Step, StepError};
 
 use self::events::Events;
+use self::netlink::Connections;
 use self::releases::Libraries;
 use self::root::Dir;
 use self::source::Source;
@@ -126,7 +127,7 @@ impl Linux {
             kubelet_directory: text(&places.kubelet_directory)?,
             state_directory: text(&places.state_directory)?,
             root,
-            source: if live { Source::live() } else { Source::Recorded },
+            source: if live { Source::Live(Connections::default()) } else { Source::Recorded },
             events: live.then(|| Events::open(&places.kubelet_directory)),
             libraries: Libraries::default(),
             places,
@@ -158,13 +159,13 @@ impl Linux {
 impl Host for Linux {
     async fn observe(&self) -> Snapshot {
         let root = &self.root;
-        // The reading itself never waits, so others get their turn between its parts.
+        // Reading files never waits, so others get their turn between the parts.
         let pause = tokio::task::yield_now;
         let kernel = root.line("proc/sys/kernel/osrelease").and_then(attribute::value);
         let boot_id = root.line("proc/sys/kernel/random/boot_id").and_then(attribute::value);
         let ports = pci::read(root);
         pause().await;
-        let interfaces = interfaces::read(root, &self.source, &ports);
+        let interfaces = interfaces::read(root, &self.source, &ports).await;
         pause().await;
         let modules = modules::read(root);
         let driver = onload::driver(root);

@@ -24,6 +24,7 @@ use super::api::{
 use super::link::{Link, OpenStream};
 use super::registration;
 use super::server::List;
+use crate::bus::errors::kind;
 use crate::letterbox::Letterbox;
 
 /// Most devices of one call: a pool has no more.
@@ -229,23 +230,5 @@ fn container_response(answer: ContainerAnswer) -> ContainerAllocateResponse {
 
 /// A refusal as the kubelet gets it; the text ends up in the pod's status.
 fn status(refusal: Refusal) -> Status {
-    Status::new(code(refusal.kind), refusal.to_string())
-}
-
-fn code(kind: RefusalKind) -> Code {
-    match kind {
-        RefusalKind::InUse
-        | RefusalKind::Blocked
-        | RefusalKind::Held
-        | RefusalKind::Busy
-        | RefusalKind::Degraded => Code::FailedPrecondition,
-        RefusalKind::NotAuthorized => Code::PermissionDenied,
-        RefusalKind::NotFound => Code::NotFound,
-        RefusalKind::InvalidArgument => Code::InvalidArgument,
-        RefusalKind::Unsupported => Code::Unimplemented,
-        RefusalKind::Internal => Code::Internal,
-        RefusalKind::LimitExceeded => Code::ResourceExhausted,
-        RefusalKind::Cancelled => Code::Cancelled,
-        RefusalKind::LedgerUnavailable => Code::Unavailable,
-    }
+    Status::new(Code::from_i32(kind(refusal.kind).row().grpc), refusal.to_string())
 }

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use onload_dbus::action;
+use onload_dbus::error::{Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
+use onload_dbus::proxies::ManagerProxy;
 use tokio::process::Command;
 use zbus::{Connection, OwnedVariant, interface};
 
@@ -79,6 +82,7 @@ type Subject = (String, HashMap<String, OwnedVariant>);
 struct Authority {
     answer: Arc<Mutex<(bool, bool)>>,
     asked: Arc<Mutex<Vec<(String, String)>>>,
+    takes: Duration,
 }
 
 #[interface(name = "org.freedesktop.PolicyKit1.Authority")]
@@ -96,29 +100,28 @@ impl Authority {
         let name = subject.1.get("name").map(|name| String::try_from(name.clone()).unwrap());
         self.asked.lock().unwrap().push((subject.0, action));
         assert!(name.is_some_and(|name| name.starts_with(':')), "the subject is a connection");
+        tokio::time::sleep(self.takes).await;
         let (allowed, challenge) = *self.answer.lock().unwrap();
         ((allowed, challenge, HashMap::new()),)
     }
 }
 
-async fn polkit(
-    rig: &Rig,
-) -> (Connection, Arc<Mutex<(bool, bool)>>, Arc<Mutex<Vec<(String, String)>>>) {
-    let authority = Authority::default();
-    let (answer, asked) = (authority.answer.clone(), authority.asked.clone());
-    let connection = zbus::connection::Builder::address(rig.bus.address().as_str())
+/// polkit on the rig's bus, for as long as the connection is kept.
+async fn polkit(rig: &Rig, authority: Authority) -> Connection {
+    zbus::connection::Builder::address(rig.bus.address().as_str())
         .serve_at("/org/freedesktop/PolicyKit1/Authority", authority)
         .name("org.freedesktop.PolicyKit1")
         .build()
         .await
-        .unwrap();
-    (connection, answer, asked)
+        .unwrap()
 }
 
 #[tokio::test]
 async fn polkit_is_asked_for_the_action_written_and_its_word_holds() {
     let rig = rig_with_jobs().await;
-    let (_authority, answer, asked) = polkit(&rig).await;
+    let authority = Authority::default();
+    let (answer, asked) = (authority.answer.clone(), authority.asked.clone());
+    let _polkit = polkit(&rig, authority).await;
     for (allowed, challenge) in [(false, false), (false, true)] {
         *answer.lock().unwrap() = (allowed, challenge);
         for (object, words, action) in changes() {
@@ -146,11 +149,71 @@ async fn polkit_is_asked_for_the_action_written_and_its_word_holds() {
 #[tokio::test]
 async fn reading_asks_nobody() {
     let rig = rig_with_jobs().await;
-    let (_authority, _answer, asked) = polkit(&rig).await;
+    let authority = Authority::default();
+    let asked = authority.asked.clone();
+    let _polkit = polkit(&rig, authority).await;
     let Some(output) = call_as_nobody(&rig, path::ROOT, &["ListDevices", "s", "onload"]).await
     else {
         return;
     };
     assert!(output.status.success());
     assert_eq!(*asked.lock().unwrap(), []);
+}
+
+/// Where the client process of the next test finds its bus.
+const ADDRESS: &str = "ONLOADD_TEST_BUS";
+
+/// A client without privilege that calls six times at once; run by the test below.
+#[tokio::test]
+#[ignore = "the other process of `a_client_has_so_many_requests_and_no_more`"]
+async fn six_calls_at_once() {
+    let address = std::env::var(ADDRESS).unwrap();
+    nix::unistd::setgid(NOBODY.into()).unwrap();
+    nix::unistd::setuid(NOBODY.into()).unwrap();
+    let client = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let manager = manager.clone();
+            tokio::spawn(async move { manager.unhold().await })
+        })
+        .collect();
+    let (mut passed, mut limited) = (0, 0);
+    for call in calls {
+        match call.await.unwrap() {
+            Ok(()) => passed += 1,
+            Err(error) => {
+                assert_eq!(Failure::from_reply(&error).unwrap().kind, ErrorKind::LimitExceeded);
+                limited += 1;
+            }
+        }
+    }
+    assert_eq!((passed, limited), (4, 2));
+    manager.unhold().await.expect("answered requests count no more");
+}
+
+#[tokio::test]
+async fn a_client_has_so_many_requests_and_no_more() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: only root can make calls as another user");
+        return;
+    }
+    let mut picture = node();
+    let limit = onload_core::config::Entry { value: "4".to_owned(), origin: None, masks: vec![] };
+    picture.config = Arc::new([("limits.pending-per-client".to_owned(), limit)].into());
+    let rig = Rig::new(picture).await;
+    let authority = Authority {
+        answer: Arc::new(Mutex::new((true, false))),
+        takes: Duration::from_millis(500),
+        ..Authority::default()
+    };
+    let _polkit = polkit(&rig, authority).await;
+    let client = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "access::six_calls_at_once", "--ignored"])
+        .env(ADDRESS, rig.bus.address())
+        .output()
+        .await
+        .unwrap();
+    assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stdout));
+    assert_eq!(rig.commands().len(), 5);
 }

@@ -1,17 +1,25 @@
 //! Calls: what they post, what they return, and how they fail.
 
 use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
 
-use onload_core::allocation::TenureWish;
+use onload_core::allocation::{Process, TenureWish};
 use onload_core::command::Command;
+use onload_core::config::{Entry, Origin};
+use onload_core::names::BootId;
+use onload_core::reading::Reading;
 use onload_dbus::error::{self, Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
 use onload_dbus::proxies::{AllocationProxy, JobProxy, ManagerProxy};
-use onloadd::bus::errors;
+use onload_tests::bus::Bus;
+use onloadd::bus::caller::Processes;
+use onloadd::bus::{Options, errors};
 use onloadd::letterbox::Notice;
 use zbus::Variant;
+use zbus::proxy::CacheProperties;
 
-use crate::rig::{KINDS, Rig, node};
+use crate::rig::{KINDS, PATIENCE, Rig, node};
 
 fn failure(error: &zbus::Error) -> Failure {
     Failure::from_reply(error).unwrap_or_else(|| panic!("not an error of ours: {error}"))
@@ -22,13 +30,21 @@ async fn what_an_answer_names_is_there_when_it_comes() {
     let rig = Rig::new(node()).await;
     let client = rig.client().await;
     let manager = ManagerProxy::new(&client).await.unwrap();
-    for round in 0..20 {
+    for round in 0..5 {
         let lent = manager.allocate("onload", 2, HashMap::new()).await.unwrap();
         assert_eq!(lent.len(), 2);
         for (path, device) in lent {
-            let object = AllocationProxy::builder(&client).path(path).build().await.unwrap();
+            let object = AllocationProxy::builder(&client)
+                .path(path)
+                .cache_properties(CacheProperties::No)
+                .build()
+                .await
+                .unwrap();
             assert_eq!(object.device().await.unwrap(), device, "round {round}");
             assert_eq!(object.pid().await.unwrap(), std::process::id());
+            let Some((_, id)) = path::parse(object.inner().path()) else { panic!("{object:?}") };
+            manager.free(&id, HashMap::new()).await.unwrap();
+            assert!(object.device().await.is_err(), "what was given back is gone with the answer");
         }
     }
     let job = manager.apply(HashMap::new()).await.unwrap();
@@ -145,16 +161,19 @@ async fn devices_settings_and_explanations_can_be_read() {
     assert_eq!(devices[0].1, -1, "no NUMA node");
     assert_eq!((devices[1].4.as_str(), devices[1].5.as_str()), ("local", "a1"));
     assert_eq!(devices[2].2, "NoCarrier");
-    let entry = onload_core::config::Entry {
+    let entry = Entry {
         value: "7".to_owned(),
-        origin: Some(onload_core::config::Origin { file: "/etc/a.toml".to_owned(), line: 3 }),
+        origin: Some(Origin { file: "/etc/a.toml".to_owned(), line: 3 }),
         masks: Vec::new(),
     };
     rig.alter(|picture| {
-        picture.config = std::sync::Arc::new([("pools.onload.slots".to_owned(), entry)].into());
+        picture.config = Arc::new([("pools.onload.slots".to_owned(), entry)].into());
     });
-    manager.unhold().await.unwrap();
-    let settings = manager.config().await.unwrap();
+    let mut settings = manager.config().await.unwrap();
+    let began = std::time::Instant::now();
+    while settings.is_empty() && began.elapsed() < PATIENCE {
+        settings = manager.config().await.unwrap();
+    }
     let expected = ("pools.onload.slots", "7", "/etc/a.toml:3");
     assert_eq!((&*settings[0].0, &*settings[0].1, &*settings[0].2), expected);
     let explained = manager.why("sfc").await.unwrap();
@@ -181,15 +200,29 @@ async fn a_client_that_goes_is_told_of_and_one_that_stays_is_not() {
     assert_eq!(notices, [Notice::ClientGone { bus_name: name }], "once, and of nobody else");
 }
 
+/// A kernel that shows nobody's processes, as with `hidepid`.
+#[derive(Debug)]
+struct Hidden;
+
+impl Processes for Hidden {
+    fn look_up(&self, _pid: u32, _uid: u32, _boot: BootId) -> io::Result<Process> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
 #[tokio::test]
 async fn what_shall_end_with_a_caller_needs_one_that_can_be_told() {
-    let mut picture = node();
-    picture.boot_id = onload_core::reading::Reading::Unreadable("EACCES".to_owned());
-    let rig = Rig::new(picture).await;
-    let client = rig.client().await;
-    let manager = ManagerProxy::new(&client).await.unwrap();
-    let error = manager.allocate("onload", 1, HashMap::new()).await.unwrap_err();
-    assert_eq!(failure(&error).kind, ErrorKind::Blocked);
-    let lease = Variant::from("8h");
-    manager.allocate("onload", 1, HashMap::from([("Lease", &lease)])).await.unwrap();
+    let options = Options { processes: Arc::new(Hidden), ..Options::default() };
+    let mut hidden = Rig::with(Bus::running().unwrap(), node(), options);
+    hidden.served().await;
+    let mut bootless = node();
+    bootless.boot_id = Reading::Unreadable("EACCES".to_owned());
+    for rig in [hidden, Rig::new(bootless).await] {
+        let client = rig.client().await;
+        let manager = ManagerProxy::new(&client).await.unwrap();
+        let error = manager.allocate("onload", 1, HashMap::new()).await.unwrap_err();
+        assert_eq!(failure(&error).kind, ErrorKind::Blocked);
+        let lease = Variant::from("8h");
+        manager.allocate("onload", 1, HashMap::from([("Lease", &lease)])).await.unwrap();
+    }
 }

@@ -26,6 +26,10 @@ use zbus::Connection;
 /// Nothing here takes longer, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
+/// Time between the answer to an order and the picture that shows it: enough for a client to see
+/// the difference.
+const PUBLISHED_AFTER: Duration = Duration::from_millis(10);
+
 /// The user that the unprivileged calls are made by.
 pub const NOBODY: u32 = 65534;
 
@@ -55,24 +59,33 @@ impl Rig {
 
     /// The edge for a bus that may not run yet.
     pub fn on(bus: Bus, picture: Picture) -> Self {
+        Self::with(bus, picture, Options::default())
+    }
+
+    /// The edge with options of one's own.
+    pub fn with(bus: Bus, picture: Picture, options: Options) -> Self {
         let (letterbox, pictures, mut posts) = Letterbox::new();
         pictures.send_replace(Arc::new(picture));
         let pictures = Arc::new(pictures);
         let posted = Arc::new(Mutex::new(Posted::default()));
         let (log, source) = (posted.clone(), pictures.clone());
         let task = tokio::spawn(async move {
+            let mut lent = 100;
             while let Some(post) = posts.recv().await {
                 match post {
                     Post::Request { caller, command, answer } => {
-                        let reply = obey(&source, &caller, &command);
+                        let (reply, change) = obey(&mut lent, &caller, &command);
                         log.lock().unwrap().commands.push((caller, command));
                         let _ = answer.send(reply);
+                        if let Some(change) = change {
+                            tokio::time::sleep(PUBLISHED_AFTER).await;
+                            source.send_modify(|picture| change(Arc::make_mut(picture)));
+                        }
                     }
                     Post::Notice(notice) => log.lock().unwrap().notices.push(notice),
                 }
             }
         });
-        let options = Options::default();
         let serving = options.serving.subscribe();
         let address = Address::Other(bus.address());
         let edge = tokio::spawn(serve_with(letterbox, address, options));
@@ -121,51 +134,56 @@ impl Rig {
     }
 }
 
-/// The loop's stand-in: every order is followed at once, in the picture first. Pool `full` refuses
-/// with the kind that the count numbers.
-fn obey(pictures: &watch::Sender<Arc<Picture>>, caller: &Caller, command: &Command) -> Answer {
+/// A change that an order makes.
+type Change = Box<dyn FnOnce(&mut Picture) + Send>;
+
+/// The loop's stand-in: every order is followed. As the loop does, it answers first and publishes a
+/// little later. Pool `full` refuses with the kind that the count numbers.
+fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<Change>) {
     match command {
         Command::Allocate { pool, count, .. } if pool.as_str() == "full" => {
             let kind = KINDS[usize::try_from(*count).unwrap() - 1];
-            Err(Refusal::new(kind, "nothing was lent", "the pool is full", "wait"))
+            (Err(Refusal::new(kind, "nothing was lent", "the pool is full", "wait")), None)
         }
         Command::Allocate { pool, count, .. } => {
-            let mut lent = Vec::new();
-            pictures.send_modify(|picture| {
-                let picture = Arc::make_mut(picture);
-                let allocations = Arc::make_mut(&mut picture.allocations);
-                let first = allocations.keys().next_back().map_or(1, |id| id.0 + 1);
-                for id in (first..).take(usize::try_from(*count).unwrap()).map(AllocationId) {
-                    let mut made = allocation(id.0);
-                    made.pool = pool.clone();
-                    made.holder = caller.process.clone().map_or(Holder::Container, Holder::Process);
-                    lent.push((id, made.device.clone()));
-                    allocations.insert(id, Arc::new(made));
-                }
+            let first = *lent + 1;
+            *lent += u64::from(*count);
+            let made = (first..=*lent).map(|number| {
+                let holder = caller.process.clone().map_or(Holder::Container, Holder::Process);
+                Allocation { pool: pool.clone(), holder, ..allocation(number) }
             });
-            Ok(Reply::Allocated(lent))
+            let made: Vec<_> = made.collect();
+            let reply = made.iter().map(|made| (made.id, made.device.clone())).collect();
+            let change: Change = Box::new(move |picture| {
+                let made = made.into_iter().map(|made| (made.id, Arc::new(made)));
+                Arc::make_mut(&mut picture.allocations).extend(made);
+            });
+            (Ok(Reply::Allocated(reply)), Some(change))
         }
         Command::Apply { .. } => {
-            pictures.send_modify(|picture| {
-                let mut job = job(7);
-                job.uid = caller.uid;
-                Arc::make_mut(&mut Arc::make_mut(picture).jobs).insert(job.id, job);
+            let job = Job { uid: caller.uid, ..job(7) };
+            let change: Change = Box::new(move |picture| {
+                Arc::make_mut(&mut picture.jobs).insert(job.id, job);
             });
-            Ok(Reply::Job(JobId(7)))
+            (Ok(Reply::Job(JobId(7))), Some(change))
         }
-        Command::Reload => Err(Refusal::new(
-            RefusalKind::InvalidArgument,
-            "the configuration was not read again",
-            "/etc/onloadd/onloadd.toml:3: pools.onload.slotz: unknown key",
-            "mend it",
-        )),
         Command::Free { allocation, .. } => {
-            pictures.send_modify(|picture| {
-                Arc::make_mut(&mut Arc::make_mut(picture).allocations).remove(allocation);
+            let id = *allocation;
+            let change: Change = Box::new(move |picture| {
+                Arc::make_mut(&mut picture.allocations).remove(&id);
             });
-            Ok(Reply::Done)
+            (Ok(Reply::Done), Some(change))
         }
-        Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => Ok(Reply::Done),
+        Command::Reload => {
+            let refusal = Refusal::new(
+                RefusalKind::InvalidArgument,
+                "the configuration was not read again",
+                "/etc/onloadd/onloadd.toml:3: pools.onload.slotz: unknown key",
+                "mend it",
+            );
+            (Err(refusal), None)
+        }
+        Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => (Ok(Reply::Done), None),
         Command::KubeletAllocate { .. } => panic!("not an order of the bus"),
     }
 }

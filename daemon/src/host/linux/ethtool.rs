@@ -1,26 +1,23 @@
 //! ethtool over generic netlink: speeds and hardware clocks of all interfaces, one dump each.
-//! Numbers are those of `linux/ethtool_netlink.h` and `linux/genetlink.h`.
+//! Numbers are those of `linux/ethtool_netlink.h`.
 
 use std::collections::BTreeMap;
 
-use nix::sys::socket::SockProtocol;
+use netlink_packet_core::{
+    DecodeError, DefaultNla, Emitable, NLA_F_NESTED, NlasIterator, ParseableParametrized, parse_u32,
+};
+use netlink_packet_generic::{GenlFamily, GenlHeader, GenlMessage};
 use onload_core::reading::Reading;
 
-use super::netlink::{NetlinkError, Socket, attribute, attributes, messages, number};
+use super::netlink::messages;
 
 /// `ETHTOOL_MSG_LINKMODES_GET`.
 pub(super) const LINKMODES_GET: u8 = 4;
 /// `ETHTOOL_MSG_TSINFO_GET`.
 pub(super) const TSINFO_GET: u8 = 25;
 
-/// The family that tells the numbers of the others.
-const GENL_ID_CTRL: u16 = 0x10;
-const CTRL_CMD_GETFAMILY: u8 = 3;
-const CTRL_ATTR_FAMILY_ID: u16 = 1;
-const CTRL_ATTR_FAMILY_NAME: u16 = 2;
-/// Size of `struct genlmsghdr`: command, version, reserved.
-const GENL_HEADER_BYTES: usize = 4;
-
+/// `ETHTOOL_GENL_VERSION`.
+const VERSION: u8 = 1;
 /// The header is the first attribute of every ethtool message.
 const HEADER: u16 = 1;
 const HEADER_DEV_INDEX: u16 = 1;
@@ -34,37 +31,56 @@ const TSINFO_PHC_INDEX: u16 = 5;
 /// What drivers give for the speed of a link that is down: `SPEED_UNKNOWN`, or plain 0.
 const NO_SPEED: [u32; 2] = [u32::MAX, 0];
 
-/// The `ethtool` family of the running kernel.
-#[derive(Debug)]
-pub(super) struct Family {
-    socket: Socket,
-    id: u16,
+/// A message of the family `ethtool`, its attributes as they came.
+#[derive(Clone, Debug)]
+pub(super) struct Ethtool {
+    command: u8,
+    attributes: Vec<u8>,
 }
 
-impl Family {
-    /// Asks the kernel for the number it gave the family at boot.
-    pub(super) fn open() -> Result<Self, NetlinkError> {
-        let socket = Socket::open(SockProtocol::NetlinkGeneric)?;
-        let request =
-            [vec![CTRL_CMD_GETFAMILY, 1, 0, 0], attribute(CTRL_ATTR_FAMILY_NAME, b"ethtool\0")];
-        let answer = socket.get(GENL_ID_CTRL, &request.concat())?;
-        Ok(Self { socket, id: family_id(&answer)? })
+impl Ethtool {
+    /// Asks one thing about every interface.
+    pub(super) fn request(command: u8) -> Self {
+        let flags = DefaultNla::new(HEADER_FLAGS, FLAG_COMPACT_BITSETS.to_ne_bytes().to_vec());
+        let header = DefaultNla::new(HEADER | NLA_F_NESTED, bytes_of(&flags));
+        Self { command, attributes: bytes_of(&header) }
     }
 }
 
-/// Asks one thing about every interface.
-pub(super) fn dump(
-    family: &Result<Family, NetlinkError>,
-    command: u8,
-) -> Result<Vec<u8>, NetlinkError> {
-    let family = family.as_ref().map_err(|error| match error {
-        NetlinkError::System(errno) => NetlinkError::System(*errno),
-        NetlinkError::CutOff => NetlinkError::CutOff,
-    })?;
-    let flags = attribute(HEADER_FLAGS, &FLAG_COMPACT_BITSETS.to_ne_bytes());
-    let nested = netlink_packet_core::NLA_F_NESTED;
-    let request = [vec![command, 1, 0, 0], attribute(HEADER | nested, &flags)];
-    family.socket.dump(family.id, &request.concat())
+fn bytes_of(attribute: &DefaultNla) -> Vec<u8> {
+    let mut bytes = vec![0; attribute.buffer_len()];
+    attribute.emit(&mut bytes);
+    bytes
+}
+
+impl GenlFamily for Ethtool {
+    fn family_name() -> &'static str {
+        "ethtool"
+    }
+
+    fn command(&self) -> u8 {
+        self.command
+    }
+
+    fn version(&self) -> u8 {
+        VERSION
+    }
+}
+
+impl Emitable for Ethtool {
+    fn buffer_len(&self) -> usize {
+        self.attributes.len()
+    }
+
+    fn emit(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.attributes);
+    }
+}
+
+impl ParseableParametrized<[u8], GenlHeader> for Ethtool {
+    fn parse_with_param(attributes: &[u8], header: GenlHeader) -> Result<Self, DecodeError> {
+        Ok(Self { command: header.cmd, attributes: attributes.to_vec() })
+    }
 }
 
 /// Speeds in Mbit/s by interface index; links that are down are left out.
@@ -81,57 +97,58 @@ pub(super) fn clocks(answer: &[u8]) -> Reading<BTreeMap<u32, u32>> {
 }
 
 fn by_interface(answer: &[u8], wanted: u16) -> Reading<BTreeMap<u32, u32>> {
-    let mut values = BTreeMap::new();
-    for message in messages(answer) {
-        let pair = message.and_then(|message| one_value(message.payload, wanted));
-        match pair {
-            // Newer kernels list further clocks of the same interface, its own first.
-            Ok(Some((index, value))) => {
+    let pairs = messages::<GenlMessage<Ethtool>>(answer).and_then(|messages| {
+        let pairs = messages.iter().map(|message| one_value(&message.payload.attributes, wanted));
+        pairs.collect::<Result<Vec<_>, _>>()
+    });
+    match pairs {
+        Ok(pairs) => {
+            let mut values = BTreeMap::new();
+            for (index, value) in pairs.into_iter().flatten() {
+                // Newer kernels list further clocks of the same interface, its own first.
                 values.entry(index).or_insert(value);
             }
-            Ok(None) => {}
-            Err(error) => return Reading::Unreadable(error.to_string()),
+            Reading::Known(values)
         }
+        Err(error) => Reading::Unreadable(error.to_string()),
     }
-    Reading::Known(values)
 }
 
-fn one_value(payload: &[u8], wanted: u16) -> Result<Option<(u32, u32)>, NetlinkError> {
-    let rest = payload.get(GENL_HEADER_BYTES..).ok_or(NetlinkError::CutOff)?;
+fn one_value(attributes: &[u8], wanted: u16) -> Result<Option<(u32, u32)>, DecodeError> {
     let (mut index, mut found) = (None, None);
-    for (kind, value) in attributes(rest)? {
-        if kind == HEADER {
-            index = attributes(value)?
-                .into_iter()
-                .find(|(kind, _)| *kind == HEADER_DEV_INDEX)
-                .and_then(|(_, value)| number(value));
-        } else if kind == wanted {
-            found = number(value);
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute?;
+        if attribute.kind() == HEADER {
+            for part in NlasIterator::new(attribute.value()) {
+                let part = part?;
+                if part.kind() == HEADER_DEV_INDEX {
+                    index = Some(parse_u32(part.value())?);
+                }
+            }
+        } else if attribute.kind() == wanted {
+            found = Some(parse_u32(attribute.value())?);
         }
     }
     Ok(index.zip(found))
 }
 
-fn family_id(answer: &[u8]) -> Result<u16, NetlinkError> {
-    let message = messages(answer).next().ok_or(NetlinkError::CutOff)??;
-    let rest = message.payload.get(GENL_HEADER_BYTES..).ok_or(NetlinkError::CutOff)?;
-    attributes(rest)?
-        .into_iter()
-        .find(|(kind, _)| *kind == CTRL_ATTR_FAMILY_ID)
-        .and_then(|(_, value)| Some(u16::from_ne_bytes(value.try_into().ok()?)))
-        .ok_or(NetlinkError::CutOff)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::netlink;
     use super::*;
 
-    /// A reply of the family `20` about one interface.
+    fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+        bytes_of(&DefaultNla::new(kind, value.to_vec()))
+    }
+
+    /// A reply about one interface.
     fn reply(index: u32, rest: &[Vec<u8>]) -> Vec<u8> {
-        let header = attribute(HEADER | 0x8000, &attribute(HEADER_DEV_INDEX, &index.to_ne_bytes()));
-        let payload = [vec![4, 1, 0, 0], header, rest.concat()].concat();
-        let length = u32::try_from(16 + payload.len()).unwrap().to_ne_bytes();
-        [&length[..], &[20, 0, 2, 0, 1, 0, 0, 0, 0, 0, 0, 0], &payload].concat()
+        let index = attribute(HEADER_DEV_INDEX, &index.to_ne_bytes());
+        let header = attribute(HEADER | NLA_F_NESTED, &index);
+        let attributes = [header, rest.concat()].concat();
+        let mut message = GenlMessage::from_payload(Ethtool { command: 4, attributes });
+        message.set_resolved_family_id(20);
+        netlink::answer([message])
     }
 
     fn word(kind: u16, value: u32) -> Vec<u8> {
@@ -141,7 +158,7 @@ mod tests {
     #[test]
     fn a_link_that_is_down_has_no_speed() {
         let answer = [
-            reply(2, &[attribute(3 | 0x8000, &[]), word(LINKMODES_SPEED, 25_000)]),
+            reply(2, &[attribute(3 | NLA_F_NESTED, &[]), word(LINKMODES_SPEED, 25_000)]),
             reply(3, &[word(LINKMODES_SPEED, u32::MAX)]),
             reply(4, &[word(LINKMODES_SPEED, 0)]),
             reply(5, &[]),
@@ -164,8 +181,7 @@ mod tests {
         for end in 1..whole.len() {
             assert!(speeds(&whole[..end]).is_unreadable(), "{end}");
         }
-        let odd = attribute(LINKMODES_SPEED, b"25");
-        assert_eq!(speeds(&reply(2, &[odd])), Reading::Known(BTreeMap::new()));
-        assert!(family_id(&[]).is_err() && family_id(&whole).is_err());
+        assert!(speeds(&reply(2, &[attribute(LINKMODES_SPEED, b"25")])).is_unreadable());
+        assert!(speeds(&reply(2, &[vec![9, 0, 5, 0, 1, 0, 0, 0]])).is_unreadable());
     }
 }

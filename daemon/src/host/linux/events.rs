@@ -10,20 +10,20 @@ use std::path::Path;
 use std::task::{Context, Poll};
 
 use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, SockProtocol, recv};
+use nix::sys::socket::{MsgFlags, recv};
+use rtnetlink::MulticastGroup;
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
 use tokio::io::unix::AsyncFd;
 
 use crate::descriptor;
 
 use super::kubelet::Watch;
-use super::netlink;
 
 /// Subsystems whose uevents matter. Interfaces are heard through rtnetlink. The last four are those
 /// of the device nodes and of hardware clocks.
 const SUBSYSTEMS: [&str; 7] =
     ["pci", "module", "auxiliary", "onload", "onload_epoll", "sfc_char", "ptp"];
-/// `RTMGRP_LINK`.
-const LINK_GROUP: u32 = 1;
 /// There while udevd runs; without it only the kernel sends uevents.
 const UDEVD_SOCKET: &str = "/run/udev/control";
 /// Most messages taken off a socket at a time, so that a storm of events does not hold the thread.
@@ -52,11 +52,7 @@ struct Registered {
 
 impl Events {
     pub(super) fn open(kubelet_directory: &Path) -> Self {
-        let links = netlink::listener(SockProtocol::NetlinkRoute, LINK_GROUP);
-        let sockets = [
-            or_without("rtnetlink events", links.map_err(io::Error::from)),
-            or_without("uevents", uevents()),
-        ];
+        let sockets = [or_without("rtnetlink events", links()), or_without("uevents", uevents())];
         let opened = Opened {
             sockets: sockets.into_iter().flatten().collect(),
             kubelet: or_without(
@@ -152,6 +148,15 @@ fn drain_socket(socket: &OwnedFd) -> (bool, Left) {
         }
     }
     (heard, Left::Some)
+}
+
+/// A socket of rtnetlink's link group. No event is looked into here either: a connection of the
+/// library would drop those that it cannot decode.
+fn links() -> io::Result<OwnedFd> {
+    let mut socket = Socket::new(NETLINK_ROUTE)?;
+    // Group 1 is bit 0.
+    socket.bind(&SocketAddr::new(0, 1 << (MulticastGroup::Link as u32 - 1)))?;
+    socket.as_fd().try_clone_to_owned()
 }
 
 /// The socket of a udev monitor, which leaves the choice of subsystems to a filter in the kernel.

@@ -13,15 +13,16 @@ use super::{attribute, ethtool, links};
 
 /// Every interface of the network namespace. One whose name leads elsewhere by the time it is
 /// looked up is left to the next look.
-pub(super) fn read(
+pub(super) async fn read(
     root: &Dir,
     source: &Source,
     ports: &Reading<BTreeMap<PciAddress, Port>>,
 ) -> Reading<BTreeMap<InterfaceName, Interface>> {
-    let links = source.ask(root, Question::Links).and_then(|answer| links::parse(&answer));
-    let modes = source.ask(root, Question::LinkModes);
+    let links = source.ask(root, Question::Links).await;
+    let links = links.and_then(|answer| links::parse(&answer));
+    let modes = source.ask(root, Question::LinkModes).await;
     let speeds = modes.and_then(|answer| ethtool::speeds(&answer));
-    let timestamping = source.ask(root, Question::Timestamping);
+    let timestamping = source.ask(root, Question::Timestamping).await;
     let clocks = timestamping.and_then(|answer| ethtool::clocks(&answer));
     let one_of = |values: &Reading<BTreeMap<u32, u32>>, index: u32| {
         values.as_ref().and_then(|values| values.get(&index).copied().into())

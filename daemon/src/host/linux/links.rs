@@ -1,31 +1,19 @@
-//! rtnetlink links: the request for all of them, and what one says. Numbers are those of
-//! `linux/if_link.h`, `linux/if.h` and `linux/rtnetlink.h`.
+//! rtnetlink links: the request for all of them, and what one says.
 
 use std::collections::BTreeSet;
 
+use netlink_packet_core::{DecodeError, Emitable as _, NlasIterator, parse_string};
+use netlink_packet_route::RouteNetlinkMessage;
+use netlink_packet_route::link::{self, LinkAttribute, LinkExtentMask, LinkFlags, LinkHeader};
+use nix::libc::{
+    IFLA_ADDRESS, IFLA_ALT_IFNAME, IFLA_IFNAME, IFLA_PARENT_DEV_BUS_NAME, IFLA_PARENT_DEV_NAME,
+    IFLA_PERM_ADDRESS, IFLA_PHYS_PORT_NAME, IFLA_PROP_LIST, RTM_NEWLINK,
+};
 use onload_core::inventory::Link;
 use onload_core::names::MacAddress;
 use onload_core::reading::Reading;
 
-use super::netlink::{NetlinkError, Socket, attribute, attributes, messages, number, string};
-
-const RTM_NEWLINK: u16 = 16;
-const RTM_GETLINK: u16 = 18;
-/// Size of `struct ifinfomsg`; the interface index and the flags are its second and third word.
-const IFINFOMSG_BYTES: usize = 16;
-const IFF_UP: u32 = 1;
-const IFF_LOWER_UP: u32 = 1 << 16;
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_EXT_MASK: u16 = 29;
-const IFLA_PHYS_PORT_NAME: u16 = 38;
-const IFLA_PROP_LIST: u16 = 52;
-const IFLA_ALT_IFNAME: u16 = 53;
-const IFLA_PERM_ADDRESS: u16 = 54;
-const IFLA_PARENT_DEV_NAME: u16 = 56;
-const IFLA_PARENT_DEV_BUS_NAME: u16 = 57;
-/// Leaves the counters out, which are most of a reply and change with every packet.
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
+use super::netlink::{Raw, messages};
 
 /// What rtnetlink says of one interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,33 +29,34 @@ pub(super) struct LinkMessage {
     pub(super) parent: Option<(String, String)>,
 }
 
-/// Asks for every link.
-pub(super) fn dump(socket: &Socket) -> Result<Vec<u8>, NetlinkError> {
-    let mut request = vec![0; IFINFOMSG_BYTES];
-    request.extend(attribute(IFLA_EXT_MASK, &RTEXT_FILTER_SKIP_STATS.to_ne_bytes()));
-    socket.dump(RTM_GETLINK, &request)
+/// Asks for every link, but not for the counters, which are most of a reply and change with every
+/// packet.
+pub(super) fn request() -> Raw {
+    let mut request = link::LinkMessage::default();
+    request.attributes.push(LinkAttribute::ExtMask(vec![LinkExtentMask::SkipStats]));
+    RouteNetlinkMessage::GetLink(request).into()
 }
 
 /// Reads the answer. A message that is cut off makes the whole answer unreadable: which interface
 /// it was about cannot be told.
 pub(super) fn parse(answer: &[u8]) -> Reading<Vec<LinkMessage>> {
-    let links: Result<Vec<_>, NetlinkError> = messages(answer)
-        .filter(|message| message.as_ref().map_or(true, |message| message.kind == RTM_NEWLINK))
-        .map(|message| link(message?.payload))
-        .collect();
+    let links = messages::<Raw>(answer).and_then(|messages| {
+        let links = messages.iter().filter(|message| message.kind == RTM_NEWLINK);
+        links.map(|message| link(&message.payload)).collect()
+    });
     match links {
         Ok(links) => Reading::Known(links),
         Err(error) => Reading::Unreadable(error.to_string()),
     }
 }
 
-fn link(payload: &[u8]) -> Result<LinkMessage, NetlinkError> {
-    let (header, rest) = payload.split_at_checked(IFINFOMSG_BYTES).ok_or(NetlinkError::CutOff)?;
-    let word = |at: usize| header.get(at..at + 4).and_then(number).ok_or(NetlinkError::CutOff);
-    let flags = word(8)?;
-    let carries = flags & (IFF_UP | IFF_LOWER_UP) == IFF_UP | IFF_LOWER_UP;
+/// Only what is wanted is decoded, so that nothing another kernel writes elsewhere hides a link. A
+/// text that is not UTF-8 is left out, for nothing that is looked for has one.
+fn link(payload: &[u8]) -> Result<LinkMessage, DecodeError> {
+    let header = LinkHeader::parse(payload)?;
+    let carries = header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     let mut link = LinkMessage {
-        index: word(4)?,
+        index: header.index,
         name: String::new(),
         altnames: BTreeSet::new(),
         mac: Reading::Absent,
@@ -77,20 +66,23 @@ fn link(payload: &[u8]) -> Result<LinkMessage, NetlinkError> {
         parent: None,
     };
     let (mut parent_name, mut parent_bus) = (None, None);
-    for (kind, value) in attributes(rest)? {
-        match kind {
-            IFLA_IFNAME => link.name = string(value).unwrap_or_default(),
+    for attribute in NlasIterator::new(payload.get(header.buffer_len()..).unwrap_or_default()) {
+        let attribute = attribute?;
+        let value = attribute.value();
+        match attribute.kind() {
+            IFLA_IFNAME => link.name = parse_string(value).unwrap_or_default(),
             IFLA_ADDRESS => link.mac = mac(value),
             IFLA_PERM_ADDRESS => link.permanent_mac = mac(value),
-            IFLA_PHYS_PORT_NAME => link.phys_port_name = string(value),
-            IFLA_PARENT_DEV_NAME => parent_name = string(value),
-            IFLA_PARENT_DEV_BUS_NAME => parent_bus = string(value),
+            IFLA_PHYS_PORT_NAME => link.phys_port_name = parse_string(value).ok(),
+            IFLA_PARENT_DEV_NAME => parent_name = parse_string(value).ok(),
+            IFLA_PARENT_DEV_BUS_NAME => parent_bus = parse_string(value).ok(),
             IFLA_PROP_LIST => {
-                let names = attributes(value)?.into_iter();
-                link.altnames = names
-                    .filter(|(kind, _)| *kind == IFLA_ALT_IFNAME)
-                    .filter_map(|(_, value)| string(value))
-                    .collect();
+                for property in NlasIterator::new(value) {
+                    let property = property?;
+                    if property.kind() == IFLA_ALT_IFNAME {
+                        link.altnames.extend(parse_string(property.value()));
+                    }
+                }
             }
             _ => {}
         }
@@ -106,30 +98,34 @@ fn mac(value: &[u8]) -> Reading<MacAddress> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::{DefaultNla, Parseable as _};
+    use netlink_packet_route::link::Prop;
+
+    use super::super::netlink;
     use super::*;
 
-    fn newlink(flags: u32, parts: &[Vec<u8>]) -> Vec<u8> {
-        let words = [1 << 16, 7, flags, 0];
-        let mut payload: Vec<u8> = words.iter().flat_map(|word: &u32| word.to_ne_bytes()).collect();
-        payload.extend(parts.concat());
-        payload
+    fn newlink(flags: LinkFlags, attributes: Vec<LinkAttribute>) -> Vec<u8> {
+        let mut message = link::LinkMessage::default();
+        message.header.index = 7;
+        message.header.flags = flags;
+        message.attributes = attributes;
+        Raw::from(RouteNetlinkMessage::NewLink(message)).payload
     }
 
     #[test]
     fn a_link_says_what_the_kernel_put_in() {
-        let altnames =
-            [attribute(IFLA_ALT_IFNAME, b"enp59s0f0\0"), attribute(IFLA_ALT_IFNAME, b"x\0")];
+        let altname = |name: &str| Prop::AltIfName(name.to_owned());
         let payload = newlink(
-            IFF_UP | IFF_LOWER_UP,
-            &[
-                attribute(IFLA_IFNAME, b"ens1f0np0\0"),
-                attribute(IFLA_ADDRESS, &[2, 0, 0, 0, 0, 1]),
-                attribute(IFLA_PERM_ADDRESS, &[0, 15, 83, 0, 0, 1]),
-                attribute(IFLA_PROP_LIST | 0x8000, &altnames.concat()),
-                attribute(IFLA_PHYS_PORT_NAME, b"p0\0"),
-                attribute(IFLA_PARENT_DEV_NAME, b"0000:3b:00.0\0"),
-                attribute(IFLA_PARENT_DEV_BUS_NAME, b"pci\0"),
-                attribute(9999, b"from a kernel of tomorrow"),
+            LinkFlags::Up | LinkFlags::LowerUp,
+            vec![
+                LinkAttribute::IfName("ens1f0np0".to_owned()),
+                LinkAttribute::Address(vec![2, 0, 0, 0, 0, 1]),
+                LinkAttribute::PermAddress(vec![0, 15, 83, 0, 0, 1]),
+                LinkAttribute::PropList(vec![altname("enp59s0f0"), altname("x")]),
+                LinkAttribute::PhysPortName("p0".to_owned()),
+                LinkAttribute::ParentDevName("0000:3b:00.0".to_owned()),
+                LinkAttribute::ParentDevBusName("pci".to_owned()),
+                LinkAttribute::Other(DefaultNla::new(9999, b"of tomorrow".to_vec())),
             ],
         );
         let link = link(&payload).unwrap();
@@ -141,22 +137,38 @@ mod tests {
     }
 
     #[test]
+    fn an_attribute_that_does_not_decode_hides_no_link() {
+        let odd_counters = DefaultNla::new(nix::libc::IFLA_MTU, b"x".to_vec());
+        let name = LinkAttribute::IfName("ens1f0".to_owned());
+        let payload = newlink(LinkFlags::Up, vec![LinkAttribute::Other(odd_counters), name]);
+        let whole = link::LinkMessage::parse(&payload);
+        assert!(whole.is_err(), "the library gives up on it: {whole:?}");
+        assert_eq!(link(&payload).unwrap().name, "ens1f0");
+    }
+
+    #[test]
     fn only_a_link_that_is_up_and_has_a_carrier_carries() {
-        for (flags, expected) in [(0, Link::Down), (IFF_UP, Link::Down), (IFF_LOWER_UP, Link::Down)]
-        {
-            assert_eq!(link(&newlink(flags, &[])).unwrap().link, expected);
+        for flags in [LinkFlags::empty(), LinkFlags::Up, LinkFlags::LowerUp] {
+            assert_eq!(link(&newlink(flags, Vec::new())).unwrap().link, Link::Down);
         }
     }
 
     #[test]
     fn odd_addresses_are_none_and_cut_off_messages_an_error() {
-        let tunnel =
-            newlink(0, &[attribute(IFLA_ADDRESS, &[10, 0, 0, 1]), attribute(3, b"\xff\0")]);
+        let name = LinkAttribute::Other(DefaultNla::new(IFLA_IFNAME, b"\xff\0".to_vec()));
+        let address = LinkAttribute::Address(vec![10, 0, 0, 1]);
+        let tunnel = newlink(LinkFlags::empty(), vec![address, name]);
+        let whole = netlink::answer([Raw { kind: RTM_NEWLINK, payload: tunnel.clone() }]);
         let tunnel = link(&tunnel).unwrap();
-        assert_eq!((tunnel.mac, tunnel.name.as_str()), (Reading::Absent, ""));
-        assert!(link(&[0; 15]).is_err());
-        assert!(link(&[&[0; 16][..], &[20, 0, 3, 0, b'e']].concat()).is_err());
-        assert!(parse(&[1, 2, 3]).is_unreadable());
+        assert_eq!((tunnel.mac.clone(), tunnel.name.as_str()), (Reading::Absent, ""));
+        assert_eq!(parse(&whole), Reading::Known(vec![tunnel]));
+        for end in 1..whole.len() {
+            assert!(parse(&whole[..end]).is_unreadable(), "{end}");
+        }
+        let list = LinkAttribute::Other(DefaultNla::new(IFLA_PROP_LIST, vec![20, 0, 53, 0, b'e']));
+        for odd in [vec![0; 15], newlink(LinkFlags::Up, vec![list])] {
+            assert!(link(&odd).is_err());
+        }
         assert_eq!(parse(&[]), Reading::Known(Vec::new()));
     }
 }

@@ -1,248 +1,295 @@
-//! Netlink as a wire: a socket kept open between looks, dumps as the raw messages that came, and
-//! the framing of messages and attributes. Knows no family.
+//! Netlink as the project uses it: connections that stay open between looks, dumps as the raw
+//! messages that came, and those messages apart again. Knows no family.
 
-use std::cell::Cell;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::fmt::Debug;
+use std::io;
+use std::pin::pin;
+use std::time::Duration;
 
+use anyhow::{Context as _, Result, bail};
+use genetlink::GenetlinkHandle;
 use netlink_packet_core::{
-    NLA_TYPE_MASK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_DONE, NLMSG_ERROR,
-    NLMSG_OVERRUN, NlasIterator,
+    DecodeError, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkDeserializable,
+    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send,
-    setsockopt, socket, sockopt,
-};
-use nix::sys::time::{TimeVal, TimeValLike};
+use netlink_packet_generic::GenlMessage;
+use netlink_packet_route::RouteNetlinkMessage;
+use rtnetlink::proto::sys::SocketAddr;
+use rtnetlink::proto::{self, Connection, ConnectionHandle};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use tokio_stream::{Stream, StreamExt as _};
 
-/// Size of `struct nlmsghdr`.
-const HEADER_BYTES: usize = 16;
-/// The kernel fills dump replies of at most 32 KiB; twice that leaves no doubt.
-const RECEIVE_BYTES: usize = 64 << 10;
+use super::ethtool::Ethtool;
+
 /// The kernel answers a dump inside the call that asks for it, so a reply that is not there soon
 /// never comes.
-const ANSWER_SECS: i64 = 2;
+const ANSWER: Duration = Duration::from_secs(2);
 /// How often a dump is asked anew when the kernel says that what it lists changed meanwhile. What
 /// is still inconsistent then shows in the next look, which the same change brings about.
 const DUMP_ATTEMPTS: usize = 3;
 
-/// Why the kernel gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum NetlinkError {
-    #[error("netlink failed: {} ({:?})", .0.desc(), .0)]
-    System(#[from] Errno),
-    #[error("the kernel sent a netlink message that is cut off")]
-    CutOff,
-}
-
-/// A socket on which the kernel is asked.
-#[derive(Debug)]
-pub(super) struct Socket {
-    fd: OwnedFd,
-    sequence: Cell<u32>,
-}
-
-impl Socket {
-    pub(super) fn open(protocol: SockProtocol) -> Result<Self, Errno> {
-        let fd = bound(protocol, 0, SockFlag::empty())?;
-        setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::seconds(ANSWER_SECS))?;
-        Ok(Self { fd, sequence: Cell::new(0) })
-    }
-
-    /// Asks for everything of a kind: the messages of the answer, one after the other as on the
-    /// wire, without the one that ends them.
-    pub(super) fn dump(&self, kind: u16, payload: &[u8]) -> Result<Vec<u8>, NetlinkError> {
-        let mut answer = Vec::new();
-        for _ in 0..DUMP_ATTEMPTS {
-            let interrupted;
-            (answer, interrupted) = self.ask(kind, NLM_F_DUMP, payload)?;
-            if !interrupted {
-                break;
-            }
-        }
-        Ok(answer)
-    }
-
-    /// Asks for one thing: the raw message of the answer.
-    pub(super) fn get(&self, kind: u16, payload: &[u8]) -> Result<Vec<u8>, NetlinkError> {
-        self.ask(kind, 0, payload).map(|(answer, _)| answer)
-    }
-
-    fn ask(&self, kind: u16, flags: u16, payload: &[u8]) -> Result<(Vec<u8>, bool), NetlinkError> {
-        let sequence = self.sequence.get().wrapping_add(1);
-        self.sequence.set(sequence);
-        let request = message(kind, NLM_F_REQUEST | flags, sequence, payload);
-        send(self.fd.as_raw_fd(), &request, MsgFlags::empty())?;
-        let (mut answer, mut interrupted) = (Vec::new(), false);
-        let mut buffer = vec![0; RECEIVE_BYTES];
-        loop {
-            let length = recv(self.fd.as_raw_fd(), &mut buffer, MsgFlags::empty())?;
-            for received in messages(buffer.get(..length).unwrap_or_default()) {
-                let received = received?;
-                if received.sequence != sequence {
-                    // The rest of an answer that an earlier look gave up waiting for.
-                    continue;
-                }
-                interrupted |= received.flags & NLM_F_DUMP_INTR != 0;
-                match received.kind {
-                    NLMSG_DONE => return Ok((answer, interrupted)),
-                    NLMSG_ERROR | NLMSG_OVERRUN => {
-                        let code =
-                            received.payload.first_chunk().map_or(0, |c| i32::from_ne_bytes(*c));
-                        return Err(Errno::from_raw(code.wrapping_neg()).into());
-                    }
-                    _ => answer.extend_from_slice(received.raw),
-                }
-                if flags & NLM_F_DUMP == 0 {
-                    return Ok((answer, interrupted));
-                }
-            }
-        }
-    }
-}
-
-/// A socket that hears multicast groups; bit 0 of `groups` is group 1.
-pub(super) fn listener(protocol: SockProtocol, groups: u32) -> Result<OwnedFd, Errno> {
-    bound(protocol, groups, SockFlag::SOCK_NONBLOCK)
-}
-
-fn bound(protocol: SockProtocol, groups: u32, flags: SockFlag) -> Result<OwnedFd, Errno> {
-    let fd = socket(
-        AddressFamily::Netlink,
-        SockType::Raw,
-        flags | SockFlag::SOCK_CLOEXEC,
-        Some(protocol),
-    )?;
-    bind(fd.as_raw_fd(), &NetlinkAddr::new(0, groups))?;
-    Ok(fd)
-}
-
-/// One message as received.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Message<'a> {
+/// A message of rtnetlink with its payload as it came. A connection of `RouteNetlinkMessage`, as
+/// `rtnetlink::new_connection` makes it, leaves out what it cannot decode, and one attribute that
+/// changed its size in another kernel is enough; an interface left out would read as absent.
+#[derive(Clone, Debug)]
+pub(super) struct Raw {
     pub(super) kind: u16,
-    flags: u16,
-    sequence: u32,
-    pub(super) payload: &'a [u8],
-    /// Header, payload and padding.
-    raw: &'a [u8],
+    pub(super) payload: Vec<u8>,
 }
 
-/// Takes messages apart; ends after the first that is cut off.
-pub(super) fn messages(
-    mut bytes: &[u8],
-) -> impl Iterator<Item = Result<Message<'_>, NetlinkError>> {
-    std::iter::from_fn(move || {
-        if bytes.is_empty() {
-            return None;
+impl From<RouteNetlinkMessage> for Raw {
+    fn from(message: RouteNetlinkMessage) -> Self {
+        let mut payload = vec![0; message.buffer_len()];
+        message.serialize(&mut payload);
+        Self { kind: message.message_type(), payload }
+    }
+}
+
+impl From<Raw> for NetlinkPayload<Raw> {
+    fn from(message: Raw) -> Self {
+        Self::InnerMessage(message)
+    }
+}
+
+impl NetlinkSerializable for Raw {
+    fn message_type(&self) -> u16 {
+        self.kind
+    }
+
+    fn buffer_len(&self) -> usize {
+        self.payload.len()
+    }
+
+    fn serialize(&self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&self.payload);
+    }
+}
+
+impl NetlinkDeserializable for Raw {
+    type Error = Infallible;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, Infallible> {
+        Ok(Self { kind: header.message_type, payload: payload.to_vec() })
+    }
+}
+
+/// The kernel's answers to dumps: messages one after the other as on the wire, without the one
+/// that ends them. Connections open at the first question, for that needs the runtime, and anew
+/// after one that failed. They end with this value.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    route: RefCell<Option<ConnectionHandle<Raw>>>,
+    generic: RefCell<Option<GenetlinkHandle>>,
+}
+
+impl Connections {
+    pub(super) async fn route(&self, request: Raw) -> Result<Vec<u8>> {
+        let open = || driven(proto::new_connection(NETLINK_ROUTE)?);
+        consistent(&self.route, open, async |handle| {
+            let answers = handle.request(dump(request.clone()), SocketAddr::new(0, 0));
+            gather(answers.context("the connection closed")?.map(Ok)).await
+        })
+        .await
+    }
+
+    pub(super) async fn ethtool(&self, request: Ethtool) -> Result<Vec<u8>> {
+        let open = || driven(genetlink::new_connection()?);
+        consistent(&self.generic, open, async |mut handle| {
+            let request = dump(GenlMessage::from_payload(request.clone()));
+            gather(handle.request(request).await?).await
+        })
+        .await
+    }
+}
+
+/// Lets a connection work for as long as somebody has its handle.
+fn driven<P, H, M>((mut connection, handle, _): (Connection<P>, H, M)) -> io::Result<H>
+where
+    P: NetlinkSerializable + NetlinkDeserializable + Debug + Send + Unpin + 'static,
+{
+    connection.set_forward_done(true);
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
+fn dump<P: Into<NetlinkPayload<P>>>(request: P) -> NetlinkMessage<P> {
+    let mut message = NetlinkMessage::from(request);
+    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+    message
+}
+
+/// Asks until the answer is of one moment, or often enough.
+async fn consistent<H: Clone>(
+    connection: &RefCell<Option<H>>,
+    open: impl Fn() -> io::Result<H>,
+    ask: impl AsyncFn(H) -> Result<(Vec<u8>, bool)>,
+) -> Result<Vec<u8>> {
+    let mut attempt = 1;
+    loop {
+        let handle = connection.take().map_or_else(&open, Ok).context("netlink failed")?;
+        connection.replace(Some(handle.clone()));
+        let answer = tokio::time::timeout(ANSWER, ask(handle)).await;
+        match answer.context("the kernel gave no netlink answer").flatten() {
+            Ok((_, true)) if attempt < DUMP_ATTEMPTS => attempt += 1,
+            Ok((answer, _)) => return Ok(answer),
+            Err(error) => {
+                connection.take();
+                return Err(error.context("netlink failed"));
+            }
         }
-        let first = first_message(bytes);
-        bytes = match &first {
-            Some(message) => bytes.get(message.raw.len()..).unwrap_or_default(),
-            None => &[],
-        };
-        Some(first.ok_or(NetlinkError::CutOff))
-    })
+    }
 }
 
-fn first_message(bytes: &[u8]) -> Option<Message<'_>> {
-    let word = |at: usize| bytes.get(at..)?.first_chunk().map(|chunk| u32::from_ne_bytes(*chunk));
-    let half = |at: usize| bytes.get(at..)?.first_chunk().map(|chunk| u16::from_ne_bytes(*chunk));
-    let length = usize::try_from(word(0)?).ok()?;
-    Some(Message {
-        kind: half(4)?,
-        flags: half(6)?,
-        sequence: word(8)?,
-        payload: bytes.get(HEADER_BYTES..length)?,
-        raw: bytes.get(..length.next_multiple_of(4).min(bytes.len()))?,
-    })
+/// An answer, and whether what it lists changed meanwhile.
+async fn gather<P: NetlinkSerializable>(
+    answers: impl Stream<Item = Result<NetlinkMessage<P>, DecodeError>>,
+) -> Result<(Vec<u8>, bool)> {
+    let mut answers = pin!(answers);
+    let (mut bytes, mut interrupted) = (Vec::new(), false);
+    while let Some(message) = answers.next().await {
+        let message = message?;
+        interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
+        match &message.payload {
+            NetlinkPayload::Error(error) => return Err(error.to_io().into()),
+            NetlinkPayload::Done(done) if done.code < 0 => {
+                return Err(io::Error::from_raw_os_error(done.code.wrapping_neg()).into());
+            }
+            NetlinkPayload::Done(_) => return Ok((bytes, interrupted)),
+            _ => append(&mut bytes, &message),
+        }
+    }
+    bail!("the connection closed")
 }
 
-/// Attributes by type, nesting and byte-order bits taken off.
+/// Messages begin at multiples of this.
+const ALIGNMENT: usize = NLMSG_ALIGNTO as usize;
+
+fn append<P: NetlinkSerializable>(bytes: &mut Vec<u8>, message: &NetlinkMessage<P>) {
+    let start = bytes.len();
+    bytes.resize(start + message.buffer_len().next_multiple_of(ALIGNMENT), 0);
+    message.serialize(bytes.get_mut(start..).unwrap_or_default());
+}
+
+/// Takes an answer apart.
 ///
 /// # Errors
-/// An attribute that is longer than what holds it.
-pub(super) fn attributes(bytes: &[u8]) -> Result<Vec<(u16, &[u8])>, NetlinkError> {
-    NlasIterator::new(bytes)
-        .map(|attribute| {
-            let attribute = attribute.map_err(|_| NetlinkError::CutOff)?;
-            let header = netlink_packet_core::NLA_HEADER_SIZE;
-            let length = usize::from(attribute.length());
-            let value = attribute.into_inner().get(header..length).ok_or(NetlinkError::CutOff)?;
-            Ok((attribute.kind() & NLA_TYPE_MASK, value))
-        })
-        .collect()
+/// One of its messages is cut off or does not decode.
+pub(super) fn messages<P: NetlinkDeserializable>(mut answer: &[u8]) -> Result<Vec<P>, DecodeError> {
+    let mut messages = Vec::new();
+    while !answer.is_empty() {
+        let message = NetlinkMessage::deserialize(answer)?;
+        let length = usize::try_from(message.header.length)
+            .map_or(answer.len(), |length| length.next_multiple_of(ALIGNMENT));
+        if let NetlinkPayload::InnerMessage(inner) = message.payload {
+            messages.push(inner);
+        }
+        answer = answer.get(length..).unwrap_or_default();
+    }
+    Ok(messages)
 }
 
-/// A string attribute; the kernel ends it with a NUL.
-pub(super) fn string(value: &[u8]) -> Option<String> {
-    let end = value.iter().position(|byte| *byte == 0).unwrap_or(value.len());
-    String::from_utf8(value.get(..end)?.to_vec()).ok()
-}
-
-/// A number attribute of four bytes.
-pub(super) fn number(value: &[u8]) -> Option<u32> {
-    Some(u32::from_ne_bytes(value.try_into().ok()?))
-}
-
-/// Builds one attribute.
-pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let length =
-        u16::try_from(netlink_packet_core::NLA_HEADER_SIZE + value.len()).unwrap_or(u16::MAX);
-    let mut bytes = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
-    bytes.extend_from_slice(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER_BYTES + payload.len()).unwrap_or(u32::MAX);
-    let mut bytes = Vec::with_capacity(HEADER_BYTES + payload.len());
-    bytes.extend_from_slice(&length.to_ne_bytes());
-    bytes.extend_from_slice(&kind.to_ne_bytes());
-    bytes.extend_from_slice(&flags.to_ne_bytes());
-    bytes.extend_from_slice(&sequence.to_ne_bytes());
-    bytes.extend_from_slice(&0_u32.to_ne_bytes());
-    bytes.extend_from_slice(payload);
+/// Writes messages as an answer holds them.
+#[cfg(test)]
+pub(super) fn answer<P>(inner: impl IntoIterator<Item = P>) -> Vec<u8>
+where
+    P: NetlinkSerializable + Into<NetlinkPayload<P>>,
+{
+    let mut bytes = Vec::new();
+    for inner in inner {
+        let mut message = NetlinkMessage::from(inner);
+        message.finalize();
+        append(&mut bytes, &message);
+    }
     bytes
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
+    use netlink_packet_core::{DoneMessage, ErrorMessage};
+
     use super::*;
 
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+    }
+
+    fn raw(payload: &[u8]) -> Raw {
+        Raw { kind: 16, payload: payload.to_vec() }
+    }
+
+    fn done(code: i32) -> NetlinkMessage<Raw> {
+        let mut done = DoneMessage::default();
+        done.code = code;
+        NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Done(done))
+    }
+
+    fn gathered(messages: Vec<NetlinkMessage<Raw>>) -> Result<(Vec<u8>, bool)> {
+        runtime().block_on(gather(tokio_stream::iter(messages.into_iter().map(|mut message| {
+            message.finalize();
+            Ok(message)
+        }))))
+    }
+
     #[test]
-    fn messages_and_attributes_come_apart_as_they_were_put_together() {
-        let payload =
-            [attribute(3, b"eth0\0"), attribute(38 | 0x8000, &7_u32.to_ne_bytes())].concat();
-        let wire = [message(16, 2, 1, &payload), message(16, 2, 1, &[])].concat();
-        let apart: Vec<_> = messages(&wire).collect::<Result<_, _>>().unwrap();
-        assert_eq!(apart.len(), 2);
-        let parts = attributes(apart[0].payload).unwrap();
-        assert_eq!(string(parts[0].1).as_deref(), Some("eth0"));
-        assert_eq!((parts[1].0, number(parts[1].1)), (38, Some(7)));
-        assert!(apart[1].payload.is_empty());
+    fn an_answer_comes_apart_as_it_was_put_together() {
+        let wire = answer([raw(b"four"), raw(b"odd"), raw(b"")]);
+        let apart: Vec<Raw> = messages(&wire).unwrap();
+        let payloads: Vec<&[u8]> = apart.iter().map(|message| &*message.payload).collect();
+        assert_eq!(payloads, [&b"four"[..], b"odd", b""]);
+        let live = [raw(b"four"), raw(b"odd"), raw(b"")].map(NetlinkMessage::from);
+        let live = gathered(live.into_iter().chain([done(0)]).collect()).unwrap();
+        assert_eq!(live, (wire, false), "recorded and live are the same bytes");
     }
 
     #[test]
     fn what_is_cut_off_anywhere_is_an_error_and_never_a_panic() {
-        let payload = [attribute(3, b"eth0\0"), attribute(38, &7_u32.to_ne_bytes())].concat();
-        let wire = message(16, 2, 1, &payload);
-        for end in 1..wire.len() {
-            let last = messages(&wire[..end]).last().unwrap();
-            assert!(last.is_err(), "{end}");
-        }
-        for end in 1..payload.len() {
-            // Only the end of an attribute is a place where a list may end.
-            assert_eq!(
-                attributes(&payload[..end]).is_err(),
-                ![9, 10, 11, 12].contains(&end),
-                "{end}"
-            );
+        let wire = answer([raw(b"four"), raw(b"five")]);
+        for end in (1..wire.len()).filter(|end| *end != wire.len() / 2) {
+            assert!(messages::<Raw>(&wire[..end]).is_err(), "{end}");
         }
         for odd in [[0_u8; 16], [255; 16]] {
-            assert!(messages(&odd).all(|message| message.is_err()));
-            assert!(attributes(&odd).is_err());
+            assert!(messages::<Raw>(&odd).is_err());
         }
+    }
+
+    #[test]
+    fn only_a_dump_that_ends_well_is_an_answer() {
+        let one = || NetlinkMessage::from(raw(b"four"));
+        let mut refusal = ErrorMessage::default();
+        refusal.code = std::num::NonZeroI32::new(-1);
+        let refusal = NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Error(refusal));
+        let cases = [
+            (vec![one()], "connection closed"),
+            (vec![one(), done(-95)], "not supported"),
+            (vec![refusal], "not permitted"),
+        ];
+        for (messages, why) in cases {
+            let refused = gathered(messages).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+        let mut interrupted = one();
+        interrupted.header.flags = NLM_F_DUMP_INTR;
+        assert!(gathered(vec![interrupted, done(0)]).unwrap().1);
+    }
+
+    #[test]
+    fn an_interrupted_dump_is_asked_again_and_a_failed_connection_opened_again() {
+        let opened = Cell::new(0);
+        let open = || Ok(opened.replace(opened.get() + 1));
+        let connection = RefCell::new(None);
+        let answers = RefCell::new(vec![false, true]);
+        let ask = async |_| Ok((vec![1], answers.borrow_mut().pop().unwrap()));
+        let answer = runtime().block_on(consistent(&connection, open, ask));
+        assert_eq!((answer.unwrap(), opened.get()), (vec![1], 1));
+        let failing = async |_| bail!("the connection closed");
+        let refused = runtime().block_on(consistent(&connection, open, failing)).unwrap_err();
+        assert_eq!(format!("{refused:#}"), "netlink failed: the connection closed");
+        let never_whole = async |_| Ok((vec![2], true));
+        let answer = runtime().block_on(consistent(&connection, open, never_whole));
+        assert_eq!((answer.unwrap(), opened.get()), (vec![2], 2));
     }
 }

@@ -1,13 +1,12 @@
 //! Where netlink answers come from: the kernel, or the replies that a capture holds. Netlink lies
 //! under no root, so a root other than `/` has recorded answers or none.
 
-use nix::errno::Errno;
-use nix::sys::socket::SockProtocol;
 use onload_core::reading::Reading;
 
-use super::netlink::{NetlinkError, Socket};
+use super::ethtool::{Ethtool, LINKMODES_GET, TSINFO_GET};
+use super::links;
+use super::netlink::Connections;
 use super::root::Dir;
-use super::{ethtool, links};
 
 /// Most that a recorded reply may hold: ten thousand interfaces at 1.5 KiB each.
 const REPLY_BYTES: usize = 16 << 20;
@@ -39,35 +38,24 @@ impl Question {
 #[derive(Debug)]
 pub(super) enum Source {
     /// The running kernel.
-    Live { route: Result<Socket, Errno>, ethtool: Result<ethtool::Family, NetlinkError> },
+    Live(Connections),
     /// Files below the root.
     Recorded,
 }
 
 impl Source {
-    /// The running kernel; the sockets stay open. One that cannot be opened is an unreadable answer.
-    pub(super) fn live() -> Self {
-        Self::Live {
-            route: Socket::open(SockProtocol::NetlinkRoute),
-            ethtool: ethtool::Family::open(),
-        }
-    }
-
     /// The answer as raw messages.
-    pub(super) fn ask(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
+    pub(super) async fn ask(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
         match self {
-            Self::Live { route, ethtool } => {
+            Self::Live(kernel) => {
                 let answer = match question {
-                    Question::Links => match route {
-                        Ok(socket) => links::dump(socket),
-                        Err(errno) => Err((*errno).into()),
-                    },
-                    Question::LinkModes => ethtool::dump(ethtool, ethtool::LINKMODES_GET),
-                    Question::Timestamping => ethtool::dump(ethtool, ethtool::TSINFO_GET),
+                    Question::Links => kernel.route(links::request()).await,
+                    Question::LinkModes => kernel.ethtool(Ethtool::request(LINKMODES_GET)).await,
+                    Question::Timestamping => kernel.ethtool(Ethtool::request(TSINFO_GET)).await,
                 };
                 let answer = match answer {
                     Ok(bytes) => Reading::Known(bytes),
-                    Err(error) => Reading::Unreadable(error.to_string()),
+                    Err(error) => Reading::Unreadable(format!("{error:#}")),
                 };
                 root.keep(question.file(), &answer);
                 answer

@@ -33,7 +33,7 @@ pub const PATIENCE: Patience = Patience {
     register: Duration::from_millis(300),
     list: Duration::from_millis(300),
     shortest_pause: Duration::from_millis(100),
-    longest_pause: Duration::from_millis(400),
+    longest_pause: Duration::from_millis(800),
 };
 
 /// How the loop answers an order.

@@ -1,0 +1,98 @@
+//! One file per verb.
+
+mod allocate;
+mod allocations;
+mod apply;
+mod completion;
+mod config;
+mod devices;
+mod free;
+mod hold;
+mod jobs;
+mod modules;
+mod plan;
+mod pools;
+mod ports;
+mod reload;
+mod status;
+mod watch;
+mod why;
+
+use std::collections::HashMap;
+
+use onload_dbus::error::{exit, state_exit_code};
+use serde::Serialize;
+use zbus::Variant;
+
+use crate::args::{Args, Read, Verb};
+use crate::bus::Bus;
+use crate::ended::Ended;
+use crate::live::show;
+use crate::render::Output;
+
+/// Options of a call.
+type Options<'a> = HashMap<&'a str, &'a Variant<'a>>;
+
+/// The answer to an order that answers nothing.
+#[derive(Debug, Serialize)]
+struct Accepted {
+    accepted: bool,
+}
+
+/// Does what was asked and gives the exit code.
+pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
+    let verb = args.verb.unwrap_or(Verb::Status(Read::default()));
+    if let Verb::Completion { shell } = verb {
+        completion::print(shell)?;
+        return Ok(exit::AS_WANTED);
+    }
+    let bus = &Bus::connect(&args.bus).await?;
+    match verb {
+        Verb::Status(how) => {
+            let status = show(bus, output, how.watch, status::read).await?;
+            // Who watched has seen how it stands; who asked once is told by the code as well.
+            return Ok(if how.watch { exit::AS_WANTED } else { state_exit_code(&status.state) });
+        }
+        Verb::Ports(how) => drop(show(bus, output, how.watch, ports::read).await?),
+        Verb::Modules(how) => drop(show(bus, output, how.watch, modules::read).await?),
+        Verb::Pools { name: None, read } => {
+            drop(show(bus, output, read.watch, pools::read).await?);
+        }
+        Verb::Pools { name: Some(name), read } => {
+            let devices = async |bus: &Bus| devices::read(bus, &name).await;
+            drop(show(bus, output, read.watch, devices).await?);
+        }
+        Verb::Allocations(how) => drop(show(bus, output, how.watch, allocations::read).await?),
+        Verb::Plan(how) => drop(show(bus, output, how.watch, plan::read).await?),
+        Verb::Why { subject, read } => {
+            let why = async |bus: &Bus| why::read(bus, &subject).await;
+            drop(show(bus, output, read.watch, why).await?);
+        }
+        Verb::Jobs(how) => drop(show(bus, output, how.watch, jobs::read).await?),
+        Verb::Config(how) => drop(show(bus, output, how.watch, config::read).await?),
+        Verb::Watch => watch::follow(bus, output).await?,
+        Verb::Allocate { pool, count, lease } => {
+            allocate::order(bus, output, &pool, count, lease.as_deref()).await?;
+        }
+        Verb::Free { id, force } => free::order(bus, output, &id, force).await?,
+        Verb::Apply { retry } => apply::order(bus, output, retry).await?,
+        Verb::Hold { reason, duration } => {
+            hold::order(bus, output, &reason, duration.as_deref()).await?;
+        }
+        Verb::Unhold => hold::end(bus, output).await?,
+        Verb::Reload => reload::order(bus, output).await?,
+        // Answered above, before there was a bus.
+        Verb::Completion { shell } => completion::print(shell)?,
+    }
+    Ok(exit::AS_WANTED)
+}
+
+/// Says that an order was taken: in words for people, as JSON for programs.
+fn accepted(output: Output, words: &str) -> Result<(), Ended> {
+    if output.json() {
+        output.document(&Accepted { accepted: true })?;
+    } else {
+        output.text(&format!("{words}\n"))?;
+    }
+    Ok(())
+}

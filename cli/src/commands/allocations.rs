@@ -1,0 +1,142 @@
+//! `allocations`: what is lent, to whom, until when.
+
+use std::collections::BTreeMap;
+
+use onload_dbus::path::Kind;
+use serde::Serialize;
+
+use crate::bus::Bus;
+use crate::ended::Ended;
+use crate::properties::Properties;
+use crate::render::Page;
+use crate::render::paint::Paint;
+use crate::render::phrase::{age, left, natural};
+use crate::render::table::{Cell, table};
+
+/// All allocations, by pool and device.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Allocations {
+    pub allocations: Vec<Allocation>,
+}
+
+/// One device lent. Times are milliseconds since 1970 UTC.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Allocation {
+    pub id: String,
+    pub pool: String,
+    pub device: String,
+    pub holder: String,
+    pub holder_kind: String,
+    pub pid: Option<u32>,
+    pub uid: Option<u32>,
+    pub comm: Option<String>,
+    pub tenure: String,
+    pub since: u64,
+    pub until: Option<u64>,
+    pub unreadable: BTreeMap<String, String>,
+}
+
+/// What the contract gives as user of a container.
+const NO_USER: u32 = u32::MAX;
+
+/// Reads them.
+pub async fn read(bus: &Bus) -> Result<Allocations, Ended> {
+    Ok(Allocations::of(bus.all(Kind::Allocation).await?))
+}
+
+impl Allocations {
+    /// From what the bus says.
+    pub fn of(allocations: Vec<Properties>) -> Self {
+        let mut allocations: Vec<_> = allocations.into_iter().map(Allocation::of).collect();
+        allocations
+            .sort_by(|a, b| natural(&a.pool, &b.pool).then_with(|| natural(&a.device, &b.device)));
+        Self { allocations }
+    }
+}
+
+impl Allocation {
+    fn of(mut allocation: Properties) -> Self {
+        Self {
+            id: allocation.get("id"),
+            pool: allocation.get("pool"),
+            device: allocation.get("device"),
+            holder: allocation.get("holder"),
+            holder_kind: allocation.get("holder_kind"),
+            pid: allocation.number("pid", 0),
+            uid: allocation.number("uid", NO_USER),
+            comm: allocation.text("comm"),
+            tenure: allocation.get("tenure"),
+            since: allocation.get("since"),
+            until: allocation.number("until", 0),
+            unreadable: allocation.unreadable(),
+        }
+    }
+
+    /// What ends it, in words.
+    fn end(&self, now: u64) -> String {
+        match (self.tenure.as_str(), self.until) {
+            (_, Some(until)) => left(now, until),
+            ("persistent", None) => "when freed".into(),
+            ("client", None) => "with its holder".into(),
+            ("kubelet", None) => "with the container".into(),
+            (other, None) => other.into(),
+        }
+    }
+
+    fn cells(&self, now: u64) -> Vec<Cell> {
+        vec![
+            Cell::painted(&self.id, Paint::Strong),
+            Cell::new(&self.pool),
+            Cell::new(&self.device),
+            Cell::number(age(now, self.since)),
+            Cell::new(self.end(now)),
+            Cell::new(&self.holder),
+        ]
+    }
+}
+
+impl Page for Allocations {
+    fn text(&self, now: u64) -> String {
+        if self.allocations.is_empty() {
+            return "nothing is lent\n".into();
+        }
+        let rows: Vec<_> = self.allocations.iter().map(|one| one.cells(now)).collect();
+        table(&["ID", "POOL", "DEVICE", "AGE", "ENDS", "HOLDER"], &rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::paint::without;
+
+    #[test]
+    fn each_says_what_ends_it() {
+        let local = Allocation {
+            id: "a9".into(),
+            pool: "onload".into(),
+            device: "onload-99".into(),
+            holder: "trader (pid 4711, uid 1000)".into(),
+            tenure: "lease".into(),
+            since: 1_000,
+            until: Some(3_601_000),
+            ..Allocation::default()
+        };
+        let pod = Allocation {
+            id: "a10".into(),
+            device: "onload-100".into(),
+            holder: "default/web/app".into(),
+            tenure: "kubelet".into(),
+            until: None,
+            ..local.clone()
+        };
+        assert_eq!(
+            without(&Allocations { allocations: vec![local, pod] }.text(61_000)),
+            "\
+ID   POOL    DEVICE      AGE  ENDS                HOLDER
+a9   onload  onload-99    1m  in 59m              trader (pid 4711, uid 1000)
+a10  onload  onload-100   1m  with the container  default/web/app
+"
+        );
+    }
+}

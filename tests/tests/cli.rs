@@ -1,0 +1,19 @@
+//! Level 4: onloadctl as people and scripts meet it, against the real D-Bus edge on a real bus.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests stop where they fail.
+
+#[path = "cli/errors.rs"]
+mod errors;
+#[path = "cli/live.rs"]
+mod live;
+#[path = "cli/orders.rs"]
+mod orders;
+#[path = "cli/pages.rs"]
+mod pages;
+#[allow(dead_code)] // Its other half is for the contract's tests.
+#[path = "contract/rig.rs"]
+mod rig;
+#[path = "cli/run.rs"]
+mod run;
+#[path = "cli/schema.rs"]
+mod schema;

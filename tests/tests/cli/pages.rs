@@ -1,0 +1,119 @@
+//! What is shown: states and their exit codes, gaps, colours, pipes.
+
+use std::process::Stdio;
+use std::sync::Arc;
+
+use onload_core::picture::{Hold, NodeState};
+use onload_core::time::Timestamp;
+use onload_dbus::error::state_exit_code;
+
+use crate::rig::{PATIENCE, Rig, node};
+use crate::run::{Ended, command, run};
+
+#[tokio::test]
+async fn the_exit_code_of_status_tells_the_state() {
+    let states = [
+        NodeState::Ready,
+        NodeState::Converging,
+        NodeState::Blocked,
+        NodeState::Held,
+        NodeState::Degraded,
+        NodeState::Idle,
+    ];
+    for state in states {
+        let mut picture = node();
+        picture.state = state;
+        picture.summary = "so it is".to_owned();
+        let rig = Rig::new(picture).await;
+        // `status` is what is done when nothing is asked for.
+        for words in [&[][..], &["status"][..]] {
+            let ended = rig.ctl(words).await;
+            assert_eq!(ended.code, Some(state_exit_code(state.as_str()).into()), "{ended:?}");
+            let first = ended.out.lines().next().unwrap();
+            assert!(first.ends_with(&format!(" {state}  so it is")), "{ended:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hold_is_shown_with_who_and_why() {
+    let mut picture = node();
+    picture.state = NodeState::Held;
+    picture.hold = Some(Hold {
+        reason: "firmware window".to_owned(),
+        uid: 1000,
+        since: Timestamp(1_000),
+        until: None,
+    });
+    let ended = Rig::new(picture).await.ctl(&["status"]).await;
+    let held = ended.out.lines().find(|line| line.starts_with("        held  ")).unwrap();
+    assert!(held.contains("firmware window (by uid 1000, "), "{held}");
+    assert!(held.ends_with("ago, until `onloadctl unhold`)"), "{held}");
+}
+
+#[tokio::test]
+async fn a_node_without_a_card_shows_kernel_and_interfaces() {
+    let mut picture = node();
+    picture.state = NodeState::Idle;
+    picture.kernel = onload_core::reading::Reading::Known("6.1.0-40-amd64".parse().unwrap());
+    picture.ports = Arc::default();
+    picture.pools = Arc::default();
+    let ended = Rig::new(picture).await.ctl(&["status"]).await;
+    assert_eq!(ended.code, Some(0));
+    assert!(ended.out.contains("kernel  6.1.0-40-amd64\n"), "{ended:?}");
+    assert!(ended.out.contains("interfaces  ens1f0  25G "), "{ended:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_read_is_told_from_what_is_not_there() {
+    let rig = Rig::new(node()).await;
+    let status = rig.ctl(&["status"]).await;
+    assert!(status.out.contains("kernel  ? (EACCES)\n"), "{status:?}");
+    let ports = rig.ctl(&["ports"]).await;
+    let cells: Vec<_> = ports.out.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(cells[..3], ["0000:3b:00.0", "ens1f0", "-"], "no controller: {ports:?}");
+    assert!(cells.contains(&"?"), "the clock could not be read: {ports:?}");
+}
+
+#[tokio::test]
+async fn colours_are_for_terminals() {
+    let rig = Rig::new(node()).await;
+    let address = rig.bus.address();
+    for verb in ["status", "ports", "modules", "pools", "allocations", "jobs"] {
+        let piped = rig.ctl(&[verb]).await;
+        assert!(!piped.out.contains('\x1b'), "{verb}: {piped:?}");
+        let forced = run(command(&address, &[verb]).env("CLICOLOR_FORCE", "1")).await;
+        assert!(forced.out.contains("\x1b["), "{verb}: {forced:?}");
+        let refused =
+            run(command(&address, &[verb]).env("CLICOLOR_FORCE", "1").env("NO_COLOR", "1")).await;
+        assert!(!refused.out.contains('\x1b'), "{verb}: {refused:?}");
+        let json = run(command(&address, &["--json", verb]).env("CLICOLOR_FORCE", "1")).await;
+        assert!(!json.out.contains('\x1b'), "{verb}: {json:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_leaves_is_no_failure() {
+    let rig = Rig::new(node()).await;
+    for words in [&["ports"][..], &["--json", "ports"], &["completion", "bash"], &["config"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let child = command(&rig.bus.address(), words)
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await.unwrap();
+        let ended = Ended::of(output.unwrap());
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{words:?}");
+    }
+}
+
+#[tokio::test]
+async fn completion_needs_no_bus() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = run(&mut command("unix:path=/nonexistent/bus", &["completion", shell])).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert!(ended.out.contains("allocations"), "{shell}");
+    }
+}

@@ -1,0 +1,160 @@
+//! The JSON is what `cli/schema/` says: the same keys, of the same types.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use onload_core::blocker::{Blocked, Blocker};
+use onload_core::condition::{Condition, ConditionKind, Status};
+use onload_core::config::{Entry, Masked, Origin};
+use onload_core::picture::{Hold, Picture};
+use onload_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::rig::{Rig, node};
+use crate::run::Ended;
+
+fn directory() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/schema"))
+}
+
+fn schema(name: &str) -> Value {
+    let text = fs::read_to_string(directory().join(format!("{name}.json"))).expect(name);
+    serde_json::from_str(&text).expect(name)
+}
+
+/// Everything in which a value is not as its schema says, by place.
+fn faults(place: &str, schema: &Value, value: &Value) -> Vec<String> {
+    let fault = || vec![format!("{place}: {value} is not {schema}")];
+    match (schema, value) {
+        (Value::String(types), value) => {
+            let is = match value {
+                Value::Null => "null",
+                Value::Bool(_) => "boolean",
+                Value::Number(number) if number.is_f64() => "number",
+                Value::Number(_) => "integer",
+                Value::String(_) => "string",
+                Value::Array(_) | Value::Object(_) => "structure",
+            };
+            if types == "any" || types.split('|').any(|one| one == is) { vec![] } else { fault() }
+        }
+        (Value::Array(of), Value::Array(items)) => {
+            let each = items.iter().enumerate();
+            each.flat_map(|(at, item)| faults(&format!("{place}[{at}]"), &of[0], item)).collect()
+        }
+        (Value::Object(keys), _) if keys.contains_key("?") => match value {
+            Value::Null => vec![],
+            value => faults(place, &keys["?"], value),
+        },
+        (Value::Object(keys), Value::Object(map)) if keys.contains_key("*") => map
+            .iter()
+            .flat_map(|(key, item)| faults(&format!("{place}.{key}"), &keys["*"], item))
+            .collect(),
+        (Value::Object(keys), Value::Object(map)) => {
+            let names: BTreeSet<_> = keys.keys().chain(map.keys()).collect();
+            let each = |name: &String| match (keys.get(name), map.get(name)) {
+                (Some(schema), Some(item)) => faults(&format!("{place}.{name}"), schema, item),
+                (Some(_), None) => vec![format!("{place}.{name} is missing")],
+                (None, _) => vec![format!("{place}.{name} is not in the schema")],
+            };
+            names.into_iter().flat_map(each).collect()
+        }
+        _ => fault(),
+    }
+}
+
+/// A picture in which no list that a page shows is empty.
+fn full() -> Picture {
+    let mut picture = node();
+    picture.conditions = Arc::new(vec![Condition {
+        kind: ConditionKind::Ready,
+        status: Status::True,
+        reason: "AsWanted".to_owned(),
+        message: String::new(),
+        since: Timestamp(5),
+    }]);
+    picture.blockers =
+        Arc::new(vec![Blocked { subject: "node".to_owned(), blocker: Blocker::Stopped }]);
+    picture.plan = Arc::new(vec!["load sfc".to_owned()]);
+    picture.hold = Some(Hold {
+        reason: "why not".to_owned(),
+        uid: 0,
+        since: Timestamp(5),
+        until: Some(Timestamp(6)),
+    });
+    let origin = |line| Origin { file: "/etc/onloadd/onloadd.toml".to_owned(), line };
+    let entry = Entry {
+        value: "64".to_owned(),
+        origin: Some(origin(3)),
+        masks: vec![Masked { value: "10".to_owned(), origin: origin(2) }],
+    };
+    picture.config = Arc::new(BTreeMap::from([("pools.onload.slots".to_owned(), entry)]));
+    picture
+}
+
+#[tokio::test]
+async fn json_is_as_documented() {
+    let rig = Rig::new(full()).await;
+    let verbs: [(&str, &[&str]); 13] = [
+        ("status", &["status"]),
+        ("ports", &["ports"]),
+        ("modules", &["modules"]),
+        ("pools", &["pools"]),
+        ("pools-NAME", &["pools", "onload"]),
+        ("allocations", &["allocations"]),
+        ("plan", &["plan"]),
+        ("why", &["why", "sfc"]),
+        ("jobs", &["jobs"]),
+        ("config", &["config"]),
+        ("allocate", &["allocate", "onload"]),
+        ("order", &["unhold"]),
+        ("error", &["reload"]),
+    ];
+    for (name, words) in verbs {
+        let ended: Ended = rig.ctl(&[&["--json"], words].concat()).await;
+        let text = if name == "error" { &ended.err } else { &ended.out };
+        let value: Value = serde_json::from_str(text).unwrap_or_else(|_| panic!("{ended:?}"));
+        assert_eq!(value["schema"], 1, "{name}");
+        let schema = schema(name);
+        assert_eq!(faults(name, &schema, &value), Vec::<String>::new());
+        // A list that is empty, or a hold that is not there, would prove nothing.
+        for (key, schema) in schema.as_object().unwrap() {
+            let shown = &value[key];
+            let empty = shown.as_array().is_some_and(Vec::is_empty);
+            let gone = schema.get("?").is_some() && shown.is_null();
+            assert!(!empty && !gone || key == "would_change", "{name}: nothing in {key}");
+        }
+    }
+}
+
+#[test]
+fn the_comparison_sees_what_is_wrong() {
+    let schema = json!({"a": "integer|null", "b": ["string"], "c": {"*": "boolean"}, "d": {"?": {"e": "any"}}});
+    let good = json!({"a": null, "b": ["x"], "c": {"k": true}, "d": {"e": [1]}});
+    assert_eq!(faults("", &schema, &good), Vec::<String>::new());
+    for (key, wrong) in [
+        ("a", json!("1")),
+        ("a", json!(1.5)),
+        ("b", json!([1])),
+        ("b", json!(null)),
+        ("c", json!({"k": 1})),
+        ("d", json!({})),
+        ("f", json!(1)),
+    ] {
+        let mut value = good.clone();
+        value[key] = wrong;
+        assert_eq!(faults("", &schema, &value).len(), 1, "{value}");
+    }
+}
+
+#[test]
+fn every_schema_is_described() {
+    let readme = fs::read_to_string(directory().join("README.md")).unwrap();
+    for file in fs::read_dir(directory()).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        if let Some(verb) = name.strip_suffix(".json") {
+            assert!(readme.contains(&format!("`{verb}`")), "{verb}");
+        }
+    }
+}

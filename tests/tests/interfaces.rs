@@ -1,0 +1,205 @@
+//! Interfaces of a real kernel that come, are renamed and go, seen by the Linux host: in a network
+//! namespace made for each test, so that the machine's own are left alone.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that meets what it does not expect ends there"
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use onload_core::inventory::{Interface, Link};
+use onload_core::names::InterfaceName;
+use onload_core::reading::Reading;
+use onloadd::host::Host;
+use onloadd::host::linux::{Linux, Places};
+use tokio::time::timeout;
+
+/// Set for a test that runs inside its namespace.
+const INSIDE: &str = "ONLOADD_TEST_INSIDE";
+/// Long enough for the kernel to tell of a change.
+const SOON: Duration = Duration::from_secs(5);
+/// How long silence counts as silence.
+const QUIET: Duration = Duration::from_millis(200);
+/// More changes than fit the socket that hears of them: 208 KiB by default, some 4 KiB each.
+const STORM: usize = 400;
+
+fn skip(test: &str, reason: &str) {
+    println!("skipped: {test}: {reason}");
+    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
+    }
+}
+
+/// `unshare` with a network namespace of its own, and a user namespace where that takes root.
+fn unshare() -> Command {
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--net", "--"]);
+    command
+}
+
+fn said(out: &Output) -> String {
+    String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
+}
+
+/// Runs a test of this file in a namespace of its own, where it can make interfaces.
+fn in_a_namespace<F: Future<Output = ()>>(test: &str, run: impl FnOnce() -> F) {
+    if std::env::var_os(INSIDE).is_some() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        return runtime.block_on(run());
+    }
+    let probe = unshare().args(["ip", "link", "add", "one", "type", "veth"]).output();
+    match probe {
+        Ok(out) if out.status.success() => {}
+        Ok(out) => return skip(test, &format!("no interfaces to be made: {}", said(&out).trim())),
+        Err(error) => return skip(test, &format!("unshare does not run: {error}")),
+    }
+    let out = unshare()
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "1")
+        .output()
+        .unwrap();
+    println!("{}", said(&out));
+    assert!(out.status.success() && said(&out).contains("1 passed"), "it failed inside");
+}
+
+/// Runs lines of `ip`.
+fn ip(lines: &str) {
+    let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "ip {lines}");
+}
+
+fn host() -> Linux {
+    Linux::open(Places {
+        root: PathBuf::from("/"),
+        kubelet_directory: PathBuf::from("/var/lib/kubelet/device-plugins"),
+        state_directory: PathBuf::from("/var/lib/onloadd"),
+    })
+    .unwrap()
+}
+
+async fn look(host: &Linux) -> BTreeMap<InterfaceName, Interface> {
+    let Reading::Known(interfaces) = host.observe().await.interfaces else {
+        panic!("the kernel tells of its interfaces")
+    };
+    interfaces
+}
+
+/// Waits until nothing more is heard; how many hints there were.
+async fn hints(host: &Linux) -> usize {
+    let mut hints = 0;
+    while timeout(QUIET, host.changed()).await.is_ok() {
+        hints += 1;
+    }
+    hints
+}
+
+/// A change is heard, and the next look shows it.
+async fn after(host: &Linux, lines: &str) -> BTreeMap<InterfaceName, Interface> {
+    hints(host).await;
+    ip(lines);
+    assert!(timeout(SOON, host.changed()).await.is_ok(), "`{lines}` was not heard");
+    look(host).await
+}
+
+#[test]
+fn a_change_is_heard_and_the_next_look_shows_it() {
+    in_a_namespace("a_change_is_heard_and_the_next_look_shows_it", async || {
+        let host = host();
+        let name = |name: &str| name.parse::<InterfaceName>().unwrap();
+        assert_eq!(look(&host).await.len(), 1, "a new namespace has lo");
+
+        let seen = after(&host, "link add one type veth peer name two\n").await;
+        let (one, two) = (&seen[&name("one")], &seen[&name("two")]);
+        assert_ne!(one.index, two.index);
+        assert_eq!((&one.link, &one.port), (&Reading::Known(Link::Down), &Reading::Absent));
+        assert!(one.mac.known().is_some() && one.altnames.is_empty());
+
+        let seen = after(&host, "link set one name fast0\n").await;
+        assert!(!seen.contains_key(&name("one")));
+        assert_eq!(seen[&name("fast0")].index, one.index);
+
+        let seen = after(&host, "link set fast0 up\nlink set two up\n").await;
+        assert_eq!(seen[&name("fast0")].link, Reading::Known(Link::Up));
+        assert_eq!(seen[&name("fast0")].speed_mbps, Reading::Known(10_000), "as veth has it");
+
+        // The kernel tells of other names only while the interface is up.
+        let lines = "link property add dev fast0 altname first altname uno\n";
+        let seen = after(&host, lines).await;
+        let altnames = seen[&name("fast0")].altnames.iter().map(String::as_str);
+        assert_eq!(altnames.collect::<Vec<_>>(), ["first", "uno"]);
+
+        let seen = after(&host, "link del fast0\n").await;
+        assert_eq!(seen.len(), 1, "its peer goes with it");
+    });
+}
+
+#[test]
+fn a_storm_that_overruns_the_socket_is_a_hint_to_look() {
+    in_a_namespace("a_storm_that_overruns_the_socket_is_a_hint_to_look", async || {
+        let host = host();
+        ip("link add one type veth peer name two\n");
+        look(&host).await;
+        hints(&host).await;
+        let storm: String = (0..STORM)
+            .map(|round| format!("link set one name n{round}\nlink set n{round} name one\n"))
+            .collect();
+        ip(&format!("{storm}link set one name last\n"));
+        assert!(timeout(SOON, host.changed()).await.is_ok(), "a storm is heard");
+        assert!(look(&host).await.contains_key(&"last".parse().unwrap()));
+        let rest = hints(&host).await;
+        assert!(rest < 10, "{rest} more hints of changes that the look has seen");
+    });
+}
+
+/// How often this thread gave up the processor because it had nothing to do.
+fn waits() -> usize {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+#[test]
+fn waiting_for_a_change_costs_no_wake_ups() {
+    in_a_namespace("waiting_for_a_change_costs_no_wake_ups", async || {
+        let host = host();
+        look(&host).await;
+        hints(&host).await;
+        let before = waits();
+        assert!(timeout(5 * QUIET, host.changed()).await.is_err(), "nothing changes");
+        let woken = waits() - before;
+        // One sleep, and one more where the timer wheel takes the time in two turns.
+        assert!(woken <= 2, "{woken} wake-ups in {:?}", 5 * QUIET);
+    });
+}
+
+#[test]
+fn a_look_takes_milliseconds() {
+    in_a_namespace("a_look_takes_milliseconds", async || {
+        let host = host();
+        let lines: String =
+            (0..50).map(|n| format!("link add a{n} type veth peer name b{n}\n")).collect();
+        ip(&lines);
+        assert_eq!(look(&host).await.len(), 101);
+        let start = Instant::now();
+        for _ in 0..20 {
+            look(&host).await;
+        }
+        let mean = start.elapsed() / 20;
+        println!("a look at 101 interfaces takes {mean:?}");
+        // In a debug build on a busy machine; what it takes otherwise is printed.
+        assert!(mean < Duration::from_millis(200), "{mean:?}");
+    });
+}
