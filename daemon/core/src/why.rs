@@ -285,3 +285,6 @@ fn allocation(allocation: &Allocation) -> Explanation {
         .with("pool", &allocation.pool)
         .with("ends", ends)
 }
+
+#[cfg(test)]
+mod tests;

@@ -122,10 +122,10 @@ impl Schedule {
             25..=44 => self.on_the_bus(),
             45..=64 => self.at_the_kubelet(),
             65..=72 => self.order(),
-            73..=77 => self.to_a_program(),
+            73..=77 => self.program_ends(),
             78..=81 => self.in_the_files(),
-            82..=86 => self.to_the_disk(),
-            87..=89 => self.to_the_clock(),
+            82..=86 => self.disk_changes(),
+            87..=89 => self.clock_jumps(),
             90..=93 => self.machine.kill_after(self.random.u32(0..12)),
             94 => self.machine.kill(),
             95 | 96 => {
@@ -303,7 +303,7 @@ impl Schedule {
         self.machine.ask(caller, command);
     }
 
-    fn to_a_program(&mut self) {
+    fn program_ends(&mut self) {
         if self.programs.is_empty() {
             return;
         }
@@ -326,7 +326,7 @@ impl Schedule {
         self.machine.ask(caller, Command::Reload);
     }
 
-    fn to_the_disk(&mut self) {
+    fn disk_changes(&mut self) {
         let disk = &mut self.machine.disk;
         match self.random.u32(0..6) {
             0 => disk.full = true,
@@ -339,7 +339,7 @@ impl Schedule {
         }
     }
 
-    fn to_the_clock(&mut self) {
+    fn clock_jumps(&mut self) {
         let hour = 3_600_000_i64;
         match self.random.u32(0..3) {
             0 => self.machine.jump(0, -hour * 24),

@@ -173,7 +173,8 @@ fn how_the_nodes_of_a_pool_stand() {
     let unplugged = |node: &mut Snapshot| {
         inner(&mut node.ports).remove(&PORTS[0].parse().unwrap()).unwrap();
     };
-    let cases: [(&str, &PoolSettings, Snapshot, &[(u32, &str)]); 11] = [
+    type Case<'a> = (&'a str, &'a PoolSettings, Snapshot, &'a [(u32, &'a str)]);
+    let cases: [Case<'_>; 11] = [
         ("both work", &all, node(), &[(0, "none"), (1, "none")]),
         ("a pool of one port has one node", &one, node(), &[(1, "none")]),
         (

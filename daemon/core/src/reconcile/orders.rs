@@ -83,6 +83,10 @@ impl Reconciler {
         for entry in undo {
             self.ledger.take(entry);
         }
+        let until = self.ledger.hold.as_ref().and_then(|hold| hold.until);
+        self.hold_until = until.map(|until| {
+            now.boot + std::time::Duration::from_millis(until.0.saturating_sub(now.wall.0))
+        });
         if let Some(job) = self.running_job() {
             self.end_job(job, JobState::Failed, "the ledger cannot be written".to_owned());
         }

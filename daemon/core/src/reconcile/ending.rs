@@ -1,0 +1,159 @@
+//! How an allocation ends: freed, with its holder, or by its lease.
+
+use std::collections::BTreeSet;
+
+use super::lending::NOT_LENT;
+use super::{Effect, LedgerHealth, Pending, Reconciler};
+use crate::allocation::{Allocation, Holder, Process, Tenure};
+use crate::command::{Caller, Reply, RequestId};
+use crate::ledger::Entry;
+use crate::names::AllocationId;
+use crate::picture::Lent;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::time::{Moment, Now, Timestamp};
+
+impl Reconciler {
+    pub(super) fn free_for(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        id: AllocationId,
+        force: bool,
+    ) -> Result<(), Refusal> {
+        let what = format!("{id} was not freed");
+        let Some(allocation) = self.ledger.allocations.get(&id) else {
+            let why = "there is no such allocation";
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                what,
+                why,
+                "see `onloadctl allocations`",
+            ));
+        };
+        let may_force = force && caller.privileged;
+        if !allocation.is_local() && !may_force {
+            let why = format!(
+                "{} is held by a container, and only the kubelet knows when that ends",
+                allocation.device
+            );
+            let fix = "delete the pod; if it is gone for certain, `onloadctl free --force` as root";
+            return Err(Refusal::new(RefusalKind::InUse, what, why, fix));
+        }
+        if !caller.privileged && allocation.owner() != Some(caller.uid) {
+            let why = format!("it belongs to {}", allocation.holder);
+            return Err(Refusal::new(
+                RefusalKind::NotAuthorized,
+                what,
+                why,
+                "ask its holder, or root",
+            ));
+        }
+        self.release(id);
+        self.record(vec![Entry::Freed { id }], Some(Pending::Free { request }));
+        if self.ledger_health != LedgerHealth::Available {
+            self.answer(request, Ok(Reply::Done));
+        }
+        self.publish_soon(now.boot);
+        Ok(())
+    }
+
+    /// Ends an allocation that nobody waits for.
+    pub(super) fn free(&mut self, id: AllocationId) {
+        self.release(id);
+        self.record(vec![Entry::Freed { id }], None);
+    }
+
+    fn release(&mut self, id: AllocationId) {
+        self.clients.remove(&id);
+        if let Some(allocation) = self.ledger.allocations.get(&id).cloned() {
+            self.set_lent(&allocation.pool, &allocation.device, Lent::No);
+        }
+    }
+
+    pub(super) fn client_gone(&mut self, now: Now, name: &str) {
+        let ended: Vec<_> =
+            self.clients.iter().filter(|(_, client)| *client == name).map(|(id, _)| *id).collect();
+        let waiting: Vec<_> = self
+            .grants
+            .iter()
+            .filter(|(_, grant)| grant.caller.bus_name.as_deref() == Some(name))
+            .map(|(request, _)| *request)
+            .collect();
+        for request in waiting {
+            let why = "its caller has gone";
+            self.drop_grant(
+                request,
+                Refusal::new(RefusalKind::Cancelled, NOT_LENT, why, "call again"),
+            );
+            self.publish_soon(now.boot);
+        }
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn process_gone(&mut self, now: Now, process: &Process) {
+        let ended = self.held_by(|allocation| {
+            allocation.tenure == Tenure::Client
+                && matches!(&allocation.holder, Holder::Process(holder) if holder == process)
+        });
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn held_by(&self, is: impl Fn(&Allocation) -> bool) -> Vec<AllocationId> {
+        self.ledger.allocations.values().filter(|one| is(one)).map(|one| one.id).collect()
+    }
+
+    pub(super) fn free_all(&mut self, now: Now, ended: Vec<AllocationId>) {
+        if !ended.is_empty() {
+            for id in ended {
+                self.free(id);
+            }
+            self.publish_soon(now.boot);
+        }
+    }
+
+    /// Has every process watched whose end ends an allocation.
+    pub(super) fn watch_holders(&mut self) {
+        let watched: BTreeSet<_> = self
+            .ledger
+            .allocations
+            .values()
+            .filter(|one| one.tenure == Tenure::Client)
+            .filter_map(|one| match &one.holder {
+                Holder::Process(process) => Some(process.clone()),
+                Holder::Container | Holder::User { .. } => None,
+            })
+            .collect();
+        self.effects.extend(watched.into_iter().map(Effect::WatchProcess));
+    }
+
+    /// The end of every lease on this boot's clock.
+    fn leases(&self) -> impl Iterator<Item = (AllocationId, Option<Moment>, Timestamp)> {
+        let boot = self.boot();
+        self.ledger.allocations.values().filter_map(move |one| match &one.tenure {
+            Tenure::Lease { until, boot: made_in, until_wall } => {
+                Some((one.id, (*made_in == boot).then_some(*until), *until_wall))
+            }
+            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => None,
+        })
+    }
+
+    /// Ends leases. One of an earlier boot has only wall time to go by, and is asked at each tick.
+    pub(super) fn end_leases(&mut self, now: Now) {
+        // Before the first look it is not known which boot this is.
+        if self.snapshot.is_none() {
+            return;
+        }
+        let ended: Vec<_> = self
+            .leases()
+            .filter(|(_, until, wall)| until.map_or(*wall <= now.wall, |until| until <= now.boot))
+            .map(|(id, ..)| id)
+            .collect();
+        self.free_all(now, ended);
+    }
+
+    pub(super) fn lease_ends(&self) -> Option<Moment> {
+        self.snapshot.as_ref()?;
+        self.leases().filter_map(|(_, until, _)| until).min()
+    }
+}
