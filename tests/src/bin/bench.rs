@@ -8,6 +8,8 @@ use onload_tests::bench::table::Row;
 use onload_tests::bench::{calls, echo, exposure, idle, machine, memory, start};
 use tokio::runtime::{Builder, Runtime};
 
+/// What can be measured by itself; all of it unless named.
+const GROUPS: [&str; 6] = ["exposure", "memory", "start", "calls", "bus", "idle"];
 /// Exit status for words that make no sense.
 const USAGE: u8 = 2;
 
@@ -15,14 +17,16 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     let ended = match words[..] {
-        [] => bench(false),
-        ["--check"] => bench(true),
         // Not for people: the process that D-Bus calls are compared with.
         ["--echo", address] => {
             runtime().and_then(|runtime| runtime.block_on(echo::serve(address))).map(|()| true)
         }
+        ["--check", ref groups @ ..] if groups.iter().all(|group| GROUPS.contains(group)) => {
+            bench(true, groups)
+        }
+        ref groups if groups.iter().all(|group| GROUPS.contains(group)) => bench(false, groups),
         _ => {
-            eprintln!("usage: bench [--check]");
+            eprintln!("usage: bench [--check] [{}]...", GROUPS.join("|"));
             return ExitCode::from(USAGE);
         }
     };
@@ -42,8 +46,8 @@ fn runtime() -> anyhow::Result<Runtime> {
     Ok(Builder::new_current_thread().enable_all().build()?)
 }
 
-/// Measures all; returns whether a check passes.
-fn bench(check: bool) -> anyhow::Result<bool> {
+/// Measures; returns whether a check passes.
+fn bench(check: bool, groups: &[&str]) -> anyhow::Result<bool> {
     let began = Instant::now();
     let background = Background::start()?;
     let runtime = runtime()?;
@@ -53,13 +57,23 @@ fn bench(check: bool) -> anyhow::Result<bool> {
     }
     println!();
     let mut rows = Vec::new();
-    show(&mut rows, exposure::measure()?);
-    show(&mut rows, memory::measure(&background)?);
-    show(&mut rows, start::measure(&background)?);
-    show(&mut rows, calls::measure(&background, &runtime)?);
-    show(&mut rows, echo::measure(&runtime)?);
-    println!("(two daemons are now watched for one idle minute)");
-    show(&mut rows, idle::measure(&background)?);
+    for group in GROUPS.iter().filter(|group| groups.is_empty() || groups.contains(group)) {
+        let measured = match *group {
+            "exposure" => exposure::measure()?,
+            "memory" => memory::measure(&background)?,
+            "start" => start::measure(&background)?,
+            "calls" => calls::measure(&background, &runtime)?,
+            "bus" => echo::measure(&runtime)?,
+            _ => {
+                println!("(two daemons are now watched for one idle minute)");
+                idle::measure(&background)?
+            }
+        };
+        for row in &measured {
+            println!("{row}");
+        }
+        rows.extend(measured);
+    }
 
     println!("\nFor the README:\n\n| What | Budget | Measured | |\n|---|---|---|---|");
     for row in &rows {
@@ -73,13 +87,6 @@ fn bench(check: bool) -> anyhow::Result<bool> {
     let took = Duration::from_secs(began.elapsed().as_secs());
     println!("{} figures in {took:?}; budgets missed that are held: {missed}", rows.len());
     Ok(!check || missed == 0)
-}
-
-fn show(rows: &mut Vec<Row>, measured: Vec<Row>) {
-    for row in &measured {
-        println!("{row}");
-    }
-    rows.extend(measured);
 }
 
 fn squeezed(line: &str) -> String {
