@@ -104,6 +104,9 @@ fn every_licence_is_one_we_accept_and_every_source_is_the_registry() {
     assert!(refused.is_empty(), "{refused:#?}");
 }
 
+/// What is written by a test from something else, and compared with it.
+const GENERATED: [&str; 2] = ["daemon/src/kubelet/api.rs", "dbus/src/proxies.rs"];
+
 /// Rust sources of ours, generated ones left out.
 fn sources() -> Vec<(PathBuf, String)> {
     let output =
@@ -111,11 +114,9 @@ fn sources() -> Vec<(PathBuf, String)> {
     let files = String::from_utf8(output.stdout).unwrap();
     let sources: Vec<_> = files
         .lines()
+        .filter(|file| !GENERATED.contains(file))
         .map(|file| {
             (PathBuf::from(file), fs::read_to_string(root().join(file)).unwrap_or_default())
-        })
-        .filter(|(_, text)| {
-            !text.lines().take(12).any(|line| line.to_ascii_lowercase().contains("generated"))
         })
         .collect();
     assert!(sources.len() > 50, "git lists the sources");
@@ -136,7 +137,7 @@ fn unsafe_stands_in_one_file() {
 
 #[test]
 fn no_file_is_longer_than_a_reader_keeps_in_mind() {
-    const LONGEST: usize = 500;
+    const LONGEST: usize = 450;
     let long: Vec<_> = sources()
         .into_iter()
         .filter(|(_, text)| text.lines().count() > LONGEST)

@@ -1,0 +1,131 @@
+//! Bad input never panics: every text that comes from outside, broken at random with fixed seeds.
+//! What is found here becomes a case beside the parser it was found in.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops where it broke"
+)]
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use onload_core::config::{Config, Fragment};
+use onload_core::hardware::Hardware;
+use onload_core::ledger::Ledger;
+use onload_core::names::{DeviceId, MacAddress, PciAddress};
+use onload_core::time::Span;
+use onload_tests::node::Node;
+use onloadd::host::sim::World;
+use onloadd::host::sim::action::Action;
+
+/// Rounds for each input; enough to break every line of the largest in several ways.
+const ROUNDS: u32 = 3_000;
+/// Longer than any of them takes on a busy machine: what takes more hangs.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// One to four breakages: flipped bits, cut, doubled, spliced and foreign bytes.
+fn broken(random: &mut Rng, seed: &[u8]) -> Vec<u8> {
+    let mut bytes = seed.to_vec();
+    for _ in 0..random.u8(1..=4) {
+        let at = random.usize(..=bytes.len());
+        let to = random.usize(at..=bytes.len().min(at + 64));
+        match random.u8(..6) {
+            0 => bytes.truncate(at),
+            1 => drop(bytes.drain(at..to)),
+            2 => {
+                let piece = bytes[at..to].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            3 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
+            4 => {
+                let foreign = random.choice([
+                    "\0",
+                    "\u{feff}",
+                    "[[",
+                    "\"\"\"",
+                    "-1",
+                    "9999999999999999999",
+                    "\n",
+                ]);
+                bytes.splice(at..at, foreign.unwrap().bytes());
+            }
+            _ => bytes.extend_from_slice(&seed[..seed.len() / 2]),
+        }
+    }
+    bytes
+}
+
+fn survives(name: &str, seed: &[u8], parse: impl Fn(&[u8])) {
+    let start = Instant::now();
+    let mut random = Rng::with_seed(seed.len() as u64);
+    parse(seed);
+    for _ in 0..ROUNDS {
+        parse(&broken(&mut random, seed));
+    }
+    assert!(start.elapsed() < LONGEST, "{name} took {:?}", start.elapsed());
+}
+
+fn file(path: &str) -> Vec<u8> {
+    fs::read(Node::repository(path)).unwrap()
+}
+
+#[test]
+fn ledgers() {
+    survives("ledger", &file("tests/formats/ledger-1.json"), |bytes| {
+        if let Ok(replay) = Ledger::parse(bytes) {
+            // What was accepted is whole: it reads back as it is.
+            let again = Ledger::parse(replay.ledger.to_text().as_bytes()).unwrap();
+            assert_eq!(again.ledger, replay.ledger);
+        }
+    });
+}
+
+#[test]
+fn configurations() {
+    survives("configuration", &file("packaging/config/onloadd.toml"), |bytes| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        if let Err(error) = Config::merge(&[Fragment { file: "x.toml".to_owned(), text }]) {
+            assert!(error.file == "x.toml" && error.line >= 1, "{error}");
+        }
+    });
+}
+
+#[test]
+fn worlds_and_actions() {
+    survives("world", &file("packaging/worlds/two-x2522.toml"), |bytes| {
+        if let Ok(world) = World::parse(&String::from_utf8_lossy(bytes)) {
+            let _ = world.snapshot();
+        }
+    });
+    for seed in ["fault load onload error times 2", "rename ens1f0 eth7", "link 0000:3b:00.0 down"]
+    {
+        survives("action", seed.as_bytes(), |bytes| {
+            if let Ok(action) = String::from_utf8_lossy(bytes).parse::<Action>() {
+                assert_eq!(action.to_string().parse::<Action>().unwrap(), action);
+            }
+        });
+    }
+}
+
+#[test]
+fn tables_and_names() {
+    survives("families", &file("packaging/hw/families.toml"), |bytes| {
+        let _ = Hardware::parse(&String::from_utf8_lossy(bytes));
+    });
+    survives("names", b"10000:3b:00.1", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(address) = text.parse::<PciAddress>() {
+            assert_eq!(address.to_string().parse::<PciAddress>().unwrap(), address);
+        }
+        let _ = (text.parse::<MacAddress>(), text.parse::<DeviceId>());
+    });
+    survives("span", b"86400s", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(span) = text.parse::<Span>() {
+            assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
+        }
+    });
+}
