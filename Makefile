@@ -45,13 +45,15 @@ test-fast: ## decisions and random schedules only
 
 .PHONY: bench
 bench: setup ## measure memory, start and latency
-	cargo build --release --locked --workspace
-	cargo run --quiet --release --locked -p onload-tests --bin bench
+	cargo build --release --locked -p onloadd -p onloadctl
+	cargo build --release --locked -p onload-tests --bin bench
+	$(TARGET_DIR)/release/bench
 
 .PHONY: bench-check
 bench-check: setup ## measure and fail on a missed budget
-	cargo build --release --locked --workspace
-	cargo run --quiet --release --locked -p onload-tests --bin bench -- --check
+	cargo build --release --locked -p onloadd -p onloadctl
+	cargo build --release --locked -p onload-tests --bin bench
+	$(TARGET_DIR)/release/bench --check
 
 .PHONY: check
 check: setup ## formatting and lints

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -121,6 +121,8 @@ impl<H: Host> App<H> {
         let mut look: Option<Task<'_, Snapshot>> = None;
         let mut step: Option<Task<'_, Result<Outcome, StepError>>> = None;
         let mut changed: Task<'_, ()> = Box::pin(host.changed());
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        let mut armed = None;
         loop {
             // Effects may bring events of their own at once; they are taken before anything new.
             while !effects.is_empty() {
@@ -176,6 +178,13 @@ impl<H: Host> App<H> {
                 }
                 effects = next;
             }
+            // Set only when it changes: a time that is over comes up by itself, after what was
+            // answered just now has left, and callers that never pause cannot put it off.
+            let deadline = reconciler.deadline();
+            if armed != Some(deadline) {
+                armed = Some(deadline);
+                alarm.as_mut().reset(instant(deadline));
+            }
             let wake = tokio::select! {
                 Some(post) = posts.recv() => Wake::Post(post),
                 Some(event) = reports.recv() => Wake::Event(event),
@@ -185,7 +194,10 @@ impl<H: Host> App<H> {
                     changed = Box::pin(host.changed());
                     Wake::Event(Event::Changed)
                 }
-                () = sleep_until(instant(reconciler.deadline())) => Wake::Event(Event::Deadline),
+                () = &mut alarm => {
+                    armed = None;
+                    Wake::Event(Event::Deadline)
+                }
                 () = tick(&mut watchdog) => Wake::Watchdog,
                 wake = signals.next() => wake,
             };

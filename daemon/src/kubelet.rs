@@ -9,6 +9,7 @@
 #[allow(missing_docs, missing_debug_implementations, clippy::all)]
 #[rustfmt::skip]
 pub mod api;
+mod connection;
 mod directory;
 mod link;
 mod offer;

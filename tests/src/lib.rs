@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod background;
+pub mod bench;
 pub mod binaries;
 pub mod bus;
 pub mod conformance;

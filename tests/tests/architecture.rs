@@ -115,10 +115,7 @@ fn sources() -> Vec<(PathBuf, String)> {
             (PathBuf::from(file), fs::read_to_string(root().join(file)).unwrap_or_default())
         })
         .filter(|(_, text)| {
-            !text
-                .lines()
-                .take(3)
-                .any(|line| line.contains("@generated") || line.contains("Generated"))
+            !text.lines().take(12).any(|line| line.to_ascii_lowercase().contains("generated"))
         })
         .collect();
     assert!(sources.len() > 50, "git lists the sources");

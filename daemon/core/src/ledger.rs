@@ -3,13 +3,13 @@
 //! One line each, checked by a checksum of its own. A torn last line was never answered for and is
 //! dropped; anything else that does not read means hands off. The edge does the writing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, Tenure};
 use crate::config::ModuleSettings;
 use crate::names::{AllocationId, BootId, DeviceId, KernelRelease};
 use crate::picture::Hold;
@@ -96,6 +96,8 @@ pub struct Ledger {
     pub generation: u64,
     /// What is lent.
     pub allocations: Arc<BTreeMap<AllocationId, Arc<Allocation>>>,
+    /// Those of them that are leases: asked for at every event, and few where pods hold thousands.
+    leases: BTreeSet<AllocationId>,
     /// An operator's hold.
     pub hold: Option<Hold>,
     /// The `[modules]` in force.
@@ -115,6 +117,9 @@ impl Ledger {
         match entry {
             Entry::Granted(allocation) => {
                 self.last_allocation = self.last_allocation.max(allocation.id.0);
+                if let Tenure::Lease { .. } = allocation.tenure {
+                    self.leases.insert(allocation.id);
+                }
                 Arc::make_mut(&mut self.allocations).insert(allocation.id, Arc::new(allocation));
             }
             Entry::Moved { id, device } => {
@@ -123,6 +128,7 @@ impl Ledger {
                 }
             }
             Entry::Freed { id } => {
+                self.leases.remove(&id);
                 Arc::make_mut(&mut self.allocations).remove(&id);
             }
             Entry::NextAllocation(next) => {
@@ -143,6 +149,11 @@ impl Ledger {
             Entry::FailuresForgotten => self.failures.clear(),
             Entry::Stopped(stopped) => self.stopped = stopped,
         }
+    }
+
+    /// The allocations that end by the clock.
+    pub fn leases(&self) -> impl Iterator<Item = &Allocation> {
+        self.leases.iter().filter_map(|id| self.allocations.get(id)).map(Arc::as_ref)
     }
 
     /// The shortest journal that adds up to this state.
@@ -307,7 +318,7 @@ fn count_lines(bytes: &[u8]) -> usize {
 mod tests {
     use super::*;
     use crate::allocation::{Holder, Tenure};
-    use crate::time::Timestamp;
+    use crate::time::{Moment, Timestamp};
 
     fn granted(id: u64, device: &str) -> Entry {
         Entry::Granted(Allocation {
@@ -354,6 +365,20 @@ mod tests {
         let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
         assert_eq!(replay, Replay { ledger, torn: 0 });
         assert_eq!(replay.ledger.last_allocation, 2, "a freed number is not given out again");
+    }
+
+    #[test]
+    fn leases_are_found_among_all_that_is_lent_until_they_are_freed() {
+        let tenure = Tenure::Lease { until: Moment(9), boot: None, until_wall: Timestamp(9) };
+        let Entry::Granted(lease) = granted(3, "onload-5") else { panic!("it is a grant") };
+        let mut ledger = sample();
+        ledger.take(Entry::Granted(Allocation { tenure, ..lease }));
+        let ids = |ledger: &Ledger| ledger.leases().map(|one| one.id).collect::<Vec<_>>();
+        assert_eq!(ids(&ledger), [AllocationId(3)]);
+        let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+        assert_eq!(ids(&replay.ledger), [AllocationId(3)]);
+        ledger.take(Entry::Freed { id: AllocationId(3) });
+        assert_eq!(ids(&ledger), []);
     }
 
     #[test]

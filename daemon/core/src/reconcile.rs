@@ -147,8 +147,9 @@ enum LedgerHealth {
 }
 
 /// How long a change that only counts lent devices may wait for the next picture: pictures cost
-/// more than a grant, and nobody watches counters this closely.
-const COALESCE: std::time::Duration = std::time::Duration::from_millis(20);
+/// more than a grant, each container is two signals on the bus, and nobody watches counters this
+/// closely.
+const COALESCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The one writer.
 #[derive(Debug)]
@@ -195,6 +196,8 @@ pub struct Reconciler {
 
     picture: Picture,
     publish_at: Option<Moment>,
+    /// A container waits for the answer among the effects: a picture that is due comes after it.
+    answer_first: bool,
     effects: Vec<Effect>,
 }
 
@@ -255,6 +258,7 @@ impl Reconciler {
             registered: BTreeSet::new(),
             picture: Picture::default(),
             publish_at: None,
+            answer_first: false,
             effects: Vec::new(),
         };
         if this.ledger_health == LedgerHealth::Available {
@@ -328,7 +332,8 @@ impl Reconciler {
     }
 
     fn finish(&mut self, now: Now) -> Vec<Effect> {
-        if self.publish_at.is_some_and(|at| at <= now.boot) {
+        let answer_first = std::mem::take(&mut self.answer_first);
+        if !answer_first && self.publish_at.is_some_and(|at| at <= now.boot) {
             self.publish_at = None;
             if self.refresh(now) {
                 self.effects.push(Effect::Publish(Arc::new(self.picture.clone())));

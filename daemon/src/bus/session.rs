@@ -7,6 +7,7 @@ use std::sync::Arc;
 use onload_core::picture::Picture;
 use onload_dbus::path::{self, Kind};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use zbus::fdo::{ObjectManager, Properties};
 use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, OwnedVariant, Variant, connection};
@@ -169,6 +170,8 @@ impl Session {
         for key in before.keys().filter(|key| !next.contains_key(key)) {
             let path = path::of(kind, &key.to_string());
             self.connection.object_server().remove::<I, _>(path.as_str()).await?;
+            // A burst of pods is hundreds of objects: no other call waits for more than one.
+            yield_now().await;
         }
         Ok(())
     }
@@ -186,6 +189,7 @@ impl Session {
         for key in next.keys().filter(|key| !before.contains_key(key)) {
             let path = path::of(kind, &key.to_string());
             self.connection.object_server().at(path.as_str(), make(key)).await?;
+            yield_now().await;
         }
         Ok(())
     }

@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onload_core::kubelet::Advertised;
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::api::device_plugin_server::DevicePluginServer;
+use super::connection::Connection;
 use super::link::Link;
 use super::plugin::Plugin;
 use super::socket::Socket;
@@ -96,11 +97,11 @@ async fn run(listener: UnixListener, plugin: Plugin, stopped: oneshot::Receiver<
     }
 }
 
-async fn accept(listener: UnixListener, accepted: mpsc::Sender<io::Result<UnixStream>>) {
+async fn accept(listener: UnixListener, accepted: mpsc::Sender<io::Result<Connection>>) {
     loop {
         match listener.accept().await {
             Ok((stream, _)) => {
-                if accepted.send(Ok(stream)).await.is_err() {
+                if accepted.send(Ok(Connection::new(stream))).await.is_err() {
                     return;
                 }
             }

@@ -46,6 +46,7 @@ fn demo() -> anyhow::Result<()> {
         .run(kubelet.allocate(RESOURCE, 1))
         .map_err(|refused| anyhow::anyhow!("{refused:?}"))?;
     print_answer(&pod);
+    node.until("the container among the allocations", |node| Ok(node.ctl_ok(["allocations"])?.contains("a1")))?;
     show(&node, &["allocations"])?;
 
     say("4", "A local program borrows a device; its slot is withdrawn from the kubelet first");

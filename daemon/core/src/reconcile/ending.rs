@@ -130,7 +130,7 @@ impl Reconciler {
     /// The end of every lease on this boot's clock.
     fn leases(&self) -> impl Iterator<Item = (AllocationId, Option<Moment>, Timestamp)> {
         let boot = self.boot();
-        self.ledger.allocations.values().filter_map(move |one| match &one.tenure {
+        self.ledger.leases().filter_map(move |one| match &one.tenure {
             Tenure::Lease { until, boot: made_in, until_wall } => {
                 Some((one.id, (*made_in == boot).then_some(*until), *until_wall))
             }

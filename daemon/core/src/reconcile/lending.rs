@@ -254,6 +254,7 @@ impl Reconciler {
         let answers = containers.iter().map(|_| answer.as_ref().clone()).collect();
         self.answer(request, Ok(Reply::Containers(answers)));
         self.publish_soon(now.boot + super::COALESCE);
+        self.answer_first = true;
         Ok(())
     }
 

@@ -1,3 +1,5 @@
+//! The simulated host: its bell, its clock and its socket.
+
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,3 +1,5 @@
+//! What a world is refused for, each by a sentence that names it.
+
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

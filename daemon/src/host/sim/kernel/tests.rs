@@ -1,3 +1,5 @@
+//! The kernel's manners: what loads, binds, appears and refuses.
+
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

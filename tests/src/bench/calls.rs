@@ -1,0 +1,92 @@
+//! Allocate, beside a call of the same server in the same process that does nothing:
+//! GetDevicePluginOptions. What the two differ by is the work of lending.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::Context;
+use onloadd::kubelet::api::device_plugin_client::DevicePluginClient;
+use onloadd::kubelet::api::{AllocateRequest, ContainerAllocateRequest, Empty};
+use tokio::runtime::Runtime;
+use tonic::transport::{Channel, Endpoint, Uri};
+
+use super::RESOURCE;
+use super::daemon::{Daemon, Machine};
+use super::samples::{Samples, micros, ratio};
+use super::table::{Row, Weight};
+use crate::background::Background;
+use crate::kubelet::Kubelet;
+use crate::node::PATIENCE;
+
+/// The pool.
+const SLOTS: usize = 1_000;
+/// Calls of one kind before the other has its turn.
+const BLOCK: usize = 50;
+/// Turns of each: 5,000 calls, so that fifty of them are above the 99th percentile.
+const BLOCKS: usize = 100;
+/// Turns before the first that counts; every slot has been lent once by then.
+const WARM_UP: usize = SLOTS / BLOCK;
+const P50_BUDGET: f64 = 1.3;
+const P99_BUDGET: f64 = 2.0;
+
+/// Calls both in turns, over one connection.
+///
+/// # Errors
+/// The daemon does not come up or refuses a call.
+pub fn measure(background: &Background, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+    let mut daemon = Daemon::prepare(Machine::EightPorts, SLOTS)?;
+    let kubelet = background.run(Kubelet::start(daemon.kubelet_directory()))?;
+    daemon.start()?;
+    let listed = kubelet.wait_for(RESOURCE, PATIENCE, |devices| {
+        devices.len() == SLOTS && devices.values().all(|device| device.is_healthy())
+    });
+    let ids: Vec<String> = background.run(listed)?.into_keys().collect();
+    let seen = kubelet.seen();
+    let endpoint = &seen.registrations.last().context("no registration")?.endpoint;
+    let socket = daemon.kubelet_directory().join(endpoint);
+    let (allocate, empty) = runtime.block_on(in_turns(&socket, &ids))?;
+    daemon.stop()?;
+    let row = |per_cent: usize, budget: &str, most: f64| {
+        let (one, other) = (allocate.percentile(per_cent), empty.percentile(per_cent));
+        let times = ratio(one, other);
+        let measured = format!("{times:.2} × ({} beside {})", micros(one), micros(other));
+        let what = format!("Allocate, 1,000 slots, p{per_cent} beside an empty call");
+        Row::new(Weight::Held, what, budget, measured, times <= most)
+    };
+    Ok(vec![row(50, "≤ 1.3 ×", P50_BUDGET), row(99, "≤ 2 ×", P99_BUDGET)])
+}
+
+async fn in_turns(socket: &Path, ids: &[String]) -> anyhow::Result<(Samples, Samples)> {
+    let mut client = connect(socket).await?;
+    let (mut allocate, mut empty) = (Samples::default(), Samples::default());
+    let mut ids = ids.iter().cycle();
+    for turn in 0..WARM_UP + BLOCKS {
+        for _ in 0..BLOCK {
+            let id = ids.next().context("no devices")?.clone();
+            let began = Instant::now();
+            client.allocate(request(id)).await?;
+            if turn >= WARM_UP {
+                allocate.take(began.elapsed());
+            }
+        }
+        for _ in 0..BLOCK {
+            let began = Instant::now();
+            client.get_device_plugin_options(Empty {}).await?;
+            if turn >= WARM_UP {
+                empty.take(began.elapsed());
+            }
+        }
+    }
+    Ok((allocate, empty))
+}
+
+async fn connect(socket: &Path) -> anyhow::Result<DevicePluginClient<Channel>> {
+    let endpoint = Endpoint::try_from(format!("unix://{}", socket.display()))?
+        .origin(Uri::from_static("http://localhost"));
+    Ok(DevicePluginClient::new(endpoint.connect().await?))
+}
+
+fn request(id: String) -> AllocateRequest {
+    let container = ContainerAllocateRequest { devices_ids: vec![id] };
+    AllocateRequest { container_requests: vec![container] }
+}
