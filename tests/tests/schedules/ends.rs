@@ -73,7 +73,8 @@ impl Schedule {
             ("driver gone sfc_resource", Command::Apply { retry: true }),
         ] {
             let _ = self.machine.act(&line.parse().unwrap());
-            loop {
+            for attempt in 0.. {
+                assert!(attempt < 5, "{order:?} is never answered");
                 if !self.machine.is_up() {
                     killed = true;
                     self.machine.start();

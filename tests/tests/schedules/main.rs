@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use onload_core::picture::{NodeState, Picture};
-use onload_tests::machine::Machine;
+use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
 
 mod ends;
@@ -226,4 +226,20 @@ fn every_shipped_world_comes_to_rest_as_it_says_of_itself() {
         rest(&mut schedule.machine);
         assert_eq!(schedule.machine.picture.state, expected, "{name}");
     }
+}
+
+#[test]
+fn a_step_that_never_works_is_tried_six_times_and_ever_later() {
+    for_each_seed(&(0..20).collect::<Vec<_>>(), |seed| {
+        let world = World::parse(World::shipped("two-x2522").unwrap()).unwrap();
+        let mut machine = Machine::new(world, files(0), Pace::RAGGED, seed);
+        machine.pass(5_000);
+        for line in ["fault load onload error", "driver gone onload"] {
+            machine.act(&line.parse().unwrap()).unwrap();
+        }
+        rest(&mut machine);
+        at_rest(&mut machine);
+        assert_eq!(machine.promises.steps, 6);
+        assert_eq!(machine.picture.state, NodeState::Blocked);
+    });
 }
