@@ -4,7 +4,6 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use onload_tests::background::Background;
-use onload_tests::bench::table::Row;
 use onload_tests::bench::{calls, echo, exposure, idle, machine, memory, start};
 use tokio::runtime::{Builder, Runtime};
 
@@ -16,15 +15,15 @@ const USAGE: u8 = 2;
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
-    let ended = match words[..] {
+    let ended = match words.as_slice() {
         // Not for people: the process that D-Bus calls are compared with.
         ["--echo", address] => {
             runtime().and_then(|runtime| runtime.block_on(echo::serve(address))).map(|()| true)
         }
-        ["--check", ref groups @ ..] if groups.iter().all(|group| GROUPS.contains(group)) => {
+        ["--check", groups @ ..] if groups.iter().all(|group| GROUPS.contains(group)) => {
             bench(true, groups)
         }
-        ref groups if groups.iter().all(|group| GROUPS.contains(group)) => bench(false, groups),
+        groups if groups.iter().all(|group| GROUPS.contains(group)) => bench(false, groups),
         _ => {
             eprintln!("usage: bench [--check] [{}]...", GROUPS.join("|"));
             return ExitCode::from(USAGE);

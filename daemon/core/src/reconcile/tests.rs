@@ -397,3 +397,17 @@ fn a_bus_that_cannot_be_read_is_not_an_idle_node() {
     assert_eq!(bench.picture.state, NodeState::Blocked);
     assert_eq!(bench.picture.summary, "ports: the PCI bus cannot be read: x");
 }
+
+#[test]
+fn a_containers_answer_does_not_wait_for_a_picture_that_is_due() {
+    let mut bench = Bench::new(FOUR, node());
+    bench.kubelet(&["p-0"]);
+    // Past the time for a picture, and nobody has said so yet.
+    bench.at += 2 * u64::try_from(COALESCE.as_millis()).unwrap();
+    let id = bench.kubelet(&["p-1"]);
+    assert_eq!(bench.told(id), "1 served");
+    assert_eq!(bench.picture.allocations.len(), 0, "the answer came first");
+    assert!(bench.brain.deadline() <= Moment(bench.at), "and the picture is next");
+    bench.handle(Event::Deadline);
+    assert_eq!(bench.picture.allocations.len(), 2);
+}
