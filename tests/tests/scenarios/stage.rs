@@ -23,7 +23,7 @@ use super::shown;
 /// The longest anybody waits for an answer.
 const PATIENCE_MS: u64 = 10_000;
 /// What passes before the answer is read: pictures of pods' devices are not shown at once.
-const SHOWN_MS: u64 = 30;
+const SHOWN_MS: u64 = 150;
 /// What `settle` waits: longer than the settle timer and a step take.
 const SETTLE_MS: u64 = 3_000;
 
