@@ -15,10 +15,11 @@ use crate::config::{Entry, PoolKind};
 use crate::inventory::{Interface, Module, Origin, Port, Release};
 use crate::job::Job;
 use crate::names::{
-    AllocationId, BootId, DeviceId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress,
-    PoolName, ReleaseName,
+    AllocationId, BootId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress, PoolName,
+    ReleaseName,
 };
 use crate::pool::Cause;
+pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
 use crate::time::Timestamp;
 
@@ -172,36 +173,6 @@ pub struct PoolPicture {
     pub answer: Option<Arc<ContainerAnswer>>,
     /// Whether a kubelet has accepted it.
     pub registered: bool,
-}
-
-/// One device of a pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// Its id.
-    pub id: DeviceId,
-    /// NUMA node of the ports it stands on.
-    pub numa_node: Option<u32>,
-    /// Why it cannot work; none: healthy. A lent device can be healthy.
-    pub cause: Option<Cause>,
-    /// Whether only local programs can have it: never advertised.
-    pub local_only: bool,
-    /// Who has it, or is about to get it.
-    pub lent: Lent,
-}
-
-/// Who has a device.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Lent {
-    /// Nobody.
-    #[default]
-    No,
-    /// Taken from the kubelet's list, about to be lent locally.
-    Withdrawn,
-    /// A local holder.
-    Local(AllocationId),
-    /// A container.
-    Container(AllocationId),
 }
 
 /// Counts of a pool's devices. Every device is in exactly one.

@@ -10,12 +10,13 @@ use crate::config::PoolSettings;
 use crate::hardware::{Acceleration, Family, Hardware};
 use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Release, Snapshot};
 use crate::names::{DeviceId, PciAddress, PoolName, ReleaseName};
-use crate::picture::{Device, Lent};
 use crate::reading::Reading;
 
 mod cause;
+mod device;
 
 pub use cause::Cause;
+pub use device::{Device, Lent};
 
 /// NUMA node of a group of ports; none where the firmware names none.
 pub type NumaNode = Option<u32>;
