@@ -84,6 +84,10 @@ async fn follow_pools(
         let picture = pictures.borrow_and_update().clone();
         offered.retain(|pool, offered| offered.is_of(&picture, pool));
         for (pool, of) in picture.pools.iter() {
+            // What was once offered stays: a card that vanishes makes devices unhealthy, not unknown.
+            if !offered.contains_key(pool) && !onload_core::kubelet::is_on_a_port(of) {
+                continue;
+            }
             offered.entry(pool.clone()).or_insert_with(|| {
                 let offer = Offer::new(
                     pool.clone(),

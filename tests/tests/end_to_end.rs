@@ -362,3 +362,14 @@ fn two_daemons_do_not_share_a_ledger() {
     let text = String::from_utf8_lossy(&second.stderr).into_owned();
     assert!(!second.status.success() && text.contains("another onloadd runs"), "{text}");
 }
+
+#[test]
+fn a_node_without_a_card_offers_the_kubelet_nothing() {
+    let background = Background::start().unwrap();
+    let node = Node::simulated("no-card").unwrap();
+    let kubelet = background.run(Kubelet::start(node.kubelet_directory())).unwrap();
+    assert_eq!(node.status().unwrap()["state"], "idle");
+    // Long enough for a registration, which takes a few milliseconds where there is a card.
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    assert_eq!(kubelet.seen().register_calls, 0, "a resource of which nothing can ever be had");
+}

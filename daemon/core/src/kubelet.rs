@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::DeviceId;
 use crate::picture::{Device, Lent, PoolPicture};
+use crate::pool::Cause;
 
 /// One device as the kubelet's list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,13 @@ pub struct Advertised {
     pub healthy: bool,
     /// NUMA node, for the topology of pods.
     pub numa_node: Option<u32>,
+}
+
+/// Whether a pool is worth a registration: it has, or had for somebody, a device on a port. A node
+/// without a card would show the resource with a capacity of which nothing can ever be had.
+pub fn is_on_a_port(pool: &PoolPicture) -> bool {
+    let stands = |device: &Device| device.cause != Some(Cause::NoPort) || device.lent != Lent::No;
+    pool.devices.iter().any(stands)
 }
 
 /// The pool's list, in slot order. Devices for local programs only are not on it; one that is lent

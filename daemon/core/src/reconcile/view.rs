@@ -7,6 +7,7 @@ use super::{LedgerHealth, Reconciler};
 use crate::blocker::{Blocked, Blocker};
 use crate::condition::{Condition, ConditionKind, Status};
 use crate::inventory::{STACK, Snapshot};
+use crate::kubelet;
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
@@ -263,6 +264,9 @@ impl Reconciler {
             .collect();
         let devices = match causes.first() {
             _ if self.pools.is_empty() => (Status::Unknown, "NoPools", String::new()),
+            Some(Cause::NoPort) if self.picture.ports.is_empty() => {
+                (Status::Unknown, "NoCard", "there is no card to have devices on".to_owned())
+            }
             None => (Status::True, "Healthy", String::new()),
             Some(cause) => {
                 (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
@@ -274,7 +278,8 @@ impl Reconciler {
             .filter(|pool| !self.registered.contains(*pool))
             .map(ToString::to_string)
             .collect();
-        let kubelet = if !self.config.settings.kubelet.enabled || self.pools.is_empty() {
+        let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
+        let kubelet = if !self.config.settings.kubelet.enabled || !offers {
             (Status::Unknown, "NotOffered", String::new())
         } else if waiting.is_empty() {
             (Status::True, "Registered", String::new())
