@@ -210,29 +210,31 @@ impl Ledger {
             Some(_) | None => return Err(LedgerFault::Broken { line: 1 }),
         }
         let mut ledger = Self::default();
+        let mut holders = Holders::default();
         for (number, line) in lines {
             let entry = parse_line(line).ok_or(LedgerFault::Broken { line: number + 1 })?;
-            ledger
-                .check(&entry)
+            holders
+                .take(&ledger, &entry)
                 .map_err(|what| LedgerFault::Contradiction { line: number + 1, what })?;
             ledger.take(entry);
         }
         Ok(Replay { ledger, torn: torn.len() })
     }
+}
 
-    /// No device may have two holders, whatever wrote the file.
-    fn check(&self, entry: &Entry) -> Result<(), String> {
-        let taken = |id: AllocationId, device: &DeviceId| {
-            let holder =
-                self.allocations.values().find(|one| one.device == *device && one.id != id);
-            holder.map_or(Ok(()), |other| {
-                Err(format!("{device} is lent twice, to {} and {id}", other.id))
-            })
-        };
-        match entry {
-            Entry::Granted(allocation) => taken(allocation.id, &allocation.device),
-            Entry::Moved { id, device } => taken(*id, device),
-            Entry::Freed { .. }
+/// Who has each device while a file is read: no device may have two holders, whatever wrote it.
+#[derive(Debug, Default)]
+struct Holders(BTreeMap<DeviceId, AllocationId>);
+
+impl Holders {
+    fn take(&mut self, before: &Ledger, entry: &Entry) -> Result<(), String> {
+        let (id, device) = match entry {
+            Entry::Granted(allocation) => (allocation.id, Some(&allocation.device)),
+            Entry::Moved { id, device } if before.allocations.contains_key(id) => {
+                (*id, Some(device))
+            }
+            Entry::Freed { id } => (*id, None),
+            Entry::Moved { .. }
             | Entry::NextAllocation(_)
             | Entry::Generation(_)
             | Entry::Held(_)
@@ -241,7 +243,17 @@ impl Ledger {
             | Entry::StepStarted(_)
             | Entry::StepEnded { .. }
             | Entry::FailuresForgotten
-            | Entry::Stopped(_) => Ok(()),
+            | Entry::Stopped(_) => return Ok(()),
+        };
+        if let Some(former) = before.allocations.get(&id) {
+            self.0.remove(&former.device);
+        }
+        match device.and_then(|device| self.0.insert(device.clone(), id)) {
+            Some(other) if other != id => {
+                let device = device.map(ToString::to_string).unwrap_or_default();
+                Err(format!("{device} is lent twice, to {other} and {id}"))
+            }
+            Some(_) | None => Ok(()),
         }
     }
 }
