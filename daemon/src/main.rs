@@ -1,6 +1,6 @@
 //! onloadd: parse, choose a host, run. Every decision lives in the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -59,6 +59,14 @@ struct Args {
 
 /// The kubelet's own directory, which a simulated machine must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
+
+/// Whether a directory is in the kubelet's own, under whatever name.
+fn is_real_kubelet(directory: &Path) -> bool {
+    // What is not there yet is told by the nearest part of its path that is.
+    let there = directory.ancestors().find_map(|part| part.canonicalize().ok());
+    directory.starts_with(REAL_KUBELET)
+        || there.is_some_and(|there| there.starts_with(REAL_KUBELET))
+}
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -153,7 +161,7 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// A world by name or file.
-fn world(name: &std::path::Path) -> Result<World, Failure> {
+fn world(name: &Path) -> Result<World, Failure> {
     let fix = "name a world file, or one of the shipped worlds";
     let shipped = name.to_str().and_then(World::shipped);
     let text = match shipped {
@@ -220,9 +228,18 @@ async fn run<H: Host>(
     let ledger = LedgerFile::open(&args.state_directory)
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
-    let settings = sources.load().map(|config| config.settings).unwrap_or_default();
-    let real = settings.kubelet.directory.starts_with(REAL_KUBELET);
-    let offered = settings.kubelet.enabled && !(args.sim.is_some() && real);
+    let config = sources.load().unwrap_or_default();
+    let settings = config.settings;
+    let real = args.sim.is_some() && is_real_kubelet(settings.kubelet.directory.as_ref());
+    let asked_for =
+        config.entries.get("kubelet.directory").is_some_and(|entry| entry.origin.is_some());
+    if real && asked_for {
+        return Err(usage(
+            "a simulated machine offers nothing to the machine's own kubelet",
+            "name another directory with --kubelet-directory, or in the world's [config.kubelet]",
+        ));
+    }
+    let offered = settings.kubelet.enabled && !real;
     let plugin = async {
         if offered {
             kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;

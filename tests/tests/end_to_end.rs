@@ -337,6 +337,11 @@ fn a_simulated_machine_keeps_off_the_system_bus_and_a_bad_world_is_named() {
     };
     let (code, text) = run(&["--sim", "two-x2522", "--bus", "system"]);
     assert!(code == Some(2) && text.contains("does not go on the system bus"), "{code:?} {text}");
+    for directory in ["/var/lib/kubelet/device-plugins", "/var//lib/kubelet/elsewhere"] {
+        let (code, text) =
+            run(&["--sim", "two-x2522", "--bus", "session", "--kubelet-directory", directory]);
+        assert!(code == Some(2) && text.contains("own kubelet"), "{directory}: {code:?} {text}");
+    }
     let world = state.path().join("world.toml");
     fs::write(&world, "[node]\nkernel = \"6.1\"\nbogus = 1\n").unwrap();
     let (code, text) = run(&["--sim", world.to_str().unwrap(), "--bus", "session"]);
