@@ -1,0 +1,186 @@
+//! What the loop does with effects: each is carried out in order, and what comes of it at once is
+//! an event again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use onload_core::command::{Answer, RequestId};
+use onload_core::config::{Config, ConfigError};
+use onload_core::ledger::{Entry, Ledger};
+use onload_core::picture::{NodeState, Picture};
+use onload_core::reconcile::{Durability, Effect, Event, Reconciler, RecordId};
+use onload_core::step::{Outcome, Step, StepError};
+use onload_core::time::Moment;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
+
+use super::Work;
+use crate::host::Host;
+use crate::ledger_file::LedgerFile;
+use crate::letterbox::{Notice, Post};
+use crate::settings_dir::Sources;
+use crate::{clock, logging, processes, service};
+
+/// The reconciler, and all that its effects reach but the host.
+#[derive(Debug)]
+pub(super) struct Desk {
+    sources: Sources,
+    ledger: LedgerFile,
+    reconciler: Reconciler,
+    /// What is still to be carried out.
+    effects: Vec<Effect>,
+    pictures: watch::Sender<Arc<Picture>>,
+    reporter: mpsc::UnboundedSender<Event>,
+    waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    last_request: u64,
+}
+
+impl Desk {
+    pub(super) fn new(
+        sources: Sources,
+        (ledger, read): (LedgerFile, Result<Ledger, String>),
+        pictures: watch::Sender<Arc<Picture>>,
+        reporter: mpsc::UnboundedSender<Event>,
+    ) -> Self {
+        let config = load(&sources);
+        if let Err(why) = &read {
+            tracing::error!(message_id = logging::DEGRADED, %why, "ledger unreadable, hands off");
+        }
+        let (reconciler, effects) = Reconciler::start(clock::now(), config, read);
+        let waiting = BTreeMap::new();
+        Self { sources, ledger, reconciler, effects, pictures, reporter, waiting, last_request: 0 }
+    }
+
+    pub(super) fn deadline(&self) -> Moment {
+        self.reconciler.deadline()
+    }
+
+    /// Hands an event to the reconciler.
+    pub(super) fn take(&mut self, event: Event) {
+        if let Event::StepEnded(Err(error)) = &event {
+            tracing::warn!(message_id = logging::STEP_FAILED, %error, "step failed");
+        }
+        self.effects.extend(self.reconciler.handle(clock::now(), event));
+    }
+
+    /// Takes what an edge has posted.
+    pub(super) fn open(&mut self, post: Post) {
+        let event = match post {
+            Post::Request { caller, command, answer } => {
+                self.last_request += 1;
+                let id = RequestId(self.last_request);
+                self.waiting.insert(id, answer);
+                Event::Request { id, caller, command }
+            }
+            Post::Notice(Notice::ClientGone { bus_name }) => Event::ClientGone(bus_name),
+            Post::Notice(Notice::BusLost) => Event::BusLost,
+            Post::Notice(Notice::ProcessGone(process)) => Event::ProcessGone(process),
+            Post::Notice(Notice::Registered { pool, registered }) => {
+                Event::Registered { pool, registered }
+            }
+        };
+        self.take(event);
+    }
+
+    /// Reads the configuration without anybody waiting for it.
+    pub(super) fn reload(&mut self) {
+        self.effects.push(Effect::ReadConfiguration(None));
+    }
+
+    /// Carries out what is to be done, and what comes of it, until nothing is left.
+    pub(super) fn carry_out<H: Host>(&mut self, work: &mut Work<'_, H>) {
+        while !self.effects.is_empty() {
+            for effect in std::mem::take(&mut self.effects) {
+                if let Some(event) = self.carry_out_one(effect, work) {
+                    self.take(event);
+                }
+            }
+        }
+    }
+
+    /// One effect. Returns what came of it, where that is known at once.
+    fn carry_out_one<H: Host>(&mut self, effect: Effect, work: &mut Work<'_, H>) -> Option<Event> {
+        match effect {
+            Effect::Look => work.look = Some(Box::pin(work.host.observe())),
+            Effect::Apply(step) => {
+                let limit = self.reconciler.settings().daemon.step_limit.0;
+                work.step = Some(Box::pin(apply(work.host, step, limit)));
+            }
+            Effect::Record { id, entries, durability } => {
+                return self.record(id, &entries, durability);
+            }
+            Effect::Rewrite(text) => return Some(Event::Rewritten(self.ledger.replace(&text))),
+            Effect::Answer(request, answer) => {
+                // A caller that went away does not hear its answer.
+                if let Some(caller) = self.waiting.remove(&request) {
+                    let _ = caller.send(answer);
+                }
+            }
+            Effect::Publish(picture) => publish(&self.pictures, picture),
+            Effect::ReadConfiguration(request) => {
+                let config = load(&self.sources).map(Box::new);
+                return Some(Event::Configuration { request, config });
+            }
+            Effect::WatchProcess(process) => {
+                let reporter = self.reporter.clone();
+                tokio::spawn(async move {
+                    processes::ended(&process).await;
+                    let _ = reporter.send(Event::ProcessGone(process));
+                });
+            }
+        }
+        None
+    }
+
+    /// Appends at once, so that a kill keeps it; waits for the disk elsewhere.
+    fn record(&mut self, id: RecordId, entries: &[Entry], durability: Durability) -> Option<Event> {
+        if let Err(why) = self.ledger.append(entries) {
+            tracing::error!(message_id = logging::DEGRADED, %why, "ledger unwritable");
+            return Some(Event::RecordFailed { record: id, why });
+        }
+        let sync = self.ledger.sync().filter(|_| durability == Durability::Synced)?;
+        let reporter = self.reporter.clone();
+        tokio::task::spawn_blocking(move || {
+            let event = match sync() {
+                Ok(()) => Event::Recorded(id),
+                Err(error) => Event::RecordFailed { record: id, why: error.to_string() },
+            };
+            let _ = reporter.send(event);
+        });
+        None
+    }
+}
+
+fn load(sources: &Sources) -> Result<Config, ConfigError> {
+    sources.load().inspect_err(|error| {
+        tracing::error!(message_id = logging::CONFIGURATION_REFUSED, %error, "configuration refused");
+    })
+}
+
+/// One step with its deadline. What does not end in it cannot be ended by us either: it is left.
+async fn apply<H: Host>(host: &H, step: Step, limit: Duration) -> Result<Outcome, StepError> {
+    tracing::info!(message_id = logging::STEP, %step, "begin");
+    let result = timeout(limit, host.apply(&step)).await;
+    let result = result.unwrap_or(Err(StepError::Stuck { limit_secs: limit.as_secs() }));
+    if let Ok(outcome) = &result {
+        tracing::info!(message_id = logging::STEP, %step, ?outcome, "end");
+    }
+    result
+}
+
+/// Shows the picture; says what changed of the node's state to the journal and to systemd.
+fn publish(pictures: &watch::Sender<Arc<Picture>>, picture: Arc<Picture>) {
+    let former = pictures.borrow().clone();
+    if former.state != picture.state || former.summary != picture.summary {
+        let (state, summary) = (picture.state, &picture.summary);
+        let generation = picture.generation;
+        if state == NodeState::Degraded && former.state != state {
+            tracing::error!(message_id = logging::DEGRADED, %state, generation, "{summary}");
+        } else {
+            tracing::info!(message_id = logging::STATE_CHANGED, %state, generation, "{summary}");
+        }
+        service::status(state, summary);
+    }
+    pictures.send_replace(picture);
+}
