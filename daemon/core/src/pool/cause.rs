@@ -14,6 +14,11 @@ pub enum Cause {
     NoPort,
     /// The daemon keeps its hands off: it cannot know who holds what.
     HandsOff,
+    /// Work on the host is under way before it can be offered, since Allocate does none. Slots need
+    /// none; the state is for kinds that do (DESIGN section 10.9).
+    Preparing,
+    /// Its last holder is gone and it is not clean yet; as above, not for slots.
+    Dirty,
     /// An operator's hold; only devices that nobody has are kept back by it.
     Held {
         /// Why.
@@ -86,6 +91,8 @@ impl fmt::Display for Cause {
             Self::HandsOff => {
                 f.write_str("the ledger cannot be read, so nobody knows who holds it")
             }
+            Self::Preparing => f.write_str("it is being prepared"),
+            Self::Dirty => f.write_str("it is not clean since its last holder"),
             Self::Held { reason } => write!(f, "held: {reason}"),
             Self::Unreadable { part } => write!(f, "{part} cannot be read"),
             Self::ModuleAbsent { module } => write!(f, "module {module} is not loaded"),
@@ -120,6 +127,7 @@ impl Cause {
         match self {
             Self::NoPort => "check that the card is seated and the pool's `ports` name it".to_owned(),
             Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
+            Self::Preparing | Self::Dirty => "wait; onloadd is at it".to_owned(),
             Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
             Self::Unreadable { .. } => {
                 "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
@@ -152,6 +160,8 @@ impl Cause {
         match self {
             Self::NoPort => "NoPort",
             Self::HandsOff => "HandsOff",
+            Self::Preparing => "Preparing",
+            Self::Dirty => "Dirty",
             Self::Held { .. } => "Held",
             Self::Unreadable { .. } => "Unreadable",
             Self::ModuleAbsent { .. } => "ModuleAbsent",
