@@ -193,6 +193,8 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     registered: BTreeSet<PoolName>,
+    /// Processes whose end will be told, by identity: each is watched once, however often it asks.
+    watched: BTreeSet<(u32, u64, BootId)>,
 
     picture: Picture,
     publish_at: Option<Moment>,
@@ -256,6 +258,7 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             registered: BTreeSet::new(),
+            watched: BTreeSet::new(),
             picture: Picture::default(),
             publish_at: None,
             answer_first: false,

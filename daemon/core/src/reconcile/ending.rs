@@ -92,9 +92,14 @@ impl Reconciler {
     }
 
     pub(super) fn process_gone(&mut self, now: Now, process: &Process) {
+        let (pid, start_ticks, boot) = process.identity();
+        self.watched.remove(&(pid, start_ticks, boot.clone()));
         let ended = self.held_by(|allocation| {
             allocation.tenure == Tenure::Client
-                && matches!(&allocation.holder, Holder::Process(holder) if holder == process)
+                && matches!(
+                    &allocation.holder,
+                    Holder::Process(holder) if holder.identity() == process.identity()
+                )
         });
         self.free_all(now, ended);
     }
@@ -124,7 +129,15 @@ impl Reconciler {
                 Holder::Container | Holder::User { .. } => None,
             })
             .collect();
-        self.effects.extend(watched.into_iter().map(Effect::WatchProcess));
+        watched.into_iter().for_each(|process| self.watch(process));
+    }
+
+    /// Has the end of a process told. A watch costs a descriptor until then, so one is enough.
+    pub(super) fn watch(&mut self, process: Process) {
+        let (pid, start_ticks, boot) = process.identity();
+        if self.watched.insert((pid, start_ticks, boot.clone())) {
+            self.effects.push(Effect::WatchProcess(process));
+        }
     }
 
     /// The end of every lease on this boot's clock.

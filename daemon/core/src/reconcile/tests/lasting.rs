@@ -1,0 +1,39 @@
+//! What must hold over a long life: nothing piles up, nothing is forgotten.
+
+use super::*;
+
+/// A program of this user, as the bus shows it on one of its connections.
+fn program(comm: &str, bus_name: &str) -> Caller {
+    let boot = node().boot_id.into_known().unwrap();
+    let process = Process { pid: 70, start_ticks: 7, boot, uid: 7, comm: comm.to_owned() };
+    Caller { process: Some(process), bus_name: Some(bus_name.to_owned()), ..user(7) }
+}
+
+fn lend(bench: &mut Bench, caller: &Caller) -> AllocationId {
+    let (pool, tenure) = ("p".parse().unwrap(), TenureWish::Client);
+    let id = bench.ask(caller.clone(), Command::Allocate { pool, count: 1, tenure });
+    bench.pass(300);
+    match bench.answers.get(&id) {
+        Some(Ok(Reply::Allocated(lent))) => lent[0].0,
+        other => panic!("not lent: {other:?}"),
+    }
+}
+
+#[test]
+fn a_process_that_comes_again_and_again_is_watched_once() {
+    let mut bench = Bench::new(FOUR, node());
+    for turn in 0..5 {
+        // A process may rename itself at will.
+        let caller = program(&format!("name-{turn}"), &format!(":1.{turn}"));
+        let allocation = lend(&mut bench, &caller);
+        bench.ask(caller, Command::Free { allocation, force: false });
+    }
+    assert_eq!(bench.watched.len(), 1, "each watch holds a descriptor until the process ends");
+
+    lend(&mut bench, &program("last", ":1.9"));
+    let gone = bench.watched[0].clone();
+    bench.handle(Event::ProcessGone(gone));
+    assert!(bench.brain.ledger().allocations.is_empty(), "whatever it was called when it asked");
+    lend(&mut bench, &program("last", ":1.10"));
+    assert_eq!(bench.watched.len(), 2, "what was told once is told again");
+}
