@@ -163,7 +163,7 @@ pub struct Reconciler {
     ledger_health: LedgerHealth,
     /// State in memory is ahead of the file because it could not be written.
     unrecorded: bool,
-    records_since_rewrite: usize,
+    entries_since_rewrite: usize,
     rewriting: bool,
     last_record: u64,
     pending: BTreeMap<RecordId, Pending>,
@@ -236,7 +236,7 @@ impl Reconciler {
             ledger,
             ledger_health,
             unrecorded: false,
-            records_since_rewrite: 0,
+            entries_since_rewrite: 0,
             rewriting: false,
             last_record: 0,
             pending: BTreeMap::new(),

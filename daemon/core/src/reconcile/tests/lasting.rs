@@ -37,3 +37,18 @@ fn a_process_that_comes_again_and_again_is_watched_once() {
     lend(&mut bench, &program("last", ":1.10"));
     assert_eq!(bench.watched.len(), 2, "what was told once is told again");
 }
+
+#[test]
+fn the_journal_is_written_anew_whoever_makes_it_long() {
+    let mut bench = Bench::new("[pools.p]\nslots = 4\nlocal = 4\n", node());
+    assert_eq!(bench.rewrites, 1, "at the start");
+    // Every grant and every return over the bus waits for the disk.
+    for _ in 0..=recording::ENTRIES_BEFORE_REWRITE / 2 {
+        let request = bench.allocate(root(), 1);
+        let Some(Ok(Reply::Allocated(lent))) = bench.answers.remove(&request) else {
+            panic!("not lent")
+        };
+        bench.ask(root(), Command::Free { allocation: lent[0].0, force: false });
+    }
+    assert_eq!(bench.rewrites, 2, "once for so many entries");
+}
