@@ -197,6 +197,8 @@ pub struct Reconciler {
     watched: BTreeSet<(u32, u64, BootId)>,
 
     picture: Picture,
+    /// The picture last shown: jobs change as they go on, not when a picture is made.
+    shown: Arc<Picture>,
     publish_at: Option<Moment>,
     /// A container waits for the answer among the effects: a picture that is due comes after it.
     answer_first: bool,
@@ -260,6 +262,7 @@ impl Reconciler {
             registered: BTreeSet::new(),
             watched: BTreeSet::new(),
             picture: Picture::default(),
+            shown: Arc::default(),
             publish_at: None,
             answer_first: false,
             effects: Vec::new(),
@@ -338,8 +341,10 @@ impl Reconciler {
         let answer_first = std::mem::take(&mut self.answer_first);
         if !answer_first && self.publish_at.is_some_and(|at| at <= now.boot) {
             self.publish_at = None;
-            if self.refresh(now) {
-                self.effects.push(Effect::Publish(Arc::new(self.picture.clone())));
+            self.refresh(now);
+            if self.picture != *self.shown {
+                self.shown = Arc::new(self.picture.clone());
+                self.effects.push(Effect::Publish(self.shown.clone()));
             }
         }
         std::mem::take(&mut self.effects)

@@ -52,3 +52,26 @@ fn the_journal_is_written_anew_whoever_makes_it_long() {
     }
     assert_eq!(bench.rewrites, 2, "once for so many entries");
 }
+
+#[test]
+fn a_job_shows_the_step_it_is_at() {
+    let text = format!("{FOUR}[modules]\nrelease = \"host\"\n");
+    let file = Fragment { file: "onloadd.toml".to_owned(), text };
+    let bare = || Event::Looked(Box::new(spoilt(|node| without(node, "onload"))));
+    let now = Now { boot: Moment(1), wall: Timestamp(1) };
+    let (mut brain, _) = Reconciler::start(now, Config::merge(&[file]), Ok(Ledger::default()));
+    brain.handle(now, Event::Rewritten(Ok(())));
+    let command = Command::Apply { retry: false };
+    brain.handle(now, Event::Request { id: RequestId(1), caller: root(), command });
+    brain.handle(now, bare());
+    let record = brain.handle(now, bare()).iter().find_map(|effect| match effect {
+        Effect::Record { id, durability: Durability::Synced, .. } => Some(*id),
+        _ => None,
+    });
+    let shown =
+        brain.handle(now, Event::Recorded(record.unwrap())).into_iter().find_map(|effect| {
+            let Effect::Publish(picture) = effect else { return None };
+            picture.jobs.values().next().map(|job| job.message.clone())
+        });
+    assert_eq!(shown.as_deref(), Some("load module onload from host"));
+}
