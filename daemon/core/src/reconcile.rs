@@ -334,6 +334,7 @@ impl Reconciler {
         self.end_hold(now);
         self.end_leases(now);
         self.go_on_granting(now);
+        self.adopt_when_idle(now);
         self.go_on_stepping(now);
     }
 

@@ -75,3 +75,21 @@ fn a_job_shows_the_step_it_is_at() {
         });
     assert_eq!(shown.as_deref(), Some("load module onload from host"));
 }
+
+#[test]
+fn a_change_for_an_idle_node_is_taken_up_when_the_last_device_comes_back() {
+    let config = |release: &str| {
+        let text =
+            format!("{FOUR}[daemon]\napply = \"when-idle\"\n[modules]\nrelease = \"{release}\"\n");
+        Config::merge(&[Fragment { file: "onloadd.toml".to_owned(), text }]).unwrap()
+    };
+    let mut bench = Bench::new("", node());
+    bench.handle(Event::Configuration { request: None, config: Ok(Box::new(config("host"))) });
+    let wanted = |bench: &Bench| bench.picture.wanted_release.as_ref().map(ToString::to_string);
+    assert_eq!(wanted(&bench), Some("host".to_owned()), "nothing is lent");
+    let lent = lend(&mut bench, &program("x", ":1.7"));
+    bench.handle(Event::Configuration { request: None, config: Ok(Box::new(config("in-tree"))) });
+    assert_eq!(wanted(&bench), Some("host".to_owned()), "not under a holder");
+    bench.ask(root(), Command::Free { allocation: lent, force: false });
+    assert_eq!(wanted(&bench), Some("in-tree".to_owned()));
+}
