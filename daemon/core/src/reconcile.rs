@@ -289,7 +289,7 @@ impl Reconciler {
             Event::Rewritten(result) => self.rewritten(now, result),
             Event::StepEnded(result) => self.step_ended(now, result),
             Event::ClientGone(name) => self.client_gone(now, &name),
-            Event::BusLost => self.clients.clear(),
+            Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
             Event::Deadline => {}

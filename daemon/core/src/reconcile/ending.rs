@@ -91,6 +91,21 @@ impl Reconciler {
         self.free_all(now, ended);
     }
 
+    /// No connection ends by the loss of the bus, but whose devices still settle will never hear of
+    /// them, and may bear on the next bus the name of another on the last.
+    pub(super) fn bus_lost(&mut self, now: Now) {
+        self.clients.clear();
+        let waiting: Vec<_> = self.grants.keys().copied().collect();
+        for request in waiting {
+            let why = "the bus is gone, and with it the way to its caller";
+            self.drop_grant(
+                request,
+                Refusal::new(RefusalKind::Cancelled, NOT_LENT, why, "call again"),
+            );
+            self.publish_soon(now.boot);
+        }
+    }
+
     pub(super) fn process_gone(&mut self, now: Now, process: &Process) {
         let (pid, start_ticks, boot) = process.identity();
         self.watched.remove(&(pid, start_ticks, boot.clone()));

@@ -93,3 +93,13 @@ fn a_change_for_an_idle_node_is_taken_up_when_the_last_device_comes_back() {
     bench.ask(root(), Command::Free { allocation: lent, force: false });
     assert_eq!(wanted(&bench), Some("in-tree".to_owned()));
 }
+
+#[test]
+fn a_grant_that_settles_does_not_outlive_the_bus() {
+    let mut bench = Bench::new(FOUR, node());
+    let id = bench.allocate(user(5), 1);
+    bench.handle(Event::BusLost);
+    assert_eq!(bench.told(id), "Cancelled");
+    bench.pass(300);
+    assert!(bench.brain.ledger().allocations.is_empty(), "nobody would know of it");
+}
