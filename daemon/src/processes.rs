@@ -1,9 +1,11 @@
 //! Processes that hold something: read from `/proc`, and watched until they end.
 
 use std::io;
+use std::time::Duration;
 
 use onload_core::allocation::Process;
 use onload_core::names::BootId;
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::descriptor;
@@ -32,17 +34,39 @@ fn parse_stat(stat: &str) -> Option<(String, u64)> {
 
 /// Resolves when the process has ended, at once if it is not there any more. A later process with
 /// the same pid is told apart by its start time.
+///
+/// A process that cannot be watched just now, for want of descriptors or memory, has not ended for
+/// that: it is tried again.
 pub async fn ended(process: &Process) {
     let Some(pid) = i32::try_from(process.pid).ok().and_then(Pid::from_raw) else { return };
+    while let Err(error) = watch(pid, process).await {
+        if is_gone(&error) {
+            return;
+        }
+        tracing::warn!(pid = process.pid, %error, "a holder cannot be watched; trying again");
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Between two attempts to watch a process.
+const PAUSE: Duration = Duration::from_secs(1);
+
+async fn watch(pid: Pid, process: &Process) -> io::Result<()> {
     // The descriptor first, then the check: it then names the process that was checked.
-    let Ok(pidfd) = pidfd_open(pid, PidfdFlags::empty()) else { return };
-    match read(process.pid, process.uid, process.boot.clone()) {
-        Ok(seen) if seen.start_ticks == process.start_ticks => {}
-        Ok(_) | Err(_) => return,
+    let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+    let seen = read(process.pid, process.uid, process.boot.clone())?;
+    if seen.start_ticks == process.start_ticks {
+        let _ = descriptor::readable(pidfd)?.readable().await?;
     }
-    if let Ok(pidfd) = descriptor::readable(pidfd) {
-        let _ = pidfd.readable().await;
-    }
+    Ok(())
+}
+
+/// Whether an error says that there is no such process: pidfd_open(2) and a read of its files
+/// answer ESRCH, opening them ENOENT. EINVAL is a number that is no process's any more but a
+/// thread's.
+fn is_gone(error: &io::Error) -> bool {
+    let gone = [Errno::SRCH, Errno::NOENT, Errno::INVAL];
+    Errno::from_io_error(error).is_some_and(|error| gone.contains(&error))
 }
 
 #[cfg(test)]
@@ -60,6 +84,16 @@ mod tests {
         for half in ["", "17", "17 (sh", "17 (sh) S 1 1"] {
             assert_eq!(parse_stat(half), None, "{half}");
         }
+    }
+
+    #[test]
+    fn want_of_descriptors_is_nobodys_end() {
+        let gone = |errno: Errno| is_gone(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(gone(Errno::SRCH) && gone(Errno::NOENT));
+        for want in [Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::NOSPC, Errno::ACCESS] {
+            assert!(!gone(want), "{want}");
+        }
+        assert!(!is_gone(&io::Error::other("does not parse")));
     }
 
     #[tokio::test]

@@ -56,6 +56,13 @@ pub struct Process {
     pub comm: String,
 }
 
+impl Process {
+    /// What makes it the process it is. Name and user can change while it lives.
+    pub fn identity(&self) -> (u32, u64, &BootId) {
+        (self.pid, self.start_ticks, &self.boot)
+    }
+}
+
 /// What ends an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]

@@ -163,7 +163,7 @@ pub struct Reconciler {
     ledger_health: LedgerHealth,
     /// State in memory is ahead of the file because it could not be written.
     unrecorded: bool,
-    records_since_rewrite: usize,
+    entries_since_rewrite: usize,
     rewriting: bool,
     last_record: u64,
     pending: BTreeMap<RecordId, Pending>,
@@ -193,8 +193,12 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     registered: BTreeSet<PoolName>,
+    /// Processes whose end will be told, by identity: each is watched once, however often it asks.
+    watched: BTreeSet<(u32, u64, BootId)>,
 
     picture: Picture,
+    /// The picture last shown: jobs change as they go on, not when a picture is made.
+    shown: Arc<Picture>,
     publish_at: Option<Moment>,
     /// A container waits for the answer among the effects: a picture that is due comes after it.
     answer_first: bool,
@@ -234,7 +238,7 @@ impl Reconciler {
             ledger,
             ledger_health,
             unrecorded: false,
-            records_since_rewrite: 0,
+            entries_since_rewrite: 0,
             rewriting: false,
             last_record: 0,
             pending: BTreeMap::new(),
@@ -256,7 +260,9 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             registered: BTreeSet::new(),
+            watched: BTreeSet::new(),
             picture: Picture::default(),
+            shown: Arc::default(),
             publish_at: None,
             answer_first: false,
             effects: Vec::new(),
@@ -283,7 +289,7 @@ impl Reconciler {
             Event::Rewritten(result) => self.rewritten(now, result),
             Event::StepEnded(result) => self.step_ended(now, result),
             Event::ClientGone(name) => self.client_gone(now, &name),
-            Event::BusLost => self.clients.clear(),
+            Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
             Event::Deadline => {}
@@ -328,6 +334,7 @@ impl Reconciler {
         self.end_hold(now);
         self.end_leases(now);
         self.go_on_granting(now);
+        self.adopt_when_idle(now);
         self.go_on_stepping(now);
     }
 
@@ -335,8 +342,10 @@ impl Reconciler {
         let answer_first = std::mem::take(&mut self.answer_first);
         if !answer_first && self.publish_at.is_some_and(|at| at <= now.boot) {
             self.publish_at = None;
-            if self.refresh(now) {
-                self.effects.push(Effect::Publish(Arc::new(self.picture.clone())));
+            self.refresh(now);
+            if self.picture != *self.shown {
+                self.shown = Arc::new(self.picture.clone());
+                self.effects.push(Effect::Publish(self.shown.clone()));
             }
         }
         std::mem::take(&mut self.effects)

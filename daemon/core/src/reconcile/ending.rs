@@ -91,10 +91,30 @@ impl Reconciler {
         self.free_all(now, ended);
     }
 
+    /// No connection ends by the loss of the bus, but whose devices still settle will never hear of
+    /// them, and may bear on the next bus the name of another on the last.
+    pub(super) fn bus_lost(&mut self, now: Now) {
+        self.clients.clear();
+        let waiting: Vec<_> = self.grants.keys().copied().collect();
+        for request in waiting {
+            let why = "the bus is gone, and with it the way to its caller";
+            self.drop_grant(
+                request,
+                Refusal::new(RefusalKind::Cancelled, NOT_LENT, why, "call again"),
+            );
+            self.publish_soon(now.boot);
+        }
+    }
+
     pub(super) fn process_gone(&mut self, now: Now, process: &Process) {
+        let (pid, start_ticks, boot) = process.identity();
+        self.watched.remove(&(pid, start_ticks, boot.clone()));
         let ended = self.held_by(|allocation| {
             allocation.tenure == Tenure::Client
-                && matches!(&allocation.holder, Holder::Process(holder) if holder == process)
+                && matches!(
+                    &allocation.holder,
+                    Holder::Process(holder) if holder.identity() == process.identity()
+                )
         });
         self.free_all(now, ended);
     }
@@ -124,7 +144,15 @@ impl Reconciler {
                 Holder::Container | Holder::User { .. } => None,
             })
             .collect();
-        self.effects.extend(watched.into_iter().map(Effect::WatchProcess));
+        watched.into_iter().for_each(|process| self.watch(process));
+    }
+
+    /// Has the end of a process told. A watch costs a descriptor until then, so one is enough.
+    pub(super) fn watch(&mut self, process: Process) {
+        let (pid, start_ticks, boot) = process.identity();
+        if self.watched.insert((pid, start_ticks, boot.clone())) {
+            self.effects.push(Effect::WatchProcess(process));
+        }
     }
 
     /// The end of every lease on this boot's clock.

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Effect, Pending, Reconciler};
+use super::{Pending, Reconciler};
 use crate::allocation::{Allocation, Holder, Tenure, TenureWish};
 use crate::command::{Caller, Reply, RequestId};
 use crate::ledger::Entry;
@@ -180,7 +180,7 @@ impl Reconciler {
         }
         self.record(entries, Some(Pending::Grant { request, lent }));
         if let (TenureWish::Client, Some(process)) = (grant.tenure, grant.caller.process) {
-            self.effects.push(Effect::WatchProcess(process));
+            self.watch(process);
         }
         self.publish_soon(now.boot);
     }

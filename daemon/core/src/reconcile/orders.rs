@@ -181,12 +181,7 @@ impl Reconciler {
                 self.config = *config;
                 self.config_fault = None;
                 self.configured = true;
-                let idle = self.ledger.allocations.is_empty();
-                let mut entries = vec![Entry::Generation(self.ledger.generation + 1)];
-                if self.config.settings.daemon.apply == Apply::WhenIdle && idle {
-                    entries.push(Entry::Adopted(self.adoptable()));
-                }
-                self.record(entries, None);
+                self.record(vec![Entry::Generation(self.ledger.generation + 1)], None);
                 self.check_boot(now);
                 Ok(Reply::Done)
             }
@@ -206,6 +201,19 @@ impl Reconciler {
         self.publish_soon(now.boot);
         if let Some(request) = request {
             self.answer(request, answer);
+        }
+    }
+
+    /// Takes up a changed `[modules]` as soon as nothing is lent, where the configuration says so.
+    pub(super) fn adopt_when_idle(&mut self, now: Now) {
+        let is_idle = self.config.settings.daemon.apply == Apply::WhenIdle
+            && self.ledger.allocations.is_empty()
+            && self.grants.is_empty();
+        let waits = |adopted: &ModuleSettings| *adopted != self.config.settings.modules;
+        if is_idle && !self.hands_off() && self.adopted().is_some_and(waits) {
+            self.record(vec![Entry::Adopted(self.adoptable())], None);
+            self.replan();
+            self.publish_soon(now.boot);
         }
     }
 

@@ -8,8 +8,9 @@ use crate::time::Now;
 
 use super::steps::Progress;
 
-/// Records after which the journal is written anew, so that it stays below a few megabytes.
-const RECORDS_BEFORE_REWRITE: usize = 8192;
+/// Entries after which the journal is written anew, so that it stays below a few megabytes beside
+/// what is lent.
+pub(super) const ENTRIES_BEFORE_REWRITE: usize = 8192;
 
 impl Reconciler {
     /// Takes entries into account and has them written. With `pending`, whoever waits hears when
@@ -26,10 +27,18 @@ impl Reconciler {
         let id = RecordId(self.last_record);
         let durability = if pending.is_some() { Durability::Synced } else { Durability::Written };
         self.pending.extend(pending.map(|pending| (id, pending)));
-        self.records_since_rewrite += 1;
+        self.entries_since_rewrite += entries.len();
         self.effects.push(Effect::Record { id, entries, durability });
-        // A rewrite brings what is pending with it, but only a record says that it is on the disk.
-        if self.records_since_rewrite > RECORDS_BEFORE_REWRITE && self.pending.is_empty() {
+        self.compact();
+    }
+
+    /// Writes a journal anew that has become long. A rewrite brings what is pending with it, but
+    /// only a record says that it is on the disk; so that waits until nothing is.
+    fn compact(&mut self) {
+        if self.entries_since_rewrite > ENTRIES_BEFORE_REWRITE
+            && self.pending.is_empty()
+            && self.ledger_health == LedgerHealth::Available
+        {
             self.rewrite();
         }
     }
@@ -38,7 +47,7 @@ impl Reconciler {
         if !self.rewriting {
             self.rewriting = true;
             self.unrecorded = false;
-            self.records_since_rewrite = 0;
+            self.entries_since_rewrite = 0;
             self.effects.push(Effect::Rewrite(self.ledger.to_text()));
         }
     }
@@ -77,6 +86,7 @@ impl Reconciler {
             Some(Pending::Step(step)) => self.begin(now, step),
             None => {}
         }
+        self.compact();
     }
 
     pub(super) fn record_failed(&mut self, now: Now, record: RecordId, why: String) {

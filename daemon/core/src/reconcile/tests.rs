@@ -10,6 +10,8 @@ use crate::picture::NodeState;
 use crate::sample::{node, spoilt, without};
 use crate::time::{Span, Timestamp};
 
+mod lasting;
+
 /// A reconciler with a disk that never fails unless told to, and a clock.
 struct Bench {
     brain: Reconciler,
@@ -19,6 +21,8 @@ struct Bench {
     answers: BTreeMap<RequestId, Answer>,
     picture: Arc<Picture>,
     applied: Vec<Step>,
+    watched: Vec<Process>,
+    rewrites: usize,
 }
 
 impl Bench {
@@ -35,6 +39,8 @@ impl Bench {
             answers: BTreeMap::new(),
             picture: Arc::default(),
             applied: Vec::new(),
+            watched: Vec::new(),
+            rewrites: 0,
         };
         bench.carry_out(effects);
         bench.handle(Event::Looked(Box::new(snapshot)));
@@ -59,6 +65,7 @@ impl Bench {
                     self.handle(Event::Recorded(id));
                 }
                 Effect::Rewrite(_) => {
+                    self.rewrites += 1;
                     let result = if self.disk_is_full { Err("full".to_owned()) } else { Ok(()) };
                     self.handle(Event::Rewritten(result));
                 }
@@ -68,7 +75,7 @@ impl Bench {
                 Effect::Publish(picture) => self.picture = picture,
                 Effect::Apply(step) => self.applied.push(step),
                 Effect::Record { .. } | Effect::Look | Effect::ReadConfiguration(_) => {}
-                Effect::WatchProcess(_) => {}
+                Effect::WatchProcess(process) => self.watched.push(process),
             }
         }
     }

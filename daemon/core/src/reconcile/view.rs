@@ -16,9 +16,8 @@ use crate::reading::Reading;
 use crate::time::{Now, Timestamp};
 
 impl Reconciler {
-    /// Brings the picture up to date; tells whether it changed.
-    pub(super) fn refresh(&mut self, now: Now) -> bool {
-        let former = self.picture.clone();
+    /// Brings the picture up to date.
+    pub(super) fn refresh(&mut self, now: Now) {
         if let Some(snapshot) = self.snapshot.clone() {
             self.show_machine(&snapshot);
         }
@@ -51,7 +50,6 @@ impl Reconciler {
         let conditions = self.conditions(&blockers, now.wall);
         replace(&mut self.picture.conditions, conditions);
         replace(&mut self.picture.blockers, blockers);
-        self.picture != former
     }
 
     fn show_machine(&mut self, snapshot: &Snapshot) {

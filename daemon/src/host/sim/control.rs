@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io::{self, ErrorKind};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 
@@ -52,8 +53,11 @@ fn refusal(error: &ActionError) -> String {
     format!("error: {}\n", error.to_string().replace('\n', " "))
 }
 
+/// A socket without a server. Connecting to a plain file is refused in the same words.
 fn is_abandoned(path: &Path) -> bool {
-    matches!(StdStream::connect(path), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
+    let is_socket = path.symlink_metadata().is_ok_and(|found| found.file_type().is_socket());
+    is_socket
+        && matches!(StdStream::connect(path), Err(error) if error.kind() == ErrorKind::ConnectionRefused)
 }
 
 async fn serve(sim: Sim, listener: UnixListener) {

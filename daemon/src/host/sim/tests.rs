@@ -147,3 +147,12 @@ async fn the_socket_answers_each_line() {
     assert_eq!(talk(b"nothing\n").await, "ok\n");
     again.abort();
 }
+
+#[tokio::test]
+async fn a_file_that_is_no_socket_is_not_taken_for_one_left_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notes.txt");
+    std::fs::write(&path, "kept").unwrap();
+    assert!(sim("").serve_control(&path).is_err());
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
+}
