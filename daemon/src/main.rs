@@ -1,6 +1,6 @@
 //! onloadd: parse, choose a host, run. Every decision lives in the library.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ const USAGE: u8 = 2;
 #[command(version)]
 struct Args {
     /// Root of the machine to look at; any other than / is only looked at.
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
     root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
     #[arg(long, value_name = "FILE|NAME")]
@@ -43,9 +43,10 @@ struct Args {
     /// The kubelet's device-plugin directory, in place of the configured one.
     #[arg(long, value_name = "DIR")]
     kubelet_directory: Option<PathBuf>,
-    /// Where the ledger and the releases are kept.
-    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = "/var/lib/onloadd")]
-    state_directory: PathBuf,
+    /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim
+    /// onloadd-sim in $XDG_STATE_HOME or ~/.local/state.
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    state_directory: Option<PathBuf>,
     /// Read the configuration, say whether it holds, and end.
     #[arg(long)]
     check_config: bool,
@@ -59,6 +60,12 @@ struct Args {
 
 /// The kubelet's own directory, which a simulated machine must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
+/// What the system bus is called in addresses, whatever directory it is in.
+const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
+/// State of the machine itself (DESIGN section 2).
+const REAL_STATE: &str = "/var/lib/onloadd";
+/// State of simulated machines, below the user's own directory: what is lent there is not lent here.
+const SIM_STATE: &str = "onloadd-sim";
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -109,10 +116,21 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
                 return check(&sources);
             }
             let address = address(&args, "session");
-            if address == Address::System {
+            let on_system_bus = match &address {
+                Address::System => true,
+                Address::Session => false,
+                Address::Other(text) => text.contains(SYSTEM_BUS_SOCKET),
+            };
+            if on_system_bus {
                 return Err(usage(
                     "a simulated machine does not go on the system bus",
-                    "use --bus session or an address",
+                    "use --bus session or the address of another bus",
+                ));
+            }
+            if args.kubelet_directory.as_ref().is_some_and(|path| path.starts_with(REAL_KUBELET)) {
+                return Err(usage(
+                    &format!("a simulated machine offers nothing to the kubelet in {REAL_KUBELET}"),
+                    "name another --kubelet-directory",
                 ));
             }
             let sim = Sim::new(world);
@@ -135,7 +153,7 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
             let places = Places {
                 root: args.root.clone(),
                 kubelet_directory: settings.kubelet.directory.into(),
-                state_directory: args.state_directory.clone(),
+                state_directory: state_directory(&args)?,
             };
             let linux = Linux::open(places)
                 .map_err(|error| failure(error, "name a directory that is there"))?;
@@ -153,7 +171,7 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
 }
 
 /// A world by name or file.
-fn world(name: &std::path::Path) -> Result<World, Failure> {
+fn world(name: &Path) -> Result<World, Failure> {
     let fix = "name a world file, or one of the shipped worlds";
     let shipped = name.to_str().and_then(World::shipped);
     let text = match shipped {
@@ -180,6 +198,25 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
         text: format!("[kubelet]\ndirectory = {:?}\n", directory.display().to_string()),
     });
     Sources { world, root, command_line }
+}
+
+/// Where the ledger is. That of a simulated machine is never this machine's by default.
+fn state_directory(args: &Args) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &args.state_directory {
+        return Ok(directory.clone());
+    }
+    if args.sim.is_none() {
+        return Ok(REAL_STATE.into());
+    }
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    state.map(|state| state.join(SIM_STATE)).ok_or_else(|| {
+        usage(
+            "a simulated machine has nowhere to keep its state: HOME is not set",
+            "name a --state-directory",
+        )
+    })
 }
 
 fn check(sources: &Sources) -> Result<ExitCode, Failure> {
@@ -217,11 +254,11 @@ async fn run<H: Host>(
     sources: Sources,
     address: Address,
 ) -> Result<ExitCode, Failure> {
-    let ledger = LedgerFile::open(&args.state_directory)
+    let ledger = LedgerFile::open(&state_directory(args)?)
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
     let settings = sources.load().map(|config| config.settings).unwrap_or_default();
-    let real = settings.kubelet.directory.starts_with(REAL_KUBELET);
+    let real = Path::new(&settings.kubelet.directory).starts_with(REAL_KUBELET);
     let offered = settings.kubelet.enabled && !(args.sim.is_some() && real);
     let plugin = async {
         if offered {
