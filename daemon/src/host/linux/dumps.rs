@@ -80,10 +80,7 @@ impl AsyncSocket for DumpSocket {
         Poll::Ready(Ok(from))
     }
 
-    fn poll_recv_from_full(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<(Vec<u8>, SocketAddr)>> {
+    fn poll_recv_from_full(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Vec<u8>, SocketAddr)>> {
         let (mut datagram, from) = ready!(self.0.poll_recv_from_full(cx))?;
         mark(&mut datagram);
         Poll::Ready(Ok((datagram, from)))
