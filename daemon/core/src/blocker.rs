@@ -124,9 +124,7 @@ impl Blocker {
                 format!("{step}: reported done, but the machine does not show it")
             }
             Self::WrongOrigin { module, release } if release.as_str() == IN_TREE => {
-                format!(
-                    "a {module} built out of the kernel's tree is loaded, the kernel's own is wanted"
-                )
+                format!("an out-of-tree {module} is loaded, the kernel's own is wanted")
             }
             Self::WrongOrigin { module, release } => {
                 format!("the kernel's own {module} is loaded, not the one of release {release}")

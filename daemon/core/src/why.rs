@@ -193,7 +193,7 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
         (Reading::Absent, false) => "not wanted and not loaded",
     };
     let wanted = picture.wanted_release.as_ref();
-    let waits = planned && module.module.is_absent();
+    let waits = module.wanted && module.module.is_absent();
     let mut explanation = Explanation::new(name, decision)
         .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
     if let Reading::Known(seen) = &module.module {

@@ -121,6 +121,7 @@ fn a_blocker_is_told_with_its_remedy_wherever_it_stands_in_the_way() {
         ("of the subject itself", "sfc"),
         ("of the whole node", "node"),
         ("before a module that is planned", "onload"),
+        ("before a module that another brings", "sfc_char"),
     ] {
         let found = explain(&picture, subject).unwrap();
         assert!(found.would_change.contains(&remedy), "{why}: {found:?}");
