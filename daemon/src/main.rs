@@ -25,7 +25,8 @@ const USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Root of the machine to look at; any other than / is only looked at.
+    /// Root of the machine to look at; any other than / is only looked at, and offered to no kubelet
+    /// in /var/lib/kubelet.
     #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
     root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
@@ -43,8 +44,8 @@ struct Args {
     /// The kubelet's device-plugin directory, in place of the configured one.
     #[arg(long, value_name = "DIR")]
     kubelet_directory: Option<PathBuf>,
-    /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim
-    /// onloadd-sim in $XDG_STATE_HOME or ~/.local/state.
+    /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim or
+    /// another --root below $XDG_STATE_HOME or ~/.local/state.
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
     state_directory: Option<PathBuf>,
     /// Read the configuration, say whether it holds, and end.
@@ -58,14 +59,16 @@ struct Args {
     log: String,
 }
 
-/// The kubelet's own directory, which a simulated machine must not offer anything to.
+/// The kubelet's own directory, which another machine than this one must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
 /// What the system bus is called in addresses, whatever directory it is in.
 const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
 /// State of the machine itself (DESIGN section 2).
 const REAL_STATE: &str = "/var/lib/onloadd";
-/// State of simulated machines, below the user's own directory: what is lent there is not lent here.
+/// State of machines that are not this one, below the user's own directory: what is lent there is
+/// not lent here.
 const SIM_STATE: &str = "onloadd-sim";
+const ROOT_STATE: &str = "onloadd-root";
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -153,7 +156,10 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
             let places = Places {
                 root: args.root.clone(),
                 kubelet_directory: settings.kubelet.directory.into(),
-                state_directory: state_directory(&args)?,
+                state_directory: args
+                    .state_directory
+                    .clone()
+                    .unwrap_or_else(|| PathBuf::from(REAL_STATE)),
             };
             let linux = Linux::open(places)
                 .map_err(|error| failure(error, "name a directory that is there"))?;
@@ -200,22 +206,25 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
     Sources { world, root, command_line }
 }
 
-/// Where the ledger is. That of a simulated machine is never this machine's by default.
+/// Whether this machine is what is run on: not a simulated one, and none below another root.
+fn is_here(args: &Args) -> bool {
+    args.sim.is_none() && args.root == Path::new("/")
+}
+
+/// Where the ledger is. That of another machine is never this machine's by default.
 fn state_directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(directory) = &args.state_directory {
         return Ok(directory.clone());
     }
-    if args.sim.is_none() {
+    if is_here(args) {
         return Ok(REAL_STATE.into());
     }
+    let own = if args.sim.is_some() { SIM_STATE } else { ROOT_STATE };
     let absolute =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    state.map(|state| state.join(SIM_STATE)).ok_or_else(|| {
-        usage(
-            "a simulated machine has nowhere to keep its state: HOME is not set",
-            "name a --state-directory",
-        )
+    state.map(|state| state.join(own)).ok_or_else(|| {
+        usage("there is nowhere to keep its state: HOME is not set", "name a --state-directory")
     })
 }
 
@@ -259,7 +268,8 @@ async fn run<H: Host>(
     let (letterbox, pictures, posts) = Letterbox::new();
     let settings = sources.load().map(|config| config.settings).unwrap_or_default();
     let real = Path::new(&settings.kubelet.directory).starts_with(REAL_KUBELET);
-    let offered = settings.kubelet.enabled && !(args.sim.is_some() && real);
+    // What is not on this machine is not for its kubelet.
+    let offered = settings.kubelet.enabled && (is_here(args) || !real);
     let plugin = async {
         if offered {
             kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;
