@@ -98,7 +98,7 @@ pub enum Verb {
     Plan(Read),
     /// Explain the decision taken about a port, module, release, pool, device, allocation or node
     Why {
-        /// A PCI address, a name, an id, or node
+        /// A PCI address, a name, an id, a resource such as amd.com/onload, or node
         subject: String,
         #[command(flatten)]
         read: Read,

@@ -48,6 +48,28 @@ impl Complaint {
         }
     }
 
+    /// The command line is not understood.
+    pub fn of_words(error: &clap::Error) -> Self {
+        // In clap's text the reason comes first, up to an empty line, then tips, usage, a pointer.
+        let text = error.render().to_string();
+        let reason = text.split("\n\n").next().unwrap_or_default();
+        let why = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        let tips = text.lines().filter_map(|line| line.trim().strip_prefix("tip: "));
+        let usage = text.lines().find_map(|line| line.strip_prefix("Usage: "));
+        let fix = match (tips.collect::<Vec<_>>().join("; "), usage) {
+            (tips, _) if !tips.is_empty() => tips,
+            (_, Some(usage)) => format!("write: {usage}"),
+            (_, None) => "see --help".to_owned(),
+        };
+        Self {
+            name: Kind::InvalidArgument.as_str().into(),
+            what: "the command line is not understood".into(),
+            why: why.strip_prefix("error: ").unwrap_or(&why).to_owned(),
+            fix,
+            exit: exit::USAGE,
+        }
+    }
+
     /// An order that was taken and then failed or was stopped.
     pub fn of_job(kind: Kind, what: String, why: String, fix: String) -> Self {
         Self { name: kind.as_str().into(), what, why, fix, exit: kind.row().exit }

@@ -28,13 +28,15 @@ pub const CONFIGURATION_REFUSED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a006";
 /// # Errors
 /// A level that does not parse.
 pub fn init(level: &str) -> Result<(), String> {
-    let refuse = |_| format!("`{level}` is no log level; write error, warn, info, debug or trace");
+    let refuse = |()| format!("`{level}` is no log level; write error, warn, info, debug or trace");
     let targets: Targets = match level.parse::<LevelFilter>() {
         // A bare level is about us: what the libraries say below `info` drowns it.
         Ok(own) => {
             Targets::new().with_default(own.min(LevelFilter::INFO)).with_target("onloadd", own)
         }
-        Err(_) => level.parse().map_err(refuse)?,
+        // A bare word that is no level would name a target, and all others fall silent.
+        Err(_) if !level.contains('=') && !level.contains(',') => return Err(refuse(())),
+        Err(_) => level.parse::<Targets>().map_err(|_| refuse(()))?,
     };
     let registry = tracing_subscriber::registry().with(targets);
     // systemd names the stream only where standard error is the journal.

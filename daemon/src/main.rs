@@ -25,8 +25,9 @@ const USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Root of the machine to look at; any other than / is only looked at.
-    #[arg(long, value_name = "DIR", default_value = "/")]
+    /// Root of the machine to look at; any other than / is only looked at, and offered to no kubelet
+    /// in /var/lib/kubelet.
+    #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
     root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
     #[arg(long, value_name = "FILE|NAME")]
@@ -43,9 +44,10 @@ struct Args {
     /// The kubelet's device-plugin directory, in place of the configured one.
     #[arg(long, value_name = "DIR")]
     kubelet_directory: Option<PathBuf>,
-    /// Where the ledger and the releases are kept.
-    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY", default_value = "/var/lib/onloadd")]
-    state_directory: PathBuf,
+    /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim or
+    /// another --root below $XDG_STATE_HOME or ~/.local/state.
+    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
+    state_directory: Option<PathBuf>,
     /// Read the configuration, say whether it holds, and end.
     #[arg(long)]
     check_config: bool,
@@ -57,8 +59,16 @@ struct Args {
     log: String,
 }
 
-/// The kubelet's own directory, which a simulated machine must not offer anything to.
+/// The kubelet's own directory, which another machine than this one must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
+/// What the system bus is called in addresses, whatever directory it is in.
+const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
+/// State of the machine itself (DESIGN section 2).
+const REAL_STATE: &str = "/var/lib/onloadd";
+/// State of machines that are not this one, below the user's own directory: what is lent there is
+/// not lent here.
+const SIM_STATE: &str = "onloadd-sim";
+const ROOT_STATE: &str = "onloadd-root";
 
 /// Whether a directory is in the kubelet's own, under whatever name.
 fn is_real_kubelet(directory: &Path) -> bool {
@@ -117,10 +127,21 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
                 return check(&sources);
             }
             let address = address(&args, "session");
-            if address == Address::System {
+            let on_system_bus = match &address {
+                Address::System => true,
+                Address::Session => false,
+                Address::Other(text) => text.contains(SYSTEM_BUS_SOCKET),
+            };
+            if on_system_bus {
                 return Err(usage(
                     "a simulated machine does not go on the system bus",
-                    "use --bus session or an address",
+                    "use --bus session or the address of another bus",
+                ));
+            }
+            if args.kubelet_directory.as_deref().is_some_and(is_real_kubelet) {
+                return Err(usage(
+                    &format!("a simulated machine offers nothing to the kubelet in {REAL_KUBELET}"),
+                    "name another --kubelet-directory",
                 ));
             }
             let sim = Sim::new(world);
@@ -143,7 +164,10 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
             let places = Places {
                 root: args.root.clone(),
                 kubelet_directory: settings.kubelet.directory.into(),
-                state_directory: args.state_directory.clone(),
+                state_directory: args
+                    .state_directory
+                    .clone()
+                    .unwrap_or_else(|| PathBuf::from(REAL_STATE)),
             };
             let linux = Linux::open(places)
                 .map_err(|error| failure(error, "name a directory that is there"))?;
@@ -190,6 +214,28 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
     Sources { world, root, command_line }
 }
 
+/// Whether this machine is what is run on: not a simulated one, and none below another root.
+fn is_here(args: &Args) -> bool {
+    args.sim.is_none() && args.root == Path::new("/")
+}
+
+/// Where the ledger is. That of another machine is never this machine's by default.
+fn state_directory(args: &Args) -> Result<PathBuf, Failure> {
+    if let Some(directory) = &args.state_directory {
+        return Ok(directory.clone());
+    }
+    if is_here(args) {
+        return Ok(REAL_STATE.into());
+    }
+    let own = if args.sim.is_some() { SIM_STATE } else { ROOT_STATE };
+    let absolute =
+        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
+    state.map(|state| state.join(own)).ok_or_else(|| {
+        usage("there is nowhere to keep its state: HOME is not set", "name a --state-directory")
+    })
+}
+
 fn check(sources: &Sources) -> Result<ExitCode, Failure> {
     match sources.load() {
         Ok(config) => {
@@ -225,21 +271,13 @@ async fn run<H: Host>(
     sources: Sources,
     address: Address,
 ) -> Result<ExitCode, Failure> {
-    let ledger = LedgerFile::open(&args.state_directory)
+    let ledger = LedgerFile::open(&state_directory(args)?)
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
-    let config = sources.load().unwrap_or_default();
-    let settings = config.settings;
-    let real = args.sim.is_some() && is_real_kubelet(settings.kubelet.directory.as_ref());
-    let asked_for =
-        config.entries.get("kubelet.directory").is_some_and(|entry| entry.origin.is_some());
-    if real && asked_for {
-        return Err(usage(
-            "a simulated machine offers nothing to the machine's own kubelet",
-            "name another directory with --kubelet-directory, or in the world's [config.kubelet]",
-        ));
-    }
-    let offered = settings.kubelet.enabled && !real;
+    let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+    let real = is_real_kubelet(settings.kubelet.directory.as_ref());
+    // What is not on this machine is not for its kubelet.
+    let offered = settings.kubelet.enabled && (is_here(args) || !real);
     let plugin = async {
         if offered {
             kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;

@@ -184,7 +184,7 @@ pub trait Manager {
     ///
     /// # Arguments
     ///
-    /// * `subject` - A PCI address, a name, an id, or node.
+    /// * `subject` - A PCI address, a name, an id, a pool's resource, or node, ledger or configuration; 1 to 64 bytes. Where a module and a pool have one name it is the module's.
     /// * `explanation` - Subject (s), Decision (s), Inputs (a(ss): what was looked at, and what it said), WouldChange (as: what would lead to another decision).
     fn why(
         &self,

@@ -337,11 +337,22 @@ fn a_simulated_machine_keeps_off_the_system_bus_and_a_bad_world_is_named() {
     };
     let (code, text) = run(&["--sim", "two-x2522", "--bus", "system"]);
     assert!(code == Some(2) && text.contains("does not go on the system bus"), "{code:?} {text}");
-    for directory in ["/var/lib/kubelet/device-plugins", "/var//lib/kubelet/elsewhere"] {
-        let (code, text) =
-            run(&["--sim", "two-x2522", "--bus", "session", "--kubelet-directory", directory]);
-        assert!(code == Some(2) && text.contains("own kubelet"), "{directory}: {code:?} {text}");
-    }
+    let address = ["--sim", "two-x2522", "--bus", "unix:path=/run/dbus/system_bus_socket"];
+    assert_eq!(run(&address).0, Some(2), "by its address neither");
+    let kubelet = ["--kubelet-directory", "/var/lib/kubelet/device-plugins"];
+    let (code, text) = run(&[&["--sim", "two-x2522", "--bus", "session"], &kubelet[..]].concat());
+    assert!(code == Some(2) && text.contains("offers nothing to the kubelet"), "{code:?} {text}");
+    assert_eq!(run(&["--sim", "two-x2522", "--root", "/"]).0, Some(2), "one machine at a time");
+    let homeless = Command::new(binary("onloadd"))
+        .args(["--sim", "two-x2522", "--bus", "session"])
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&homeless.stderr).into_owned();
+    assert!(
+        homeless.status.code() == Some(2) && text.contains("nowhere to keep"),
+        "never in this machine's own: {text}"
+    );
     let world = state.path().join("world.toml");
     fs::write(&world, "[node]\nkernel = \"6.1\"\nbogus = 1\n").unwrap();
     let (code, text) = run(&["--sim", world.to_str().unwrap(), "--bus", "session"]);

@@ -134,6 +134,8 @@ fn a_change_is_heard_and_the_next_look_shows_it() {
         let seen = after(&host, "link set fast0 up\nlink set two up\n").await;
         assert_eq!(seen[&name("fast0")].link, Reading::Known(Link::Up));
         assert_eq!(seen[&name("fast0")].speed_mbps, Reading::Known(10_000), "as veth has it");
+        let clock = &seen[&name("fast0")].phc_index;
+        assert!(!matches!(clock, Reading::Unreadable(_)), "whatever kernel this is: {clock:?}");
 
         // The kernel tells of other names only while the interface is up.
         let lines = "link property add dev fast0 altname first altname uno\n";

@@ -14,6 +14,7 @@ use zbus::Variant;
 use crate::bus::{Bus, Signal, Subject};
 use crate::commands::Options;
 use crate::commands::jobs::Job;
+use crate::commands::status::{Blocker, blockers};
 use crate::ended::{Complaint, Ended};
 use crate::properties::Properties;
 use crate::render::Output;
@@ -24,6 +25,10 @@ const SPIN: Duration = Duration::from_millis(120);
 
 /// State of a job that has not ended.
 const RUNNING: &str = "running";
+/// State of a job that did not reach its end by itself.
+const FAILED: &str = "failed";
+/// State of a node on which something is in the way.
+const BLOCKED: &str = "blocked";
 
 /// Orders and follows. Fails when the job does.
 pub async fn order(bus: &Bus, output: Output, retry: bool) -> Result<(), Ended> {
@@ -48,7 +53,9 @@ pub async fn order(bus: &Bus, output: Output, retry: bool) -> Result<(), Ended> 
     if output.json() {
         output.document(&job)?;
     }
-    ended(&job)?;
+    if let Err(complaint) = ended(&job) {
+        return Err(in_the_way(bus, &job).await.unwrap_or(complaint).into());
+    }
     if !output.json() {
         output.text(&format!("{}: {}\n", job.id, plain(&job.message)))?;
     }
@@ -134,6 +141,24 @@ fn ended(job: &Job) -> Result<(), Complaint> {
     Err(Complaint::of_job(kind, what, job.message.clone(), fix.into()))
 }
 
+/// A job that could not begin, on a node where something is in the way: nothing failed, and what is
+/// in the way says what to do. None where it is otherwise, or cannot be asked.
+async fn in_the_way(bus: &Bus, job: &Job) -> Option<Complaint> {
+    if job.state != FAILED || job.total != 0 {
+        return None;
+    }
+    let mut node = bus.node().await.ok()?;
+    let first = blockers(&mut node).into_iter().next()?;
+    blocked(&job.id, &node.get::<String>("state"), &first)
+}
+
+fn blocked(job: &str, state: &str, first: &Blocker) -> Option<Complaint> {
+    let kind = ErrorKind::Blocked;
+    let what = format!("nothing is applied (job {job})");
+    let why = format!("{}: {}", first.subject, first.why);
+    (state == BLOCKED).then(|| Complaint::of_job(kind, what, why, first.fix.clone()))
+}
+
 /// What is seen of a running job: a bar on a terminal, a line per change elsewhere, both on the
 /// standard error stream, so that the answer stays alone on the standard output.
 struct Progress {
@@ -217,6 +242,23 @@ mod tests {
         assert_eq!(failed.why, "could not load sfc");
         assert_eq!(failed.exit, exit::FAILED);
         assert_eq!(ended(&job("cancelled")).unwrap_err().name, "Cancelled");
+    }
+
+    #[test]
+    fn what_is_in_the_way_is_no_failure_and_brings_its_remedy() {
+        let first = Blocker {
+            subject: "sfc".into(),
+            why: "another is loaded".into(),
+            fix: "unload it".into(),
+            ..Blocker::default()
+        };
+        let complaint = blocked("j1", "blocked", &first).unwrap();
+        assert_eq!(complaint.exit, exit::BLOCKED);
+        assert_eq!(
+            (complaint.why.as_str(), complaint.fix.as_str()),
+            ("sfc: another is loaded", "unload it")
+        );
+        assert!(blocked("j1", "degraded", &first).is_none(), "that is a failure");
     }
 
     #[test]

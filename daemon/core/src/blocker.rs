@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 use crate::names::{ModuleName, PoolName, ReleaseName};
+use crate::plan::IN_TREE;
 use crate::pool::Cause;
 use crate::step::{Step, StepError};
 
@@ -74,7 +75,7 @@ pub enum Blocker {
         /// Which.
         step: Step,
     },
-    /// The kernel's own driver is loaded where the release's is wanted.
+    /// The kernel's own driver is loaded where the release's is wanted, or the other way round.
     WrongOrigin {
         /// The module.
         module: ModuleName,
@@ -121,6 +122,9 @@ impl Blocker {
             }
             Self::NotSeen { step } => {
                 format!("{step}: reported done, but the machine does not show it")
+            }
+            Self::WrongOrigin { module, release } if release.as_str() == IN_TREE => {
+                format!("an out-of-tree {module} is loaded, the kernel's own is wanted")
             }
             Self::WrongOrigin { module, release } => {
                 format!("the kernel's own {module} is loaded, not the one of release {release}")

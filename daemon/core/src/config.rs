@@ -119,7 +119,13 @@ fn parse(fragment: &Fragment) -> Result<Table, ConfigError> {
         return Err(refuse(1, &format!("the file is longer than {LONGEST_FILE} bytes")));
     }
     let located = |error: toml::de::Error| {
-        refuse(line_of(&fragment.text, error.span().unwrap_or(0..0)), error.message())
+        let span = error.span().unwrap_or(0..0);
+        let line = line_of(&fragment.text, span.clone());
+        // The parser tells where it stopped at a value and not whose value it is.
+        match key_at(&fragment.text, span.start) {
+            Some(key) => refuse(line, &format!("{key}: {}", error.message())),
+            None => refuse(line, error.message()),
+        }
     };
     toml::from_str::<Settings>(&fragment.text).map_err(located)?;
     toml::from_str(&fragment.text).map_err(located)
@@ -158,6 +164,25 @@ fn collect(
             }
         }
     }
+}
+
+/// The dotted key whose value stands at this place of a file, if one does.
+fn key_at(text: &str, place: usize) -> Option<String> {
+    fn within(prefix: &str, table: &DeTable<'_>, place: usize) -> Option<String> {
+        table.iter().find_map(|(key, value)| {
+            let path = join(prefix, key.get_ref());
+            match value.get_ref() {
+                DeValue::Table(inner) => within(&path, inner, place),
+                DeValue::String(_)
+                | DeValue::Integer(_)
+                | DeValue::Float(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_) => value.span().contains(&place).then_some(path),
+            }
+        })
+    }
+    within("", DeTable::parse(text).ok()?.get_ref(), place)
 }
 
 /// The value as it stands in the file, on one line.
@@ -261,8 +286,13 @@ mod tests {
         let cases = [
             ("an unknown key", "[daemon]\nsettel = \"1s\"\n", 2, "settel"),
             ("an unknown section", "\n[modules2]\n", 2, "modules2"),
-            ("a wrong type", "[pools.onload]\nslots = \"many\"\n", 2, "invalid type"),
-            ("a bad duration", "[daemon]\n\nsettle = \"soon\"\n", 3, "soon"),
+            (
+                "a wrong type",
+                "[pools.onload]\nslots = \"many\"\n",
+                2,
+                "pools.onload.slots: invalid type",
+            ),
+            ("a bad duration", "[daemon]\n\nsettle = \"soon\"\n", 3, "daemon.settle: `soon`"),
             ("a bad pool name", "[pools.Onload]\nslots = 1\n", 1, "Onload"),
             ("not TOML", "[daemon\n", 1, ""),
             (

@@ -169,10 +169,10 @@ macro_rules! numbered {
 numbered!(
     AllocationId,
     "a",
-    "allocation id",
+    "valid allocation id",
     "`a` and a number, as `onloadctl allocations` shows it"
 );
-numbered!(JobId, "j", "job id", "`j` and a number, as `onloadctl jobs` shows it");
+numbered!(JobId, "j", "valid job id", "`j` and a number, as `onloadctl jobs` shows it");
 
 /// Where a PCI function sits: domain, bus, device, function. Domains above 16 bits exist
 /// (emulated and VMD buses), so the text may have more than four digits before the first colon.

@@ -10,7 +10,7 @@ use crate::reading::Reading;
 use crate::step::Step;
 
 /// The release that is the kernel's own driver and nothing else.
-const IN_TREE: &str = "in-tree";
+pub const IN_TREE: &str = "in-tree";
 /// The release that is what the distribution's packages installed.
 const HOST: &str = "host";
 
@@ -83,8 +83,11 @@ impl Plan {
             }
             Reading::Known(seen) if seen.state != ModuleState::Live => self.waiting = true,
             Reading::Known(seen)
-                if release.as_str() != IN_TREE
-                    && seen.origin() == Reading::Known(Origin::InTree) =>
+                if seen.origin()
+                    == Reading::Known(match release.as_str() {
+                        IN_TREE => Origin::OutOfTree,
+                        _ => Origin::InTree,
+                    }) =>
             {
                 self.block(subject, Blocker::WrongOrigin { module, release: release.clone() });
             }
@@ -147,7 +150,7 @@ mod tests {
             port_of(node, 0).vendor = Reading::Known(0x10ee);
         });
         type Case<'a> = (&'a str, Option<&'a str>, Snapshot, &'a [&'a str], &'a [&'a str], bool);
-        let cases: [Case<'_>; 15] = [
+        let cases: [Case<'_>; 16] = [
             ("all is loaded: nothing to do", Some("host"), node(), &[], &[], false),
             ("no release is named: modules are left alone", None, bare.clone(), &[], &[], false),
             (
@@ -175,11 +178,19 @@ mod tests {
                 false,
             ),
             (
-                "in-tree does not ask where sfc was built",
+                "in-tree has what it wants, whatever else is loaded",
                 Some("in-tree"),
                 spoilt(in_tree),
                 &[],
                 &[],
+                false,
+            ),
+            (
+                "in-tree is not what is loaded: that is said, and nothing unloaded under anybody",
+                Some("in-tree"),
+                node(),
+                &[],
+                &["sfc: WrongOrigin"],
                 false,
             ),
             (

@@ -105,7 +105,7 @@ impl StepError {
     /// What an operator does about it.
     pub fn fix(&self) -> String {
         match self {
-            Self::Unsupported(_) => "run onloadd on the machine itself, with --root /".to_owned(),
+            Self::Unsupported(_) => "see to what is missing: the running machine (--root /), systemd and modprobe on it, or a release that is `host` or `in-tree`".to_owned(),
             Self::NotFound { module } => format!(
                 "install the package that brings {module} for this kernel, then `onloadctl apply --retry`"
             ),

@@ -26,6 +26,9 @@ pub struct Explanation {
 
 /// Explains a subject: `node`, `ledger`, `configuration`, a port or its interface, a module, a
 /// release, a pool, a device, an allocation. None: there is no such thing.
+///
+/// A pool is found by its resource as well, for one that has the name of a module, as the shipped
+/// one does.
 pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
     let mut explanation = find(picture, subject)?;
     let subject = explanation.subject.clone();
@@ -59,8 +62,11 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     {
         return Some(self::module(picture, subject, module));
     }
-    if let Some((name, pool)) =
-        subject.parse::<PoolName>().ok().and_then(|name| picture.pools.get_key_value(&name))
+    let by_name = subject.parse::<PoolName>().ok();
+    if let Some((name, pool)) = picture
+        .pools
+        .iter()
+        .find(|(name, pool)| by_name.as_ref() == Some(*name) || pool.resource == subject)
     {
         return Some(self::pool(name, pool));
     }
@@ -187,7 +193,7 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
         (Reading::Absent, false) => "not wanted and not loaded",
     };
     let wanted = picture.wanted_release.as_ref();
-    let waits = planned && module.module.is_absent();
+    let waits = module.wanted && module.module.is_absent();
     let mut explanation = Explanation::new(name, decision)
         .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
     if let Reading::Known(seen) = &module.module {
@@ -199,6 +205,10 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
             if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
         );
         explanation.input("taint", shown(&seen.taint));
+    }
+    let namesake = picture.pools.iter().find(|(pool, _)| pool.as_str() == name);
+    if let Some((_, pool)) = namesake {
+        explanation.input("pool of this name", format!("`onloadctl why {}`", pool.resource));
     }
     for one in picture.blockers.iter().filter(|one| waits && one.subject != name) {
         explanation.input(&one.subject, one.blocker.why());
@@ -265,10 +275,16 @@ fn device(picture: &Picture, device: &Device) -> Explanation {
         (None, Some(holder)) => holder.clone(),
         (None, None) => "it can be had".to_owned(),
     };
+    let offered = match (device.local_only, &device.cause, device.lent) {
+        (true, _, _) => "no: local share",
+        (false, Some(_), _) => "as unhealthy",
+        (false, None, Lent::Local(_) | Lent::Withdrawn) => "as unhealthy: a local program has it",
+        (false, None, Lent::No | Lent::Container(_)) => "yes",
+    };
     let numa = device.numa_node.map_or_else(|| "none".to_owned(), |node| node.to_string());
     let mut explanation = Explanation::new(&device.id, decision)
         .with("NUMA node", numa)
-        .with("offered to the kubelet", if device.local_only { "no: local share" } else { "yes" })
+        .with("offered to the kubelet", offered)
         .with("holder", holder.unwrap_or_else(|| "nobody".to_owned()));
     explanation.would_change.extend(device.cause.as_ref().map(crate::pool::Cause::fix));
     explanation

@@ -29,7 +29,9 @@ fn refuse(argument: &str, why: impl Display, fix: &str) -> Failure {
 fn bounded<'a>(argument: &str, text: &'a str, longest: usize) -> Result<&'a str, Failure> {
     if text.is_empty() || text.len() > longest {
         let why = format!("{argument} has {} bytes, and 1 to {longest} are allowed", text.len());
-        return Err(refuse(argument, why, "say it in fewer bytes, but say it"));
+        let fix =
+            if text.is_empty() { "say it; it must not be empty" } else { "say it in fewer bytes" };
+        return Err(refuse(argument, why, fix));
     }
     Ok(text)
 }
@@ -39,9 +41,12 @@ fn bounded<'a>(argument: &str, text: &'a str, longest: usize) -> Result<&'a str,
 /// # Errors
 /// `InvalidArgument`, naming the argument and its rule.
 pub(super) fn name<T: FromStr<Err: Display>>(argument: &str, text: &str) -> Result<T, Failure> {
-    bounded(argument, text, LONGEST_NAME)?
-        .parse()
-        .map_err(|error| refuse(argument, error, "see `onloadctl status` for the names there are"))
+    let fix = match argument {
+        "pool" => "see `onloadctl pools` for the names there are",
+        "id" => "see `onloadctl allocations` for the ids there are",
+        _ => "see `onloadctl status` for the names there are",
+    };
+    bounded(argument, text, LONGEST_NAME)?.parse().map_err(|error| refuse(argument, error, fix))
 }
 
 /// A subject of `Why`: any name.

@@ -28,6 +28,7 @@ use super::Host;
 
 mod attribute;
 mod capture;
+mod dumps;
 mod ethtool;
 mod events;
 mod interfaces;

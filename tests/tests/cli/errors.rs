@@ -86,7 +86,16 @@ async fn wrong_usage_is_told_before_any_bus_is_asked() {
     for words in wrong {
         let ended = run(&mut command(nowhere, words)).await;
         assert_eq!(ended.code, Some(exit::USAGE.into()), "{words:?}: {ended:?}");
+        let lines: Vec<_> = ended.err.lines().collect();
+        let [what, why, fix] = lines[..] else { panic!("{words:?}: {ended:?}") };
+        assert_eq!(what, "error: the command line is not understood");
+        assert!(why.starts_with("  why: ") && fix.starts_with("  fix: "), "{words:?}: {ended:?}");
+        let ended = run(&mut command(nowhere, &[&["--json"], words].concat())).await;
+        let error: Value = serde_json::from_str(&ended.err).unwrap();
+        assert_eq!(error["error"]["exit"], exit::USAGE, "{words:?}");
     }
+    let help = run(&mut command(nowhere, &["--help"])).await;
+    assert_eq!((help.code, help.err.as_str()), (Some(0), ""), "help is no error");
     let ended = run(&mut command("sytem", &["status"])).await;
     assert_eq!(ended.code, Some(exit::USAGE.into()), "{ended:?}");
 }

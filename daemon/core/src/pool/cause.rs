@@ -133,7 +133,7 @@ impl Cause {
                 "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
             }
             Self::ModuleAbsent { module } => format!(
-                "set `release` in [modules] so that onloadd loads it, or `modprobe {module}` by hand"
+                "`onloadctl why {module}` says what keeps onloadd from loading it; without a `release` in [modules], set one or `modprobe {module}`"
             ),
             Self::ModuleInFlight { .. } => "wait; onloadd looks again by itself".to_owned(),
             Self::DeviceNodeMissing { .. } => "see whether udev runs, then load the module anew".to_owned(),
@@ -141,7 +141,7 @@ impl Cause {
                 format!("load {expected}, or see `onloadctl why {port}`")
             }
             Self::InTreeDriver { .. } => {
-                "install Onload's own sfc for this kernel and load it in place of the kernel's".to_owned()
+                "install Onload's own sfc for this kernel, take the node out of service, `modprobe -r onload sfc`, then `modprobe sfc`".to_owned()
             }
             Self::NoAuxiliaryDevice { .. } => {
                 "load sfc and sfc_resource of one release (see the kernel log for an ABI mismatch)".to_owned()

@@ -95,6 +95,7 @@ fn every_kind_of_subject_has_its_answer() {
         ("cannot be read", "sfc_resource", "nothing is decided about what cannot be read"),
         ("nobody wants it", "ptp", "not wanted and not loaded"),
         ("a pool with a broken device", "p", "1 of its 4 devices cannot be had"),
+        ("a pool by its resource", "amd.com/p", "1 of its 4 devices cannot be had"),
         ("a broken device", "p-0", "it cannot be had: no Onload user libraries are installed"),
         ("a lent device", "p-1", "lent to user 1000 (a1)"),
         ("a free device", "p-2", "it can be had"),
@@ -120,6 +121,7 @@ fn a_blocker_is_told_with_its_remedy_wherever_it_stands_in_the_way() {
         ("of the subject itself", "sfc"),
         ("of the whole node", "node"),
         ("before a module that is planned", "onload"),
+        ("before a module that another brings", "sfc_char"),
     ] {
         let found = explain(&picture, subject).unwrap();
         assert!(found.would_change.contains(&remedy), "{why}: {found:?}");
@@ -127,6 +129,34 @@ fn a_blocker_is_told_with_its_remedy_wherever_it_stands_in_the_way() {
     }
     let aside = explain(&picture, "mtd").unwrap();
     assert!(!aside.would_change.contains(&remedy), "nothing is in its way: {aside:?}");
+}
+
+#[test]
+fn a_device_says_what_the_kubelet_is_told_of_it() {
+    let cases = [
+        ("broken", "p-0", "as unhealthy"),
+        ("lent here", "p-1", "as unhealthy: a local program has it"),
+        ("of the local share", "p-2", "no: local share"),
+        ("withdrawn", "p-3", "as unhealthy: a local program has it"),
+    ];
+    for (why, subject, expected) in cases {
+        let found = explain(&picture(), subject).unwrap();
+        let offered = found.inputs.iter().find(|(name, _)| name == "offered to the kubelet");
+        assert_eq!(offered.unwrap().1, expected, "{why}");
+    }
+}
+
+#[test]
+fn a_module_with_the_name_of_a_pool_says_how_to_ask_about_the_pool() {
+    let mut picture = picture();
+    let pools = Arc::make_mut(&mut picture.pools);
+    let mut pool = pools.values().next().unwrap().clone();
+    pool.resource = "amd.com/onload".to_owned();
+    pools.insert("onload".parse().unwrap(), pool);
+    let found = explain(&picture, "onload").unwrap();
+    let said = ("pool of this name".to_owned(), "`onloadctl why amd.com/onload`".to_owned());
+    assert!(found.inputs.contains(&said), "{found:?}");
+    assert_eq!(explain(&picture, "amd.com/onload").unwrap().subject, "onload");
 }
 
 #[test]

@@ -18,9 +18,11 @@ use netlink_packet_generic::GenlMessage;
 use netlink_packet_route::RouteNetlinkMessage;
 use rtnetlink::proto::sys::SocketAddr;
 use rtnetlink::proto::{self, Connection, ConnectionHandle};
+use rtnetlink::sys::AsyncSocket;
 use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use tokio_stream::{Stream, StreamExt as _};
 
+use super::dumps::DumpSocket;
 use super::ethtool::Ethtool;
 
 /// The kernel answers a dump inside the call that asks for it, so a reply that is not there soon
@@ -95,7 +97,7 @@ impl Connections {
     }
 
     pub(super) async fn ethtool(&self, request: Ethtool) -> Result<Vec<u8>> {
-        let open = || driven(genetlink::new_connection()?);
+        let open = || driven(genetlink::new_connection_with_socket::<DumpSocket>()?);
         consistent(&self.generic, open, async |mut handle| {
             let request = dump(GenlMessage::from_payload(request.clone()));
             gather(handle.request(request).await?).await
@@ -105,9 +107,10 @@ impl Connections {
 }
 
 /// Lets a connection work for as long as somebody has its handle.
-fn driven<P, H, M>((mut connection, handle, _): (Connection<P>, H, M)) -> io::Result<H>
+fn driven<P, S, H, M>((mut connection, handle, _): (Connection<P, S>, H, M)) -> io::Result<H>
 where
     P: NetlinkSerializable + NetlinkDeserializable + Debug + Send + Unpin + 'static,
+    S: AsyncSocket + Send + 'static,
 {
     connection.set_forward_done(true);
     tokio::spawn(connection);
