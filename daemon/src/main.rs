@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use onload_core::config::Fragment;
-use onload_core::reading::Reading;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
@@ -65,8 +64,9 @@ const REAL_KUBELET: &str = "/var/lib/kubelet";
 const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
 /// State of the machine itself (DESIGN section 2).
 const REAL_STATE: &str = "/var/lib/onloadd";
-/// State of machines that are not this one, below the user's own directory: what is lent there is
-/// not lent here.
+/// State of an unprivileged try-out and of machines that are not this one, below the user's own
+/// directory: what is lent there is not lent here.
+const OWN_STATE: &str = "onloadd";
 const SIM_STATE: &str = "onloadd-sim";
 const ROOT_STATE: &str = "onloadd-root";
 
@@ -224,10 +224,13 @@ fn state_directory(args: &Args) -> Result<PathBuf, Failure> {
     if let Some(directory) = &args.state_directory {
         return Ok(directory.clone());
     }
-    if is_here(args) {
-        return Ok(REAL_STATE.into());
-    }
-    let own = if args.sim.is_some() { SIM_STATE } else { ROOT_STATE };
+    let own = match (is_here(args), nix::unistd::geteuid().is_root()) {
+        (true, true) => return Ok(REAL_STATE.into()),
+        // Somebody who tries it out without privilege keeps a ledger of their own.
+        (true, false) => OWN_STATE,
+        (false, _) if args.sim.is_some() => SIM_STATE,
+        (false, _) => ROOT_STATE,
+    };
     let absolute =
         |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
@@ -300,10 +303,10 @@ async fn run<H: Host>(
 /// A bus that is not there yet does not keep the node from booting: the kubelet is served without.
 const BUS_PATIENCE: Duration = Duration::from_secs(2);
 
-/// Tells the service manager once the machine was seen and the bus is served.
+/// Tells the service manager once the machine was seen (a look always names the modules of the
+/// stack) and the bus is served.
 async fn ready(letterbox: Letterbox, mut serving: watch::Receiver<bool>) {
-    let seen =
-        letterbox.watch().wait_for(|picture| picture.boot_id != Reading::Absent).await.is_ok();
+    let seen = letterbox.watch().wait_for(|picture| !picture.modules.is_empty()).await.is_ok();
     // What `wait_for` returns keeps the channel locked: only the word of it may live on.
     let bus = tokio::time::timeout(BUS_PATIENCE, async {
         serving.wait_for(|serving| *serving).await.is_ok()

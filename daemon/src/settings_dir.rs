@@ -38,7 +38,7 @@ impl Sources {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let mut fragments: Vec<_> = self.world.iter().cloned().collect();
         if let Some(root) = &self.root {
-            for path in files(root) {
+            for path in files(root)? {
                 fragments.extend(read(&path)?);
             }
         }
@@ -48,31 +48,55 @@ impl Sources {
 }
 
 /// The files in force, in the order in which later ones win.
-fn files(root: &Path) -> Vec<PathBuf> {
+fn files(root: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let directories = DIRECTORIES.map(|directory| root.join(directory));
-    let main =
-        directories.iter().rev().map(|directory| directory.join(FILE)).find(|path| exists(path));
+    let mut main = None;
     let mut drop_ins = BTreeMap::new();
     for directory in &directories {
-        for name in names(&directory.join(DROP_INS)) {
+        let file = directory.join(FILE);
+        if exists(&file)? {
+            main = Some(file);
+        }
+        for name in names(&directory.join(DROP_INS))? {
             let path = directory.join(DROP_INS).join(&name);
             drop_ins.insert(name, path);
         }
     }
-    main.into_iter().chain(drop_ins.into_values()).filter(|path| !is_masked(path)).collect()
+    let files = main.into_iter().chain(drop_ins.into_values());
+    Ok(files.filter(|path| !is_masked(path)).collect())
 }
 
-/// Drop-ins of one directory; what is not there or cannot be listed has none.
-fn names(directory: &Path) -> BTreeSet<String> {
-    let Ok(entries) = fs::read_dir(directory) else { return BTreeSet::new() };
-    entries
-        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|name| name.ends_with(".toml") && !name.starts_with('.'))
-        .collect()
+/// Drop-ins of one directory; one that is not there has none.
+fn names(directory: &Path) -> Result<BTreeSet<String>, ConfigError> {
+    let names = fs::read_dir(directory).and_then(|entries| {
+        entries
+            .map(|entry| Ok(entry?.file_name().into_string().ok()))
+            .collect::<io::Result<Vec<Option<String>>>>()
+    });
+    let is_ours = |name: &String| name.ends_with(".toml") && !name.starts_with('.');
+    match names {
+        Ok(names) => Ok(names.into_iter().flatten().filter(is_ours).collect()),
+        Err(error) if is_gone(&error) => Ok(BTreeSet::new()),
+        Err(error) => Err(unreadable(directory, &error)),
+    }
 }
 
-fn exists(path: &Path) -> bool {
-    path.symlink_metadata().is_ok()
+fn exists(path: &Path) -> Result<bool, ConfigError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(true),
+        Err(error) if is_gone(&error) => Ok(false),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+/// Whether an error says that there is nothing. Any other hides what an administrator wrote.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
+    let what = format!("cannot be read: {error}");
+    ConfigError { file: path.display().to_string(), line: 1, what }
 }
 
 fn is_masked(path: &Path) -> bool {
@@ -86,8 +110,8 @@ fn read(path: &Path) -> Result<Option<Fragment>, ConfigError> {
     let mut bytes = Vec::new();
     match fs::File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)) {
         Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !exists(path) => return Ok(None),
-        Err(error) => return Err(refuse(format!("cannot be read: {error}"))),
+        Err(error) if is_gone(&error) && !exists(path)? => return Ok(None),
+        Err(error) => return Err(unreadable(path, &error)),
     }
     let text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text".to_owned()))?;
     Ok(Some(Fragment { file, text }))
@@ -168,5 +192,16 @@ mod tests {
             let error = slots(&[("etc/onloadd/onloadd.toml", target)]).unwrap_err();
             assert!(error.file.ends_with("etc/onloadd/onloadd.toml"), "{error}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_not_taken_for_nothing() {
+        let root = tree(&[("etc/onloadd/onloadd.toml.d/nothing.txt", "")]);
+        let looped = root.path().join("usr/lib");
+        fs::create_dir_all(&looped).unwrap();
+        symlink("onloadd", looped.join("onloadd")).unwrap();
+        let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
+        let error = sources.load().unwrap_err();
+        assert!(error.file.contains("usr/lib/onloadd"), "{error}");
     }
 }

@@ -107,6 +107,26 @@ pub struct Interface {
     pub phc_index: Reading<u32>,
 }
 
+impl Interface {
+    /// An interface of which nothing can be told, and why.
+    pub fn unreadable(why: &str) -> Self {
+        fn gap<T>(why: &str) -> Reading<T> {
+            Reading::Unreadable(why.to_owned())
+        }
+        Self {
+            index: 0,
+            altnames: BTreeSet::new(),
+            port: gap(why),
+            mac: gap(why),
+            permanent_mac: gap(why),
+            link: gap(why),
+            speed_mbps: gap(why),
+            phys_port_name: gap(why),
+            phc_index: gap(why),
+        }
+    }
+}
+
 /// State of a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -93,6 +93,8 @@ pub struct Picture {
     pub hold: Option<Hold>,
     /// Every network interface.
     pub interfaces: Arc<BTreeMap<InterfaceName, Interface>>,
+    /// Why the interfaces cannot be told; none when they can.
+    pub interfaces_unreadable: Option<String>,
     /// Ports of cards that are in the table of families.
     pub ports: Arc<BTreeMap<PciAddress, PortPicture>>,
     /// Modules that are loaded, and those of the stack that are not.

@@ -6,7 +6,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::allocation::Process;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
 use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
@@ -16,10 +15,11 @@ use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
-use crate::step::{Outcome, Step, StepError};
+use crate::step::Step;
 use crate::time::{Moment, Now};
 
 mod ending;
+mod event;
 mod lending;
 mod orders;
 mod pools;
@@ -27,103 +27,10 @@ mod recording;
 mod steps;
 mod view;
 
+pub use event::{Durability, Effect, Event, RecordId};
 use lending::LocalGrant;
 use pools::PoolState;
 use steps::Progress;
-
-/// What happened.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Event {
-    /// Something may have changed on the machine: a hint, never a fact.
-    Changed,
-    /// A look at the machine.
-    Looked(Box<Snapshot>),
-    /// Somebody asks.
-    Request {
-        /// Its number.
-        id: RequestId,
-        /// Who.
-        caller: Caller,
-        /// What for.
-        command: Command,
-    },
-    /// The configuration was read, on request or by itself.
-    Configuration {
-        /// Who waits for it.
-        request: Option<RequestId>,
-        /// What was read.
-        config: Result<Box<Config>, ConfigError>,
-    },
-    /// A durable record is on the disk.
-    Recorded(RecordId),
-    /// A record could not be written.
-    RecordFailed {
-        /// Which.
-        record: RecordId,
-        /// The machine's answer.
-        why: String,
-    },
-    /// The ledger was, or could not be, written anew.
-    Rewritten(Result<(), String>),
-    /// The step under way ended.
-    StepEnded(Result<Outcome, StepError>),
-    /// A bus connection is closed.
-    ClientGone(String),
-    /// The bus is gone; nobody's connection ended by it.
-    BusLost,
-    /// A process that holds something has ended.
-    ProcessGone(Process),
-    /// A kubelet listens to a pool, or does not any more.
-    Registered {
-        /// The pool.
-        pool: PoolName,
-        /// Whether one does.
-        registered: bool,
-    },
-    /// The time that [`Reconciler::deadline`] named has come.
-    Deadline,
-}
-
-/// What an edge must do, in this order.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Effect {
-    /// Look at the machine.
-    Look,
-    /// Do a step. One at a time.
-    Apply(Step),
-    /// Append to the ledger.
-    Record {
-        /// Its number.
-        id: RecordId,
-        /// What to append, in order.
-        entries: Vec<Entry>,
-        /// Whether to tell when it is on the disk.
-        durability: Durability,
-    },
-    /// Replace the ledger by this text.
-    Rewrite(String),
-    /// Answer a request.
-    Answer(RequestId, Answer),
-    /// Show a new picture.
-    Publish(Arc<Picture>),
-    /// Read the configuration.
-    ReadConfiguration(Option<RequestId>),
-    /// Tell when this process ends; at once if it is not there.
-    WatchProcess(Process),
-}
-
-/// The number of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RecordId(pub u64);
-
-/// How safe a record must be before anybody hears of it (DESIGN section 10.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Durability {
-    /// Handed to the kernel: a kill of the daemon keeps it, a power loss may not.
-    Written,
-    /// On the disk.
-    Synced,
-}
 
 /// What waits for a record to be on the disk.
 #[derive(Clone, Debug, PartialEq)]

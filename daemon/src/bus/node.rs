@@ -149,6 +149,7 @@ impl Node {
                 ("Kernel", wire::gap(&picture.kernel)),
                 ("BootId", wire::gap(&picture.boot_id)),
                 ("LoadedVersion", wire::gap(&picture.loaded_version)),
+                ("Interfaces", picture.interfaces_unreadable.as_deref()),
             ])
         })
     }

@@ -160,6 +160,7 @@ impl Port {
                 ("SriovTotal", wire::gap(&p.port.sriov)),
                 ("SriovEnabled", wire::gap(&p.port.sriov)),
                 ("DriverOrigin", wire::gap(&p.driver_origin)),
+                ("Netdev", wire::gap(&p.interface.port)),
                 ("Mac", wire::gap(&p.interface.mac)),
                 ("PermanentMac", wire::gap(&p.interface.permanent_mac)),
                 ("Link", wire::gap(&p.interface.link)),

@@ -22,6 +22,10 @@ impl Reconciler {
         force: bool,
     ) -> Result<(), Refusal> {
         let what = format!("{id} was not freed");
+        if let LedgerHealth::Unreadable(_) = &self.ledger_health {
+            let (why, fix) = self.hands_off_reason();
+            return Err(Refusal::new(RefusalKind::Degraded, what, why, fix));
+        }
         let Some(allocation) = self.ledger.allocations.get(&id) else {
             let why = "there is no such allocation";
             return Err(Refusal::new(
@@ -160,7 +164,7 @@ impl Reconciler {
         let boot = self.boot();
         self.ledger.leases().filter_map(move |one| match &one.tenure {
             Tenure::Lease { until, boot: made_in, until_wall } => {
-                Some((one.id, (*made_in == boot).then_some(*until), *until_wall))
+                Some((one.id, (boot.is_some() && *made_in == boot).then_some(*until), *until_wall))
             }
             Tenure::Kubelet | Tenure::Client | Tenure::Persistent => None,
         })

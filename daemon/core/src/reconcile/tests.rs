@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::allocation::Process;
 use crate::allocation::TenureWish;
 use crate::config::Fragment;
 use crate::names::DeviceId;

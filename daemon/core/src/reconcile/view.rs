@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::{Blocked, Blocker};
 use crate::condition::{Condition, ConditionKind, Status};
-use crate::inventory::{STACK, Snapshot};
+use crate::inventory::{Interface, STACK, Snapshot};
 use crate::kubelet;
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
@@ -58,6 +58,13 @@ impl Reconciler {
         picture.boot_id = snapshot.boot_id.clone();
         picture.loaded_version = snapshot.driver.version.clone();
         replace(&mut picture.interfaces, snapshot.interfaces.known().cloned().unwrap_or_default());
+        picture.interfaces_unreadable = match &snapshot.interfaces {
+            Reading::Unreadable(why) => Some(why.clone()),
+            Reading::Known(_) | Reading::Absent => None,
+        };
+        // A gap in the list is a gap in every port's interface, not the absence of one.
+        let missing =
+            picture.interfaces_unreadable.as_deref().map(Interface::unreadable).unwrap_or_default();
         let ports = snapshot.ports.known().into_iter().flatten();
         let ports: BTreeMap<PciAddress, PortPicture> = ports
             .filter_map(|(address, port)| {
@@ -71,8 +78,7 @@ impl Reconciler {
                         controller: family.controller.clone(),
                         netdev: interface.map(|(name, _)| name.clone()),
                         interface: interface
-                            .map(|(_, interface)| interface.clone())
-                            .unwrap_or_default(),
+                            .map_or_else(|| missing.clone(), |(_, found)| found.clone()),
                         driver_origin: port
                             .driver
                             .as_ref()

@@ -1,0 +1,106 @@
+//! What goes into the reconciler, and what comes out.
+
+use std::sync::Arc;
+
+use crate::allocation::Process;
+use crate::command::{Answer, Caller, Command, RequestId};
+use crate::config::{Config, ConfigError};
+use crate::inventory::Snapshot;
+use crate::ledger::Entry;
+use crate::names::PoolName;
+use crate::picture::Picture;
+use crate::step::{Outcome, Step, StepError};
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Something may have changed on the machine: a hint, never a fact.
+    Changed,
+    /// A look at the machine.
+    Looked(Box<Snapshot>),
+    /// Somebody asks.
+    Request {
+        /// Its number.
+        id: RequestId,
+        /// Who.
+        caller: Caller,
+        /// What for.
+        command: Command,
+    },
+    /// The configuration was read, on request or by itself.
+    Configuration {
+        /// Who waits for it.
+        request: Option<RequestId>,
+        /// What was read.
+        config: Result<Box<Config>, ConfigError>,
+    },
+    /// A durable record is on the disk.
+    Recorded(RecordId),
+    /// A record could not be written.
+    RecordFailed {
+        /// Which.
+        record: RecordId,
+        /// The machine's answer.
+        why: String,
+    },
+    /// The ledger was, or could not be, written anew.
+    Rewritten(Result<(), String>),
+    /// The step under way ended.
+    StepEnded(Result<Outcome, StepError>),
+    /// A bus connection is closed.
+    ClientGone(String),
+    /// The bus is gone; nobody's connection ended by it.
+    BusLost,
+    /// A process that holds something has ended.
+    ProcessGone(Process),
+    /// A kubelet listens to a pool, or does not any more.
+    Registered {
+        /// The pool.
+        pool: PoolName,
+        /// Whether one does.
+        registered: bool,
+    },
+    /// The time that [`super::Reconciler::deadline`] named has come.
+    Deadline,
+}
+
+/// What an edge must do, in this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Look at the machine.
+    Look,
+    /// Do a step. One at a time.
+    Apply(Step),
+    /// Append to the ledger.
+    Record {
+        /// Its number.
+        id: RecordId,
+        /// What to append, in order.
+        entries: Vec<Entry>,
+        /// Whether to tell when it is on the disk.
+        durability: Durability,
+    },
+    /// Replace the ledger by this text.
+    Rewrite(String),
+    /// Answer a request.
+    Answer(RequestId, Answer),
+    /// Show a new picture.
+    Publish(Arc<Picture>),
+    /// Read the configuration.
+    ReadConfiguration(Option<RequestId>),
+    /// Tell when this process ends; at once if it is not there.
+    WatchProcess(Process),
+}
+
+/// The number of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RecordId(pub u64);
+
+/// How safe a record must be before anybody hears of it (DESIGN section 10.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Handed to the kernel: a kill of the daemon keeps it, a power loss may not.
+    Written,
+    /// On the disk.
+    Synced,
+}
