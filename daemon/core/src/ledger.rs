@@ -210,29 +210,36 @@ impl Ledger {
             Some(_) | None => return Err(LedgerFault::Broken { line: 1 }),
         }
         let mut ledger = Self::default();
+        let mut holders = Holders::default();
         for (number, line) in lines {
             let entry = parse_line(line).ok_or(LedgerFault::Broken { line: number + 1 })?;
-            ledger
-                .check(&entry)
+            holders
+                .check(&ledger, &entry)
                 .map_err(|what| LedgerFault::Contradiction { line: number + 1, what })?;
             ledger.take(entry);
         }
         Ok(Replay { ledger, torn: torn.len() })
     }
+}
 
-    /// No device may have two holders, whatever wrote the file.
-    fn check(&self, entry: &Entry) -> Result<(), String> {
-        let taken = |id: AllocationId, device: &DeviceId| {
-            let holder =
-                self.allocations.values().find(|one| one.device == *device && one.id != id);
-            holder.map_or(Ok(()), |other| {
-                Err(format!("{device} is lent twice, to {} and {id}", other.id))
-            })
-        };
+/// The holder of each device while a file is read.
+#[derive(Default)]
+struct Holders(BTreeMap<DeviceId, AllocationId>);
+
+impl Holders {
+    /// No device may have two holders, whatever wrote the file. `ledger` has not taken the entry
+    /// yet.
+    fn check(&mut self, ledger: &Ledger, entry: &Entry) -> Result<(), String> {
         match entry {
-            Entry::Granted(allocation) => taken(allocation.id, &allocation.device),
-            Entry::Moved { id, device } => taken(*id, device),
-            Entry::Freed { .. }
+            Entry::Granted(allocation) => self.give(ledger, allocation.id, &allocation.device),
+            Entry::Moved { id, device } if ledger.allocations.contains_key(id) => {
+                self.give(ledger, *id, device)
+            }
+            Entry::Freed { id } => {
+                self.take_back(ledger, *id);
+                Ok(())
+            }
+            Entry::Moved { .. }
             | Entry::NextAllocation(_)
             | Entry::Generation(_)
             | Entry::Held(_)
@@ -242,6 +249,21 @@ impl Ledger {
             | Entry::StepEnded { .. }
             | Entry::FailuresForgotten
             | Entry::Stopped(_) => Ok(()),
+        }
+    }
+
+    fn give(&mut self, ledger: &Ledger, id: AllocationId, device: &DeviceId) -> Result<(), String> {
+        if let Some(other) = self.0.get(device).filter(|other| **other != id) {
+            return Err(format!("{device} is lent twice, to {other} and {id}"));
+        }
+        self.take_back(ledger, id);
+        self.0.insert(device.clone(), id);
+        Ok(())
+    }
+
+    fn take_back(&mut self, ledger: &Ledger, id: AllocationId) {
+        if let Some(allocation) = ledger.allocations.get(&id) {
+            self.0.remove(&allocation.device);
         }
     }
 }
@@ -421,6 +443,31 @@ mod tests {
             error.to_string(),
             "line 3 contradicts those before it: onload-0 is lent twice, to a1 and a2"
         );
+    }
+
+    #[test]
+    fn a_device_is_free_for_another_once_it_was_moved_from_or_given_back() {
+        let moved = |id, device: &str| Entry::Moved {
+            id: AllocationId(id),
+            device: device.parse().unwrap(),
+        };
+        let begin = [granted(1, "onload-0"), moved(1, "onload-1")];
+        let cases = [
+            ("moved from", vec![granted(2, "onload-0")], true),
+            ("moved to", vec![granted(2, "onload-1")], false),
+            (
+                "given back",
+                vec![Entry::Freed { id: AllocationId(1) }, granted(2, "onload-1")],
+                true,
+            ),
+            ("moved onto a holder", vec![granted(2, "onload-0"), moved(2, "onload-1")], false),
+            ("nobody moves", vec![moved(9, "onload-1")], true),
+        ];
+        for (why, entries, is_read) in cases {
+            let lines: String = begin.iter().chain(&entries).map(line).collect();
+            let read = Ledger::parse(format!("{HEADER}\n{lines}").as_bytes());
+            assert_eq!(read.is_ok(), is_read, "{why}: {read:?}");
+        }
     }
 
     #[test]
