@@ -214,7 +214,7 @@ impl Ledger {
         for (number, line) in lines {
             let entry = parse_line(line).ok_or(LedgerFault::Broken { line: number + 1 })?;
             holders
-                .take(&ledger, &entry)
+                .check(&ledger, &entry)
                 .map_err(|what| LedgerFault::Contradiction { line: number + 1, what })?;
             ledger.take(entry);
         }
@@ -222,18 +222,23 @@ impl Ledger {
     }
 }
 
-/// Who has each device while a file is read: no device may have two holders, whatever wrote it.
-#[derive(Debug, Default)]
+/// The holder of each device while a file is read.
+#[derive(Default)]
 struct Holders(BTreeMap<DeviceId, AllocationId>);
 
 impl Holders {
-    fn take(&mut self, before: &Ledger, entry: &Entry) -> Result<(), String> {
-        let (id, device) = match entry {
-            Entry::Granted(allocation) => (allocation.id, Some(&allocation.device)),
-            Entry::Moved { id, device } if before.allocations.contains_key(id) => {
-                (*id, Some(device))
+    /// No device may have two holders, whatever wrote the file. `ledger` has not taken the entry
+    /// yet.
+    fn check(&mut self, ledger: &Ledger, entry: &Entry) -> Result<(), String> {
+        match entry {
+            Entry::Granted(allocation) => self.give(ledger, allocation.id, &allocation.device),
+            Entry::Moved { id, device } if ledger.allocations.contains_key(id) => {
+                self.give(ledger, *id, device)
             }
-            Entry::Freed { id } => (*id, None),
+            Entry::Freed { id } => {
+                self.take_back(ledger, *id);
+                Ok(())
+            }
             Entry::Moved { .. }
             | Entry::NextAllocation(_)
             | Entry::Generation(_)
@@ -243,17 +248,22 @@ impl Holders {
             | Entry::StepStarted(_)
             | Entry::StepEnded { .. }
             | Entry::FailuresForgotten
-            | Entry::Stopped(_) => return Ok(()),
-        };
-        if let Some(former) = before.allocations.get(&id) {
-            self.0.remove(&former.device);
+            | Entry::Stopped(_) => Ok(()),
         }
-        match device.and_then(|device| self.0.insert(device.clone(), id)) {
-            Some(other) if other != id => {
-                let device = device.map(ToString::to_string).unwrap_or_default();
-                Err(format!("{device} is lent twice, to {other} and {id}"))
-            }
-            Some(_) | None => Ok(()),
+    }
+
+    fn give(&mut self, ledger: &Ledger, id: AllocationId, device: &DeviceId) -> Result<(), String> {
+        if let Some(other) = self.0.get(device).filter(|other| **other != id) {
+            return Err(format!("{device} is lent twice, to {other} and {id}"));
+        }
+        self.take_back(ledger, id);
+        self.0.insert(device.clone(), id);
+        Ok(())
+    }
+
+    fn take_back(&mut self, ledger: &Ledger, id: AllocationId) {
+        if let Some(allocation) = ledger.allocations.get(&id) {
+            self.0.remove(&allocation.device);
         }
     }
 }
@@ -433,6 +443,31 @@ mod tests {
             error.to_string(),
             "line 3 contradicts those before it: onload-0 is lent twice, to a1 and a2"
         );
+    }
+
+    #[test]
+    fn a_device_is_free_for_another_once_it_was_moved_from_or_given_back() {
+        let moved = |id, device: &str| Entry::Moved {
+            id: AllocationId(id),
+            device: device.parse().unwrap(),
+        };
+        let begin = [granted(1, "onload-0"), moved(1, "onload-1")];
+        let cases = [
+            ("moved from", vec![granted(2, "onload-0")], true),
+            ("moved to", vec![granted(2, "onload-1")], false),
+            (
+                "given back",
+                vec![Entry::Freed { id: AllocationId(1) }, granted(2, "onload-1")],
+                true,
+            ),
+            ("moved onto a holder", vec![granted(2, "onload-0"), moved(2, "onload-1")], false),
+            ("nobody moves", vec![moved(9, "onload-1")], true),
+        ];
+        for (why, entries, is_read) in cases {
+            let lines: String = begin.iter().chain(&entries).map(line).collect();
+            let read = Ledger::parse(format!("{HEADER}\n{lines}").as_bytes());
+            assert_eq!(read.is_ok(), is_read, "{why}: {read:?}");
+        }
     }
 
     #[test]
