@@ -28,6 +28,23 @@ impl Drop for Daemon {
     }
 }
 
+/// A daemon whose service manager is the socket, and expects to be fed twice in 400 ms; the unit's
+/// own limit is a minute.
+fn notified() -> (Daemon, UnixDatagram, (tempfile::TempDir, Bus)) {
+    let home = tempfile::tempdir().unwrap();
+    let bus = Bus::running().unwrap();
+    let path = home.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let child = Command::new(binary("onloadd"))
+        .args(arguments(&bus, &home.path().join("state")))
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "400000")
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    (Daemon(child), socket, (home, bus))
+}
+
 /// Collects messages until one has `wanted`.
 fn hear(socket: &UnixDatagram, heard: &mut Vec<String>, wanted: &str) {
     socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -50,19 +67,7 @@ fn arguments(bus: &Bus, state: &Path) -> Vec<String> {
 
 #[test]
 fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
-    let home = tempfile::tempdir().unwrap();
-    let bus = Bus::running().unwrap();
-    let path = home.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    let child = Command::new(binary("onloadd"))
-        .args(arguments(&bus, &home.path().join("state")))
-        .env("NOTIFY_SOCKET", &path)
-        // Twice in this time; the unit's own is a minute.
-        .env("WATCHDOG_USEC", "400000")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let daemon = Daemon(child);
+    let (daemon, socket, _home) = notified();
     let mut heard = Vec::new();
     hear(&socket, &mut heard, "READY=1");
     hear(&socket, &mut heard, "STATUS=ready: Onload 9.2.1 on 4 ports, 100 devices");
@@ -74,18 +79,7 @@ fn the_service_manager_hears_ready_status_watchdog_and_stopping() {
 
 #[test]
 fn a_stuck_loop_does_not_feed_the_watchdog() {
-    let home = tempfile::tempdir().unwrap();
-    let bus = Bus::running().unwrap();
-    let path = home.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    let child = Command::new(binary("onloadd"))
-        .args(arguments(&bus, &home.path().join("state")))
-        .env("NOTIFY_SOCKET", &path)
-        .env("WATCHDOG_USEC", "200000")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let daemon = Daemon(child);
+    let (daemon, socket, _home) = notified();
     hear(&socket, &mut Vec::new(), "WATCHDOG=1");
     let pid = nix::unistd::Pid::from_raw(i32::try_from(daemon.0.id()).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGSTOP).unwrap();
@@ -93,7 +87,7 @@ fn a_stuck_loop_does_not_feed_the_watchdog() {
     let mut buffer = [0; 4096];
     // What was sent before it stopped.
     while socket.recv(&mut buffer).is_ok() {}
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::sleep(Duration::from_millis(800));
     assert!(socket.recv(&mut buffer).is_err(), "somebody else feeds it");
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGCONT).unwrap();
     hear(&socket, &mut Vec::new(), "WATCHDOG=1");

@@ -1,0 +1,134 @@
+//! The journal: what reads back, what is torn, what means hands off.
+
+use super::*;
+use crate::allocation::{Holder, Tenure};
+use crate::time::{Moment, Timestamp};
+
+fn granted(id: u64, device: &str) -> Entry {
+    Entry::Granted(Allocation {
+        id: AllocationId(id),
+        pool: "onload".parse().unwrap(),
+        device: device.parse().unwrap(),
+        holder: Holder::Container,
+        tenure: Tenure::Kubelet,
+        since: Timestamp(7),
+    })
+}
+
+fn journal() -> Vec<Entry> {
+    let step =
+        Step::LoadModule { module: "sfc".parse().unwrap(), release: "host".parse().unwrap() };
+    let error = Some(StepError::Failed("no".to_owned()));
+    vec![
+        granted(1, "onload-0"),
+        granted(2, "onload-1"),
+        Entry::Moved { id: AllocationId(2), device: "onload-9".parse().unwrap() },
+        Entry::Freed { id: AllocationId(1) },
+        Entry::Held(Hold { reason: "x".to_owned(), uid: 0, since: Timestamp(1), until: None }),
+        Entry::Adopted(Adopted { modules: ModuleSettings::default(), boot: None }),
+        Entry::StepStarted(step.clone()),
+        Entry::StepEnded {
+            step: step.clone(),
+            failure: Some(Failure { error, attempts: 2, kernel: None, boot: None }),
+        },
+        Entry::StepStarted(step),
+        Entry::Generation(5),
+        Entry::Stopped(true),
+    ]
+}
+
+fn sample() -> Ledger {
+    let mut ledger = Ledger::default();
+    journal().into_iter().for_each(|entry| ledger.take(entry));
+    ledger
+}
+
+#[test]
+fn a_file_reads_back_to_the_same_state() {
+    let ledger = sample();
+    let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+    assert_eq!(replay, Replay { ledger, torn: 0 });
+    assert_eq!(replay.ledger.last_allocation, 2, "a freed number is not given out again");
+}
+
+#[test]
+fn leases_are_found_among_all_that_is_lent_until_they_are_freed() {
+    let tenure = Tenure::Lease { until: Moment(9), boot: None, until_wall: Timestamp(9) };
+    let Entry::Granted(lease) = granted(3, "onload-5") else { panic!("it is a grant") };
+    let mut ledger = sample();
+    ledger.take(Entry::Granted(Allocation { tenure, ..lease }));
+    let ids = |ledger: &Ledger| ledger.leases().map(|one| one.id).collect::<Vec<_>>();
+    assert_eq!(ids(&ledger), [AllocationId(3)]);
+    let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+    assert_eq!(ids(&replay.ledger), [AllocationId(3)]);
+    ledger.take(Entry::Freed { id: AllocationId(3) });
+    assert_eq!(ids(&ledger), []);
+}
+
+#[test]
+fn a_file_cut_anywhere_reads_as_the_lines_before_the_cut() {
+    let text = sample().to_text();
+    for cut in 0..text.len() {
+        let replay =
+            Ledger::parse(&text.as_bytes()[..cut]).unwrap_or_else(|e| panic!("cut {cut}: {e}"));
+        let whole =
+            text[..cut].lines().count() - usize::from(!text[..cut].ends_with('\n') && cut > 0);
+        let expected = text.lines().take(whole).skip(1).filter_map(parse_line);
+        let mut ledger = Ledger::default();
+        expected.for_each(|entry| ledger.take(entry));
+        assert_eq!(replay.ledger, ledger, "cut {cut}");
+    }
+    let mut zeros = text.clone().into_bytes();
+    zeros.extend([0; 512]);
+    assert_eq!(Ledger::parse(&zeros).unwrap().torn, 512);
+}
+
+#[test]
+fn any_flipped_bit_in_the_middle_means_hands_off() {
+    let text = sample().to_text();
+    let end = text.trim_end().rfind('\n').unwrap();
+    for at in 0..end {
+        let mut bytes = text.clone().into_bytes();
+        bytes[at] ^= 0x10;
+        assert!(Ledger::parse(&bytes).is_err(), "byte {at}");
+    }
+}
+
+#[test]
+fn a_future_format_and_a_double_grant_are_named() {
+    let future = Ledger::parse(b"{\"onloadd-ledger\":2}\n").unwrap_err();
+    assert!(matches!(future, LedgerFault::Format { .. }));
+    let twice =
+        format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));
+    let error = Ledger::parse(twice.as_bytes()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "line 3 contradicts those before it: onload-0 is lent twice, to a1 and a2"
+    );
+}
+
+#[test]
+fn a_device_is_free_for_another_once_it_was_moved_from_or_given_back() {
+    let moved =
+        |id, device: &str| Entry::Moved { id: AllocationId(id), device: device.parse().unwrap() };
+    let begin = [granted(1, "onload-0"), moved(1, "onload-1")];
+    let cases = [
+        ("moved from", vec![granted(2, "onload-0")], true),
+        ("moved to", vec![granted(2, "onload-1")], false),
+        ("given back", vec![Entry::Freed { id: AllocationId(1) }, granted(2, "onload-1")], true),
+        ("moved onto a holder", vec![granted(2, "onload-0"), moved(2, "onload-1")], false),
+        ("nobody moves", vec![moved(9, "onload-1")], true),
+    ];
+    for (why, entries, is_read) in cases {
+        let lines: String = begin.iter().chain(&entries).map(line).collect();
+        let read = Ledger::parse(format!("{HEADER}\n{lines}").as_bytes());
+        assert_eq!(read.is_ok(), is_read, "{why}: {read:?}");
+    }
+}
+
+#[test]
+fn every_format_ever_shipped_still_reads() {
+    let first = include_str!("../../../../tests/formats/ledger-1.json");
+    let replay = Ledger::parse(first.as_bytes()).unwrap();
+    assert_eq!(replay, Replay { ledger: sample(), torn: 0 });
+}
