@@ -82,10 +82,14 @@ async fn follow_pools(
     let mut offered: BTreeMap<PoolName, Offered> = BTreeMap::new();
     loop {
         let picture = pictures.borrow_and_update().clone();
-        offered.retain(|pool, offered| offered.is_of(&picture, pool));
+        // By the configuration in force, so that a reload counts.
+        let enabled =
+            picture.config.get("kubelet.enabled").is_none_or(|entry| entry.value == "true");
+        offered.retain(|pool, offered| enabled && offered.is_of(&picture, pool));
         for (pool, of) in picture.pools.iter() {
             // What was once offered stays: a card that vanishes makes devices unhealthy, not unknown.
-            if !offered.contains_key(pool) && !onload_core::kubelet::is_on_a_port(of) {
+            let known = offered.contains_key(pool);
+            if !enabled || !(known || onload_core::kubelet::is_on_a_port(of)) {
                 continue;
             }
             offered.entry(pool.clone()).or_insert_with(|| {

@@ -280,7 +280,7 @@ async fn run<H: Host>(
     let settings = sources.load().map(|config| config.settings).unwrap_or_default();
     let real = is_real_kubelet(settings.kubelet.directory.as_ref());
     // What is not on this machine is not for its kubelet.
-    let offered = settings.kubelet.enabled && (is_here(args) || !real);
+    let offered = is_here(args) || !real;
     let plugin = async {
         if offered {
             kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;

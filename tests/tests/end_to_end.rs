@@ -389,3 +389,16 @@ fn a_node_without_a_card_offers_the_kubelet_nothing() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     assert_eq!(kubelet.seen().register_calls, 0, "a resource of which nothing can ever be had");
 }
+
+#[test]
+fn a_reload_takes_a_pool_from_the_kubelet_and_gives_it_back() {
+    let (background, node, kubelet) = served("two-x2522");
+    node.configure("50-kubelet.toml", "[kubelet]\nenabled = false\n").unwrap();
+    node.ctl_ok(["reload"]).unwrap();
+    background.run(kubelet.wait_for(RESOURCE, PATIENCE, |devices| healthy(devices) == 0)).unwrap();
+    node.configure("50-kubelet.toml", "").unwrap();
+    node.ctl_ok(["reload"]).unwrap();
+    background
+        .run(kubelet.wait_for(RESOURCE, PATIENCE, |devices| healthy(devices) == 100))
+        .unwrap();
+}

@@ -212,6 +212,10 @@ impl Settings {
         if self.pools.len() > MOST_POOLS {
             return Err(("pools".to_owned(), "there are at most 32 pools".to_owned()));
         }
+        if self.limits.pending_per_client == 0 {
+            let what = "must be 1 or more: with none, nobody but root could ask for anything";
+            return Err(("limits.pending-per-client".to_owned(), what.to_owned()));
+        }
         if self.daemon.look_every.0 < Duration::from_secs(1) {
             return Err(("daemon.look-every".to_owned(), "must be 1s or more".to_owned()));
         }

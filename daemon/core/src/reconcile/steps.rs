@@ -233,6 +233,10 @@ impl Reconciler {
     /// Keeps the running job in step with the plan.
     fn follow_job(&mut self) {
         let Some(job) = self.running_job() else { return };
+        if let Some(hold) = &self.ledger.hold {
+            let message = format!("the node is held: {}", hold.reason);
+            return self.end_job(job, JobState::Failed, message);
+        }
         if self.looking || self.progress != Progress::Idle {
             return;
         }
