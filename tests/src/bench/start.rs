@@ -19,8 +19,8 @@ const READY_BUDGET: Duration = Duration::from_millis(60);
 const REGISTERED_BUDGET: Duration = Duration::from_millis(85);
 const AGAIN_BUDGET: Duration = Duration::from_millis(250);
 
-/// Starts on this machine's own root, with a kubelet waiting; then restarts the kubelet of a node
-/// with cards.
+/// Starts on this machine's own root; then on a node with cards, with a kubelet waiting, whose
+/// kubelet is restarted in the end.
 ///
 /// # Errors
 /// The daemon does not come up, or is not registered.
@@ -28,20 +28,26 @@ pub fn measure(background: &Background) -> anyhow::Result<Vec<Row>> {
     let (mut ready, mut registered, mut again) =
         (Samples::default(), Samples::default(), Samples::default());
 
+    // A machine without a card registers nothing, so only the way to READY is its own.
     let mut daemon = Daemon::prepare(Machine::Real, SLOTS)?;
-    let kubelet = background.run(Kubelet::start(daemon.kubelet_directory()))?;
     for _ in 0..ROUNDS {
-        let accepted = accepted_so_far(&kubelet);
         let (started, served) = daemon.start()?;
         ready.take(served - started);
-        registered.take(next(background, &kubelet, accepted)? - started);
         daemon.stop()?;
     }
 
     let mut daemon = Daemon::prepare(Machine::EightPorts, SLOTS)?;
     let kubelet = background.run(Kubelet::start(daemon.kubelet_directory()))?;
+    for _ in 0..ROUNDS {
+        let accepted = accepted_so_far(&kubelet);
+        let (started, _) = daemon.start()?;
+        registered.take(next(background, &kubelet, accepted)? - started);
+        daemon.stop()?;
+    }
+
+    let accepted = accepted_so_far(&kubelet);
     daemon.start()?;
-    next(background, &kubelet, 0)?;
+    next(background, &kubelet, accepted)?;
     for _ in 0..ROUNDS {
         let accepted = accepted_so_far(&kubelet);
         let back = background.run(kubelet.restart())?;
@@ -56,7 +62,12 @@ pub fn measure(background: &Background) -> anyhow::Result<Vec<Row>> {
     };
     Ok(vec![
         row("start to READY=1, this machine's root", "< 60 ms", &ready, READY_BUDGET),
-        row("start to registered, kubelet waiting", "< 85 ms", &registered, REGISTERED_BUDGET),
+        row(
+            "start to registered, simulated node, kubelet waiting",
+            "< 85 ms",
+            &registered,
+            REGISTERED_BUDGET,
+        ),
         row("kubelet restarted to registered again", "< 250 ms", &again, AGAIN_BUDGET),
     ])
 }
