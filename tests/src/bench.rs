@@ -5,6 +5,7 @@
 //! turns, so that a loaded machine weighs on both; times of the clock depend on the machine and
 //! are told, not held.
 
+pub mod awake;
 pub mod calls;
 pub mod daemon;
 pub mod echo;

@@ -12,6 +12,7 @@ use tokio::time::sleep;
 use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::RESOURCE;
+use super::awake::Awake;
 use super::daemon::{Daemon, Machine};
 use super::samples::{Samples, micros, quietest, ratio};
 use super::table::{Row, Weight};
@@ -41,6 +42,7 @@ const P99_BUDGET: f64 = 2.0;
 /// # Errors
 /// The daemon does not come up or refuses a call.
 pub fn measure(background: &Background, runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+    let _awake = Awake::keep();
     let mut daemon = Daemon::prepare(Machine::EightPorts, SLOTS)?;
     let kubelet = background.run(Kubelet::start(daemon.kubelet_directory()))?;
     daemon.start()?;

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use zbus::Connection;
 use zbus::connection::Builder;
 
+use super::awake::Awake;
 use super::daemon::{Daemon, Machine};
 use super::samples::{Samples, micros, quietest, ratio};
 use super::table::{Row, Weight};
@@ -84,6 +85,7 @@ struct Times {
 /// # Errors
 /// The daemon does not come up or refuses a call.
 pub fn measure(runtime: &Runtime) -> anyhow::Result<Vec<Row>> {
+    let _awake = Awake::keep();
     let mut daemon = Daemon::prepare(Machine::EightPorts, SLOTS)?;
     daemon.start()?;
     let address = daemon.bus.address();
