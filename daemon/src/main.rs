@@ -47,6 +47,9 @@ struct Args {
     /// another --root below $XDG_STATE_HOME or ~/.local/state.
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
     state_directory: Option<PathBuf>,
+    /// This boot's directory, in which configuration counts above the vendor's.
+    #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY")]
+    runtime_directory: Option<PathBuf>,
     /// Read the configuration, say whether it holds, and end.
     #[arg(long)]
     check_config: bool,
@@ -211,7 +214,9 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
         file: "command line".to_owned(),
         text: format!("[kubelet]\ndirectory = {:?}\n", directory.display().to_string()),
     });
-    Sources { world, root, command_line }
+    // Of the machine itself only: below another root its own counts.
+    let runtime = args.runtime_directory.clone().filter(|_| is_here(args));
+    Sources { world, root, runtime, command_line }
 }
 
 /// Whether this machine is what is run on: not a simulated one, and none below another root.

@@ -26,6 +26,9 @@ pub struct Sources {
     pub world: Option<Fragment>,
     /// The root below which the three directories stand; none: no files are read.
     pub root: Option<PathBuf>,
+    /// This boot's directory, in place of `run/onloadd` below the root: systemd's
+    /// `RUNTIME_DIRECTORY`.
+    pub runtime: Option<PathBuf>,
     /// Above the files: what the command line says.
     pub command_line: Option<Fragment>,
 }
@@ -38,7 +41,7 @@ impl Sources {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let mut fragments: Vec<_> = self.world.iter().cloned().collect();
         if let Some(root) = &self.root {
-            for path in files(root)? {
+            for path in files(root, self.runtime.as_deref())? {
                 fragments.extend(read(&path)?);
             }
         }
@@ -48,8 +51,11 @@ impl Sources {
 }
 
 /// The files in force, in the order in which later ones win.
-fn files(root: &Path) -> Result<Vec<PathBuf>, ConfigError> {
-    let directories = DIRECTORIES.map(|directory| root.join(directory));
+fn files(root: &Path, runtime: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
+    let mut directories = DIRECTORIES.map(|directory| root.join(directory));
+    if let (Some(runtime), [_, below_root, _]) = (runtime, &mut directories) {
+        runtime.clone_into(below_root);
+    }
     let mut main = None;
     let mut drop_ins = BTreeMap::new();
     for directory in &directories {
@@ -203,5 +209,18 @@ mod tests {
         let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
         let error = sources.load().unwrap_err();
         assert!(error.file.contains("usr/lib/onloadd"), "{error}");
+    }
+
+    #[test]
+    fn the_runtime_directory_stands_between_vendor_and_administrator() {
+        let root = tree(&[
+            ("usr/lib/onloadd/onloadd.toml", "[pools.onload]\nslots = 1\n"),
+            ("run/onloadd/onloadd.toml", "[pools.onload]\nslots = 2\n"),
+            ("elsewhere/onloadd.toml", "[pools.onload]\nslots = 3\n"),
+        ]);
+        let runtime = Some(root.path().join("elsewhere"));
+        let sources = Sources { root: Some(root.path().to_owned()), runtime, ..Sources::default() };
+        let pools = sources.load().unwrap().settings.pools;
+        assert_eq!(pools.values().next().map(|pool| pool.slots), Some(3));
     }
 }
