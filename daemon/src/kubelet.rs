@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use onload_core::kubelet::{is_enabled, is_on_a_port};
 use onload_core::names::PoolName;
 use onload_core::picture::Picture;
 use tokio::sync::watch;
@@ -82,14 +83,13 @@ async fn follow_pools(
     let mut offered: BTreeMap<PoolName, Offered> = BTreeMap::new();
     loop {
         let picture = pictures.borrow_and_update().clone();
-        // By the configuration in force, so that a reload counts.
-        let enabled =
-            picture.config.get("kubelet.enabled").is_none_or(|entry| entry.value == "true");
+        // Asked of every picture, so that a reload counts.
+        let enabled = is_enabled(&picture);
         offered.retain(|pool, offered| enabled && offered.is_of(&picture, pool));
         for (pool, of) in picture.pools.iter() {
             // What was once offered stays: a card that vanishes makes devices unhealthy, not unknown.
             let known = offered.contains_key(pool);
-            if !enabled || !(known || onload_core::kubelet::is_on_a_port(of)) {
+            if !enabled || !(known || is_on_a_port(of)) {
                 continue;
             }
             offered.entry(pool.clone()).or_insert_with(|| {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::names::DeviceId;
-use crate::picture::{Device, Lent, PoolPicture};
+use crate::picture::{Device, Lent, Picture, PoolPicture};
 use crate::pool::Cause;
 
 /// One device as the kubelet's list shows it.
@@ -15,6 +15,11 @@ pub struct Advertised {
     pub healthy: bool,
     /// NUMA node, for the topology of pods.
     pub numa_node: Option<u32>,
+}
+
+/// Whether pools are offered at all, by the configuration in force; they are unless it says no.
+pub fn is_enabled(picture: &Picture) -> bool {
+    picture.config.get("kubelet.enabled").is_none_or(|entry| entry.value == "true")
 }
 
 /// Whether a pool is worth a registration: it has, or had for somebody, a device on a port. A node
