@@ -1,10 +1,11 @@
 //! The loop: sources of events on one side, effects on the other, the reconciler between them.
 //! Nothing is decided here, and nothing in the loop waits but for the next event.
 
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use onload_core::inventory::Snapshot;
@@ -42,11 +43,13 @@ pub struct App<H> {
     reports: mpsc::UnboundedReceiver<Event>,
 }
 
-/// What the host is at: at most one look and one step.
+/// What the host is at: at most one look and one step, and releases that come and go beside them.
 struct Work<'host, H> {
     host: &'host H,
     look: Option<Task<'host, Snapshot>>,
     step: Option<Task<'host, Result<Outcome, StepError>>>,
+    /// Releases that are taken in or removed.
+    jobs: Vec<Task<'host, Event>>,
 }
 
 /// Signals that mean something to us.
@@ -91,7 +94,7 @@ impl<H: Host> App<H> {
             watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
             watchdog
         });
-        let mut work = Work { host: &host, look: None, step: None };
+        let mut work = Work { host: &host, look: None, step: None, jobs: Vec::new() };
         let mut changed: Task<'_, ()> = Box::pin(host.changed());
         let mut alarm = pin!(sleep_until(Instant::now()));
         let mut armed = None;
@@ -109,6 +112,7 @@ impl<H: Host> App<H> {
                 Some(event) = reports.recv() => Wake::Event(event),
                 snapshot = ready(&mut work.look) => Wake::Event(Event::Looked(Box::new(snapshot))),
                 result = ready(&mut work.step) => Wake::Event(Event::StepEnded(result)),
+                event = first(&mut work.jobs) => Wake::Event(event),
                 () = &mut changed => {
                     changed = Box::pin(host.changed());
                     Wake::Event(Event::Changed)
@@ -162,6 +166,25 @@ async fn ready<T>(task: &mut Option<Task<'_, T>>) -> T {
         }
         None => pending().await,
     }
+}
+
+/// The result of the first task of several that ends; never resolves while there is none.
+async fn first<T>(tasks: &mut Vec<Task<'_, T>>) -> T {
+    poll_fn(|context| {
+        let ended =
+            tasks.iter_mut().enumerate().find_map(|(at, task)| match task.as_mut().poll(context) {
+                Poll::Ready(result) => Some((at, result)),
+                Poll::Pending => None,
+            });
+        match ended {
+            Some((at, result)) => {
+                drop(tasks.swap_remove(at));
+                Poll::Ready(result)
+            }
+            None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 async fn tick(watchdog: &mut Option<tokio::time::Interval>) {

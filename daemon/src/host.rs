@@ -1,8 +1,11 @@
 //! The only door to the machine: one trait, the Linux host behind it, and the simulated one.
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 
-use onload_core::inventory::Snapshot;
+use onload_core::inventory::{Depth, Snapshot};
+use onload_core::names::ReleaseName;
+use onload_core::refusal::Refusal;
 use onload_core::step::{Outcome, Step, StepError};
 
 pub mod linux;
@@ -10,14 +13,31 @@ pub mod sim;
 
 /// The machine, as far as the daemon may see or change it. `Linux` and `Sim` implement it.
 pub trait Host: 'static {
-    /// Reads the machine once. What cannot be read is marked unreadable, never defaulted.
-    fn observe(&self) -> impl Future<Output = Snapshot>;
+    /// Reads the machine once, so far. What cannot be read is marked unreadable, never defaulted.
+    fn observe(&self, depth: Depth) -> impl Future<Output = Snapshot>;
 
     /// Carries out one step; repeating a step that already holds reports [`Outcome::Unchanged`].
     ///
     /// # Errors
     /// What the machine answered, in the terms of [`StepError`].
     fn apply(&self, step: &Step) -> impl Future<Output = Result<Outcome, StepError>>;
+
+    /// Takes a release in: a directory, or an archive as it comes. All of it or nothing; `version`
+    /// names it, else its `onload` module does.
+    ///
+    /// # Errors
+    /// Why it was not taken in, for whoever ordered it.
+    fn import(
+        &self,
+        source: OwnedFd,
+        version: Option<ReleaseName>,
+    ) -> impl Future<Output = Result<ReleaseName, Refusal>>;
+
+    /// Removes an imported release that nobody uses.
+    ///
+    /// # Errors
+    /// Why it stays: somebody has its libraries mapped, or the machine's answer.
+    fn remove(&self, release: &ReleaseName) -> impl Future<Output = Result<(), Refusal>>;
 
     /// Resolves when something may have changed: a hint to look again, never a fact. May resolve
     /// for nothing, and may miss a change; the tick is the net.

@@ -1,6 +1,7 @@
 //! What an edge holds: a window on the published picture and a letterbox for orders. Edges reach
 //! nothing else; the loop owns the rest.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use onload_core::allocation::Process;
@@ -19,6 +20,8 @@ pub enum Post {
         caller: Caller,
         /// What for.
         command: Command,
+        /// The files of a release that the command takes in.
+        files: Option<OwnedFd>,
         /// Where the answer goes.
         answer: oneshot::Sender<Answer>,
     },
@@ -77,6 +80,19 @@ impl Letterbox {
     /// # Errors
     /// What the loop refuses, and `Internal` while it is shutting down.
     pub async fn submit(&self, caller: Caller, command: Command) -> Answer {
+        self.submit_with(caller, command, None).await
+    }
+
+    /// The same, with the files of a release that the command takes in.
+    ///
+    /// # Errors
+    /// As [`Letterbox::submit`].
+    pub async fn submit_with(
+        &self,
+        caller: Caller,
+        command: Command,
+        files: Option<OwnedFd>,
+    ) -> Answer {
         let (answer, answered) = oneshot::channel();
         let closing = || {
             Refusal::new(
@@ -86,7 +102,7 @@ impl Letterbox {
                 "try again when it is back (systemctl status onloadd)",
             )
         };
-        self.posts.send(Post::Request { caller, command, answer }).map_err(|_| closing())?;
+        self.posts.send(Post::Request { caller, command, files, answer }).map_err(|_| closing())?;
         answered.await.map_err(|_| closing())?
     }
 

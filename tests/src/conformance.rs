@@ -113,7 +113,7 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
         Behaviour::LooksOverlap => overlap(host).await,
         Behaviour::LookDropped => {
             let before = settled(host).await?;
-            poll_and_drop(host.observe()).await;
+            poll_and_drop(host.observe(onload_core::inventory::Depth::Usual)).await;
             same_machine(&before, &settled(host).await?)
         }
         Behaviour::HoldingStep => holding_step(host).await,
@@ -133,7 +133,9 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
 }
 
 async fn look<H: Host>(host: &H) -> Result<Snapshot> {
-    timeout(PATIENCE, host.observe()).await.context("a look did not end")
+    timeout(PATIENCE, host.observe(onload_core::inventory::Depth::Usual))
+        .await
+        .context("a look did not end")
 }
 
 /// A look that the next one confirms.
@@ -151,7 +153,13 @@ async fn settled<H: Host>(host: &H) -> Result<Snapshot> {
 
 async fn overlap<H: Host>(host: &H) -> Result<()> {
     for _ in 0..LOOKS {
-        let together = async { tokio::join!(host.observe(), host.observe(), host.observe()) };
+        let together = async {
+            tokio::join!(
+                host.observe(onload_core::inventory::Depth::Usual),
+                host.observe(onload_core::inventory::Depth::Usual),
+                host.observe(onload_core::inventory::Depth::Usual)
+            )
+        };
         let (a, b, c) =
             timeout(PATIENCE, together).await.context("overlapping looks did not end")?;
         if a == b && b == c {

@@ -3,9 +3,13 @@
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use onload_core::inventory::{Depth, Snapshot};
+use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
+use onload_core::refusal::{Refusal, RefusalKind};
 use onload_tests::conformance;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
@@ -67,8 +71,8 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
 struct Broken(Sim);
 
 impl Host for Broken {
-    async fn observe(&self) -> onload_core::inventory::Snapshot {
-        let mut snapshot = self.0.observe().await;
+    async fn observe(&self, depth: Depth) -> Snapshot {
+        let mut snapshot = self.0.observe(depth).await;
         if let Reading::Known(modules) = &mut snapshot.modules {
             modules.remove(&"onload".parse().unwrap());
         }
@@ -80,6 +84,14 @@ impl Host for Broken {
         _: &onload_core::step::Step,
     ) -> Result<onload_core::step::Outcome, onload_core::step::StepError> {
         Ok(onload_core::step::Outcome::Changed)
+    }
+
+    async fn import(&self, _: OwnedFd, _: Option<ReleaseName>) -> Result<ReleaseName, Refusal> {
+        Err(Refusal::new(RefusalKind::Internal, "", "", ""))
+    }
+
+    async fn remove(&self, _: &ReleaseName) -> Result<(), Refusal> {
+        Ok(())
     }
 
     async fn changed(&self) {}

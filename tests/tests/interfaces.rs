@@ -91,7 +91,9 @@ fn host() -> Linux {
 }
 
 async fn look(host: &Linux) -> BTreeMap<InterfaceName, Interface> {
-    let Reading::Known(interfaces) = host.observe().await.interfaces else {
+    let Reading::Known(interfaces) =
+        host.observe(onload_core::inventory::Depth::Usual).await.interfaces
+    else {
         panic!("the kernel tells of its interfaces")
     };
     interfaces

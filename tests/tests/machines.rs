@@ -209,7 +209,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn look(root: &Path) -> Snapshot {
-    block_on(open(root).observe())
+    block_on(open(root).observe(onload_core::inventory::Depth::Usual))
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn a_capture_of_this_machine_reads_as_the_machine_did() {
     let (seen, took) = block_on(async {
         let seen = live.record(copy.path()).await.unwrap();
         let start = Instant::now();
-        live.observe().await;
+        live.observe(onload_core::inventory::Depth::Usual).await;
         (seen, start.elapsed())
     });
     println!("a look at this machine took {took:?}");

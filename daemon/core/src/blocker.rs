@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 use crate::names::{ModuleName, PoolName, ReleaseName};
-use crate::plan::IN_TREE;
 use crate::pool::Cause;
+use crate::release::IN_TREE;
 use crate::step::{Step, StepError};
 
 /// A subject and what stands in its way.

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::{Process, TenureWish};
-use crate::names::{AllocationId, DeviceId, JobId, PoolName};
+use crate::change::Manner;
+use crate::names::{AllocationId, DeviceId, JobId, PoolName, ReleaseName};
 use crate::refusal::Refusal;
 use crate::time::Span;
 
@@ -58,6 +59,34 @@ pub enum Command {
     Apply {
         /// Also try again what has failed.
         retry: bool,
+        /// How a driver is replaced, if it must be.
+        manner: Manner,
+    },
+    /// Bring the node to another release than the configuration asks for, until that changes.
+    Use {
+        /// Which.
+        release: ReleaseName,
+        /// How the driver is replaced.
+        manner: Manner,
+    },
+    /// Bring the node back to a release it had.
+    Rollback {
+        /// So many changes back, from 1.
+        back: u32,
+        /// How the driver is replaced.
+        manner: Manner,
+    },
+    /// Keep the change that waits for it.
+    Confirm,
+    /// Take a release in. The edge that asks holds its files.
+    Import {
+        /// Its name; none: what its `onload` module says.
+        version: Option<ReleaseName>,
+    },
+    /// Remove an imported release.
+    Remove {
+        /// Which.
+        release: ReleaseName,
     },
     /// Stop a job at the next step.
     Cancel {

@@ -13,8 +13,8 @@ use toml::{Spanned, Table, Value};
 mod settings;
 
 pub use settings::{
-    Apply, DaemonSettings, KubeletSettings, LimitSettings, ModuleSettings, PoolKind, PoolSettings,
-    Settings,
+    Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings,
+    PoolKind, PoolSettings, Settings,
 };
 
 /// One configuration file as found, in the order in which later ones win.

@@ -9,6 +9,7 @@ use crate::names::{
     ReleaseName,
 };
 use crate::reading::Reading;
+use crate::release::{Kernel, Release};
 
 /// The four modules a working Onload node has loaded, in load order
 /// (reference/onload-modules.md section 2.2).
@@ -48,8 +49,18 @@ pub struct Snapshot {
     pub driver: OnloadDriver,
     /// The nodes of [`DEVICE_NODES`], by path.
     pub device_nodes: BTreeMap<String, Reading<DeviceNode>>,
-    /// Releases whose user libraries are present, `host` among them.
+    /// Releases on the disk: `host`, `in-tree`, and those imported.
     pub releases: Reading<BTreeMap<ReleaseName, Release>>,
+    /// Kernels whose module trees are on the disk.
+    pub kernels: Reading<BTreeMap<KernelRelease, Kernel>>,
+    /// Whether the kernel refuses modules without a signature it trusts
+    /// (`/sys/module/module/parameters/sig_enforce`).
+    pub signatures_enforced: Reading<bool>,
+    /// Who uses the stack, by process id; absent where the look did not search for them
+    /// ([`Depth`]).
+    pub users: Reading<BTreeMap<u32, User>>,
+    /// What onloadd has written for modprobe in this boot; absent where it has written nothing.
+    pub loader: Reading<Loader>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
 }
@@ -105,6 +116,22 @@ pub struct Interface {
     pub phys_port_name: Reading<String>,
     /// Index of the PTP hardware clock.
     pub phc_index: Reading<u32>,
+    /// Network addresses with prefix lengths, without those the kernel makes itself (link-local).
+    pub addresses: Reading<BTreeSet<String>>,
+    /// Routes through it, beyond those that come with its own addresses.
+    pub routes: Reading<Routes>,
+    /// Interfaces stacked on it: bond, bridge, VLAN, macvlan and so on.
+    pub uppers: Reading<BTreeSet<InterfaceName>>,
+}
+
+/// Routes through an interface.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Routes {
+    /// How many.
+    pub count: u32,
+    /// Whether a default route is among them.
+    pub default: bool,
 }
 
 impl Interface {
@@ -123,6 +150,9 @@ impl Interface {
             speed_mbps: gap(why),
             phys_port_name: gap(why),
             phc_index: gap(why),
+            addresses: gap(why),
+            routes: gap(why),
+            uppers: gap(why),
         }
     }
 }
@@ -213,24 +243,53 @@ pub struct DeviceNode {
     pub mode: u32,
 }
 
-/// The user-land part of one release as it lies on disk.
+/// How far a look goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// What is cheap. Users are searched for only where references on the modules show that there
+    /// are some.
+    #[default]
+    Usual,
+    /// Users too, those of the ports' clocks among them: before a driver is taken away.
+    Users,
+}
+
+/// A process that has the stack or a port's clock in use.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Release {
-    /// Root of the tree on the host (`/` for `host`): `usr/lib64`, `usr/bin` and so on lie below.
-    pub root: String,
-    /// Directory of the libraries below that root, such as `usr/lib64`.
-    pub library_directory: String,
-    /// File names that begin with `libonload.so` or `libonload_ext.so`
-    /// (reference/kubernetes-onload.md section 1.3).
-    pub libraries: BTreeSet<String>,
-    /// Whether the `onload` launcher is there, in `usr/bin`.
-    pub launcher: bool,
-    /// Names of the profiles in `usr/libexec/onload/profiles`.
-    pub profiles: BTreeSet<String>,
-    /// Every 32-digit hash that stands as a string in `libonload.so`. The library carries the hash
-    /// of the driver interface it was built for among them (reference/onload-modules.md section 4),
-    /// and whether a driver's own is one of them is the only question asked of it.
-    pub interfaces: Reading<BTreeSet<InterfaceHash>>,
+#[serde(rename_all = "kebab-case")]
+pub struct User {
+    /// Start time in clock ticks since boot: with the process id it names the process.
+    pub started: u64,
+    /// Its name (`comm`). Command lines are not kept (DESIGN section 10.6).
+    pub comm: String,
+    /// The systemd unit it belongs to.
+    pub unit: Option<String>,
+    /// The container it belongs to, as its control group names it.
+    pub container: Option<String>,
+    /// What it has open or mapped: `/dev/onload`, `/dev/sfc_char`, `/dev/ptp0`, a library.
+    pub uses: BTreeSet<String>,
+}
+
+/// What onloadd writes for modprobe into `/run/modprobe.d`, gone with the boot.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Loader {
+    /// Whether the hardware's alias may load `sfc`: not while a swap has taken it away, or the
+    /// kernel's own comes back in between (reference/onload-modules.md section 2.2).
+    pub autoload: Autoload,
+    /// The control-plane server `onload` shall start; none: its built-in path.
+    pub server: Option<String>,
+}
+
+/// Whether udev may load a driver for the hardware.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Autoload {
+    /// As the host has it.
+    #[default]
+    Allowed,
+    /// Kept from it.
+    Blocked,
 }
 
 /// The kubelet's registration socket, told apart by inode so that a re-creation shows.

@@ -33,6 +33,14 @@ pub struct Job {
 pub enum JobKind {
     /// `apply`.
     Apply,
+    /// `release use`.
+    Use,
+    /// `rollback`.
+    Rollback,
+    /// `release import`.
+    Import,
+    /// `release remove`.
+    Remove,
 }
 
 /// How far a job is.
@@ -54,6 +62,18 @@ impl JobKind {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Apply => "apply",
+            Self::Use => "use",
+            Self::Rollback => "rollback",
+            Self::Import => "import",
+            Self::Remove => "remove",
+        }
+    }
+
+    /// Whether it brings the node to a state, and so takes its turn with others that do.
+    pub fn is_change(self) -> bool {
+        match self {
+            Self::Apply | Self::Use | Self::Rollback => true,
+            Self::Import | Self::Remove => false,
         }
     }
 }

@@ -10,14 +10,18 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::{Allocation, Tenure};
+use crate::change::{Change, Deadline, Order, Outcome, Past, Rejected};
 use crate::config::ModuleSettings;
-use crate::names::{AllocationId, BootId, DeviceId, KernelRelease};
+use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
 use crate::picture::Hold;
 use crate::step::{Step, StepError};
+use crate::time::Timestamp;
 
 /// The first line of the format written here. A fixture of every format ever shipped stands in
 /// `tests/formats/`.
-const HEADER: &str = "{\"onloadd-ledger\":1}";
+const HEADER: &str = "{\"onloadd-ledger\":2}";
+/// Formats that differ from it by what they lack, and so read as they are.
+const FORMER_HEADERS: [&str; 1] = ["{\"onloadd-ledger\":1}"];
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +64,37 @@ pub enum Entry {
     FailuresForgotten,
     /// A cancelled job: nothing is done until the next order (true), or an order came (false).
     Stopped(bool),
+    /// An order that names a release; none: the configuration counts again.
+    Ordered(Option<Order>),
+    /// A change began.
+    ChangeBegan(Change),
+    /// The change under way is being taken back.
+    ChangeTurned {
+        /// Why.
+        why: String,
+    },
+    /// The change under way is done, and must be confirmed.
+    ChangeAwaits(Deadline),
+    /// The change under way ended.
+    ChangeEnded {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        ended: Timestamp,
+    },
+    /// A change that ended, in a journal written anew.
+    Past(Past),
+    /// A release did not come up; none: it may be tried again.
+    Rejected(Option<Rejected>),
+    /// A module was loaded from a release, which not every module tells of itself.
+    Loaded {
+        /// The module.
+        module: ModuleName,
+        /// Where it came from.
+        release: ReleaseName,
+        /// In which boot.
+        boot: Option<BootId>,
+    },
 }
 
 /// The `[modules]` in force, and the boot it was taken up in.
@@ -108,7 +143,20 @@ pub struct Ledger {
     pub failures: BTreeMap<Step, Failure>,
     /// Whether a cancelled job keeps the node from going on.
     pub stopped: bool,
+    /// An order that names a release.
+    pub order: Option<Order>,
+    /// The change under way.
+    pub change: Option<Change>,
+    /// Changes that ended, oldest first; so many as [`PAST_KEPT`].
+    pub past: Vec<Past>,
+    /// A release that did not come up.
+    pub rejected: Option<Rejected>,
+    /// Which release modules were loaded from, and in which boot.
+    pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
 }
+
+/// Ended changes that are remembered: a year of monthly updates, each taken back and done again.
+const PAST_KEPT: usize = 32;
 
 impl Ledger {
     /// Takes one entry into account. Entries about what is not there change nothing, so that a
@@ -148,12 +196,49 @@ impl Ledger {
             }
             Entry::FailuresForgotten => self.failures.clear(),
             Entry::Stopped(stopped) => self.stopped = stopped,
+            Entry::Ordered(order) => self.order = order,
+            Entry::ChangeBegan(change) => self.change = Some(change),
+            Entry::ChangeTurned { why } => {
+                if let Some(change) = &mut self.change {
+                    change.turned = Some(why);
+                    change.confirm_by = None;
+                }
+            }
+            Entry::ChangeAwaits(deadline) => {
+                if let Some(change) = &mut self.change {
+                    change.confirm_by = Some(deadline);
+                }
+            }
+            Entry::ChangeEnded { outcome, ended } => {
+                if let Some(change) = self.change.take() {
+                    self.remember(Past { change, ended, outcome });
+                }
+            }
+            Entry::Past(past) => self.remember(past),
+            Entry::Rejected(rejected) => self.rejected = rejected,
+            Entry::Loaded { module, release, boot } => {
+                self.loaded.insert(module, (release, boot));
+            }
         }
     }
 
     /// The allocations that end by the clock.
     pub fn leases(&self) -> impl Iterator<Item = &Allocation> {
         self.leases.iter().filter_map(|id| self.allocations.get(id)).map(Arc::as_ref)
+    }
+
+    fn remember(&mut self, past: Past) {
+        self.past.retain(|one| one.change.number != past.change.number);
+        self.past.push(past);
+        let surplus = self.past.len().saturating_sub(PAST_KEPT);
+        self.past.drain(..surplus);
+    }
+
+    /// The number of the next change.
+    pub fn next_change(&self) -> u64 {
+        let past = self.past.last().map_or(0, |past| past.change.number);
+        let open = self.change.as_ref().map_or(0, |change| change.number);
+        past.max(open) + 1
     }
 
     /// The shortest journal that adds up to this state.
@@ -173,6 +258,15 @@ impl Ledger {
         if self.stopped {
             entries.push(Entry::Stopped(true));
         }
+        entries.extend(self.order.clone().map(|order| Entry::Ordered(Some(order))));
+        entries.extend(self.past.iter().cloned().map(Entry::Past));
+        entries.extend(self.change.clone().map(Entry::ChangeBegan));
+        entries.extend(self.rejected.clone().map(|one| Entry::Rejected(Some(one))));
+        entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
+            module: module.clone(),
+            release: release.clone(),
+            boot: boot.clone(),
+        }));
         entries
     }
 
@@ -201,7 +295,7 @@ impl Ledger {
         })?;
         let mut lines = text.lines().enumerate();
         match lines.next() {
-            Some((_, HEADER)) => {}
+            Some((_, header)) if header == HEADER || FORMER_HEADERS.contains(&header) => {}
             Some((_, first)) if first.starts_with("{\"onloadd-ledger\":") => {
                 return Err(LedgerFault::Format { header: first.chars().take(60).collect() });
             }
@@ -248,7 +342,15 @@ impl Holders {
             | Entry::StepStarted(_)
             | Entry::StepEnded { .. }
             | Entry::FailuresForgotten
-            | Entry::Stopped(_) => Ok(()),
+            | Entry::Stopped(_)
+            | Entry::Ordered(_)
+            | Entry::ChangeBegan(_)
+            | Entry::ChangeTurned { .. }
+            | Entry::ChangeAwaits(_)
+            | Entry::ChangeEnded { .. }
+            | Entry::Past(_)
+            | Entry::Rejected(_)
+            | Entry::Loaded { .. } => Ok(()),
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod allocation;
 pub mod blocker;
+pub mod change;
 pub mod command;
 pub mod condition;
 pub mod config;
@@ -17,6 +18,7 @@ pub mod pool;
 pub mod reading;
 pub mod reconcile;
 pub mod refusal;
+pub mod release;
 #[cfg(test)]
 mod sample;
 pub mod step;

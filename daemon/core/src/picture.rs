@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::allocation::Allocation;
 use crate::blocker::Blocked;
+use crate::change::{Change, Past};
 use crate::command::ContainerAnswer;
 use crate::condition::Condition;
 use crate::config::{Entry, PoolKind};
-use crate::inventory::{Interface, Module, Origin, Port, Release};
+use crate::inventory::{Interface, Module, Origin, Port, User};
 use crate::job::Job;
 use crate::names::{
     AllocationId, BootId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress, PoolName,
@@ -21,6 +22,8 @@ use crate::names::{
 use crate::pool::Cause;
 pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
+use crate::release::Release;
+use crate::release::preflight::Objection;
 use crate::time::Timestamp;
 
 /// Node state, one word.
@@ -81,6 +84,16 @@ pub struct Picture {
     pub boot_id: Reading<BootId>,
     /// Release the node shall have; none where modules are left alone.
     pub wanted_release: Option<ReleaseName>,
+    /// What says so: the configuration's `release`, one of its mappings, or an order.
+    pub wanted_by: String,
+    /// Release the loaded stack is from; none where none is loaded or it cannot be told.
+    pub loaded_release: Option<ReleaseName>,
+    /// The change under way.
+    pub change: Option<Change>,
+    /// Changes that ended, oldest first.
+    pub history: Arc<Vec<Past>>,
+    /// Who uses the stack, by process id; as the last look that searched found it.
+    pub users: Arc<BTreeMap<u32, User>>,
     /// Version the loaded `onload` module says.
     pub loaded_version: Reading<String>,
     /// Kubernetes-shaped conditions, by type.
@@ -160,6 +173,9 @@ pub struct ReleasePicture {
     pub release: Release,
     /// Whether its libraries fit the loaded driver; absent while none is loaded.
     pub matches_driver: Reading<bool>,
+    /// For each kernel on the disk, and each it has modules for: all that speaks against loading
+    /// it there.
+    pub kernels: BTreeMap<KernelRelease, Vec<Objection>>,
 }
 
 /// One pool.

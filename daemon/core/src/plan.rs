@@ -7,12 +7,8 @@ use crate::hardware::{Acceleration, Hardware};
 use crate::inventory::{ModuleState, Origin, Snapshot};
 use crate::names::{ModuleName, ReleaseName};
 use crate::reading::Reading;
+use crate::release::{HOST, IN_TREE};
 use crate::step::Step;
-
-/// The release that is the kernel's own driver and nothing else.
-pub const IN_TREE: &str = "in-tree";
-/// The release that is what the distribution's packages installed.
-const HOST: &str = "host";
 
 /// What is left to do, and what is in the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

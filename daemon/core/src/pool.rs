@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
 use crate::hardware::{Acceleration, Family, Hardware};
-use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Release, Snapshot};
+use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Snapshot};
 use crate::names::{DeviceId, PciAddress, PoolName, ReleaseName};
 use crate::reading::Reading;
+use crate::release::Release;
 
 mod cause;
 mod device;
@@ -227,7 +228,7 @@ pub fn matching_release(snapshot: &Snapshot) -> Result<(&ReleaseName, &Release),
         }
     };
     let releases = match &snapshot.releases {
-        Reading::Known(releases) if !releases.is_empty() => releases,
+        Reading::Known(releases) if releases.values().any(has_libraries) => releases,
         Reading::Known(_) | Reading::Absent => return Err(Cause::LibrariesMissing),
         Reading::Unreadable(_) => {
             return Err(Cause::Unreadable { part: "the user libraries".to_owned() });
@@ -248,6 +249,10 @@ pub fn matching_release(snapshot: &Snapshot) -> Result<(&ReleaseName, &Release),
                 .cloned()
                 .unwrap_or_else(|| hash.to_string()),
         })
+}
+
+fn has_libraries(release: &Release) -> bool {
+    !release.libraries.is_empty()
 }
 
 /// What a container gets of a release (reference/kubernetes-onload.md section 1.3).

@@ -18,12 +18,14 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
 use crate::time::{Moment, Now};
 
+mod changing;
 mod ending;
 mod event;
 mod lending;
 mod orders;
 mod pools;
 mod recording;
+mod releases;
 mod steps;
 mod view;
 
@@ -195,6 +197,8 @@ impl Reconciler {
             Event::RecordFailed { record, why } => self.record_failed(now, record, why),
             Event::Rewritten(result) => self.rewritten(now, result),
             Event::StepEnded(result) => self.step_ended(now, result),
+            Event::Imported { job, result } => self.imported(now, job, result),
+            Event::Removed { job, result } => self.removed(now, job, result),
             Event::ClientGone(name) => self.client_gone(now, &name),
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
@@ -274,7 +278,7 @@ impl Reconciler {
             self.look_again = true;
         } else {
             self.looking = true;
-            self.effects.push(Effect::Look);
+            self.effects.push(Effect::Look(self.depth()));
         }
     }
 
@@ -321,7 +325,12 @@ impl Reconciler {
             }
             Command::Hold { reason, expiry } => self.hold(now, id, &caller, reason, expiry),
             Command::Unhold => self.unhold(now, id),
-            Command::Apply { retry } => self.apply(now, id, &caller, retry),
+            Command::Apply { retry, manner } => self.apply(now, id, &caller, retry, manner),
+            Command::Use { release, manner } => self.use_release(now, id, &caller, release, manner),
+            Command::Rollback { back, manner } => self.roll_back(now, id, &caller, back, manner),
+            Command::Confirm => self.confirm(now, id),
+            Command::Import { version } => self.import(now, id, &caller, version),
+            Command::Remove { release } => self.remove(now, id, &caller, release),
             Command::Cancel { job } => self.cancel(now, id, job),
             Command::Reload => {
                 self.effects.push(Effect::ReadConfiguration(Some(id)));

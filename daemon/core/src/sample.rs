@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::inventory::{
-    DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port, Release,
-    STACK, Snapshot,
+    DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port, STACK,
+    Snapshot,
 };
 use crate::names::{ModuleName, PciAddress};
 use crate::reading::Reading::{self, Absent, Known};
+use crate::release::Release;
 
 /// Its ports.
 pub(crate) const PORTS: [&str; 2] = ["0000:3b:00.0", "0000:af:00.0"];
@@ -23,6 +24,7 @@ pub(crate) fn node() -> Snapshot {
         launcher: true,
         profiles: BTreeSet::new(),
         interfaces: Known(BTreeSet::from([HASH.parse().unwrap()])),
+        ..Release::default()
     };
     Snapshot {
         kernel: Known("5.14.0-570.el9.x86_64".parse().unwrap()),
@@ -55,7 +57,7 @@ pub(crate) fn node() -> Snapshot {
             })
             .collect(),
         releases: Known(BTreeMap::from([("host".parse().unwrap(), release)])),
-        kubelet: Absent,
+        ..Snapshot::default()
     }
 }
 

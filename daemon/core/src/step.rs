@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::inventory::{ModuleState, Snapshot};
+use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
 use crate::names::{ModuleName, ReleaseName};
 use crate::reading::Reading;
 
@@ -19,6 +19,20 @@ pub enum Step {
         /// Where it comes from.
         release: ReleaseName,
     },
+    /// Take a module out, with what it alone needed.
+    UnloadModule {
+        /// The module.
+        module: ModuleName,
+    },
+    /// Ask the control-plane servers to end. They hold `onload`, and nobody starts them anew.
+    StopControlPlane,
+    /// Stop a systemd unit.
+    StopUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Tell modprobe, until the end of this boot.
+    WriteLoader(Loader),
 }
 
 impl Step {
@@ -29,13 +43,31 @@ impl Step {
                 Reading::Known(module) => module.state == ModuleState::Live,
                 Reading::Absent | Reading::Unreadable(_) => false,
             },
+            Self::UnloadModule { module } => snapshot.module(module.as_str()).is_absent(),
+            // Without the module there is nothing to serve.
+            Self::StopControlPlane => match &snapshot.driver.control_plane {
+                Reading::Known(servers) => servers.is_empty(),
+                Reading::Absent => true,
+                Reading::Unreadable(_) => false,
+            },
+            Self::StopUnit { unit } => {
+                let uses = |user: &crate::inventory::User| user.unit.as_ref() == Some(unit);
+                snapshot.users.known().is_some_and(|users| !users.values().any(uses))
+            }
+            Self::WriteLoader(loader) => match &snapshot.loader {
+                Reading::Known(seen) => seen == loader,
+                Reading::Absent => *loader == Loader::default(),
+                Reading::Unreadable(_) => false,
+            },
         }
     }
 
     /// What the step is about, as `why` takes it.
     pub fn subject(&self) -> String {
         match self {
-            Self::LoadModule { module, .. } => module.to_string(),
+            Self::LoadModule { module, .. } | Self::UnloadModule { module } => module.to_string(),
+            Self::StopControlPlane => "onload".to_owned(),
+            Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
         }
     }
 }
@@ -45,6 +77,18 @@ impl fmt::Display for Step {
         match self {
             Self::LoadModule { module, release } => {
                 write!(f, "load module {module} from {release}")
+            }
+            Self::UnloadModule { module } => write!(f, "unload module {module}"),
+            Self::StopControlPlane => f.write_str("stop the control-plane server"),
+            Self::StopUnit { unit } => write!(f, "stop {unit}"),
+            Self::WriteLoader(Loader { autoload: Autoload::Blocked, .. }) => {
+                f.write_str("keep the kernel's own driver from coming back by itself")
+            }
+            Self::WriteLoader(Loader { autoload: Autoload::Allowed, server: Some(server) }) => {
+                write!(f, "have onload start {server}")
+            }
+            Self::WriteLoader(Loader { autoload: Autoload::Allowed, server: None }) => {
+                f.write_str("let the hardware load its driver again")
             }
         }
     }
@@ -79,6 +123,38 @@ pub enum StepError {
         /// The module.
         module: ModuleName,
     },
+    /// Somebody uses it (EAGAIN; reference/onload-measured.md section 2).
+    #[error("module {module} is in use{}", by(.holders))]
+    InUse {
+        /// The module.
+        module: ModuleName,
+        /// Who, as far as the machine said.
+        holders: Vec<String>,
+    },
+    /// It was built for another kernel: vermagic, or checksums of symbols.
+    #[error("module {module} does not fit this kernel: {detail}")]
+    WrongKernel {
+        /// The module.
+        module: ModuleName,
+        /// The kernel's words.
+        detail: String,
+    },
+    /// It needs a symbol that nothing loaded has.
+    #[error("module {module} misses a symbol: {detail}")]
+    UnknownSymbol {
+        /// The module.
+        module: ModuleName,
+        /// The kernel's words.
+        detail: String,
+    },
+    /// The kernel refuses a parameter, most likely one of the host's modprobe.d.
+    #[error("module {module} refuses its parameters: {detail}")]
+    BadParameter {
+        /// The module.
+        module: ModuleName,
+        /// The kernel's words.
+        detail: String,
+    },
     /// Anything else the machine answered.
     #[error("{0}")]
     Failed(String),
@@ -94,10 +170,13 @@ impl StepError {
     /// Whether the same step may succeed later with nothing else changed.
     pub fn retry_may_help(&self) -> bool {
         match self {
-            Self::Failed(_) => true,
+            Self::Failed(_) | Self::InUse { .. } => true,
             Self::Unsupported(_)
             | Self::NotFound { .. }
             | Self::KeyRejected { .. }
+            | Self::WrongKernel { .. }
+            | Self::UnknownSymbol { .. }
+            | Self::BadParameter { .. }
             | Self::Stuck { .. } => false,
         }
     }
@@ -112,8 +191,22 @@ impl StepError {
             Self::KeyRejected { .. } => {
                 "enrol the key that signed it (mokutil --import) and reboot, or turn Secure Boot off".to_owned()
             }
+            Self::InUse { module, .. } => format!("end what uses it (`onloadctl why {module}`), or drain the node"),
+            Self::WrongKernel { module, .. } => format!(
+                "build {module} for this kernel, or name a release that has been, then `onloadctl apply --retry`"
+            ),
+            Self::UnknownSymbol { .. } => {
+                "load what it depends on from the same release; see the kernel log (journalctl -k) for the symbol".to_owned()
+            }
+            Self::BadParameter { module, .. } => format!(
+                "mend the `options {module}` line (modprobe -c shows it), then `onloadctl apply --retry`"
+            ),
             Self::Failed(_) => "see the kernel log (journalctl -k); onloadd tries again by itself".to_owned(),
             Self::Stuck { .. } => "see the kernel log (journalctl -k); only a reboot ends it".to_owned(),
         }
     }
+}
+
+fn by(holders: &[String]) -> String {
+    if holders.is_empty() { String::new() } else { format!(" by {}", holders.join(", ")) }
 }

@@ -2,6 +2,7 @@
 //! an event again.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use onload_core::config::{Config, ConfigError};
 use onload_core::ledger::{Entry, Ledger};
 use onload_core::picture::{NodeState, Picture};
 use onload_core::reconcile::{Durability, Effect, Event, Reconciler, RecordId};
+use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Outcome, Step, StepError};
 use onload_core::time::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -33,6 +35,8 @@ pub(super) struct Desk {
     pictures: watch::Sender<Arc<Picture>>,
     reporter: mpsc::UnboundedSender<Event>,
     waiting: BTreeMap<RequestId, oneshot::Sender<Answer>>,
+    /// Files of releases that are to be taken in.
+    files: BTreeMap<RequestId, OwnedFd>,
     last_request: u64,
 }
 
@@ -48,8 +52,17 @@ impl Desk {
             tracing::error!(message_id = logging::DEGRADED, %why, "ledger unreadable, hands off");
         }
         let (reconciler, effects) = Reconciler::start(clock::now(), config, read);
-        let waiting = BTreeMap::new();
-        Self { sources, ledger, reconciler, effects, pictures, reporter, waiting, last_request: 0 }
+        Self {
+            sources,
+            ledger,
+            reconciler,
+            effects,
+            pictures,
+            reporter,
+            waiting: BTreeMap::new(),
+            files: BTreeMap::new(),
+            last_request: 0,
+        }
     }
 
     pub(super) fn deadline(&self) -> Moment {
@@ -67,10 +80,11 @@ impl Desk {
     /// Takes what an edge has posted.
     pub(super) fn open(&mut self, post: Post) {
         let event = match post {
-            Post::Request { caller, command, answer } => {
+            Post::Request { caller, command, files, answer } => {
                 self.last_request += 1;
                 let id = RequestId(self.last_request);
                 self.waiting.insert(id, answer);
+                self.files.extend(files.map(|files| (id, files)));
                 Event::Request { id, caller, command }
             }
             Post::Notice(Notice::ClientGone { bus_name }) => Event::ClientGone(bus_name),
@@ -102,7 +116,7 @@ impl Desk {
     /// One effect. Returns what came of it, where that is known at once.
     fn carry_out_one<H: Host>(&mut self, effect: Effect, work: &mut Work<'_, H>) -> Option<Event> {
         match effect {
-            Effect::Look => work.look = Some(Box::pin(work.host.observe())),
+            Effect::Look(depth) => work.look = Some(Box::pin(work.host.observe(depth))),
             Effect::Apply(step) => {
                 let limit = self.reconciler.settings().daemon.step_limit.0;
                 work.step = Some(Box::pin(apply(work.host, step, limit)));
@@ -111,7 +125,26 @@ impl Desk {
                 return self.record(id, &entries, durability);
             }
             Effect::Rewrite(text) => return Some(Event::Rewritten(self.ledger.replace(&text))),
+            Effect::Import { job, request, version } => {
+                let (host, files) = (work.host, self.files.remove(&request));
+                work.jobs.push(Box::pin(async move {
+                    let result = match files {
+                        Some(files) => host.import(files, version).await,
+                        None => Err(no_files()),
+                    };
+                    Event::Imported { job, result }
+                }));
+            }
+            Effect::Remove { job, release } => {
+                let host = work.host;
+                work.jobs.push(Box::pin(async move {
+                    Event::Removed { job, result: host.remove(&release).await }
+                }));
+            }
             Effect::Answer(request, answer) => {
+                if answer.is_err() {
+                    self.files.remove(&request);
+                }
                 // A caller that went away does not hear its answer.
                 if let Some(caller) = self.waiting.remove(&request) {
                     let _ = caller.send(answer);
@@ -156,6 +189,15 @@ fn load(sources: &Sources) -> Result<Config, ConfigError> {
     sources.load().inspect_err(|error| {
         tracing::error!(message_id = logging::CONFIGURATION_REFUSED, %error, "configuration refused");
     })
+}
+
+fn no_files() -> Refusal {
+    Refusal::new(
+        RefusalKind::InvalidArgument,
+        "no release was taken in",
+        "no files came with the order",
+        "use `onloadctl release import`",
+    )
 }
 
 /// One step with its deadline. What does not end in it cannot be ended by us either: it is left.

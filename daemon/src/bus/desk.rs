@@ -58,6 +58,11 @@ impl Desk {
             | Command::Hold { .. }
             | Command::Unhold
             | Command::Apply { .. }
+            | Command::Use { .. }
+            | Command::Rollback { .. }
+            | Command::Confirm
+            | Command::Import { .. }
+            | Command::Remove { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => None,

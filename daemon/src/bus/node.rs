@@ -230,7 +230,7 @@ impl Node {
         let retry = known.switch("Retry")?;
         known.end()?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Apply"), None).await?;
-        match self.desk.submit(&pass, Command::Apply { retry }).await? {
+        match self.desk.submit(&pass, Command::Apply { retry, manner: Default::default() }).await? {
             Reply::Job(id) => Ok(object(Kind::Job, &id.to_string())),
             Reply::Done | Reply::Allocated(_) | Reply::Containers(_) => {
                 Err(errors::unexpected("Apply"))

@@ -12,11 +12,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use onload_core::inventory::Snapshot;
+use onload_core::inventory::{Depth, Snapshot};
+use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
+use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Outcome, Step, StepError};
 
 use self::events::Events;
@@ -146,7 +149,7 @@ impl Linux {
         if fs::read_dir(into)?.next().is_some() {
             return Err(RecordError::NotEmpty(into.to_owned()));
         }
-        Ok(self.root.record(into, self.observe()).await?)
+        Ok(self.root.record(into, self.observe(Depth::Usual)).await?)
     }
 
     fn unsupported(&self) -> StepError {
@@ -158,7 +161,7 @@ impl Linux {
 }
 
 impl Host for Linux {
-    async fn observe(&self) -> Snapshot {
+    async fn observe(&self, _depth: Depth) -> Snapshot {
         let root = &self.root;
         // Reading files never waits, so others get their turn between the parts.
         let pause = tokio::task::yield_now;
@@ -184,6 +187,7 @@ impl Host for Linux {
             device_nodes,
             releases,
             kubelet,
+            ..Snapshot::default()
         }
     }
 
@@ -205,7 +209,23 @@ impl Host for Linux {
                 }
                 systemd::load(module).await
             }
+            Step::UnloadModule { .. }
+            | Step::StopControlPlane
+            | Step::StopUnit { .. }
+            | Step::WriteLoader(_) => Err(self.unsupported()),
         }
+    }
+
+    async fn import(
+        &self,
+        _source: OwnedFd,
+        _version: Option<ReleaseName>,
+    ) -> Result<ReleaseName, Refusal> {
+        Err(Refusal::new(RefusalKind::Unsupported, "nothing is imported", "not yet", "wait"))
+    }
+
+    async fn remove(&self, _release: &ReleaseName) -> Result<(), Refusal> {
+        Err(Refusal::new(RefusalKind::Unsupported, "nothing is removed", "not yet", "wait"))
     }
 
     async fn changed(&self) {
@@ -269,7 +289,7 @@ mod tests {
     fn an_empty_root_is_absent_but_for_netlink() {
         let place = tempfile::tempdir().unwrap();
         let linux = Linux::open(places(place.path())).unwrap();
-        let seen = runtime().block_on(linux.observe());
+        let seen = runtime().block_on(linux.observe(Depth::Usual));
         let Reading::Unreadable(why) = &seen.interfaces else { panic!("{:?}", seen.interfaces) };
         assert_eq!(why, "no recorded netlink answers under this root");
         assert!(seen.kernel.is_absent() && seen.ports.is_absent() && seen.modules.is_absent());
@@ -312,7 +332,7 @@ mod tests {
         let linux = Linux::open(places(place.path())).unwrap();
         let seen = runtime().block_on(linux.record(copy.path())).unwrap();
         let copied = Linux::open(places(copy.path())).unwrap();
-        assert_eq!(runtime().block_on(copied.observe()), seen);
+        assert_eq!(runtime().block_on(copied.observe(Depth::Usual)), seen);
         assert_eq!(seen.module("sfc").known().unwrap().parameters.len(), 1);
     }
 }

@@ -6,10 +6,13 @@
 //! other edges and have their stand-ins there.
 
 use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use onload_core::inventory::Snapshot;
+use onload_core::inventory::{Depth, Snapshot};
+use onload_core::names::ReleaseName;
+use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Outcome, Step, StepError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -135,7 +138,7 @@ impl State {
 }
 
 impl Host for Sim {
-    async fn observe(&self) -> Snapshot {
+    async fn observe(&self, _depth: Depth) -> Snapshot {
         self.with(|world| world.snapshot())
     }
 
@@ -144,6 +147,28 @@ impl Host for Sim {
             Some(answer) => answer,
             None => std::future::pending().await,
         }
+    }
+
+    async fn import(
+        &self,
+        _source: OwnedFd,
+        _version: Option<ReleaseName>,
+    ) -> Result<ReleaseName, Refusal> {
+        Err(Refusal::new(
+            RefusalKind::Unsupported,
+            "no release was taken in",
+            "a simulated machine has its releases in its world file",
+            "add a [[release]] to the world file",
+        ))
+    }
+
+    async fn remove(&self, release: &ReleaseName) -> Result<(), Refusal> {
+        Err(Refusal::new(
+            RefusalKind::Unsupported,
+            format!("release {release} was not removed"),
+            "a simulated machine has its releases in its world file",
+            "take the [[release]] out of the world file",
+        ))
     }
 
     async fn changed(&self) {

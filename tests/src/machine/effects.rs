@@ -7,6 +7,7 @@ use onload_core::command::{Answer, Command, Reply, RequestId};
 use onload_core::config::Config;
 use onload_core::picture::Picture;
 use onload_core::reconcile::{Durability, Effect, Event};
+use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Step, StepError};
 use onload_core::time::{Moment, Now, Timestamp};
 
@@ -37,10 +38,12 @@ impl Machine {
     fn carry_out_one(&mut self, effect: Effect) -> Option<Event> {
         self.note_effect(&effect);
         match effect {
-            Effect::Look => {
+            Effect::Look(_) => {
                 self.later(self.pace.look, Arrival::Looked);
                 None
             }
+            Effect::Import { job, .. } => Some(Event::Imported { job, result: Err(no_store()) }),
+            Effect::Remove { job, .. } => Some(Event::Removed { job, result: Err(no_store()) }),
             Effect::Apply(step) => {
                 self.apply(&step);
                 None
@@ -143,4 +146,9 @@ impl Machine {
             other => writeln!(self.journal, "{boot} {other:?}"),
         };
     }
+}
+
+/// A schedule has the releases of its world, and no others.
+fn no_store() -> Refusal {
+    Refusal::new(RefusalKind::Unsupported, "nothing comes or goes", "no files", "none")
 }

@@ -66,11 +66,16 @@ impl Promises {
             Command::Free { allocation, .. } => {
                 self.claims.remove(allocation);
             }
-            Command::Apply { retry: true } => self.attempts.clear(),
+            Command::Apply { retry: true, .. } => self.attempts.clear(),
             Command::Allocate { .. }
             | Command::Hold { .. }
             | Command::Unhold
-            | Command::Apply { retry: false }
+            | Command::Apply { retry: false, .. }
+            | Command::Use { .. }
+            | Command::Rollback { .. }
+            | Command::Confirm
+            | Command::Import { .. }
+            | Command::Remove { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => {}

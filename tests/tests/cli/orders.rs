@@ -101,7 +101,7 @@ async fn apply_follows_the_job_to_its_end() {
         let ended = end(child).await;
         assert_eq!((ended.code, ended.out.as_str()), (Some(code), out), "{ended:?}");
         assert!(ended.err.contains(err), "{ended:?}");
-        assert_eq!(rig.commands(), [Order::Apply { retry: true }]);
+        assert_eq!(rig.commands(), [Order::Apply { retry: true, manner: Default::default() }]);
     }
 }
 

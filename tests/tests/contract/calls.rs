@@ -77,7 +77,7 @@ async fn calls_post_what_they_say() {
             Command::Free { allocation: "a1".parse().unwrap(), force: true },
             Command::Hold { reason: "firmware day".to_owned(), expiry: Some(span) },
             Command::Unhold,
-            Command::Apply { retry: true },
+            Command::Apply { retry: true, manner: Default::default() },
         ]
     );
     let posted = rig.posted.lock().unwrap();

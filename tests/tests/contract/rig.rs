@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use onload_core::allocation::{Allocation, Holder, Process, Tenure};
 use onload_core::command::{Answer, Caller, Command, Reply};
-use onload_core::inventory::{Interface, Link, Module, ModuleState, Port, Release};
+use onload_core::inventory::{Interface, Link, Module, ModuleState, Port};
 use onload_core::job::{Job, JobKind, JobState};
 use onload_core::names::{AllocationId, JobId};
 use onload_core::picture::{
@@ -15,6 +15,7 @@ use onload_core::picture::{
 use onload_core::pool::Cause;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::release::Release;
 use onload_core::time::Timestamp;
 use onload_tests::bus::Bus;
 use onloadd::bus::{Address, Options, ServeError, serve_with};
@@ -73,7 +74,7 @@ impl Rig {
             let mut lent = 100;
             while let Some(post) = posts.recv().await {
                 match post {
-                    Post::Request { caller, command, answer } => {
+                    Post::Request { caller, command, answer, .. } => {
                         let (reply, change) = obey(&mut lent, &caller, &command);
                         log.lock().unwrap().commands.push((caller, command));
                         let _ = answer.send(reply);
@@ -160,7 +161,11 @@ fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<C
             });
             (Ok(Reply::Allocated(reply)), Some(change))
         }
-        Command::Apply { .. } => {
+        Command::Apply { .. }
+        | Command::Use { .. }
+        | Command::Rollback { .. }
+        | Command::Import { .. }
+        | Command::Remove { .. } => {
             let job = Job { uid: caller.uid, ..job(7) };
             let change: Change = Box::new(move |picture| {
                 Arc::make_mut(&mut picture.jobs).insert(job.id, job);
@@ -183,7 +188,9 @@ fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<C
             );
             (Err(refusal), None)
         }
-        Command::Hold { .. } | Command::Unhold | Command::Cancel { .. } => (Ok(Reply::Done), None),
+        Command::Hold { .. } | Command::Unhold | Command::Confirm | Command::Cancel { .. } => {
+            (Ok(Reply::Done), None)
+        }
         Command::KubeletAllocate { .. } => panic!("not an order of the bus"),
     }
 }
@@ -288,6 +295,7 @@ pub fn node() -> Picture {
     };
     let release = ReleasePicture {
         release: Release { root: "/".to_owned(), ..Release::default() },
+        kernels: BTreeMap::new(),
         matches_driver: Reading::Known(true),
     };
     Picture {

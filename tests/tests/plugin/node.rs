@@ -62,7 +62,7 @@ impl Node {
         tokio::spawn(async move {
             while let Some(post) = posts.recv().await {
                 match post {
-                    Post::Request { caller, command, answer } => {
+                    Post::Request { caller, command, answer, .. } => {
                         log.lock().unwrap().push((caller, command.clone()));
                         let _ = answer.send((clerks.lock().unwrap())(command));
                     }

@@ -229,8 +229,8 @@ impl Stage {
                 Command::Hold { reason, expiry }
             }
             ["unhold"] => Command::Unhold,
-            ["apply"] => Command::Apply { retry: false },
-            ["apply", "retry"] => Command::Apply { retry: true },
+            ["apply"] => Command::Apply { retry: false, manner: Default::default() },
+            ["apply", "retry"] => Command::Apply { retry: true, manner: Default::default() },
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,
             other => panic!("unknown: {other:?}"),

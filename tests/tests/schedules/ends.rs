@@ -43,7 +43,7 @@ impl Schedule {
         orders.extend(
             lent.allocations.keys().map(|id| Command::Free { allocation: *id, force: true }),
         );
-        orders.push(Command::Apply { retry: true });
+        orders.push(Command::Apply { retry: true, manner: Default::default() });
         for order in orders {
             let id = self.machine.ask(root.clone(), order.clone()).unwrap();
             self.machine.pass(5_000);
@@ -66,11 +66,14 @@ impl Schedule {
         let hold = Command::Hold { reason: "work".to_owned(), expiry: None };
         let mut killed = false;
         for (line, order) in [
-            ("nothing", Command::Apply { retry: false }),
+            ("nothing", Command::Apply { retry: false, manner: Default::default() }),
             ("driver gone sfc", Command::Reload),
             ("link 0000:3b:00.0 down", hold),
             ("link 0000:3b:00.0 up", Command::Unhold),
-            ("driver gone sfc_resource", Command::Apply { retry: true }),
+            (
+                "driver gone sfc_resource",
+                Command::Apply { retry: true, manner: Default::default() },
+            ),
         ] {
             let _ = self.machine.act(&line.parse().unwrap());
             for attempt in 0.. {

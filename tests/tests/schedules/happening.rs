@@ -295,8 +295,8 @@ impl Schedule {
                 expiry: Some(span(self.random.u64(0..60_000))),
             },
             2 | 3 => Command::Unhold,
-            4 => Command::Apply { retry: false },
-            5 => Command::Apply { retry: true },
+            4 => Command::Apply { retry: false, manner: Default::default() },
+            5 => Command::Apply { retry: true, manner: Default::default() },
             6 => Command::Cancel { job },
             _ => Command::Reload,
         };

@@ -56,6 +56,44 @@ pub struct ModuleSettings {
     /// The release whose modules shall be loaded. None: modules are left alone and reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub release: Option<ReleaseName>,
+    /// Which release for which kernel; the first that matches counts, before `release`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub kernels: Vec<Mapping>,
+    /// What is done when the modules are found otherwise than they were left.
+    pub drift: Drift,
+}
+
+impl ModuleSettings {
+    /// Whether a release is asked for by name, for whatever kernel.
+    pub fn names(&self, release: &ReleaseName) -> bool {
+        let mapped = self.kernels.iter().map(|mapping| &mapping.release);
+        self.release.iter().chain(mapped).any(|name| name == release)
+    }
+}
+
+/// One line of `[[modules.kernels]]`: exactly one of `literal` and `regexp`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mapping {
+    /// The kernel release itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub literal: Option<String>,
+    /// A regular expression found anywhere in the kernel release unless it is anchored.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub regexp: Option<String>,
+    /// The release for it.
+    pub release: ReleaseName,
+}
+
+/// What is done about modules that somebody else changed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Drift {
+    /// They are brought back.
+    #[default]
+    Repair,
+    /// They are reported, and left alone until an order.
+    Report,
 }
 
 /// `[kubelet]`.

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::allocation::Process;
 use crate::command::{Answer, Caller, Command, RequestId};
 use crate::config::{Config, ConfigError};
-use crate::inventory::Snapshot;
+use crate::inventory::{Depth, Snapshot};
 use crate::ledger::Entry;
-use crate::names::PoolName;
+use crate::names::{JobId, PoolName, ReleaseName};
 use crate::picture::Picture;
+use crate::refusal::Refusal;
 use crate::step::{Outcome, Step, StepError};
 
 /// What happened.
@@ -47,6 +48,20 @@ pub enum Event {
     Rewritten(Result<(), String>),
     /// The step under way ended.
     StepEnded(Result<Outcome, StepError>),
+    /// A release was taken in, or not.
+    Imported {
+        /// The job it was for.
+        job: JobId,
+        /// The name it has now.
+        result: Result<ReleaseName, Refusal>,
+    },
+    /// A release was removed, or not.
+    Removed {
+        /// The job it was for.
+        job: JobId,
+        /// Whether.
+        result: Result<(), Refusal>,
+    },
     /// A bus connection is closed.
     ClientGone(String),
     /// The bus is gone; nobody's connection ended by it.
@@ -67,10 +82,26 @@ pub enum Event {
 /// What an edge must do, in this order.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
-    /// Look at the machine.
-    Look,
+    /// Look at the machine, so far.
+    Look(Depth),
     /// Do a step. One at a time.
     Apply(Step),
+    /// Take a release in from the files that the edge holds for the request.
+    Import {
+        /// The job it is for.
+        job: JobId,
+        /// The request that brought the files.
+        request: RequestId,
+        /// Its name; none: what its `onload` module says.
+        version: Option<ReleaseName>,
+    },
+    /// Remove an imported release.
+    Remove {
+        /// The job it is for.
+        job: JobId,
+        /// Which.
+        release: ReleaseName,
+    },
     /// Append to the ledger.
     Record {
         /// Its number.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{LedgerHealth, Pending, Reconciler};
 use crate::allocation::Holder;
+use crate::change::Manner;
 use crate::command::{Caller, Reply, RequestId};
 use crate::config::{Apply, Config, ConfigError, ModuleSettings};
 use crate::job::{Job, JobKind, JobState};
@@ -118,6 +119,7 @@ impl Reconciler {
         request: RequestId,
         caller: &Caller,
         retry: bool,
+        _manner: Manner,
     ) -> Refused {
         const WHAT: &str = "nothing is applied";
         self.must_act(WHAT)?;
@@ -131,7 +133,7 @@ impl Reconciler {
             ));
         }
         // A second order of the same kind joins the one under way.
-        let job = self.running_job().unwrap_or_else(|| self.new_job(now, caller));
+        let job = self.running_job().unwrap_or_else(|| self.new_job(now, caller, JobKind::Apply));
         let mut entries = vec![Entry::Stopped(false)];
         let mut undo = vec![Entry::Stopped(self.ledger.stopped)];
         undo.extend(self.ledger.adopted.clone().map(Entry::Adopted));
@@ -270,15 +272,16 @@ impl Reconciler {
     }
 
     pub(super) fn running_job(&self) -> Option<JobId> {
-        self.picture.jobs.values().find(|job| job.state == JobState::Running).map(|job| job.id)
+        let running = |job: &&Job| job.state == JobState::Running && job.kind.is_change();
+        self.picture.jobs.values().find(running).map(|job| job.id)
     }
 
-    fn new_job(&mut self, now: Now, caller: &Caller) -> JobId {
+    pub(super) fn new_job(&mut self, now: Now, caller: &Caller, kind: JobKind) -> JobId {
         let id = self.next_job();
         let jobs = Arc::make_mut(&mut self.picture.jobs);
         let job = Job {
             id,
-            kind: JobKind::Apply,
+            kind,
             state: JobState::Running,
             done: 0,
             total: 0,

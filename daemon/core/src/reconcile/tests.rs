@@ -23,6 +23,8 @@ struct Bench {
     picture: Arc<Picture>,
     applied: Vec<Step>,
     watched: Vec<Process>,
+    imports: Vec<(crate::names::JobId, Option<crate::names::ReleaseName>)>,
+    removals: Vec<(crate::names::JobId, crate::names::ReleaseName)>,
     rewrites: usize,
 }
 
@@ -41,6 +43,8 @@ impl Bench {
             picture: Arc::default(),
             applied: Vec::new(),
             watched: Vec::new(),
+            imports: Vec::new(),
+            removals: Vec::new(),
             rewrites: 0,
         };
         bench.carry_out(effects);
@@ -75,8 +79,10 @@ impl Bench {
                 }
                 Effect::Publish(picture) => self.picture = picture,
                 Effect::Apply(step) => self.applied.push(step),
-                Effect::Record { .. } | Effect::Look | Effect::ReadConfiguration(_) => {}
+                Effect::Record { .. } | Effect::Look(_) | Effect::ReadConfiguration(_) => {}
                 Effect::WatchProcess(process) => self.watched.push(process),
+                Effect::Import { job, version, .. } => self.imports.push((job, version)),
+                Effect::Remove { job, release } => self.removals.push((job, release)),
             }
         }
     }

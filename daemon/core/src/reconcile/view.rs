@@ -1,6 +1,6 @@
 //! From what the reconciler knows to the picture that outsiders see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{LedgerHealth, Reconciler};
@@ -13,6 +13,7 @@ use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause};
 use crate::reading::Reading;
+use crate::release::preflight;
 use crate::time::{Now, Timestamp};
 
 impl Reconciler {
@@ -320,7 +321,14 @@ fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
             let matches_driver = snapshot.driver.interface.as_ref().and_then(|hash| {
                 release.interfaces.as_ref().map(|interfaces| interfaces.contains(hash))
             });
-            (name.clone(), ReleasePicture { release: release.clone(), matches_driver })
+            let kernels = snapshot.kernels.known().into_iter().flat_map(|kernels| kernels.keys());
+            let own = release.modules.known().into_iter().flat_map(|modules| modules.keys());
+            let kernels: BTreeSet<_> = kernels.chain(own).cloned().collect();
+            let kernels = kernels
+                .into_iter()
+                .map(|kernel| (kernel.clone(), preflight::check(name, &kernel, snapshot)))
+                .collect();
+            (name.clone(), ReleasePicture { release: release.clone(), matches_driver, kernels })
         })
         .collect()
 }

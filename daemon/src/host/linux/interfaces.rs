@@ -32,6 +32,9 @@ pub(super) async fn read(
             let name = link.name.parse().ok()?;
             let port = port_of(root, &link, ports)?;
             let interface = Interface {
+                addresses: Reading::Absent,
+                routes: Reading::Absent,
+                uppers: Reading::Absent,
                 index: link.index,
                 altnames: link.altnames,
                 port,

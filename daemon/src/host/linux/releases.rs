@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use onload_core::inventory::Release;
 use onload_core::names::{InterfaceHash, ReleaseName};
 use onload_core::reading::Reading;
+use onload_core::release::Release;
 
 use super::root::{Dir, Kind, Node};
 
@@ -74,6 +74,7 @@ fn release(root: &Dir, place: &str, libraries: &Libraries) -> Option<Release> {
             .filter_map(|name| name.strip_suffix(PROFILE_SUFFIX).map(str::to_owned))
             .collect(),
         interfaces,
+        ..Release::default()
     })
 }
 

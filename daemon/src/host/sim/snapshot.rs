@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::{
     COMPANIONS, DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port,
-    Release, STACK, Snapshot, Sriov,
+    STACK, Snapshot, Sriov,
 };
 use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
 use onload_core::reading::Reading;
+use onload_core::release::Release;
 
 use super::bus::{Function, Netdev};
 use super::faults::Part;
@@ -31,7 +32,7 @@ impl World {
             driver: self.driver_reading(),
             device_nodes: nodes.collect(),
             releases: self.read(Part::Releases, || self.release_readings()),
-            kubelet: Reading::Absent,
+            ..Snapshot::default()
         }
     }
 
@@ -92,6 +93,9 @@ impl World {
                 speed_mbps: netdev.speed_mbps.filter(|_| netdev.link == Link::Up).into(),
                 phys_port_name: netdev.phys_port_name.clone().into(),
                 phc_index: netdev.phc.into(),
+                addresses: Reading::Absent,
+                routes: Reading::Absent,
+                uppers: Reading::Absent,
             };
             (netdev.name.clone(), interface)
         };
@@ -180,6 +184,7 @@ impl World {
                 launcher: release.launcher,
                 profiles: release.profiles.clone(),
                 interfaces: Reading::Known(BTreeSet::from([interface.clone()])),
+                ..Release::default()
             };
             (release.name.get_ref().clone(), found)
         });

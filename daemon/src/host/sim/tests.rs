@@ -39,7 +39,8 @@ async fn the_script_happens_in_its_time_and_order_and_is_told() {
          [[event]]\nafter = \"0s\"\ndo = \"rename eno1 one\"\n");
     timeout(PATIENCE, sim.changed()).await.expect("the first event is told");
     timeout(PATIENCE, sim.changed()).await.expect("the second event is told");
-    let interfaces = sim.observe().await.interfaces.into_known().unwrap();
+    let interfaces =
+        sim.observe(onload_core::inventory::Depth::Usual).await.interfaces.into_known().unwrap();
     assert!(interfaces.contains_key(&"two".parse().unwrap()), "{:?}", interfaces.keys());
     assert!(!hears(&sim).await, "and then nothing");
 }
@@ -64,9 +65,14 @@ async fn the_control_plane_comes_a_little_after_the_load() {
     act(&sim, "driver gone onload");
     act(&sim, "load onload");
     let servers = |driver: onload_core::inventory::OnloadDriver| driver.control_plane.into_known();
-    assert_eq!(servers(sim.observe().await.driver), Some([].into()));
+    assert_eq!(
+        servers(sim.observe(onload_core::inventory::Depth::Usual).await.driver),
+        Some([].into())
+    );
     let up = async {
-        while servers(sim.observe().await.driver) == Some([].into()) {
+        while servers(sim.observe(onload_core::inventory::Depth::Usual).await.driver)
+            == Some([].into())
+        {
             sim.changed().await;
         }
     };
@@ -76,7 +82,7 @@ async fn the_control_plane_comes_a_little_after_the_load() {
     act(&sim, "driver gone onload");
     sleep(2 * super::CONTROL_PLANE_DELAY).await;
     assert!(
-        sim.observe().await.driver.control_plane.is_absent(),
+        sim.observe(onload_core::inventory::Depth::Usual).await.driver.control_plane.is_absent(),
         "none comes to a module that went"
     );
 }
@@ -89,7 +95,7 @@ async fn a_step_that_hangs_is_in_flight_and_never_ends() {
     let step =
         Step::LoadModule { module: "onload".parse().unwrap(), release: "host".parse().unwrap() };
     assert!(timeout(QUIET, sim.apply(&step)).await.is_err());
-    let snapshot = sim.observe().await;
+    let snapshot = sim.observe(onload_core::inventory::Depth::Usual).await;
     let onload = snapshot.module("onload").into_known().unwrap();
     assert_eq!((onload.state, onload.refcount.clone()), (ModuleState::Coming, Reading::Absent));
     act(&sim, "clear faults");
@@ -103,7 +109,7 @@ async fn silence_tells_nothing_and_a_storm_too_much() {
     let sim = sim("[[event]]\nafter = \"1ms\"\ndo = \"link 0000:3b:00.0 down\"\n");
     act(&sim, "fault silent");
     assert!(!hears(&sim).await);
-    let snapshot = sim.observe().await;
+    let snapshot = sim.observe(onload_core::inventory::Depth::Usual).await;
     let (_, interface) = snapshot.interface_of(&"0000:3b:00.0".parse().unwrap()).unwrap();
     assert!(interface.speed_mbps.is_absent(), "it happened all the same");
     act(&sim, "clear faults");
@@ -132,7 +138,14 @@ async fn the_socket_answers_each_line() {
         answer
     };
     assert_eq!(talk(b"rename eno1 one\nlink 0000:3b:00.0 down\n").await, "ok\nok\n");
-    assert!(sim.observe().await.interfaces.known().unwrap().contains_key(&"one".parse().unwrap()));
+    assert!(
+        sim.observe(onload_core::inventory::Depth::Usual)
+            .await
+            .interfaces
+            .known()
+            .unwrap()
+            .contains_key(&"one".parse().unwrap())
+    );
     let refused = talk(b"unload onload\n\xff\xfe\n\nreboot").await;
     let lines: Vec<&str> = refused.lines().collect();
     assert_eq!(lines.len(), 4, "{refused}");

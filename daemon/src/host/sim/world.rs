@@ -153,6 +153,10 @@ impl World {
     pub fn answer(&mut self, step: &Step) -> Option<Result<Outcome, StepError>> {
         match step {
             Step::LoadModule { module, release } => self.load(module, release),
+            Step::UnloadModule { .. }
+            | Step::StopControlPlane
+            | Step::StopUnit { .. }
+            | Step::WriteLoader(_) => Some(Err(StepError::Unsupported("not yet".to_owned()))),
         }
     }
 

@@ -61,7 +61,7 @@ fn a_job_shows_the_step_it_is_at() {
     let now = Now { boot: Moment(1), wall: Timestamp(1) };
     let (mut brain, _) = Reconciler::start(now, Config::merge(&[file]), Ok(Ledger::default()));
     brain.handle(now, Event::Rewritten(Ok(())));
-    let command = Command::Apply { retry: false };
+    let command = Command::Apply { retry: false, manner: Default::default() };
     brain.handle(now, Event::Request { id: RequestId(1), caller: root(), command });
     brain.handle(now, bare());
     let record = brain.handle(now, bare()).iter().find_map(|effect| match effect {

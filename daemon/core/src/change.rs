@@ -1,0 +1,153 @@
+//! Changes: a driver replaced as a transaction, with the way back, and what is remembered of it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::{BootId, KernelRelease, ReleaseName};
+use crate::time::{Moment, Span, Timestamp};
+
+/// How a change is to be made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Manner {
+    /// What becomes of those who use the stack.
+    pub holders: Holders,
+    /// Take everything back unless it is confirmed within this time of being done. Needed where an
+    /// interface is protected.
+    pub confirm_within: Option<Span>,
+}
+
+/// What becomes of those who use the stack when it is to be replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Holders {
+    /// They stay, and the change is refused.
+    #[default]
+    Refuse,
+    /// The change waits until they are gone, at most so long; none: until it is cancelled.
+    Wait(Option<Span>),
+    /// The units they belong to are stopped. Containers are never: drain the node.
+    Stop,
+}
+
+/// Why a change is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A new boot.
+    Boot,
+    /// The configuration changed and the node is idle.
+    Idle,
+    /// The machine was not as it had been left.
+    Drift,
+    /// An order of this user.
+    Order(u32),
+}
+
+/// A change under way: from the first module taken away to the last one seen in place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Change {
+    /// Its number, from 1.
+    pub number: u64,
+    /// The release that was there; none where it could not be told, and there is no way back.
+    pub from: Option<ReleaseName>,
+    /// The release that shall be there.
+    pub to: ReleaseName,
+    /// Why.
+    pub origin: Origin,
+    /// How.
+    pub manner: Manner,
+    /// Kernel it is made on.
+    pub kernel: Option<KernelRelease>,
+    /// Boot it began in.
+    pub boot: Option<BootId>,
+    /// When it began.
+    pub began: Timestamp,
+    /// Why it is being taken back; none while it goes forward.
+    pub turned: Option<String>,
+    /// Until when it must be confirmed; none until it is done, or where none is needed.
+    pub confirm_by: Option<Deadline>,
+}
+
+impl Change {
+    /// The release it is bringing about just now.
+    pub fn target(&self) -> Option<&ReleaseName> {
+        if self.turned.is_some() { self.from.as_ref() } else { Some(&self.to) }
+    }
+}
+
+/// A point in time that outlives a restart of the daemon, and does not outlive a boot.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Deadline {
+    /// On the clock of this boot.
+    pub moment: Moment,
+    /// Which boot; in any other the time is over.
+    pub boot: Option<BootId>,
+    /// For people.
+    pub wall: Timestamp,
+}
+
+/// A change that ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Past {
+    /// What it was.
+    pub change: Change,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How.
+    pub outcome: Outcome,
+}
+
+/// How a change ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// The wanted release is there, verified.
+    Done,
+    /// The former release is there again; why is in the change.
+    RolledBack,
+    /// Neither could be brought about.
+    Failed(String),
+}
+
+impl Outcome {
+    /// One word for programs.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled-back",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// A release that did not come up, and is not tried again by itself (DESIGN section 10.2): until
+/// the release that is asked for, the kernel, the boot or the intent changes, or `apply --retry`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Rejected {
+    /// The release.
+    pub release: ReleaseName,
+    /// What the node went back to.
+    pub former: Option<ReleaseName>,
+    /// Why.
+    pub why: String,
+    /// On which kernel.
+    pub kernel: Option<KernelRelease>,
+    /// In which boot.
+    pub boot: Option<BootId>,
+}
+
+/// An order that names a release. It stands until `[modules]` changes (DESIGN section 10.2).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Order {
+    /// The release.
+    pub release: ReleaseName,
+    /// User id of who ordered it.
+    pub uid: u32,
+    /// When.
+    pub at: Timestamp,
+}
