@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::{Blocked, Blocker};
+use crate::change::Rejected;
 use crate::condition::{Condition, ConditionKind, Status};
 use crate::inventory::{Interface, STACK, Snapshot};
 use crate::kubelet;
@@ -33,8 +34,12 @@ impl Reconciler {
         }
         self.picture.probing = self.snapshot.is_none() || self.settle.is_some();
         // Where nothing can be adopted, the configuration still says what is wanted.
-        let wanted = self.adopted().unwrap_or(&self.config.settings.modules);
-        self.picture.wanted_release = wanted.release.clone();
+        let intent = self.intent();
+        self.picture.wanted_release = intent.release;
+        self.picture.wanted_by = intent.by;
+        self.picture.loaded_release = self.loaded_release();
+        self.picture.change = self.ledger.change.clone();
+        replace(&mut self.picture.history, self.ledger.past.clone());
         self.picture.hold = self.ledger.hold.clone();
         self.picture.allocations = self.ledger.allocations.clone();
         let plan = self.plan.steps.iter().map(ToString::to_string).collect();
@@ -91,6 +96,11 @@ impl Reconciler {
             .collect();
         replace(&mut picture.ports, ports);
         replace(&mut picture.releases, releases(snapshot));
+        if let Some(users) = snapshot.users.known() {
+            replace(&mut picture.users, users.clone());
+        } else if snapshot.module("onload").is_absent() {
+            replace(&mut picture.users, BTreeMap::new());
+        }
         let modules = self.modules(snapshot);
         replace(&mut self.picture.modules, modules);
     }
@@ -98,8 +108,8 @@ impl Reconciler {
     /// What is loaded, and of the stack also what is not.
     fn modules(&self, snapshot: &Snapshot) -> BTreeMap<ModuleName, ModulePicture> {
         let drivers = plan::drivers(snapshot, &self.hardware).into_known().unwrap_or_default();
-        let release = self.adopted().and_then(|modules| modules.release.as_ref());
-        let wanted = release.map(|release| plan::wanted(release, &drivers)).unwrap_or_default();
+        let release = self.target();
+        let wanted = release.map(|release| plan::wanted(&release, &drivers)).unwrap_or_default();
         let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
         let loaded =
             snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
@@ -156,6 +166,14 @@ impl Reconciler {
                 name(&self.config.settings.modules.release)
             );
             add("configuration", Blocker::AwaitingOrder { change });
+        }
+        if let Some(change) = self.ledger.change.as_ref().filter(|one| one.confirm_by.is_some()) {
+            let release = change.to.clone();
+            add("node", Blocker::AwaitingConfirmation { release });
+        }
+        if let Some(rejected) = self.rejected() {
+            let Rejected { release, former, why, .. } = rejected.clone();
+            add(&release.to_string(), Blocker::Rejected { release: release.clone(), former, why });
         }
         found.extend(self.failed_step());
         found.extend(self.plan.blockers.iter().cloned());
