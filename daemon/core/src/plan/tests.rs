@@ -37,7 +37,7 @@ fn what_is_planned_for_a_release() {
         port_of(node, 0).vendor = Reading::Known(0x10ee);
     });
     type Case<'a> = (&'a str, Option<&'a str>, Snapshot, &'a [&'a str], &'a [&'a str], bool);
-    let cases: [Case<'_>; 16] = [
+    let cases: [Case<'_>; 17] = [
         ("all is loaded: nothing to do", Some("host"), node(), &[], &[], false),
         ("no release is named: modules are left alone", None, bare.clone(), &[], &[], false),
         (
