@@ -22,6 +22,7 @@ mod changing;
 mod choosing;
 mod ending;
 mod event;
+mod judging;
 mod lending;
 mod orders;
 mod pools;
