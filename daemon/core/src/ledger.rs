@@ -95,6 +95,11 @@ pub enum Entry {
         /// In which boot.
         boot: Option<BootId>,
     },
+    /// A module was taken out: where it came from counts no more.
+    Unloaded {
+        /// The module.
+        module: ModuleName,
+    },
 }
 
 /// The `[modules]` in force, and the boot it was taken up in.
@@ -218,6 +223,9 @@ impl Ledger {
             Entry::Rejected(rejected) => self.rejected = rejected,
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
+            }
+            Entry::Unloaded { module } => {
+                self.loaded.remove(&module);
             }
         }
     }
@@ -350,7 +358,8 @@ impl Holders {
             | Entry::ChangeEnded { .. }
             | Entry::Past(_)
             | Entry::Rejected(_)
-            | Entry::Loaded { .. } => Ok(()),
+            | Entry::Loaded { .. }
+            | Entry::Unloaded { .. } => Ok(()),
         }
     }
 

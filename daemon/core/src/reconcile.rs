@@ -64,7 +64,7 @@ enum LedgerHealth {
 const COALESCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The one writer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     hardware: Hardware,
     config: Config,

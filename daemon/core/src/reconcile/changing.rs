@@ -10,6 +10,7 @@ use crate::inventory::Depth;
 use crate::job::JobState;
 use crate::ledger::Entry;
 use crate::names::ReleaseName;
+use crate::plan::Takes;
 use crate::plan::holders::Users;
 use crate::plan::verify;
 use crate::release::IN_TREE;
@@ -168,7 +169,7 @@ impl Reconciler {
         if self.changing.steps >= MOST_STEPS {
             return self.turn(now, format!("it goes in circles at: {step}"));
         }
-        if takes_away(&step) && !self.is_way_clear(now) {
+        if self.plan.takes > Takes::Nothing && !self.is_way_clear(now) {
             return;
         }
         self.try_step(now, step);
