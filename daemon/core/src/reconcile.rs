@@ -20,6 +20,7 @@ use crate::time::{Moment, Now};
 
 mod changing;
 mod choosing;
+mod conditions;
 mod ending;
 mod event;
 mod judging;
