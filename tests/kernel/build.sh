@@ -120,12 +120,13 @@ modules_of() { printf '%s\n' "$out/releases/$1/lib/modules/$kver/extra/"*.ko; }
 # excuse (the release itself may differ).
 spoil_vermagic() { edit_modinfo "$1" 's/^vermagic=.*/vermagic='"$kver"' SMP mod_unload modversions /'; }
 
-# For a kernel with other structures: the checksum of module_layout is not this kernel's. An
-# entry of the table is eight bytes of checksum, then the name.
-spoil_checksum() {
+# For a kernel with other structures: the checksum of a symbol is not this kernel's. An entry of
+# the table is eight bytes of checksum, then the name.
+spoil_checksum() { # KO SYMBOL
     local at
     section "$1" __versions
-    at=$(grep -obUaP 'module_layout\x00' "$scratch/section" | cut -d: -f1)
+    at=$(grep -obUaP "\\x00$2\\x00" "$scratch/section" | cut -d: -f1)
+    at=$((${at:?$2 is not in $1} + 1))
     printf '\xde\xad\xbe\xef' | dd of="$scratch/section" bs=1 seek=$((at - 8)) conv=notrunc status=none
     replace_section "$1" __versions
 }
@@ -148,7 +149,11 @@ release 9.2.1 6.4.0.1003
 release 9.3.0-vermagic 6.5.0.1000
 for ko in $(modules_of 9.3.0-vermagic); do spoil_vermagic "$ko"; done
 release 9.3.1-crc 6.5.1.1000
-for ko in $(modules_of 9.3.1-crc); do spoil_checksum "$ko"; done
+# The kernel answers ENOEXEC for module_layout, which every module has, and EINVAL for others.
+for ko in $(modules_of 9.3.1-crc); do
+    [[ $ko == */sfc.ko ]] && symbol=module_layout || symbol=__fentry__
+    spoil_checksum "$ko" $symbol
+done
 release 9.3.2-noaux 6.5.2.1000 noaux
 release 9.3.3-stuck 6.5.3.1000 stuck
 release 9.3.4-noinsert 6.5.4.1000 good noinsert

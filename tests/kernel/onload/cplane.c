@@ -3,7 +3,6 @@
  * Starts the control-plane server. Nobody waits for it, and nobody starts it again: only loading
  * this module or making a stack does.
  */
-#include <linux/cred.h>
 #include <linux/highuid.h>
 #include <linux/module.h>
 #include <linux/slab.h>
@@ -66,22 +65,6 @@ static bool cplane_track_xdp;
 module_param(cplane_track_xdp, bool, 0644);
 MODULE_PARM_DESC(cplane_track_xdp, "follow XDP programs");
 
-/* Without the host's modprobe rule nobody names a user, and the server runs as root. */
-static int become_user(struct subprocess_info *info, struct cred *cred)
-{
-	if (cplane_server_gid != DEFAULT_OVERFLOWGID) {
-		kgid_t gid = KGIDT_INIT(cplane_server_gid);
-
-		cred->gid = cred->egid = cred->sgid = cred->fsgid = gid;
-	}
-	if (cplane_server_uid != DEFAULT_OVERFLOWUID) {
-		kuid_t uid = KUIDT_INIT(cplane_server_uid);
-
-		cred->uid = cred->euid = cred->suid = cred->fsuid = uid;
-	}
-	return 0;
-}
-
 /* The command as one line, without the line ends that a shell's echo leaves in a parameter. */
 static char *command_line(void)
 {
@@ -102,14 +85,20 @@ static char *command_line(void)
 	return line;
 }
 
+/*
+ * The server takes on the user itself: a kernel module cannot move a process's accounts from one
+ * user to another. Without the host's modprobe rule nobody names a user, and it runs as root.
+ */
 static int run_server(char **argv)
 {
-	static char *environment[] = { "HOME=/", "PATH=/sbin:/usr/sbin:/bin:/usr/bin", NULL };
-	struct subprocess_info *info;
+	char uid[sizeof("ONLOAD_UID=4294967295")] = "", gid[sizeof("ONLOAD_GID=4294967295")] = "";
+	char *environment[] = { "HOME=/", "PATH=/sbin:/usr/sbin:/bin:/usr/bin", gid, uid, NULL };
 
-	info = call_usermodehelper_setup(argv[0], argv, environment, GFP_KERNEL,
-					 become_user, NULL, NULL);
-	return info ? call_usermodehelper_exec(info, UMH_WAIT_EXEC) : -ENOMEM;
+	if (cplane_server_gid != DEFAULT_OVERFLOWGID)
+		snprintf(gid, sizeof(gid), "ONLOAD_GID=%u", cplane_server_gid);
+	if (cplane_server_uid != DEFAULT_OVERFLOWUID)
+		snprintf(uid, sizeof(uid), "ONLOAD_UID=%u", cplane_server_uid);
+	return call_usermodehelper(argv[0], argv, environment, UMH_WAIT_EXEC);
 }
 
 /* In a work item, so that neither module load nor a new stack waits for the execution. */

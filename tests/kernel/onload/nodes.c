@@ -12,14 +12,12 @@
 DEFINE_MUTEX(onload_files_lock);
 LIST_HEAD(onload_files);
 
-/* Every open file counts twice, as on the real module: once here, once in the file system. */
 static int open_node(struct inode *inode, struct file *file)
 {
 	struct onload_file *onload_file = kzalloc(sizeof(*onload_file), GFP_KERNEL);
 
 	if (!onload_file)
 		return -ENOMEM;
-	__module_get(THIS_MODULE);
 	onload_file->pid = get_pid(task_tgid(current));
 	onload_file->uid = current_uid();
 	mutex_lock(&onload_files_lock);
@@ -39,7 +37,6 @@ static int release_node(struct inode *inode, struct file *file)
 	mutex_unlock(&onload_files_lock);
 	put_pid(onload_file->pid);
 	kfree(onload_file);
-	module_put(THIS_MODULE);
 	return 0;
 }
 
@@ -74,6 +71,7 @@ static long node_ioctl(struct file *file, unsigned int command, unsigned long ar
 	return rc;
 }
 
+/* Every open file counts twice, as on the real module: for the number and for the operations. */
 static const struct file_operations operations = {
 	.owner = THIS_MODULE,
 	.open = open_node,

@@ -24,23 +24,9 @@ int sfc_char_major(void)
 }
 EXPORT_SYMBOL_GPL(sfc_char_major);
 
-/* Every open file counts twice, as on the real module: once here, once in the file system. */
-static int open_node(struct inode *inode, struct file *file)
-{
-	__module_get(THIS_MODULE);
-	return 0;
-}
-
-static int release_node(struct inode *inode, struct file *file)
-{
-	module_put(THIS_MODULE);
-	return 0;
-}
-
+/* Every open file counts twice, as on the real module: for the number and for the operations. */
 static const struct file_operations operations = {
 	.owner = THIS_MODULE,
-	.open = open_node,
-	.release = release_node,
 };
 
 static char *node_mode(struct device *dev, umode_t *mode)
