@@ -116,9 +116,10 @@ library() { # NAME INTERFACE
 }
 modules_of() { printf '%s\n' "$out/releases/$1/lib/modules/$kver/extra/"*.ko; }
 
-# For another build of the kernel: the flags after the release differ, which modversions does not
-# excuse (the release itself may differ).
-spoil_vermagic() { edit_modinfo "$1" 's/^vermagic=.*/vermagic='"$kver"' SMP mod_unload modversions /'; }
+# For another release of the kernel, which modversions excuses: the checksums decide.
+rename_vermagic() { edit_modinfo "$1" 's/^vermagic=[^ ]*/vermagic=6.1.0-1-other/'; }
+# For another build of the kernel: flags after the release differ, which nothing excuses.
+spoil_vermagic() { edit_modinfo "$1" 's/^\(vermagic=[^ ]*\) .*/\1 SMP mod_unload modversions /'; }
 
 # For a kernel with other structures: the checksum of a symbol is not this kernel's. An entry of
 # the table is eight bytes of checksum, then the name.
@@ -146,6 +147,8 @@ objcopy --strip-debug "$work/in-tree/sfc.ko" "$out/in-tree/sfc.ko"
 
 release 9.1.2 6.2.1.1006
 release 9.2.1 6.4.0.1003
+release 9.2.2-otherkernel 6.4.1.1000
+for ko in $(modules_of 9.2.2-otherkernel); do rename_vermagic "$ko"; done
 release 9.3.0-vermagic 6.5.0.1000
 for ko in $(modules_of 9.3.0-vermagic); do spoil_vermagic "$ko"; done
 release 9.3.1-crc 6.5.1.1000
