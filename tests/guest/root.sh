@@ -21,13 +21,13 @@ PACKAGES=(
 )
 # Of the kernel's modules, those below these paths, and whatever they need. Of network drivers only those that
 # QEMU has cards for, virtual ones, and sfc.
-MODULES='^kernel/(net/(core|sched|bridge|8021q|802|llc|packet|unix|xdp|ipv4|ipv6|netfilter|9p|sunrpc|vmw_vsock|openvswitch|tls)/
+MODULES='^kernel/(crypto/|lib/|arch/x86/crypto/crc|net/(core|sched|bridge|8021q|802|llc|packet|unix|xdp|ipv4|ipv6|netfilter|9p|sunrpc|vmw_vsock|openvswitch|tls)/
 |fs/(ext4|jbd2|9p|nfs|nfs_common|lockd|overlayfs|fat|nls|fuse|squashfs|efivarfs|configfs|autofs)/
 |drivers/net/[^/]*\.ko|drivers/net/(bonding|ipvlan|team|vxlan|mdio|phy|pcs)/
 |drivers/net/ethernet/(sfc/|intel/(e1000|e1000e|igb|igbvf)/)
 |drivers/(ptp|pps|mtd|i2c|hwmon|virtio|vdpa|vhost|vfio|dca|iommu|char/hw_random|char/tpm)/
 |drivers/(block/(virtio_blk|loop|zram)\.ko|char/virtio_console\.ko|scsi/[^/]*iscsi|nvdimm|dax)
-|drivers/scsi/(scsi_mod|sd_mod|virtio_scsi)\.ko|net/core/|virt/)'
+|drivers/scsi/(scsi_mod|sd_mod|virtio_scsi)\.ko)'
 # Room for journals, releases and ledgers; sparse, so it costs what is in it.
 VAR_SIZE=1G
 # Roots of other inputs that stay: those of the branches somebody may be going back and forth between.

@@ -42,6 +42,13 @@ fn image() -> anyhow::Result<&'static Image> {
     image.as_ref().map_err(|error| anyhow!("no image for guests: {error}"))
 }
 
+/// Removes what this process's guests were made from: nothing else does when it ends.
+fn forget_image() {
+    if let Some(Ok(image)) = IMAGE.get() {
+        image.forget();
+    }
+}
+
 /// When a boot counts as done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Booted {

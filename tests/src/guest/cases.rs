@@ -121,6 +121,7 @@ pub fn main(themes: Vec<Theme>) -> ExitCode {
         }
         tally.times.push((theme.name, machine::machine_time() - before));
     }
+    super::forget_image();
     tally.close(all - count, started.elapsed())
 }
 

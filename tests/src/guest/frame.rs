@@ -13,12 +13,25 @@ const LONGEST: u32 = 256 << 20;
 /// What the agent shall do.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Order {
-    /// Run a text of the shell, for so long at most.
-    Run { shell: String, limit_secs: u64 },
+    /// Run something.
+    Run {
+        /// A text of the shell.
+        shell: String,
+        /// How long it may take, in seconds.
+        limit_secs: u64,
+    },
     /// Write the body to a file, whose directories are made.
-    Put { path: String, mode: u32 },
+    Put {
+        /// Where.
+        path: String,
+        /// Its permissions.
+        mode: u32,
+    },
     /// Read a file.
-    Get { path: String },
+    Get {
+        /// Which.
+        path: String,
+    },
 }
 
 /// An order with a number, by which the answer is known.
@@ -35,12 +48,27 @@ pub struct Request {
 pub enum Answer {
     /// The agent is there.
     Hello,
-    /// The command ended; the body is what it wrote, `stdout_bytes` of it to stdout.
-    Ran { id: u64, status: Option<i32>, stdout_bytes: usize },
+    /// The command ended; the body is what it wrote, stdout first.
+    Ran {
+        /// Of the request.
+        id: u64,
+        /// Its exit status; none after a signal.
+        status: Option<i32>,
+        /// How much of the body is stdout.
+        stdout_bytes: usize,
+    },
     /// The file was written, or is the body.
-    Done { id: u64 },
+    Done {
+        /// Of the request.
+        id: u64,
+    },
     /// It could not be done.
-    Failed { id: u64, why: String },
+    Failed {
+        /// Of the request.
+        id: u64,
+        /// In words.
+        why: String,
+    },
 }
 
 /// Writes one frame, in one piece.

@@ -72,6 +72,12 @@ impl Image {
         Ok(image)
     }
 
+    /// Removes what is of this run only.
+    pub fn forget(&self) {
+        // What stays is removed by a later run.
+        let _ = fs::remove_dir_all(self.run.path());
+    }
+
     fn overlay(&self) -> PathBuf {
         self.run.path().join("overlay.cpio")
     }

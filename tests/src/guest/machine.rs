@@ -21,7 +21,7 @@ const SIZE: [&str; 4] = ["-smp", "2", "-m", "3G"];
 /// What every guest is booted with. The console is kept for when the agent cannot be asked; a
 /// panic ends the machine at once.
 const APPEND: &str = "rdinit=/sbin/init console=ttyS0 quiet panic=-1 mitigations=off \
-                      systemd.show_status=1";
+                      systemd.show_status=1 TERM=dumb";
 /// Between two looks whether the machine has ended.
 const PACE: Duration = Duration::from_millis(20);
 /// From power on to the agent: three to six times what it takes on two cores of their own.
