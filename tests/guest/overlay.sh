@@ -5,6 +5,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 umask 022
+# Builds of other inputs that stay, as in root.sh.
+KEEP=3
 
 root=$1 binaries=$2 out=$3
 kver=$(<"$root/kver")
@@ -38,7 +40,10 @@ modules() {
         if [[ ! -e $made ]]; then
             mkdir "$work/modules"
             tests/kernel/build.sh "$work/modules" "$kver" >&2
+            rm -rf "$work/modules"/.[!.]*
             mv -T "$work/modules" "$made"
+            # shellcheck disable=SC2012 # the names are ours
+            ls -td "$cache"/modules-*/ | tail -n +$((KEEP + 1)) | xargs -r rm -rf
         fi
         exec 9>&-
     fi

@@ -8,6 +8,7 @@
     reason = "a test stops where it broke"
 )]
 
+mod modules;
 mod service;
 
 use std::process::ExitCode;
@@ -15,5 +16,5 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme()])
+    cases::main(vec![service::theme(), modules::theme()])
 }
