@@ -11,7 +11,8 @@ KEEP=3
 root=$1 binaries=$2 out=$3
 kver=$(<"$root/kver")
 cache=$(dirname "$root")
-work=$(mktemp -d "$cache/.overlay-XXXXXX")
+# Beside OUT, which is below the same cache: what is built is moved there.
+work=$(mktemp -d "$(dirname "$out")/overlay-XXXXXX")
 trap 'rm -rf "$work"' EXIT
 stage=$work/stage
 mkdir -p "$stage"/{usr/{bin,sbin,lib,lib64},opt} "$work/bin"

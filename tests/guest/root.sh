@@ -168,6 +168,8 @@ if [[ ! -e $root/kver ]]; then
     flock 9
     # Somebody may have made it meanwhile.
     if [[ ! -e $root/kver ]]; then
+        # Those of runs that were killed: nobody else builds while the lock is held.
+        rm -rf "$cache"/.building-*
         work=$(mktemp -d "$cache/.building-XXXXXX")
         trap 'rm -rf "$work"' EXIT
         chmod 0755 "$work"
@@ -179,4 +181,5 @@ if [[ ! -e $root/kver ]]; then
         ls -td "$cache"/root-* | tail -n +$((KEEP + 1)) | xargs -r rm -rf
     fi
 fi
+touch "$root"
 echo "$root"

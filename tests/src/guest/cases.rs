@@ -42,7 +42,7 @@ pub struct Theme {
 /// The cases named, in this order.
 #[macro_export]
 macro_rules! cases {
-    ($($name:ident),+ $(,)?) => {
+    ($($name:path),+ $(,)?) => {
         vec![$($crate::guest::cases::Case { name: stringify!($name), run: $name }),+]
     };
 }

@@ -8,7 +8,9 @@
     reason = "a test stops where it broke"
 )]
 
+mod agent;
 mod modules;
+mod node;
 mod service;
 
 use std::process::ExitCode;
