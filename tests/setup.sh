@@ -3,6 +3,8 @@
 # Debian family: tried. Fedora family: untried.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Tools of an administrator are looked for too, whoever asks.
+PATH=$PATH:/usr/sbin:/sbin
 
 fail() { # WHAT WHY FIX
     printf 'error: %s\n  why: %s\n  fix: %s\n' "$1" "$2" "$3" >&2

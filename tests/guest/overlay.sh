@@ -4,6 +4,8 @@
 # in BIN_DIR; the agent; and the kernel modules of tests/kernel, which are built once for what they are made from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# Where Debian keeps an administrator's tools, which are not on everybody's path.
+PATH=$PATH:/usr/sbin:/sbin
 umask 022
 # Builds of other inputs that stay, as in root.sh.
 KEEP=3

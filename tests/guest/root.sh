@@ -12,6 +12,8 @@
 # guest/ in the target directory, under a name that tells what it was made from.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+# Where Debian keeps an administrator's tools, which are not on everybody's path.
+PATH=$PATH:/usr/sbin:/sbin
 
 # More packages: add them here.
 PACKAGES=(

@@ -231,7 +231,8 @@ impl Guest {
     /// # Errors
     /// As [`Guest::run`].
     pub fn run_within(&self, shell: &str, limit: Duration) -> anyhow::Result<Ran> {
-        self.begin(shell, limit)?.wait().with_context(|| self.last_words())
+        let waited = self.begin(shell, limit)?.wait();
+        waited.map_err(|error| anyhow!("{error:#}; {}", self.last_words()))
     }
 
     /// Begins a text of the shell; others can run meanwhile.

@@ -18,6 +18,8 @@ use super::{Guest, Options, image, machine};
 
 /// What a failed case shows of the guest's journal.
 const JOURNAL_LINES: u32 = 60;
+/// How many boots of a theme's guest may fail; each may take its whole time limit.
+const BOOTS: u32 = 2;
 
 /// One test.
 #[derive(Debug, Clone, Copy)]
@@ -135,15 +137,18 @@ struct Tally {
 impl Tally {
     fn run(&mut self, theme: &Theme) {
         let mut guest: Option<Guest> = None;
+        let mut boots_left = BOOTS;
         for case in &theme.cases {
             let started = Instant::now();
             let result = match guest.take() {
                 Some(guest) => Ok(guest),
+                None if boots_left == 0 => Err(anyhow!("its guest did not boot before")),
                 None => boot(theme),
             };
             let mut present = match result {
                 Ok(present) => present,
                 Err(error) => {
+                    boots_left = boots_left.saturating_sub(1);
                     self.failed(theme, case, started.elapsed(), &error, None);
                     continue;
                 }

@@ -85,8 +85,10 @@ impl Machine {
             next: AtomicU64::new(1),
             console: parts.console.to_owned(),
         };
-        machine.greet(&listener).with_context(|| machine.last_words())?;
-        Ok(machine)
+        match machine.greet(&listener) {
+            Ok(()) => Ok(machine),
+            Err(error) => bail!("{error:#}; {}", machine.last_words()),
+        }
     }
 
     /// Takes QEMU's call and waits for the agent's hello.
@@ -216,7 +218,8 @@ impl Awaited {
 fn command(parts: &Parts<'_>, socket: &Path) -> Command {
     // Emulation is what any machine has, so what counts in a run does not depend on the machine.
     let accelerator = std::env::var("ONLOADD_GUEST_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
-    let processor = if accelerator == "kvm" { "host" } else { "max" };
+    // Nested, not every register of the processor can be given to the guest.
+    let processor = if accelerator == "kvm" { "host,arch-capabilities=off" } else { "max" };
     // The guest ends with the thread that started it, however that ends.
     let mut command = Command::new("setpriv");
     command
