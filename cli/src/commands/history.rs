@@ -125,15 +125,20 @@ impl Change {
 
     /// How to confirm it; none where that is not awaited.
     pub fn awaits(&self, now: u64) -> Option<String> {
-        let left = left(now, self.confirm_by?);
+        let until = self.confirm_by?;
         let back = match &self.from {
             Some(from) => format!("{from} comes back"),
             None => "it is taken back".into(),
         };
-        Some(format!(
-            "change {} waits to be confirmed: `onloadctl confirm` keeps it, otherwise {back} {left}",
-            self.number
-        ))
+        Some(if until <= now {
+            format!("change {} was not confirmed in time: {back}", self.number)
+        } else {
+            let left = left(now, until);
+            format!(
+                "change {} waits to be confirmed: `onloadctl confirm` keeps it, otherwise {back} {left}",
+                self.number
+            )
+        })
     }
 }
 
@@ -225,5 +230,8 @@ NO  CHANGE         OUTCOME      AGE  TOOK  BEGUN BY           WHY
 "
         );
         assert_eq!(History::default().text(0), "no change has ended\n");
+        let late = Change { number: 13, confirm_by: Some(10_000), ..Change::default() };
+        let said = "change 13 was not confirmed in time: it is taken back";
+        assert_eq!(late.awaits(10_000).as_deref(), Some(said));
     }
 }

@@ -1,7 +1,7 @@
 //! Releases: what is shown of them, and how their files reach the daemon.
 
 use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::process::{Command as Program, Stdio};
 
 use onload_core::command::Command as Order;
@@ -62,9 +62,10 @@ async fn a_change_and_its_past_are_told() {
     );
     let history = rig.ctl(&["history"]).await;
     assert!(history.out.starts_with("under way  3: host → 9.1.0"), "{history:?}");
-    let last: Vec<_> = history.out.lines().rev().take(2).collect();
-    assert!(last[1].contains("host → 9.0.0     rolled-back"), "{history:?}");
-    assert!(last[0].ends_with("sfc refuses to go"), "{history:?}");
+    let last: Vec<Vec<_>> =
+        history.out.lines().rev().take(2).map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(last[1][..5], ["2", "host", "→", "9.0.0", "rolled-back"], "newest first");
+    assert_eq!(last[0][..5], ["1", "in-tree", "→", "host", "failed"]);
     assert!(rig.ctl(&["plan"]).await.out.contains("`onloadctl confirm`"));
     let modules = rig.ctl(&["--json", "modules"]).await;
     assert!(modules.out.contains("\"release\": null"), "the release has no sfc: {modules:?}");
@@ -146,11 +147,20 @@ async fn an_image_needs_podman() {
     assert_eq!(rig.commands(), [], "nothing was ordered");
 }
 
+/// Adds a line to the count of tests that cannot run here.
+fn skip(reason: &str) {
+    println!("skipped: {reason}");
+    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
+        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        writeln!(file, "an_image_comes_through_podman: {reason}").unwrap();
+    }
+}
+
 /// Makes an image of one file; none where podman is missing or cannot.
 fn image(name: &str) -> Option<()> {
     let podman = |words: &[&str]| Program::new("podman").args(words).stdin(Stdio::null()).output();
     if podman(&["--version"]).is_err() {
-        println!("skipped: podman is not installed");
+        skip("podman is not installed");
         return None;
     }
     let place = tempfile::tempdir().unwrap();
@@ -162,7 +172,8 @@ fn image(name: &str) -> Option<()> {
     assert!(tar.unwrap().success());
     let made = podman(&["import", archive.to_str().unwrap(), name]).unwrap();
     if !made.status.success() {
-        println!("skipped: podman makes no image: {}", String::from_utf8_lossy(&made.stderr));
+        let said = String::from_utf8_lossy(&made.stderr);
+        skip(&format!("podman makes no image here: {}", said.trim()));
         return None;
     }
     Some(())

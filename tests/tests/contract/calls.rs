@@ -22,7 +22,7 @@ use onloadd::letterbox::Notice;
 use zbus::proxy::CacheProperties;
 use zbus::{OwnedVariant, Variant};
 
-use crate::rig::{KERNELS, KINDS, PATIENCE, Rig, changing, node};
+use crate::rig::{CONFIRM_BY, KERNELS, KINDS, PATIENCE, Rig, changing, node};
 
 fn failure(error: &zbus::Error) -> Failure {
     Failure::from_reply(error).unwrap_or_else(|| panic!("not an error of ours: {error}"))
@@ -158,7 +158,7 @@ async fn a_change_its_past_and_releases_can_be_read() {
     let text = |dict: &HashMap<String, OwnedVariant>, key: &str| {
         String::try_from(dict[key].try_clone().unwrap()).unwrap()
     };
-    assert_eq!((number(&change, "Number"), number(&change, "ConfirmBy")), (3, 60_000));
+    assert_eq!((number(&change, "Number"), number(&change, "ConfirmBy")), (3, CONFIRM_BY));
     assert_eq!((text(&change, "From"), text(&change, "To")), ("host".into(), "9.1.0".into()));
     assert_eq!(
         (text(&change, "Origin"), text(&change, "Holders")),

@@ -328,6 +328,9 @@ pub fn node() -> Picture {
 /// The kernel that runs where the tests say so, and one that is only on the disk.
 pub const KERNELS: [&str; 2] = ["6.1.0-40-amd64", "6.1.0-41-amd64"];
 
+/// Until when the change of [`changing`] must be confirmed: in 2100.
+pub const CONFIRM_BY: u64 = 4_102_444_800_000;
+
 /// Two reasons at once.
 fn objections() -> [StepError; 2] {
     let module = || "onload".parse().unwrap();
@@ -382,7 +385,8 @@ pub fn changing(picture: &mut Picture) {
         origin: Origin::Boot,
         ..change(2, "host", "9.0.0")
     };
-    let deadline = Deadline { moment: Moment(9), boot: None, wall: Timestamp(60_000) };
+    // A time that no test sees the end of.
+    let deadline = Deadline { moment: Moment(9), boot: None, wall: Timestamp(CONFIRM_BY) };
     picture.wanted_release = Some("9.1.0".parse().unwrap());
     picture.wanted_by = "an order of uid 1000".to_owned();
     picture.loaded_release = Some("9.1.0".parse().unwrap());
