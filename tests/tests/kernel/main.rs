@@ -12,11 +12,12 @@ mod agent;
 mod modules;
 mod node;
 mod service;
+mod swap;
 
 use std::process::ExitCode;
 
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme()])
+    cases::main(vec![service::theme(), modules::theme(), swap::theme()])
 }
