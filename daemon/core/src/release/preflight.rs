@@ -126,7 +126,7 @@ impl Preflight<'_> {
             .filter(|name| !there(name))
             .filter_map(|name| name.parse().ok())
             .collect();
-        (!missing.is_empty()).then(|| Objection::Incomplete { missing })
+        (!missing.is_empty()).then_some(Objection::Incomplete { missing })
     }
 
     /// Why nothing can be compared with the kernel.

@@ -234,8 +234,13 @@ impl Indexes {
                 Reading::Unreadable(why) => return Reading::Unreadable(format!("/{path}: {why}")),
             }
         }
-        if nodes == [None, None] {
-            return Reading::Absent;
+        match nodes {
+            [None, None] => return Reading::Absent,
+            // modprobe finds nothing then.
+            [None, Some(_)] => {
+                return Reading::Unreadable(format!("/{tree}/modules.dep is not there"));
+            }
+            [Some(_), _] => {}
         }
         let mut known = self.0.borrow_mut();
         let former = known.get(kernel).filter(|index| index.nodes == nodes);

@@ -159,6 +159,22 @@ fn an_idle_look_reads_nothing_and_a_change_is_seen() {
 }
 
 #[test]
+fn a_kernel_without_its_list_is_one_of_which_nothing_can_be_told() {
+    let (place, root) = machine();
+    let dep = place.path().join("lib/modules/6.1.0-2/modules.dep");
+    fs::remove_file(&dep).unwrap();
+    let seen = |known: &OnDisk| releases::read(&root, STATE, known).1.into_known().unwrap();
+    let known = OnDisk::default();
+    let new = NEW.parse().unwrap();
+    let why = Reading::Unreadable("/lib/modules/6.1.0-2/modules.dep is not there".to_owned());
+    assert_eq!(seen(&known)[&new].vermagic, why);
+    fs::create_dir(&dep).unwrap();
+    assert!(seen(&known)[&new].machine.is_unreadable());
+    let old = OLD.parse().unwrap();
+    assert!(seen(&known)[&old].machine.known().is_some(), "the other one is read all the same");
+}
+
+#[test]
 fn a_recording_of_it_reads_the_same() {
     let (place, _) = machine();
     let look = |root: &Path| {
