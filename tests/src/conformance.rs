@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use onload_core::inventory::{
-    COMPANIONS, DEVICE_NODES, Interface, Module, ModuleState, STACK, Snapshot,
+    COMPANIONS, DEVICE_NODES, Depth, Interface, Module, ModuleState, STACK, Snapshot,
 };
 use onload_core::names::{InterfaceName, ModuleName};
 use onload_core::reading::Reading;
@@ -57,8 +57,12 @@ pub enum Behaviour {
     HoldingStep,
     /// A step on an absent module fails and changes nothing.
     AbsentStep,
+    /// Each other kind of step, where it holds, is `Unchanged`.
+    HoldingSteps,
     /// A step may be dropped at any point.
     StepDropped,
+    /// A look that searches for users shows the same machine.
+    DeepLook,
     /// `changed` is pending while nothing happens.
     Quiet,
     /// A dropped `changed` leaves the host usable.
@@ -66,13 +70,15 @@ pub enum Behaviour {
 }
 
 /// All cases.
-pub const CASES: [(&str, Case); 22] = [
+pub const CASES: [(&str, Case); 27] = [
     ("two looks with nothing changed between agree", Case::Behaviour(Behaviour::LooksAgree)),
     ("looks that overlap agree", Case::Behaviour(Behaviour::LooksOverlap)),
     ("a dropped look leaves the host usable", Case::Behaviour(Behaviour::LookDropped)),
     ("a step that holds is unchanged", Case::Behaviour(Behaviour::HoldingStep)),
     ("a step on an absent module changes nothing", Case::Behaviour(Behaviour::AbsentStep)),
+    ("whatever else holds is unchanged", Case::Behaviour(Behaviour::HoldingSteps)),
     ("a dropped step leaves the host usable", Case::Behaviour(Behaviour::StepDropped)),
+    ("a look for users shows the same machine", Case::Behaviour(Behaviour::DeepLook)),
     ("no hint comes while nothing happens", Case::Behaviour(Behaviour::Quiet)),
     ("a dropped wait leaves the host usable", Case::Behaviour(Behaviour::ChangedDropped)),
     ("kernel and boot are known", Case::Look(kernel_and_boot)),
@@ -87,7 +93,10 @@ pub const CASES: [(&str, Case); 22] = [
     ("references are at least as many as holders, and absent in flight", Case::Look(references)),
     ("what the driver says is absent exactly when onload is", Case::Look(driver)),
     ("each device node is answered for, and no other", Case::Look(device_nodes)),
-    ("releases lie below an absolute root and hold libraries", Case::Look(releases)),
+    ("releases lie below an absolute root and hold something", Case::Look(releases)),
+    ("module files are absolute and of a kernel", Case::Look(module_files)),
+    ("routes add up", Case::Look(routes)),
+    ("users use something", Case::Look(users)),
     ("a look survives writing and reading", Case::Look(serialization)),
 ];
 
@@ -113,11 +122,13 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
         Behaviour::LooksOverlap => overlap(host).await,
         Behaviour::LookDropped => {
             let before = settled(host).await?;
-            poll_and_drop(host.observe(onload_core::inventory::Depth::Usual)).await;
+            poll_and_drop(host.observe(Depth::Usual)).await;
             same_machine(&before, &settled(host).await?)
         }
         Behaviour::HoldingStep => holding_step(host).await,
         Behaviour::AbsentStep => absent_step(host).await,
+        Behaviour::HoldingSteps => holding_steps(host).await,
+        Behaviour::DeepLook => deep_look(host).await,
         Behaviour::StepDropped => {
             let before = settled(host).await?;
             poll_and_drop(host.apply(&no_such_step()?)).await;
@@ -133,9 +144,7 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
 }
 
 async fn look<H: Host>(host: &H) -> Result<Snapshot> {
-    timeout(PATIENCE, host.observe(onload_core::inventory::Depth::Usual))
-        .await
-        .context("a look did not end")
+    timeout(PATIENCE, host.observe(Depth::Usual)).await.context("a look did not end")
 }
 
 /// A look that the next one confirms.
@@ -155,9 +164,9 @@ async fn overlap<H: Host>(host: &H) -> Result<()> {
     for _ in 0..LOOKS {
         let together = async {
             tokio::join!(
-                host.observe(onload_core::inventory::Depth::Usual),
-                host.observe(onload_core::inventory::Depth::Usual),
-                host.observe(onload_core::inventory::Depth::Usual)
+                host.observe(Depth::Usual),
+                host.observe(Depth::Usual),
+                host.observe(Depth::Usual)
             )
         };
         let (a, b, c) =
@@ -198,6 +207,43 @@ async fn holding_step<H: Host>(host: &H) -> Result<()> {
         }
     }
     same_machine(&before, &settled(host).await?)
+}
+
+/// Steps that hold on most machines; none that does not hold is asked for.
+async fn holding_steps<H: Host>(host: &H) -> Result<()> {
+    let before = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+    let steps = [
+        Step::UnloadModule { module: NO_SUCH_MODULE.parse()? },
+        Step::StopUnit { unit: "onload-conformance-no-such-unit.service".to_owned() },
+        Step::StopControlPlane,
+        Step::WriteLoader(before.loader.known().cloned().unwrap_or_default()),
+    ];
+    for step in steps {
+        // Without a word on who has which unit nobody knows whether the second holds.
+        if !step.holds_in(&before) {
+            continue;
+        }
+        match timeout(PATIENCE, host.apply(&step)).await.context("the step did not end")? {
+            Ok(Outcome::Unchanged) | Err(StepError::Unsupported(_)) => {}
+            other => bail!("`{step}` holds, and yet: {other:?}"),
+        }
+    }
+    let after = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+    ensure!(before.loader == after.loader, "what modprobe is told changed");
+    same_machine(&before, &after)
+}
+
+async fn deep_look<H: Host>(host: &H) -> Result<()> {
+    for _ in 0..LOOKS {
+        let usual = settled(host).await?;
+        let mut deep = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+        users(&deep)?;
+        deep.users = usual.users.clone();
+        if deep == usual {
+            return Ok(());
+        }
+    }
+    bail!("a look for users shows another machine in each of {LOOKS} tries")
 }
 
 async fn absent_step<H: Host>(host: &H) -> Result<()> {
@@ -389,11 +435,45 @@ fn releases(look: &Snapshot) -> Result<()> {
         ensure!(release.root.starts_with('/'), "{name}: root {}", release.root);
         let directory = &release.library_directory;
         ensure!(!directory.is_empty() && !directory.starts_with('/'), "{name}: {directory}");
-        ensure!(!release.libraries.is_empty(), "{name} has no libraries and is no release");
+        let modules = release.modules.known().is_some_and(|modules| !modules.is_empty());
+        ensure!(modules || !release.libraries.is_empty(), "{name} is empty and no release");
         let ours = |library: &String| {
             library.starts_with("libonload.so") || library.starts_with("libonload_ext.so")
         };
         ensure!(release.libraries.iter().all(ours), "{name}: {:?}", release.libraries);
+    }
+    Ok(())
+}
+
+fn module_files(look: &Snapshot) -> Result<()> {
+    for (name, release) in look.releases.known().into_iter().flatten() {
+        for (kernel, files) in release.modules.known().into_iter().flatten() {
+            for (module, file) in files {
+                ensure!(file.path.starts_with('/'), "{name}, {module}: {}", file.path);
+                ensure!(!file.vermagic.is_empty(), "{name}, {module} for {kernel}: no vermagic");
+                ensure!(!file.depends.contains(module), "{name}: {module} needs itself");
+            }
+        }
+        let server = release.server.as_ref();
+        ensure!(server.is_none_or(|path| !path.starts_with('/')), "{name}: server {server:?}");
+    }
+    Ok(())
+}
+
+fn routes(look: &Snapshot) -> Result<()> {
+    for (name, interface) in interfaces(look) {
+        let none = interface.routes.known().is_none_or(|all| all.count > 0 || !all.default);
+        ensure!(none, "{name} has no route and a default one");
+        let itself = interface.uppers.known().is_some_and(|uppers| uppers.contains(name));
+        ensure!(!itself, "{name} lies on itself");
+    }
+    Ok(())
+}
+
+fn users(look: &Snapshot) -> Result<()> {
+    for (pid, user) in look.users.known().into_iter().flatten() {
+        ensure!(!user.uses.is_empty(), "{pid} uses nothing: {user:?}");
+        ensure!(user.unit.is_none() || user.container.is_none(), "{pid} is in two places");
     }
     Ok(())
 }

@@ -57,8 +57,14 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
         "fault storm 5",
         "driver gone sfc_char",
         "fault load onload hang times 1",
-        "load onload",
+        "fault unload sfc_char hang times 1",
         "reboot",
+        "load onload",
+        "run 7 as trader in trader.service",
+        "clock fast0 8 in container c1",
+        "address fast0 192.0.2.1/24",
+        "driver gone sfc",
+        "coldplug",
     ];
     let sim = shipped("two-x2522");
     for line in moments {
@@ -108,6 +114,7 @@ async fn the_suite_notices_what_is_broken() {
     let expected = [
         "a step that holds is unchanged",
         "a step on an absent module changes nothing",
+        "whatever else holds is unchanged",
         "no hint comes while nothing happens",
         "holders of a loaded module are loaded",
         "what the driver says is absent exactly when onload is",

@@ -15,6 +15,7 @@ use onload_core::reconcile::Reconciler;
 use onload_core::step::Step;
 use onload_core::time::Now;
 
+use super::changes::Changes;
 use super::disk::Disk;
 use super::kubelet::Kubelet;
 
@@ -42,6 +43,8 @@ pub struct Promises {
     since_reading: u32,
     /// The ledger could not be read at this start: hands off, and nothing is known of holders.
     blind: bool,
+    /// What is promised of changes.
+    pub changes: Changes,
     /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
     pub steps: u32,
     /// Local grants that were answered.
@@ -57,6 +60,7 @@ impl Promises {
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
         self.attempts.retain(|step, _| !step.holds_in(snapshot));
+        self.changes.looked(snapshot);
         self.look = Some(snapshot.clone());
     }
 
@@ -139,6 +143,7 @@ impl Promises {
 
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
+        self.changes.restarted();
         if let Some(step) = self.running.take() {
             // Whether it failed is not known; it counts from the one before.
             if let Some((count, _)) = self.attempts.get_mut(&step) {
@@ -162,6 +167,7 @@ impl Promises {
     }
 
     pub(super) fn rebooted(&mut self) {
+        self.changes.restarted();
         self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
         self.running = None;
         self.attempts.clear();

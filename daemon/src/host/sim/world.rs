@@ -140,6 +140,12 @@ impl World {
         &self.file.clocks
     }
 
+    /// The release a loaded module came from: what a real machine does not tell.
+    pub fn loaded_from(&self, module: &str) -> Option<&ReleaseName> {
+        let (_, loaded) = self.modules.iter().find(|(name, _)| name.as_str() == module)?;
+        Some(&loaded.release)
+    }
+
     /// How often anything has changed: equal numbers, equal snapshots.
     pub fn changes(&self) -> u64 {
         self.changes
@@ -173,7 +179,7 @@ impl World {
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
             Step::WriteLoader(loader) => {
-                if self.loader.as_ref() == Some(loader) {
+                if self.loader.clone().unwrap_or_default() == *loader {
                     return Some(Ok(Outcome::Unchanged));
                 }
                 self.loader = Some(loader.clone());
