@@ -57,14 +57,16 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
         "fault storm 5",
         "driver gone sfc_char",
         "fault load onload hang times 1",
-        "fault unload sfc_char hang times 1",
+        "load onload",
         "reboot",
         "load onload",
         "run 7 as trader in trader.service",
-        "clock fast0 8 in container c1",
-        "address fast0 192.0.2.1/24",
+        "clock ens1f0 8 in container c1",
+        "address ens1f0 192.0.2.1/24",
         "driver gone sfc",
         "coldplug",
+        "fault unload sfc hang times 1",
+        "unload sfc",
     ];
     let sim = shipped("two-x2522");
     for line in moments {
