@@ -1,6 +1,7 @@
 //! What is promised of changes of drivers, each as one assertion.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use onload_core::change::{Change, Holders, Outcome, Past};
 use onload_core::inventory::{Autoload, Origin, Snapshot};
@@ -14,7 +15,7 @@ use onload_core::step::Step;
 /// What was seen of changes so far.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
-    look: Option<Snapshot>,
+    look: Option<Arc<Snapshot>>,
     open: Option<Change>,
     /// Something was unloaded for the change that is open.
     unloaded: bool,
@@ -24,8 +25,8 @@ pub struct Changes {
 }
 
 impl Changes {
-    pub(super) fn looked(&mut self, snapshot: &Snapshot) {
-        self.look = Some(snapshot.clone());
+    pub(super) fn looked(&mut self, look: &Arc<Snapshot>) {
+        self.look = Some(Arc::clone(look));
     }
 
     /// The daemon or the boot is gone; what was noted of the change is read from the ledger again.

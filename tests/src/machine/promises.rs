@@ -37,7 +37,7 @@ struct Claim {
 pub struct Promises {
     claims: BTreeMap<AllocationId, Claim>,
     admitted: BTreeMap<RequestId, String>,
-    look: Option<Snapshot>,
+    look: Option<Arc<Snapshot>>,
     running: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
     since_reading: u32,
@@ -60,8 +60,9 @@ impl Promises {
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
         self.attempts.retain(|step, _| !step.holds_in(snapshot));
-        self.changes.looked(snapshot);
-        self.look = Some(snapshot.clone());
+        let look = Arc::new(snapshot.clone());
+        self.changes.looked(&look);
+        self.look = Some(look);
     }
 
     pub(super) fn asked(&mut self, command: &Command) {
