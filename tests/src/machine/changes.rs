@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use onload_core::change::{Change, Holders, Outcome, Past};
+use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Autoload, Origin, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::Ledger;
@@ -17,8 +17,10 @@ use onload_core::step::Step;
 pub struct Changes {
     look: Option<Arc<Snapshot>>,
     open: Option<Change>,
-    /// Something was unloaded for the change that is open.
+    /// Something was unloaded for the change that is open, or may have been before a restart.
     unloaded: bool,
+    /// The daemon has just begun, and the ledger tells it what is open.
+    resumed: bool,
     past: usize,
     /// Changes that ended: a run in which none does proves nothing.
     pub ended: u32,
@@ -31,7 +33,7 @@ impl Changes {
 
     /// The daemon or the boot is gone; what was noted of the change is read from the ledger again.
     pub(super) fn restarted(&mut self) {
-        *self = Self { ended: self.ended, ..Self::default() };
+        *self = Self { ended: self.ended, resumed: true, ..Self::default() };
     }
 
     /// What holds when a step begins, by the last look and the last picture before it.
@@ -40,9 +42,16 @@ impl Changes {
         let change = ledger.change.as_ref();
         let change = change.unwrap_or_else(|| panic!("{step} outside of any change"));
         let look = self.look.as_ref().unwrap_or_else(|| panic!("{step} before any look"));
-        nobody_uses(module.as_str(), look);
-        nothing_is_lent_to_containers(step, ledger);
-        nothing_protected_goes(module.as_str(), change, look);
+        // Once something has gone the change must come to an end, and the kernel refuses what is
+        // in use.
+        if !self.unloaded && change.turned.is_none() {
+            nobody_uses(module.as_str(), look);
+            nothing_protected_goes(module.as_str(), change, look);
+            // What was lent before this boot is lent to nobody.
+            if change.origin != change::Origin::Boot {
+                nothing_is_lent_to_containers(step, ledger);
+            }
+        }
         nothing_is_offered(step, picture);
         self.unloaded = true;
     }
@@ -76,6 +85,7 @@ impl Changes {
         {
             self.unloaded = false;
         }
+        self.unloaded |= std::mem::take(&mut self.resumed) && ledger.change.is_some();
         self.open.clone_from(&ledger.change);
     }
 
