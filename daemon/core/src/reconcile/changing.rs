@@ -35,7 +35,7 @@ pub(super) struct Changing {
     /// Devices have been withdrawn; the kubelet knows from here on.
     withdrawn: Option<Moment>,
     /// Something was taken away, or may have been before a restart.
-    touched: bool,
+    pub(super) touched: bool,
     steps: u32,
     /// Until when the machine may show what was loaded.
     verify_until: Option<Moment>,

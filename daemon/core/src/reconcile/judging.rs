@@ -22,11 +22,10 @@ const USERS: &str = "who uses the stack";
 impl Reconciler {
     /// How far the next look must go.
     pub(super) fn depth(&self) -> Depth {
-        if self.ledger.change.is_some() || self.needs_change() {
-            Depth::Users
-        } else {
-            Depth::Usual
-        }
+        // Once something was taken away the kernel says who is in the way, and time counts.
+        let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
+        let begun = open.is_some_and(|change| change.turned.is_some() || self.changing.touched);
+        if !begun && (open.is_some() || self.needs_change()) { Depth::Users } else { Depth::Usual }
     }
 
     /// Whether what is planned is more than loading what is not there: it takes something away, or
