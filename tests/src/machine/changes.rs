@@ -8,7 +8,7 @@ use onload_core::inventory::{Autoload, Origin, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::Ledger;
 use onload_core::names::ReleaseName;
-use onload_core::picture::{NodeState, Picture};
+use onload_core::picture::{Lent, NodeState, Picture};
 use onload_core::release::{HOST, IN_TREE};
 use onload_core::step::Step;
 
@@ -17,8 +17,8 @@ use onload_core::step::Step;
 pub struct Changes {
     look: Option<Arc<Snapshot>>,
     open: Option<Change>,
-    /// Something was unloaded for the change that is open, or may have been before a restart.
-    unloaded: bool,
+    /// Something was taken away for the change that is open, or may have been before a restart.
+    touched: bool,
     /// The daemon has just begun, and the ledger tells it what is open.
     resumed: bool,
     past: usize,
@@ -38,29 +38,34 @@ impl Changes {
 
     /// What holds when a step begins, by the last look and the last picture before it.
     pub(super) fn step_begun(&mut self, step: &Step, ledger: &Ledger, picture: &Picture) {
-        let Step::UnloadModule { module } = step else { return };
+        match step {
+            Step::StopControlPlane | Step::UnloadModule { .. } => {}
+            Step::LoadModule { .. } | Step::StopUnit { .. } | Step::WriteLoader(_) => return,
+        }
         let change = ledger.change.as_ref();
         let change = change.unwrap_or_else(|| panic!("{step} outside of any change"));
         let look = self.look.as_ref().unwrap_or_else(|| panic!("{step} before any look"));
         // Once something has gone the change must come to an end, and the kernel refuses what is
         // in use.
-        if !self.unloaded && change.turned.is_none() {
-            nobody_uses(module.as_str(), look);
-            nothing_protected_goes(module.as_str(), change, look);
+        if !self.touched && change.turned.is_none() {
+            nobody_uses(step, look);
+            if change.manner.confirm_within.is_none() {
+                nothing_protected_goes(step, look);
+            }
             // What was lent before this boot is lent to nobody.
             if change.origin != change::Origin::Boot {
                 nothing_is_lent_to_containers(step, ledger);
             }
         }
         nothing_is_offered(step, picture);
-        self.unloaded = true;
+        self.touched = true;
     }
 
     /// What holds whenever the picture is shown.
     pub(super) fn published(&self, picture: &Picture) {
         // What is done and waits to be confirmed serves already.
         let under_way = self.open.as_ref().is_some_and(|change| change.confirm_by.is_none());
-        if under_way && self.unloaded && picture.change.is_some() {
+        if under_way && self.touched && picture.change.is_some() {
             nothing_is_offered(&"something else in a change", picture);
         }
     }
@@ -83,9 +88,9 @@ impl Changes {
         if self.open.as_ref().map(|open| open.number)
             != ledger.change.as_ref().map(|one| one.number)
         {
-            self.unloaded = false;
+            self.touched = false;
         }
-        self.unloaded |= std::mem::take(&mut self.resumed) && ledger.change.is_some();
+        self.touched |= std::mem::take(&mut self.resumed) && ledger.change.is_some();
         self.open.clone_from(&ledger.change);
     }
 
@@ -108,22 +113,17 @@ impl Changes {
     }
 }
 
-/// Nobody but the control plane uses what is about to be taken away, and somebody has looked.
-fn nobody_uses(module: &str, look: &Snapshot) {
+/// Nobody but the control plane uses the stack when the first of it goes, and somebody has looked.
+/// The server goes last of all that can be asked to: without it the others would be stranded.
+fn nobody_uses(step: &Step, look: &Snapshot) {
     let Some(users) = look.users.known() else {
-        panic!("{module} is unloaded and nobody has looked for users: {:?}", look.users)
+        panic!("{step}, and nobody has looked for users: {:?}", look.users)
     };
     let server = look.driver.control_plane.known();
-    let of_it = |path: &String| match module {
-        "onload" => path.starts_with("/dev/onload") || path.contains("libonload"),
-        "sfc_char" => path == "/dev/sfc_char",
-        // No reference protects these two, and every stack lies on them.
-        "sfc" | "sfc_resource" => !path.starts_with("/dev/ptp"),
-        _ => false,
-    };
     for (pid, user) in users {
         let is_server = server.is_some_and(|server| server.contains(pid));
-        assert!(is_server || !user.uses.iter().any(of_it), "{module} goes under {pid}: {user:?}");
+        let stack = user.uses.iter().any(|path| !path.starts_with("/dev/ptp"));
+        assert!(is_server || !stack, "{step} under {pid}: {user:?}");
     }
 }
 
@@ -135,13 +135,13 @@ fn nothing_is_lent_to_containers(step: &Step, ledger: &Ledger) {
 }
 
 /// An interface that carries something goes only where the change can be taken back by itself.
-fn nothing_protected_goes(module: &str, change: &Change, look: &Snapshot) {
-    if module != "sfc" || change.manner.confirm_within.is_some() || change.turned.is_some() {
+fn nothing_protected_goes(step: &Step, look: &Snapshot) {
+    if !matches!(step, Step::UnloadModule { module } if module.as_str() == "sfc") {
         return;
     }
     for (name, interface) in look.interfaces.known().into_iter().flatten() {
         let port = interface.port.known().and_then(|port| look.ports.known()?.get(port));
-        if port.is_none_or(|port| port.driver.known().is_none_or(|driver| driver != module)) {
+        if port.is_none_or(|port| port.driver.known().is_none_or(|driver| driver != "sfc")) {
             continue;
         }
         let carries = interface.addresses.known().is_some_and(|all| !all.is_empty())
@@ -157,7 +157,9 @@ fn nothing_protected_goes(module: &str, change: &Change, look: &Snapshot) {
 
 fn nothing_is_offered(what: &impl std::fmt::Display, picture: &Picture) {
     for (name, pool) in picture.pools.iter() {
-        let healthy = device_list(pool).into_iter().find(|device| device.healthy);
+        // What a container holds goes by its own health: the kubelet gives it to nobody else.
+        let held = |id| pool.devices.iter().any(|one| one.id == *id && one.lent != Lent::No);
+        let healthy = device_list(pool).into_iter().find(|one| one.healthy && !held(&one.id));
         assert!(healthy.is_none(), "{what} while pool {name} offers {healthy:?}");
     }
 }
