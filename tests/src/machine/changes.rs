@@ -7,7 +7,7 @@ use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Autoload, Origin, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::Ledger;
-use onload_core::names::ReleaseName;
+use onload_core::names::{DeviceId, ReleaseName};
 use onload_core::picture::{Lent, NodeState, Picture};
 use onload_core::release::{HOST, IN_TREE};
 use onload_core::step::Step;
@@ -158,7 +158,8 @@ fn nothing_protected_goes(step: &Step, look: &Snapshot) {
 fn nothing_is_offered(what: &impl std::fmt::Display, picture: &Picture) {
     for (name, pool) in picture.pools.iter() {
         // What a container holds goes by its own health: the kubelet gives it to nobody else.
-        let held = |id| pool.devices.iter().any(|one| one.id == *id && one.lent != Lent::No);
+        let held =
+            |id: &DeviceId| pool.devices.iter().any(|one| one.id == *id && one.lent != Lent::No);
         let healthy = device_list(pool).into_iter().find(|one| one.healthy && !held(&one.id));
         assert!(healthy.is_none(), "{what} while pool {name} offers {healthy:?}");
     }
