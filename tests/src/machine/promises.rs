@@ -40,6 +40,8 @@ pub struct Promises {
     look: Option<Arc<Snapshot>>,
     running: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
+    /// The change that the attempts belong to, and whether it was on its way back.
+    attempts_of: Option<(u64, bool)>,
     since_reading: u32,
     /// The ledger could not be read at this start: hands off, and nothing is known of holders.
     blind: bool,
@@ -198,11 +200,19 @@ impl Promises {
         assert!(!ledger.stopped, "a step is begun after its job was cancelled: {step}");
         let safe = Ledger::parse(disk.safe_bytes()).unwrap().ledger;
         assert_eq!(safe.step.as_ref(), Some(step), "a step is begun before it is on the disk");
+        // What is done for another change, or on its way back, is tried as if for the first time.
+        let change = ledger.change.as_ref().map(|change| (change.number, change.turned.is_some()));
+        if change != self.attempts_of {
+            self.attempts.clear();
+            self.attempts_of = change;
+        }
         let (count, last) = self.attempts.get(step).copied().unwrap_or_default();
         let count = count + 1;
         assert!(count <= MOST_ATTEMPTS, "attempt {count} without an order: {step}");
         if count > 1 && last > 0 {
-            let pause = 1000 << (count - 2);
+            // While a driver is being replaced nobody has it, and less time is given.
+            let first = if ledger.change.is_some() { 250 } else { 1000 };
+            let pause = first << (count - 2);
             let waited = now.boot.0 - last;
             assert!(waited >= pause, "attempt {count} after {waited} ms, not {pause}: {step}");
         }

@@ -91,6 +91,11 @@ impl Schedule {
         let mut calm = Machine::new(world, self.machine.config.clone(), Pace::STEADY, 7);
         let pools: Vec<PoolName> = self.machine.picture.pools.keys().cloned().collect();
         calm.pass(1000);
+        // An order stands until the configuration changes, so this one has it too.
+        if let Some(order) = self.machine.ledger().order {
+            let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+            calm.ask(root, Command::Use { release: order.release, manner: Manner::default() });
+        }
         for pool in pools {
             calm.register(&pool, true);
         }

@@ -193,9 +193,11 @@ fn the_same_seed_orders_the_same() {
 #[test]
 fn a_kill_between_any_two_effects_ends_where_an_uninterrupted_run_ends() {
     for world in World::shipped_names() {
+        // Which of its releases shall be there is left to the orders of the day.
+        let file = if world == "releases" { 3 } else { 0 };
         let run = |fuse: Option<u32>| {
             let world = World::parse(World::shipped(world).unwrap()).unwrap();
-            let mut account = Account(Schedule::plain(world, files(0)));
+            let mut account = Account(Schedule::plain(world, files(file)));
             let schedule = &mut account.0;
             let killed = schedule.day(fuse);
             rest(&mut schedule.machine);
