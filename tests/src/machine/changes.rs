@@ -72,12 +72,13 @@ impl Changes {
 
     /// What holds after every event.
     pub(super) fn check(&mut self, ledger: &Ledger) {
-        if let Some(past) = ledger.past.last().filter(|_| ledger.past.len() > self.past) {
-            if self.open.as_ref().is_some_and(|open| open.number == past.change.number) {
-                self.ended += 1;
-                if let Some(look) = &self.look {
-                    it_ended_where_it_says(past, look);
-                }
+        let past = ledger.past.last().filter(|_| ledger.past.len() > self.past);
+        let is_ours =
+            |past: &&Past| self.open.as_ref().is_some_and(|open| open.number == past.change.number);
+        if let Some(past) = past.filter(is_ours) {
+            self.ended += 1;
+            if let Some(look) = &self.look {
+                it_ended_where_it_says(past, look);
             }
         }
         self.past = ledger.past.len();
