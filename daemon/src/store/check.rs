@@ -2,7 +2,7 @@
 //! that speak to them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -12,12 +12,13 @@ use onload_core::release::{self, ModuleFile};
 
 use super::layout::Layout;
 use super::{CURRENT, fault, place};
-use crate::module_file;
 use crate::module_file::hashes::HashSearch;
+use crate::module_file::{self, ModuleFileError};
 
 /// What each kernel must have; `sfc_driverlink` went with 9.0 (reference/kubernetes-onload.md
 /// section 4.5).
 const COMPLETE: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
+const ELF: &[u8; 4] = b"\x7fELF";
 const STACK: &str = "onload";
 const LIBRARY: &str = "libonload.so";
 /// Bytes read at once.
@@ -96,8 +97,7 @@ fn modules(tree: &Path, layout: &Layout) -> Result<Modules, Refusal> {
         let mut parts = below.trim_start_matches('/').split('/');
         let (Some(kernel), Some(name)) = (parts.next(), parts.next_back()) else { continue };
         let at = tree.join(path);
-        let bytes = fs::read(&at).map_err(|error| fault::unwritten(&at, &error))?;
-        let module = module_file::parse(&bytes, path).map_err(|error| {
+        let module = module(&at, path).map_err(|error| {
             let why = format!("{} is no usable module: {error}", fault::shown(source));
             fault::unfit(why, "build the modules anew, or give an archive that is whole")
         })?;
@@ -105,6 +105,18 @@ fn modules(tree: &Path, layout: &Layout) -> Result<Modules, Refusal> {
         modules.entry(kernel.to_owned()).or_default().insert(name, module);
     }
     Ok(modules)
+}
+
+fn module(at: &Path, path: &str) -> Result<ModuleFile, ModuleFileError> {
+    let mut file = File::open(at)?;
+    let mut magic = [0; ELF.len()];
+    file.read_exact(&mut magic)?;
+    if magic != *ELF {
+        // Packed twice, or with what we do not know: the kernel would not take it either.
+        let what = "it does not begin as an ELF file";
+        return Err(ModuleFileError::Damaged { offset: 0, what });
+    }
+    module_file::read(&mut file, path, module_file::MOST_BYTES)
 }
 
 fn complete(kernel: &str, modules: &BTreeMap<String, ModuleFile>) -> Result<(), Refusal> {

@@ -64,6 +64,12 @@ pub(super) fn remove(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether the processes that can be seen leave a release alone.
+#[cfg(test)]
+pub(super) fn users_of(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
+    users(&store.processes, &store.releases.join(name.as_str())).unwrap().none("test".to_owned())
+}
+
 fn missing(what: String) -> Refusal {
     let why = "there is no such release";
     Refusal::new(RefusalKind::NotFound, what, why, "see `onloadctl release list`")
