@@ -122,15 +122,19 @@ impl Store {
     }
 
     /// Removes what imports and removals left that were interrupted, but nothing that another
-    /// process is at. Without a store there is nothing to do.
+    /// process is at. Without a store, or right to it, there is nothing to do.
     ///
     /// # Errors
     /// What the file system answered; the rest has been tried.
     pub fn sweep(&self) -> io::Result<()> {
-        match staging::lock(&self.releases) {
-            Ok(_lock) => staging::sweep(&self.releases),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+        match staging::try_lock(&self.releases) {
+            Ok(Some(_lock)) => staging::sweep(&self.releases),
+            // Whoever has it sweeps, or is about to.
+            Ok(None) => Ok(()),
+            Err(error) => match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied => Ok(()),
+                _ => Err(error),
+            },
         }
     }
 

@@ -94,8 +94,8 @@ fn layers(collected: &Collected) -> Result<Option<Vec<String>>, Refusal> {
     if let Some(index) = list(OCI_LIST) {
         return oci(collected, parse(OCI_LIST, index)?).map(Some);
     }
-    let archives = collected.layers.len();
-    if collected.tree.entries.is_empty() && archives > 0 {
+    let nothing = collected.tree.entries.iter().all(|(_, entry)| *entry == Entry::Cover);
+    if nothing && !collected.layers.is_empty() {
         // Its list comes last, so this is one that was cut between two members.
         return Err(incomplete(&format!("{DOCKER_LIST} or {OCI_LIST}")));
     }

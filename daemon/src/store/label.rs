@@ -88,6 +88,7 @@ fn with_type(label: &str, kind: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up must fail")]
 mod tests {
     use super::*;
 

@@ -147,6 +147,7 @@ fn program(path: &str) -> Option<String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a place that is missing must fail")]
 mod tests {
     use super::*;
 

@@ -3,9 +3,10 @@
 
 use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read};
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use onload_core::refusal::Refusal;
 
 use super::collect::{Collector, Staged};
@@ -17,6 +18,8 @@ const IMPORT: &str = ".import-";
 pub(super) const REMOVE: &str = ".remove-";
 /// The link that becomes `current`.
 pub(super) const NEW_LINK: &str = ".current-new";
+/// Held while names in the store change.
+pub(super) const LOCK: &str = ".lock";
 /// Where files of a source lie until their place is known. Below the release-to-be, so that all
 /// of it is one leftover.
 const FILES: &str = ".files";
@@ -100,9 +103,26 @@ impl Drop for Staging {
 
 /// Holds off other imports and removals while names in the store change.
 pub(super) fn lock(releases: &Path) -> io::Result<File> {
-    let directory = File::open(releases)?;
-    directory.lock()?;
-    Ok(directory)
+    let file = lock_file(releases)?;
+    file.lock()?;
+    Ok(file)
+}
+
+/// The same, but none where another is at it.
+pub(super) fn try_lock(releases: &Path) -> io::Result<Option<File>> {
+    let file = lock_file(releases)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Not the directory itself: everybody may open that, and who can open can lock.
+fn lock_file(releases: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(OFlag::O_NOFOLLOW.bits()).open(releases.join(LOCK))
 }
 
 fn make(releases: &Path) -> io::Result<(PathBuf, File)> {

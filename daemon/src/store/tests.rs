@@ -69,6 +69,7 @@ impl Place {
         let Ok(entries) = fs::read_dir(self.releases()) else { return Vec::new() };
         let mut names: Vec<_> =
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| name != staging::LOCK);
         names.sort();
         names
     }

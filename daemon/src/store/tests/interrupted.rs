@@ -2,8 +2,80 @@
 
 use std::time::{Duration, Instant};
 
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
 use super::source::VERSION;
 use super::*;
+
+/// Names the state directory to [`an_import_by_another_process`].
+const STATE: &str = "ONLOADD_TEST_STATE";
+
+/// No test but a program for those below: takes in what comes on standard input.
+#[test]
+#[ignore = "a program for other tests, which run it"]
+fn an_import_by_another_process() {
+    let store = Store::new(Path::new(&std::env::var(STATE).unwrap()));
+    let source = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned().unwrap();
+    let name = store.import_now(source, None, Cancel::default()).unwrap();
+    removal::remove(&store, &name).unwrap();
+    let source = opened(&Source::release().tar());
+    store.import_now(source, None, Cancel::default()).unwrap();
+}
+
+fn another_process(state: &Path) -> Command {
+    let mut program = Command::new(std::env::current_exe().unwrap());
+    let name = "store::tests::interrupted::an_import_by_another_process";
+    program.args(["--exact", name, "--ignored", "--nocapture"]).env(STATE, state);
+    program.stdin(Stdio::piped()).stdout(Stdio::null());
+    program
+}
+
+#[test]
+fn what_a_killed_process_left_is_swept() {
+    let place = Place::new();
+    let mut child = another_process(place.directory.path()).spawn().unwrap();
+    let tar = Source::release().tar();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&tar[..tar.len() / 2]).unwrap();
+    let begun = Instant::now();
+    while !place.names().iter().any(|name| {
+        fs::read_dir(place.releases().join(name).join(".files"))
+            .is_ok_and(|files| files.count() > 2)
+    }) {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", place.names());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    place.store.sweep().unwrap();
+    assert_eq!(place.names().len(), 1, "it is at work");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(place.names().len(), 1, "nobody has swept yet");
+    place.store.sweep().unwrap();
+    assert!(place.names().is_empty(), "{:?}", place.names());
+}
+
+#[test]
+fn it_works_without_privileges() {
+    if !nix::unistd::geteuid().is_root() {
+        println!("skipped: every test here runs without privileges");
+        return;
+    }
+    const NOBODY: u32 = 65534;
+    let place = Place::new();
+    std::os::unix::fs::chown(place.directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
+    let mut program = another_process(place.directory.path());
+    let mut child = match program.uid(NOBODY).gid(NOBODY).current_dir("/").spawn() {
+        Ok(child) => child,
+        Err(error) => {
+            println!("skipped: nobody may not run this test: {error}");
+            return;
+        }
+    };
+    child.stdin.take().unwrap().write_all(&Source::release().tar()).unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(place.names(), [VERSION]);
+}
 
 #[test]
 fn leftovers_are_swept_and_work_under_way_is_not() {
@@ -82,9 +154,10 @@ fn the_future_gives_what_the_thread_found() {
     runtime.block_on(async {
         let source = opened(&Source::release().tar());
         assert_eq!(place.store.import(source, None).await.unwrap().as_str(), VERSION);
-        place.store.remove(&VERSION.parse().unwrap()).await.unwrap();
+        let missing = place.store.remove(&"none".parse().unwrap()).await.unwrap_err();
+        assert_eq!(missing.kind, RefusalKind::NotFound);
     });
-    assert!(place.names().is_empty());
+    assert_eq!(place.names(), [VERSION]);
 }
 
 #[test]

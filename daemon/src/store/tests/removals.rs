@@ -3,8 +3,20 @@
 use super::source::VERSION;
 use super::*;
 
+/// Removes a release while these processes run. All of a machine that tests run on may not be for
+/// us to see.
+fn remove_beside(place: &Place, name: &str, pids: &[u32]) -> Result<(), Refusal> {
+    let processes = tempfile::tempdir().unwrap();
+    for pid in pids {
+        symlink(format!("/proc/{pid}"), processes.path().join(pid.to_string())).unwrap();
+    }
+    let mut store = place.store.clone();
+    store.processes = processes.path().to_owned();
+    removal::remove(&store, &name.parse().unwrap())
+}
+
 fn remove(place: &Place, name: &str) -> Result<(), Refusal> {
-    removal::remove(&place.store, &name.parse().unwrap())
+    remove_beside(place, name, &[std::process::id()])
 }
 
 #[test]
@@ -52,7 +64,7 @@ fn a_release_whose_program_runs_stays_and_it_is_named() {
     place.import(&source.tar()).unwrap();
     let program = place.releases().join(VERSION).join("usr/bin/onload_sleep");
     let mut child = std::process::Command::new(program).arg("600").spawn().unwrap();
-    let refused = remove(&place, VERSION).unwrap_err();
+    let refused = remove_beside(&place, VERSION, &[child.id()]).unwrap_err();
     child.kill().unwrap();
     child.wait().unwrap();
     says(&refused, &format!("{} (onload_sleep)", child.id()));
@@ -106,4 +118,19 @@ fn what_was_half_removed_before_does_not_stand_in_the_way() {
     fs::create_dir_all(left).unwrap();
     remove(&place, VERSION).unwrap();
     assert!(place.names().is_empty());
+}
+
+#[test]
+fn a_process_that_cannot_be_looked_at_may_be_a_user() {
+    let looked = fs::read("/proc/1/maps").map_err(|error| error.kind());
+    if !nix::unistd::geteuid().is_root() || looked != Err(io::ErrorKind::PermissionDenied) {
+        println!("skipped: there is no process that root may not look at");
+        return;
+    }
+    let place = Place::new();
+    place.import(&Source::release().tar()).unwrap();
+    let refused = remove_beside(&place, VERSION, &[1]).unwrap_err();
+    assert_eq!(refused.kind, RefusalKind::Blocked, "{refused}");
+    says(&refused, "may not see what 1 (");
+    assert_eq!(place.names(), [VERSION]);
 }
