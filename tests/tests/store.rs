@@ -116,8 +116,8 @@ impl Daemon {
 
     /// What is read-only does not go by itself where tests run without privileges.
     fn tidy(self) {
-        let program = std::process::Command::new("chmod").args(["-R", "u+w"]);
-        let _ = { program }.arg(self.state.path()).status();
+        let mut program = std::process::Command::new("chmod");
+        let _ = program.args(["-R", "u+w"]).arg(self.state.path()).status();
     }
 }
 

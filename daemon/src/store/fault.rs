@@ -48,17 +48,17 @@ pub(super) fn cancelled() -> Refusal {
     )
 }
 
-/// The store could not be written.
+/// The store could not be written, or what was written there not read.
 pub(super) fn unwritten(path: &Path, error: &io::Error) -> Refusal {
     let (kind, fix) = remedy(path, error);
-    let why = format!("{} cannot be written: {error}", path.display());
+    let why = format!("{}: {error}", path.display());
     Refusal::new(kind, NOT_TAKEN_IN, why, fix)
 }
 
 /// A release could not be removed.
 pub(super) fn unremoved(release: &str, path: &Path, error: &io::Error) -> Refusal {
     let (kind, fix) = remedy(path, error);
-    let why = format!("{} cannot be changed: {error}", path.display());
+    let why = format!("{}: {error}", path.display());
     Refusal::new(kind, format!("release {release} was not removed"), why, fix)
 }
 
