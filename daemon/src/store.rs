@@ -157,7 +157,10 @@ impl Store {
         self.must_be_new(&name)?;
         for kernel in &checked.kernels {
             budget.must_go_on()?;
-            depmod::run(staging.tree(), kernel, &layout, &budget)?;
+            let complaint = depmod::run(staging.tree(), kernel, &layout, &budget)?;
+            if !complaint.is_empty() {
+                tracing::info!(%kernel, %complaint, "depmod warns");
+            }
         }
         tree::seal(staging.tree(), self.labels.as_ref(), &budget)?;
         budget.must_go_on()?;

@@ -26,13 +26,13 @@ const EMPTY_LISTS: [&str; 3] = ["modules.order", "modules.builtin", "modules.bui
 /// Of what it complains, as much as a message holds.
 const MOST_COMPLAINT: u64 = 2000;
 
-/// Makes the lists of one kernel below `tree`.
+/// Makes the lists of one kernel below `tree`. Returns what it warns of.
 pub(super) fn run(
     tree: &Path,
     kernel: &str,
     layout: &Layout,
     budget: &Budget,
-) -> Result<(), Refusal> {
+) -> Result<String, Refusal> {
     let directory = tree.join(MODULE_TREES).join(kernel);
     for list in EMPTY_LISTS {
         let list = directory.join(list);
@@ -66,10 +66,8 @@ pub(super) fn run(
         let why = format!("{program} failed for kernel {kernel} ({status}): {complaint}");
         return Err(failed(why, "see that the modules are whole and kmod is not broken"));
     }
-    if !complaint.is_empty() {
-        tracing::info!(%kernel, %complaint, "depmod warns");
-    }
-    listed(&directory, kernel, layout)
+    listed(&directory, kernel, layout)?;
+    Ok(complaint.to_owned())
 }
 
 /// Every module must be in the list that `modprobe` reads.

@@ -43,8 +43,7 @@ pub(super) fn remove(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
     if !there || super::check::must_be_usable(name).is_err() {
         return Err(missing(what()));
     }
-    let users = users(&store.processes, &root).map_err(|error| failed(&error))?;
-    users.none(what())?;
+    must_be_unused(store, name)?;
     let current = store.releases.join(CURRENT);
     if fs::read_link(&current).is_ok_and(|target| target == Path::new(name.as_str())) {
         fs::remove_file(&current).map_err(|error| failed(&error))?;
@@ -64,10 +63,12 @@ pub(super) fn remove(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Whether the processes that can be seen leave a release alone.
-#[cfg(test)]
-pub(super) fn users_of(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
-    users(&store.processes, &store.releases.join(name.as_str())).unwrap().none("test".to_owned())
+/// Refuses while a process uses a release, or may.
+pub(super) fn must_be_unused(store: &Store, name: &ReleaseName) -> Result<(), Refusal> {
+    let root = store.releases.join(name.as_str());
+    let users = users(&store.processes, &root)
+        .map_err(|error| fault::unremoved(name.as_str(), &root, &error))?;
+    users.none(format!("release {name} was not removed"))
 }
 
 fn missing(what: String) -> Refusal {

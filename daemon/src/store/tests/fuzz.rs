@@ -20,9 +20,7 @@ fn no_archive_is_worse_than_refused() {
     let tar = Source::release().tar();
     let seeds = [gz(&tar), zst(&tar), xz(&tar), tar, image];
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut bounds = Bounds::default();
-    bounds.bytes = 16 << 20;
-    let place = Place::bounded(bounds);
+    let place = Place::bounded(Bounds { bytes: 16 << 20, ..Bounds::default() });
     let mut taken = 0;
     for case in 0..CASES {
         let mut bytes = seeds[random.usize(..seeds.len())].clone();

@@ -168,8 +168,7 @@ fn images_that_are_not_whole_are_refused() {
 
 #[test]
 fn lists_are_bounded() {
-    let mut bounds = Bounds::default();
-    bounds.list_bytes = 1000;
+    let bounds = Bounds { list_bytes: 1000, ..Bounds::default() };
     let huge = Source::release().file("manifest.json", 0o644, &[b' '; 2000]);
     let refusal = Place::bounded(bounds).refusal(&huge.tar());
     assert_eq!(refusal.kind, RefusalKind::LimitExceeded, "{refusal}");

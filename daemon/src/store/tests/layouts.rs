@@ -60,6 +60,15 @@ fn depmod_has_listed_every_module() {
 }
 
 #[test]
+fn depmod_has_nothing_to_say_of_a_tree_with_only_our_modules() {
+    let (place, budget) = (Place::new(), Budget::default());
+    let staging = Staging::begin(&place.releases()).unwrap();
+    let layout = read(opened(&Source::release().tar()), &staging, &budget).unwrap();
+    tree::build(&staging, &layout).unwrap();
+    assert_eq!(depmod::run(staging.tree(), KERNEL, &layout, &budget).unwrap(), "");
+}
+
+#[test]
 fn archives_come_plain_and_packed() {
     let tar = Source::release().tar();
     let mut frames = zst(&tar[..1000]);
@@ -158,12 +167,11 @@ fn merged_and_debian_directories_are_the_same_release() {
 
 #[test]
 fn modules_are_kept_unpacked_with_their_signature() {
-    let packed: [(&str, fn(&[u8]) -> Vec<u8>); 3] = [("gz", gz), ("xz", xz), ("zst", zst)];
-    for (ending, pack) in packed {
+    let signed = module("onload", KERNEL, VERSION);
+    for (ending, packed) in [("gz", gz(&signed)), ("xz", xz(&signed)), ("zst", zst(&signed))] {
         let mut source = Source::release().without("extra/onload.ko");
-        let signed = module("onload", KERNEL, VERSION);
         let path = format!("lib/modules/{KERNEL}/extra/onload.ko.{ending}");
-        source = source.file(&path, 0o644, &pack(&signed));
+        source = source.file(&path, 0o644, &packed);
         let place = Place::new();
         place.import(&source.tar()).unwrap();
         let kept = place.releases().join(VERSION).join(path.trim_end_matches(ending));

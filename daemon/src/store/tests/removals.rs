@@ -101,7 +101,7 @@ fn a_library_in_a_container_is_told_by_its_number() {
     ] {
         let directory = processes(&maps);
         place.store.processes = directory.path().to_owned();
-        let result = removal::users_of(&place.store, &VERSION.parse().unwrap());
+        let result = removal::must_be_unused(&place.store, &VERSION.parse().unwrap());
         match (result, uses) {
             (Err(refused), true) => says(&refused, "4711 (trader)"),
             (Ok(()), false) => {}
