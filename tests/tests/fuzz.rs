@@ -17,6 +17,9 @@ use onload_core::config::{Config, Fragment};
 use onload_core::hardware::Hardware;
 use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, MacAddress, PciAddress};
+use onload_core::release::ModuleFile;
+use onload_core::time::Span;
+use onload_tests::node::Node;
 use onloadd::host::sim::World;
 use onloadd::host::sim::action::Action;
 use onloadd::module_file;
@@ -144,11 +147,11 @@ fn module_files() {
         ..ModuleFile::default()
     };
     let whole = module_file::stand_in::write(&module);
-    // As `xz --check=crc32`, `zstd` and `gzip -n` pack the line below; what they hold is no module.
-    let xz = b"\xfd7zXZ\0\0\x01i\"\xde6\x02\0!\x01\x16\0\0\0t/\xe5\xa3\x01\0\x04\x7fELF\n\0\0\0\
-        \xc9\xc4\xed\x85\0\x01\x15\x05\x9c\xfb\x27\x61\x90B\x99\r\x01\0\0\0\0\x01YZ";
-    let zstd = b"(\xb5/\xfd$\x05)\0\0\x7fELF\n\xe2\x9c\x0e\x0b";
-    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\xabw\xf5q\xe3\x02\0\xfa\x11\x1c\x1d\x05\0\0\0";
+    // What `xz --check=crc32`, `zstd` and `gzip -n` make of one short line.
+    let xz = b"\xfd7zXZ\0\0\x01i\"\xde6\x02\0!\x01\x16\0\0\0t/\xe5\xa3\x01\0\x04\x7fELF\n\0\0\0\0\
+        5]\x1c.\0\x01\x19\x05\xbc\xe8\xec\xcb\x90B\x99\r\x01\0\0\0\0\x01YZ";
+    let zstd = b"(\xb5/\xfd\x04X)\0\0\x7fELF\nGe\x85\xd4";
+    let gzip = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xabw\xf5q\xe3\x02\x005]\x1c.\x05\0\0\0";
     for seed in [&whole[..], xz, zstd, gzip] {
         survives("module file", seed, |bytes| {
             match module_file::parse(bytes, "") {

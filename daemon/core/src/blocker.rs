@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
-use crate::names::{ModuleName, PoolName, ReleaseName};
+use crate::names::{KernelRelease, PoolName, ReleaseName};
 use crate::pool::Cause;
-use crate::release::IN_TREE;
+use crate::release::preflight::Objection;
 use crate::step::{Step, StepError};
 
 /// A subject and what stands in its way.
@@ -75,19 +75,52 @@ pub enum Blocker {
         /// Which.
         step: Step,
     },
-    /// The kernel's own driver is loaded where the release's is wanted, or the other way round.
-    WrongOrigin {
-        /// The module.
-        module: ModuleName,
-        /// The release that shall provide it.
+    /// The release is not on this node.
+    ReleaseMissing {
+        /// Which.
+        release: ReleaseName,
+        /// What asks for it.
+        by: String,
+    },
+    /// The kernel would not take the release's files.
+    Preflight {
+        /// Which release.
+        release: ReleaseName,
+        /// Which kernel.
+        kernel: KernelRelease,
+        /// All that speaks against it.
+        objections: Vec<Objection>,
+    },
+    /// The driver cannot be replaced: somebody uses it.
+    InUse {
+        /// The release that shall be there.
+        release: ReleaseName,
+        /// Who.
+        by: Vec<String>,
+    },
+    /// The driver cannot be replaced: an interface carries something.
+    Protected {
+        /// Which, and what.
+        interfaces: Vec<String>,
+    },
+    /// A release did not come up, or was not let; the node has another.
+    Rejected {
+        /// The release.
+        release: ReleaseName,
+        /// What is there in its place.
+        former: Option<ReleaseName>,
+        /// Why.
+        why: String,
+    },
+    /// A change waits to be confirmed, or is taken back.
+    AwaitingConfirmation {
+        /// The release.
         release: ReleaseName,
     },
-    /// The loaded version is not that of the wanted release.
-    WrongRelease {
-        /// What is loaded.
-        loaded: String,
-        /// What is wanted.
-        wanted: ReleaseName,
+    /// Somebody changed the modules, and they are only reported.
+    Drifted {
+        /// What would be done.
+        steps: Vec<String>,
     },
     /// No device of a pool can work.
     PoolUnserved {
@@ -123,14 +156,33 @@ impl Blocker {
             Self::NotSeen { step } => {
                 format!("{step}: reported done, but the machine does not show it")
             }
-            Self::WrongOrigin { module, release } if release.as_str() == IN_TREE => {
-                format!("an out-of-tree {module} is loaded, the kernel's own is wanted")
+            Self::ReleaseMissing { release, by } => {
+                format!("release {release} is not on this node ({by} asks for it)")
             }
-            Self::WrongOrigin { module, release } => {
-                format!("the kernel's own {module} is loaded, not the one of release {release}")
+            Self::Preflight { release, kernel, objections } => {
+                let all: Vec<_> = objections.iter().map(ToString::to_string).collect();
+                format!("kernel {kernel} would not take release {release}: {}", all.join("; "))
             }
-            Self::WrongRelease { loaded, wanted } => {
-                format!("Onload {loaded} is loaded, release {wanted} is wanted")
+            Self::InUse { release, by } => {
+                format!("the driver cannot be replaced by release {release}: {}", by.join("; "))
+            }
+            Self::Protected { interfaces } => {
+                format!("the driver cannot be taken away: {}", interfaces.join("; "))
+            }
+            Self::Rejected { release, former: Some(former), why } => {
+                format!("the node has release {former}, not {release}: {why}")
+            }
+            Self::Rejected { release, former: None, why } => {
+                format!("release {release} is not there: {why}")
+            }
+            Self::AwaitingConfirmation { release } => {
+                format!("release {release} is there, and is taken back unless it is confirmed")
+            }
+            Self::Drifted { steps } => {
+                format!(
+                    "the modules are not as they were left; it would take: {}",
+                    steps.join("; ")
+                )
             }
             Self::PoolUnserved { pool, cause } => {
                 format!("no device of pool {pool} can work: {cause}")
@@ -167,12 +219,25 @@ impl Blocker {
             Self::NotSeen { .. } => {
                 "see the kernel log (journalctl -k), then `onloadctl apply --retry`".to_owned()
             }
-            Self::WrongOrigin { module, .. } => format!(
-                "take the node out of service, `modprobe -r onload {module}`, then `onloadctl apply`"
+            Self::ReleaseMissing { release, .. } => format!(
+                "`onloadctl release import PATH --version {release}`, or name one that is there (`onloadctl release list`)"
             ),
-            Self::WrongRelease { .. } => {
-                "take the node out of service, unload the modules, then `onloadctl apply`".to_owned()
+            Self::Preflight { objections, .. } => {
+                let mut fixes: Vec<_> = objections.iter().map(Objection::fix).collect();
+                fixes.dedup();
+                fixes.join("; ")
             }
+            Self::InUse { .. } => {
+                "end them, or drain the node where they are pods; then `onloadctl apply`, with --wait or --stop-holders as fits".to_owned()
+            }
+            Self::Protected { .. } => {
+                "`onloadctl apply --confirm-within 60s` (and `onloadctl confirm` in that time), or move it to another interface first".to_owned()
+            }
+            Self::Rejected { .. } => {
+                "see `onloadctl history`; then another release, or `onloadctl apply --retry`".to_owned()
+            }
+            Self::AwaitingConfirmation { .. } => "`onloadctl confirm` keeps it".to_owned(),
+            Self::Drifted { .. } => "`onloadctl apply` brings them back".to_owned(),
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }
     }
@@ -190,8 +255,13 @@ impl Blocker {
             Self::Unreadable { .. } => "Unreadable",
             Self::StepFailed { .. } => "StepFailed",
             Self::NotSeen { .. } => "NotSeen",
-            Self::WrongOrigin { .. } => "WrongOrigin",
-            Self::WrongRelease { .. } => "WrongRelease",
+            Self::ReleaseMissing { .. } => "ReleaseMissing",
+            Self::Preflight { .. } => "Preflight",
+            Self::InUse { .. } => "InUse",
+            Self::Protected { .. } => "Protected",
+            Self::Rejected { .. } => "Rejected",
+            Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
+            Self::Drifted { .. } => "Drifted",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }
     }

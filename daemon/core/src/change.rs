@@ -100,6 +100,13 @@ pub struct Past {
     pub outcome: Outcome,
 }
 
+impl Past {
+    /// Whether neither release could be brought about.
+    pub fn is_failed(&self) -> bool {
+        matches!(self.outcome, Outcome::Failed(_))
+    }
+}
+
 /// How a change ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,6 +145,8 @@ pub struct Rejected {
     pub kernel: Option<KernelRelease>,
     /// In which boot.
     pub boot: Option<BootId>,
+    /// Whether anything was touched: a change that was only refused may be ordered again.
+    pub touched: bool,
 }
 
 /// An order that names a release. It stands until `[modules]` changes (DESIGN section 10.2).

@@ -7,6 +7,7 @@ pub mod command;
 pub mod condition;
 pub mod config;
 pub mod hardware;
+pub mod intent;
 pub mod inventory;
 pub mod job;
 pub mod kubelet;

@@ -4,11 +4,17 @@ use std::collections::BTreeSet;
 
 use crate::blocker::{Blocked, Blocker};
 use crate::hardware::{Acceleration, Hardware};
-use crate::inventory::{ModuleState, Origin, Snapshot};
+use crate::inventory::{Autoload, COMPANIONS, Loader, STACK, Snapshot};
 use crate::names::{ModuleName, ReleaseName};
 use crate::reading::Reading;
-use crate::release::{HOST, IN_TREE};
+use crate::release::{self, HOST, IN_TREE};
 use crate::step::Step;
+
+pub mod holders;
+pub mod standing;
+pub mod verify;
+
+use standing::{Loads, Standing};
 
 /// What is left to do, and what is in the way.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -19,10 +25,29 @@ pub struct Plan {
     pub blockers: Vec<Blocked>,
     /// Something is under way that nobody has to do anything about.
     pub waiting: bool,
+    /// What is taken away before anything is brought in.
+    pub takes: Takes,
+}
+
+/// How much of what is loaded must go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Takes {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Onload's modules. The network stays.
+    Stack,
+    /// The driver of the ports too: interfaces and clocks go with it.
+    Driver,
 }
 
 /// Plans. No release: modules are left alone; what is not seen is said all the same.
-pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardware) -> Plan {
+pub fn plan(
+    release: Option<&ReleaseName>,
+    snapshot: &Snapshot,
+    hardware: &Hardware,
+    loads: &Loads,
+) -> Plan {
     let mut plan = Plan::default();
     let drivers = match drivers(snapshot, hardware) {
         Reading::Known(drivers) => drivers,
@@ -33,10 +58,42 @@ pub fn plan(release: Option<&ReleaseName>, snapshot: &Snapshot, hardware: &Hardw
         }
     };
     let Some(release) = release else { return plan };
-    for module in wanted(release, &drivers) {
-        plan.judge(module, release, snapshot);
+    let wanted = wanted(release, &drivers);
+    let stand = |name: &str| standing::of(name, release, snapshot, loads);
+    for module in &wanted {
+        if let Standing::Unreadable(why) = stand(module.as_str()) {
+            let blocker = Blocker::Unreadable { part: "the list of modules".to_owned(), why };
+            plan.block(module.to_string(), blocker);
+        }
     }
+    if !plan.blockers.is_empty() {
+        return plan;
+    }
+    let of_interest = wanted.iter().map(ModuleName::as_str).chain(STACK);
+    if of_interest.into_iter().any(|name| stand(name) == Standing::InFlight) {
+        plan.waiting = true;
+        return plan;
+    }
+    plan.takes = takes(release, &drivers, &stand);
+    plan.take_away(snapshot, &stand);
+    plan.bring_in(&wanted, release, snapshot, &stand);
     plan
+}
+
+/// What must go. Without Onload wanted, its modules are left alone where the driver is right.
+fn takes(
+    release: &ReleaseName,
+    drivers: &BTreeSet<String>,
+    stand: &impl Fn(&str) -> Standing,
+) -> Takes {
+    let stack = STACK.iter().filter(|name| **name != "sfc").any(|name| stand(name).is_wrong());
+    if drivers.contains("sfc") && stand("sfc").is_wrong() {
+        Takes::Driver
+    } else if stack && release.as_str() != IN_TREE {
+        Takes::Stack
+    } else {
+        Takes::Nothing
+    }
 }
 
 /// The modules a release brings for these drivers, in load order: drivers before the stack, so
@@ -63,41 +120,96 @@ pub fn drivers(snapshot: &Snapshot, hardware: &Hardware) -> Reading<BTreeSet<Str
     if drivers.is_empty() { Reading::Absent } else { Reading::Known(drivers) }
 }
 
+/// What modprobe must be told for a release once its driver is there.
+fn loader(release: &ReleaseName, snapshot: &Snapshot) -> Loader {
+    let found = snapshot.releases.known().and_then(|releases| releases.get(release));
+    let server = found.filter(|_| release::is_imported(release)).and_then(|found| {
+        let server = found.server.as_ref()?;
+        Some(format!("{}/{server}", found.root.trim_end_matches('/')))
+    });
+    Loader { autoload: Autoload::Allowed, server }
+}
+
 impl Plan {
-    /// One module. The order of the arms is the order in which we explain them.
-    fn judge(&mut self, module: ModuleName, release: &ReleaseName, snapshot: &Snapshot) {
-        let subject = module.to_string();
-        match snapshot.module(&subject) {
-            Reading::Unreadable(why) => {
-                self.block(
-                    subject,
-                    Blocker::Unreadable { part: "the list of modules".to_owned(), why },
-                );
+    /// Unloading, users before what they use. The control plane last of all that can be asked to
+    /// go, the kernel's own driver kept from coming back in between.
+    fn take_away(&mut self, snapshot: &Snapshot, stand: &impl Fn(&str) -> Standing) {
+        let going: &[&str] = match self.takes {
+            Takes::Nothing => return,
+            Takes::Stack => &["onload", "sfc_char", "sfc_resource"],
+            Takes::Driver => &["onload", "sfc_char", "sfc_resource", "sfc", "sfc_driverlink"],
+        };
+        let now = snapshot.loader.known().cloned().unwrap_or_default();
+        if self.takes == Takes::Driver && now.autoload == Autoload::Allowed {
+            self.steps.push(Step::WriteLoader(Loader { autoload: Autoload::Blocked, ..now }));
+        }
+        let served = snapshot.driver.control_plane.known().is_some_and(|pids| !pids.is_empty());
+        if served && stand("onload") != Standing::Absent {
+            self.steps.push(Step::StopControlPlane);
+        }
+        let loaded = going.iter().filter(|name| snapshot.module(name).known().is_some());
+        let modules = loaded.filter_map(|name| name.parse().ok());
+        self.steps.extend(modules.map(|module| Step::UnloadModule { module }));
+    }
+
+    fn bring_in(
+        &mut self,
+        wanted: &[ModuleName],
+        release: &ReleaseName,
+        snapshot: &Snapshot,
+        stand: &impl Fn(&str) -> Standing,
+    ) {
+        let comes = |module: &&ModuleName| match module.as_str() {
+            "onload" => self.takes > Takes::Nothing || stand("onload") == Standing::Absent,
+            "sfc" => self.takes == Takes::Driver || stand("sfc") == Standing::Absent,
+            other => snapshot.module(other).is_absent(),
+        };
+        let coming: Vec<_> = wanted.iter().filter(comes).cloned().collect();
+        // A tree of its own has no more than its own modules: what they need comes from the
+        // host's first (reference/onload-modules.md section 2.2).
+        if release.as_str() != HOST {
+            let mut needed: BTreeSet<&ModuleName> = BTreeSet::new();
+            for name in STACK {
+                let loads = coming.iter().any(|module| {
+                    module.as_str() == name || (name != "sfc" && module.as_str() == "onload")
+                });
+                let file = standing::file_of(name, release, snapshot).filter(|_| loads);
+                needed.extend(file.into_iter().flat_map(|file| &file.depends));
             }
-            Reading::Absent => {
-                self.steps.push(Step::LoadModule { module, release: release.clone() })
+            let host = HOST.parse::<ReleaseName>().ok();
+            let seen_when_loaded = |name: &&ModuleName| COMPANIONS.contains(&name.as_str());
+            let missing = needed.into_iter().filter(seen_when_loaded);
+            let missing = missing.filter(|name| snapshot.module(name.as_str()).is_absent());
+            self.steps.extend(missing.zip(std::iter::repeat(host)).filter_map(|(module, host)| {
+                Some(Step::LoadModule { module: module.clone(), release: host? })
+            }));
+        }
+        let loads_stack = coming.iter().any(|module| module.as_str() == "onload");
+        for module in coming {
+            if module.as_str() == "onload" {
+                self.tell_modprobe(release, snapshot, true);
             }
-            Reading::Known(seen) if seen.state != ModuleState::Live => self.waiting = true,
-            Reading::Known(seen)
-                if seen.origin()
-                    == Reading::Known(match release.as_str() {
-                        IN_TREE => Origin::OutOfTree,
-                        _ => Origin::InTree,
-                    }) =>
-            {
-                self.block(subject, Blocker::WrongOrigin { module, release: release.clone() });
-            }
-            Reading::Known(seen) => {
-                // Only `onload` carries the version of its release; `sfc` has one of its own.
-                let loaded = seen.version.known().filter(|_| subject == "onload");
-                let is_named = release.as_str() != HOST && release.as_str() != IN_TREE;
-                if let Some(loaded) =
-                    loaded.filter(|loaded| is_named && *loaded != release.as_str())
-                {
-                    let (loaded, wanted) = (loaded.clone(), release.clone());
-                    self.block(subject, Blocker::WrongRelease { loaded, wanted });
-                }
-            }
+            // The driver of another maker's card is in none of Onload's releases.
+            let from = match module.as_str() {
+                "sfc" | "onload" => release.clone(),
+                _ => HOST.parse().unwrap_or_else(|_| release.clone()),
+            };
+            self.steps.push(Step::LoadModule { module, release: from });
+        }
+        if !loads_stack {
+            self.tell_modprobe(release, snapshot, self.takes == Takes::Driver);
+        }
+    }
+
+    /// What modprobe was told is put right: before `onload` is loaded, or where it is a block that
+    /// nobody needs any more.
+    fn tell_modprobe(&mut self, release: &ReleaseName, snapshot: &Snapshot, needed: bool) {
+        let loader = loader(release, snapshot);
+        let step = Step::WriteLoader(loader);
+        let blocked = snapshot.loader.known().is_some_and(|now| now.autoload == Autoload::Blocked);
+        let written = self.steps.iter().any(|step| matches!(step, Step::WriteLoader(_)));
+        if (needed || blocked) && (written || !step.holds_in(snapshot)) {
+            self.steps.push(step);
         }
     }
 
@@ -108,145 +220,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::{inner, module_of, node, port_of, spoilt, without};
-
-    /// The plan as people read it: steps, then blockers, then whether something is awaited.
-    fn planned(release: Option<&str>, snapshot: &Snapshot) -> (Vec<String>, Vec<String>, bool) {
-        let release = release.map(|name| name.parse().unwrap());
-        let Plan { steps, blockers, waiting } =
-            plan(release.as_ref(), snapshot, &Hardware::shipped());
-        let blockers =
-            blockers.iter().map(|one| format!("{}: {}", one.subject, one.blocker.reason()));
-        (steps.iter().map(ToString::to_string).collect(), blockers.collect(), waiting)
-    }
-
-    #[test]
-    fn what_is_planned_for_a_release() {
-        let gone = |name: &'static str| spoilt(|node| without(node, name));
-        let unread = || "permission denied".to_owned();
-        let in_tree = |node: &mut Snapshot| {
-            module_of(node, "sfc").taint = Reading::Known(String::new());
-        };
-        let bare = spoilt(|node| node.modules = Reading::Known(Default::default()));
-        let coming = spoilt(|node| module_of(node, "onload").state = ModuleState::Coming);
-        let blind = spoilt(|node| node.modules = Reading::Unreadable(unread()));
-        let no_bus = spoilt(|node| node.ports = Reading::Unreadable(unread()));
-        let no_card = spoilt(|node| node.ports = Reading::Known(Default::default()));
-        let other_card = spoilt(|node| {
-            inner(&mut node.ports).retain(|_, port| {
-                port.vendor = Reading::Known(0x8086);
-                true
-            });
-            without(node, "onload");
-        });
-        let x3 = spoilt(|node| {
-            port_of(node, 0).device = Reading::Known(0x5084);
-            port_of(node, 0).vendor = Reading::Known(0x10ee);
-        });
-        type Case<'a> = (&'a str, Option<&'a str>, Snapshot, &'a [&'a str], &'a [&'a str], bool);
-        let cases: [Case<'_>; 16] = [
-            ("all is loaded: nothing to do", Some("host"), node(), &[], &[], false),
-            ("no release is named: modules are left alone", None, bare.clone(), &[], &[], false),
-            (
-                "nothing is loaded: the driver first, so that its auxiliary devices are there",
-                Some("host"),
-                bare.clone(),
-                &["load module sfc from host", "load module onload from host"],
-                &[],
-                false,
-            ),
-            (
-                "onload alone is missing",
-                Some("9.2.1"),
-                gone("onload"),
-                &["load module onload from 9.2.1"],
-                &[],
-                false,
-            ),
-            (
-                "in-tree wants the driver alone",
-                Some("in-tree"),
-                bare,
-                &["load module sfc from in-tree"],
-                &[],
-                false,
-            ),
-            (
-                "in-tree has what it wants, whatever else is loaded",
-                Some("in-tree"),
-                spoilt(in_tree),
-                &[],
-                &[],
-                false,
-            ),
-            (
-                "in-tree is not what is loaded: that is said, and nothing unloaded under anybody",
-                Some("in-tree"),
-                node(),
-                &[],
-                &["sfc: WrongOrigin"],
-                false,
-            ),
-            (
-                "the kernel's own sfc is not replaced under anybody",
-                Some("host"),
-                spoilt(in_tree),
-                &[],
-                &["sfc: WrongOrigin"],
-                false,
-            ),
-            (
-                "an in-tree sfc does not keep onload from being loaded",
-                Some("host"),
-                spoilt(|node| {
-                    in_tree(node);
-                    without(node, "onload");
-                }),
-                &["load module onload from host"],
-                &["sfc: WrongOrigin"],
-                false,
-            ),
-            (
-                "another version is not replaced under anybody",
-                Some("9.3.0"),
-                node(),
-                &[],
-                &["onload: WrongRelease"],
-                false,
-            ),
-            ("host is whatever the distribution brings", Some("host"), node(), &[], &[], false),
-            ("a module on its way is awaited", Some("host"), coming, &[], &[], true),
-            (
-                "modules that cannot be read are not guessed",
-                Some("host"),
-                blind,
-                &[],
-                &["sfc: Unreadable", "onload: Unreadable"],
-                false,
-            ),
-            (
-                "a bus that cannot be read is said, release or not",
-                None,
-                no_bus,
-                &[],
-                &["ports: Unreadable"],
-                false,
-            ),
-            ("no card needs nothing", Some("host"), no_card, &[], &[], false),
-            ("another maker's card needs nothing", Some("host"), other_card, &[], &[], false),
-        ];
-        for (why, release, snapshot, steps, blockers, waiting) in cases {
-            let (seen_steps, seen_blockers, seen_waiting) = planned(release, &snapshot);
-            assert_eq!((seen_steps.as_slice(), seen_waiting), (&own(steps)[..], waiting), "{why}");
-            assert_eq!(seen_blockers, own(blockers), "{why}");
-        }
-        let drivers = drivers(&x3, &Hardware::shipped()).into_known().unwrap();
-        assert!(drivers.contains("sfc"), "one card's driver does not hide another's: {drivers:?}");
-    }
-
-    fn own(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
-    }
-}
+mod tests;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
 use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
-use crate::inventory::Snapshot;
+use crate::inventory::{Depth, Snapshot};
 use crate::ledger::{Entry, Ledger};
 use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
@@ -19,8 +19,11 @@ use crate::step::Step;
 use crate::time::{Moment, Now};
 
 mod changing;
+mod choosing;
+mod conditions;
 mod ending;
 mod event;
+mod judging;
 mod lending;
 mod orders;
 mod pools;
@@ -29,6 +32,7 @@ mod releases;
 mod steps;
 mod view;
 
+use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
 use lending::LocalGrant;
 use pools::PoolState;
@@ -61,7 +65,7 @@ enum LedgerHealth {
 const COALESCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The one writer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     hardware: Hardware,
     config: Config,
@@ -84,10 +88,15 @@ pub struct Reconciler {
     kernel: Option<KernelRelease>,
     looking: bool,
     look_again: bool,
+    /// How far the look under way goes, and how far the last one went.
+    asked_depth: Depth,
+    looked_depth: Depth,
     next_look: Moment,
     settle: Option<Settle>,
 
     plan: Plan,
+    /// The change under way, as far as the ledger need not know it.
+    changing: Changing,
     progress: Progress,
     retry_at: BTreeMap<Step, Moment>,
     /// Since when a wanted module has been on its way in.
@@ -156,9 +165,12 @@ impl Reconciler {
             kernel: None,
             looking: false,
             look_again: false,
+            asked_depth: Depth::default(),
+            looked_depth: Depth::default(),
             next_look: now.boot,
             settle: None,
             plan: Plan::default(),
+            changing: Changing::default(),
             progress: Progress::Idle,
             retry_at: BTreeMap::new(),
             waiting_since: None,
@@ -216,6 +228,8 @@ impl Reconciler {
         let grants = self.grants.values().filter_map(LocalGrant::settled_at);
         [settle, tick, self.publish_at, self.retry_due(), self.hold_ends(), self.lease_ends()]
             .into_iter()
+            .chain(self.changing.deadlines())
+            .chain([self.confirm_due()])
             .flatten()
             .chain(grants)
             .min()
@@ -264,6 +278,14 @@ impl Reconciler {
 
     /// Arms the settle timer; a storm cannot put a look off for more than four times its length.
     fn settle(&mut self, now: Now) {
+        // What a change does tells of itself, and each of its steps is followed by a look: to wait
+        // for quiet as well would only keep the devices away for longer.
+        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_none()) {
+            if self.progress == Progress::Idle && !self.looking {
+                self.look();
+            }
+            return;
+        }
         let length = self.config.settings.daemon.settle.0;
         let at_latest = self.settle.map_or(now.boot + length * 4, |settle| settle.at_latest);
         if self.settle.is_none() {
@@ -278,12 +300,14 @@ impl Reconciler {
             self.look_again = true;
         } else {
             self.looking = true;
-            self.effects.push(Effect::Look(self.depth()));
+            self.asked_depth = self.depth();
+            self.effects.push(Effect::Look(self.asked_depth));
         }
     }
 
     fn looked(&mut self, now: Now, snapshot: Snapshot) {
         self.looking = false;
+        self.looked_depth = self.asked_depth;
         self.next_look = now.boot + self.config.settings.daemon.look_every.0;
         self.boot = self.boot.take().or_else(|| snapshot.boot_id.known().cloned());
         self.kernel = self.kernel.take().or_else(|| snapshot.kernel.known().cloned());
@@ -292,7 +316,7 @@ impl Reconciler {
             self.look();
         }
         self.check_boot(now);
-        self.verify_step();
+        self.verify_step(now);
         self.stand_pools();
         self.replan();
         self.give_up_waiting(now);

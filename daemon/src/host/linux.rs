@@ -24,7 +24,7 @@ use onload_core::step::{Outcome, Step, StepError};
 
 use self::events::Events;
 use self::netlink::Connections;
-use self::releases::Libraries;
+use self::releases::OnDisk;
 use self::root::Dir;
 use self::source::Source;
 use super::Host;
@@ -36,8 +36,10 @@ mod dumps;
 mod ethtool;
 mod events;
 mod interfaces;
+mod kernels;
 mod kubelet;
 mod links;
+mod module_files;
 mod modules;
 mod netlink;
 mod onload;
@@ -108,7 +110,7 @@ pub struct Linux {
     source: Source,
     /// None for a root that does not change.
     events: Option<Events>,
-    libraries: Libraries,
+    on_disk: OnDisk,
     /// None for a root that is not this machine's.
     store: Option<Store>,
 }
@@ -141,7 +143,7 @@ impl Linux {
             root,
             source: if live { Source::Live(Connections::default()) } else { Source::Recorded },
             events: live.then(|| Events::open(&places.kubelet_directory)),
-            libraries: Libraries::default(),
+            on_disk: OnDisk::default(),
             places,
         })
     }
@@ -192,7 +194,7 @@ impl Host for Linux {
         let driver = onload::driver(root);
         let device_nodes = onload::device_nodes(root);
         pause().await;
-        let releases = releases::read(root, &self.state_directory, &self.libraries);
+        let (releases, kernels) = releases::read(root, &self.state_directory, &self.on_disk);
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
         Snapshot {
             kernel,
@@ -203,6 +205,7 @@ impl Host for Linux {
             driver,
             device_nodes,
             releases,
+            kernels,
             kubelet,
             ..Snapshot::default()
         }

@@ -1,4 +1,4 @@
-//! Modules made by hand, whole and damaged. Real ones are read where the machine has them.
+//! Modules made by hand, whole and damaged.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,

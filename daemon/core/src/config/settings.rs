@@ -250,6 +250,10 @@ impl Settings {
         if self.pools.len() > MOST_POOLS {
             return Err(("pools".to_owned(), "there are at most 32 pools".to_owned()));
         }
+        let faults = self.modules.kernels.iter().map(super::Mapping::fault);
+        if let Some((at, what)) = faults.enumerate().find_map(|(at, fault)| Some((at, fault?))) {
+            return Err(("modules.kernels".to_owned(), format!("line {}: {what}", at + 1)));
+        }
         if self.limits.pending_per_client == 0 {
             let what = "must be 1 or more: with none, nobody but root could ask for anything";
             return Err(("limits.pending-per-client".to_owned(), what.to_owned()));

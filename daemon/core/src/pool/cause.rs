@@ -24,6 +24,11 @@ pub enum Cause {
         /// Why.
         reason: String,
     },
+    /// The driver is being replaced; only devices that nobody has are kept back by it.
+    Changing {
+        /// By which release.
+        to: String,
+    },
     /// Part of the machine cannot be read.
     Unreadable {
         /// Which part.
@@ -94,6 +99,7 @@ impl fmt::Display for Cause {
             Self::Preparing => f.write_str("it is being prepared"),
             Self::Dirty => f.write_str("it is not clean since its last holder"),
             Self::Held { reason } => write!(f, "held: {reason}"),
+            Self::Changing { to } => write!(f, "the driver is being replaced by release {to}"),
             Self::Unreadable { part } => write!(f, "{part} cannot be read"),
             Self::ModuleAbsent { module } => write!(f, "module {module} is not loaded"),
             Self::ModuleInFlight { module } => {
@@ -129,6 +135,7 @@ impl Cause {
             Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
             Self::Preparing | Self::Dirty => "wait; onloadd is at it".to_owned(),
             Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
+            Self::Changing { .. } => "wait; `onloadctl status` says how far it is".to_owned(),
             Self::Unreadable { .. } => {
                 "onloadd looks again by itself; if it stays, see whether its unit may read it".to_owned()
             }
@@ -163,6 +170,7 @@ impl Cause {
             Self::Preparing => "Preparing",
             Self::Dirty => "Dirty",
             Self::Held { .. } => "Held",
+            Self::Changing { .. } => "Changing",
             Self::Unreadable { .. } => "Unreadable",
             Self::ModuleAbsent { .. } => "ModuleAbsent",
             Self::ModuleInFlight { .. } => "ModuleInFlight",

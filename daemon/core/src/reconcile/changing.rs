@@ -1,56 +1,352 @@
-//! Changes as orders and as what is under way: which release the node shall have, and the way back.
+//! A driver replaced as a transaction: when it may begin, how it goes on, and the way back.
+
+use std::time::Duration;
 
 use super::Reconciler;
-use crate::change::Manner;
-use crate::command::{Caller, RequestId};
+use super::steps::Progress;
+use crate::blocker::{Blocked, Blocker};
+use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
 use crate::inventory::Depth;
+use crate::job::JobState;
+use crate::ledger::Entry;
 use crate::names::ReleaseName;
-use crate::refusal::{Refusal, RefusalKind};
-use crate::time::Now;
+use crate::plan::Takes;
+use crate::plan::holders::Users;
+use crate::plan::verify;
+use crate::release::IN_TREE;
+use crate::step::Step;
+use crate::time::{Moment, Now, Timestamp};
 
-impl Reconciler {
-    /// How far the next look must go.
-    pub(super) fn depth(&self) -> Depth {
-        Depth::Usual
+/// How long a release that is loaded may take to show its ports, auxiliary devices and nodes: ten
+/// times what udev needs on a busy node.
+const VERIFY_LIMIT: Duration = Duration::from_secs(10);
+/// Pace of looks while that, or the end of somebody's use, is awaited: nothing tells of either.
+const PACE: Duration = Duration::from_millis(500);
+/// Steps after which a change counts as going in circles: a whole swap and its way back have some
+/// twenty, with every one tried again.
+const MOST_STEPS: u32 = 64;
+
+/// The change under way, as far as the ledger need not know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changing {
+    /// How the last order wants it; without an order, nobody is put out.
+    pub(super) manner: Manner,
+    pub(super) origin: Option<Origin>,
+    /// Devices have been withdrawn; the kubelet knows from here on.
+    withdrawn: Option<Moment>,
+    /// Something was taken away, or may have been before a restart.
+    pub(super) touched: bool,
+    steps: u32,
+    /// Until when the machine may show what was loaded.
+    verify_until: Option<Moment>,
+    /// Until when holders may take.
+    wait_until: Option<Moment>,
+}
+
+impl Changing {
+    /// An order: how what follows from it is to be done.
+    pub(super) fn begin(&mut self, manner: Manner, origin: Origin) {
+        (self.manner, self.origin) = (manner, Some(origin));
     }
 
-    /// The release the node shall have just now.
-    pub(super) fn target(&self) -> Option<ReleaseName> {
-        self.adopted().and_then(|modules| modules.release.clone())
+    /// What is known of the last change is forgotten.
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
     }
 
-    /// The release the loaded stack is from.
-    pub(super) fn loaded_release(&self) -> Option<ReleaseName> {
-        None
+    /// Counts a step that was begun.
+    pub(super) fn count(&mut self, step: &Step) {
+        self.steps += 1;
+        self.touched |= takes_away(step);
+        self.verify_until = None;
     }
 
-    pub(super) fn use_release(
-        &mut self,
-        _now: Now,
-        _request: RequestId,
-        _caller: &Caller,
-        release: ReleaseName,
-        _manner: Manner,
-    ) -> Result<(), Refusal> {
-        Err(unsupported(&format!("release {release} is not used")))
-    }
-
-    pub(super) fn roll_back(
-        &mut self,
-        _now: Now,
-        _request: RequestId,
-        _caller: &Caller,
-        _back: u32,
-        _manner: Manner,
-    ) -> Result<(), Refusal> {
-        Err(unsupported("nothing is rolled back"))
-    }
-
-    pub(super) fn confirm(&mut self, _now: Now, _request: RequestId) -> Result<(), Refusal> {
-        Err(unsupported("nothing is confirmed"))
+    pub(super) fn deadlines(&self) -> [Option<Moment>; 2] {
+        [self.withdrawn, self.wait_until]
     }
 }
 
-fn unsupported(what: &str) -> Refusal {
-    Refusal::new(RefusalKind::Unsupported, what, "changes are being built", "wait")
+/// Whether a step takes something away that somebody may use.
+fn takes_away(step: &Step) -> bool {
+    match step {
+        Step::StopControlPlane | Step::UnloadModule { .. } => true,
+        Step::LoadModule { .. } | Step::StopUnit { .. } | Step::WriteLoader(_) => false,
+    }
+}
+
+impl Reconciler {
+    /// Opens a change if nothing speaks against it.
+    pub(super) fn open_change(&mut self, now: Now) {
+        let Some(to) = self.target() else { return };
+        // What failed both ways is not tried again without an order.
+        let failed = self.ledger.past.last().is_some_and(|past| past.is_failed());
+        let rejected = self.rejected().is_some_and(|rejected| rejected.touched);
+        if failed && rejected && self.running_job().is_none() {
+            return;
+        }
+        if self.looked_depth < Depth::Users {
+            return self.look();
+        }
+        let waits = matches!(self.changing.manner.holders, Holders::Wait(_));
+        let in_the_way = self
+            .plan
+            .blockers
+            .iter()
+            .find(|blocked| !(waits && matches!(blocked.blocker, Blocker::InUse { .. })));
+        if let Some(blocked) = in_the_way.cloned() {
+            return self.refuse_change(now, to, &blocked);
+        }
+        let in_tree = || {
+            let known = self.snapshot.as_ref()?.releases.known()?;
+            known.keys().find(|name| name.as_str() == IN_TREE).cloned()
+        };
+        let change = Change {
+            number: self.ledger.next_change(),
+            from: self.loaded_release().or_else(in_tree).filter(|from| *from != to),
+            to,
+            origin: self.origin(),
+            manner: self.changing.manner,
+            kernel: self.kernel.clone(),
+            boot: self.boot.clone(),
+            began: now.wall,
+            turned: None,
+            confirm_by: None,
+        };
+        self.record(vec![Entry::ChangeBegan(change)], None);
+        let Changing { manner, origin, .. } = std::mem::take(&mut self.changing);
+        self.changing = Changing { manner, origin, ..Changing::default() };
+        if let Holders::Wait(Some(span)) = manner.holders {
+            self.changing.wait_until = Some(now.boot + span.0);
+        }
+        if !self.registered.is_empty() {
+            let settle = self.config.settings.kubelet.withdraw_settle.0;
+            self.changing.withdrawn = Some(now.boot + settle);
+        }
+        self.stand_pools();
+        // Somebody may have come since: the way is clear when a look from here on says so.
+        self.look();
+        self.publish_soon(now.boot);
+    }
+
+    /// An order that cannot be carried out is over; what was not ordered waits.
+    fn refuse_change(&mut self, now: Now, release: ReleaseName, blocked: &Blocked) {
+        let Some(job) = self.running_job() else { return };
+        let why = blocked.blocker.why();
+        self.end_job(job, JobState::Failed, format!("{}: {why}", blocked.subject));
+        self.reject(release, self.loaded_release(), why, false);
+        self.replan();
+        self.publish_soon(now.boot);
+    }
+
+    fn reject(
+        &mut self,
+        release: ReleaseName,
+        former: Option<ReleaseName>,
+        why: String,
+        touched: bool,
+    ) {
+        let (kernel, boot) = (self.kernel.clone(), self.boot.clone());
+        let rejected = Rejected { release, former, why, kernel, boot, touched };
+        self.record(vec![Entry::Rejected(Some(rejected))], None);
+    }
+
+    /// Takes a change one step further.
+    pub(super) fn go_on_changing(&mut self, now: Now) {
+        if self.changing.withdrawn.is_some_and(|at| now.boot < at) {
+            return;
+        }
+        if self.changing.withdrawn.take().is_some() {
+            return self.look();
+        }
+        let Some(change) = self.ledger.change.clone() else { return };
+        if let Some(deadline) = &change.confirm_by {
+            if deadline.moment <= now.boot {
+                self.turn(now, "no confirmation came in time".to_owned());
+            }
+            return;
+        }
+        let Some(step) = self.plan.steps.first().cloned() else { return self.settle_change(now) };
+        if self.changing.steps >= MOST_STEPS {
+            return self.turn(now, format!("it goes in circles at: {step}"));
+        }
+        if self.plan.takes > Takes::Nothing && !self.is_way_clear(now) {
+            return;
+        }
+        self.try_step(now, step);
+    }
+
+    /// Whether nobody uses what is about to be taken away. Once something was, the kernel's own
+    /// answer counts.
+    fn is_way_clear(&mut self, now: Now) -> bool {
+        let Some(change) = self.ledger.change.clone() else { return true };
+        let touched = self.changing.touched || change.turned.is_some();
+        let Some(snapshot) = self.snapshot.clone().filter(|_| !touched) else { return true };
+        let why = match self.holders(&snapshot) {
+            Users::NotSought if self.looked_depth < Depth::Users => {
+                self.look();
+                return false;
+            }
+            Users::NotSought => "who uses the stack was not told".to_owned(),
+            Users::Unreadable(why) => why,
+            Users::Known(holders) if holders.is_empty() => return true,
+            Users::Known(holders) => {
+                let who: Vec<_> = holders.into_iter().map(|holder| holder.who).collect();
+                who.join("; ")
+            }
+        };
+        let patient = match change.manner.holders {
+            Holders::Wait(Some(span)) => {
+                now.boot < *self.changing.wait_until.get_or_insert(now.boot + span.0)
+            }
+            Holders::Wait(None) => true,
+            Holders::Refuse | Holders::Stop => false,
+        };
+        if patient {
+            if let Some(job) = self.running_job() {
+                self.change_job(job, |job| job.message = format!("waiting: {why}"));
+            }
+            self.look_within(now, PACE);
+        } else {
+            self.abandon(now, why);
+        }
+        false
+    }
+
+    /// Ends a change that has touched nothing.
+    fn abandon(&mut self, now: Now, why: String) {
+        let Some(change) = self.ledger.change.clone() else { return };
+        let why = format!("it is in use: {why}");
+        if self.loaded_release() != change.from {
+            return self.turn(now, why);
+        }
+        self.end_change(now, Outcome::Failed(why.clone()));
+        self.reject(change.to, change.from, why.clone(), false);
+        if let Some(job) = self.running_job() {
+            self.end_job(job, JobState::Failed, why);
+        }
+        self.replan();
+    }
+
+    /// Everything is loaded: it counts when the machine shows all of it.
+    fn settle_change(&mut self, now: Now) {
+        if self.plan.waiting {
+            return;
+        }
+        let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
+        let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
+        let fault = unseen.or_else(|| {
+            let faults = verify::faults(&target, &snapshot, &self.hardware);
+            faults.first().map(ToString::to_string)
+        });
+        match fault {
+            None => self.complete(now),
+            Some(fault) => {
+                let until = *self.changing.verify_until.get_or_insert(now.boot + VERIFY_LIMIT);
+                if now.boot >= until {
+                    self.turn(
+                        now,
+                        format!("release {target} is loaded and does not work: {fault}"),
+                    );
+                } else {
+                    self.look_within(now, PACE);
+                }
+            }
+        }
+    }
+
+    fn complete(&mut self, now: Now) {
+        let Some(change) = self.ledger.change.clone() else { return };
+        if let Some(why) = change.turned {
+            self.end_change(now, Outcome::RolledBack);
+            let message = match &change.from {
+                Some(from) => format!("rolled back to release {from}: {why}"),
+                None => why.clone(),
+            };
+            self.reject(change.to, change.from, why, true);
+            if let Some(job) = self.running_job() {
+                self.end_job(job, JobState::Failed, message);
+            }
+            return self.replan();
+        }
+        match change.manner.confirm_within {
+            Some(span) => {
+                let millis = u64::try_from(span.0.as_millis()).unwrap_or(u64::MAX);
+                let deadline = Deadline {
+                    moment: now.boot + span.0,
+                    boot: self.boot.clone(),
+                    wall: Timestamp(now.wall.0.saturating_add(millis)),
+                };
+                self.record(vec![Entry::ChangeAwaits(deadline)], None);
+                if let Some(job) = self.running_job() {
+                    let message =
+                        format!("release {} is there: `onloadctl confirm` keeps it", change.to);
+                    self.end_job(job, JobState::Done, message);
+                }
+            }
+            None => {
+                let rejected = self.ledger.rejected.as_ref();
+                if rejected.is_some_and(|rejected| rejected.release == change.to) {
+                    self.record(vec![Entry::Rejected(None)], None);
+                }
+                self.end_change(now, Outcome::Done);
+                self.replan();
+            }
+        }
+        self.publish_soon(now.boot);
+    }
+
+    fn end_change(&mut self, now: Now, outcome: Outcome) {
+        self.record(vec![Entry::ChangeEnded { outcome, ended: now.wall }], None);
+        self.changing.reset();
+        self.stand_pools();
+        self.publish_soon(now.boot);
+    }
+
+    /// Takes the change under way back: the former release by the same planner.
+    pub(super) fn turn(&mut self, now: Now, why: String) {
+        let Some(change) = self.ledger.change.clone() else { return };
+        if change.from.is_none() || change.turned.is_some() {
+            let first = change.turned.clone().map(|first| format!("{first}; then "));
+            let why = format!("{}{why}", first.unwrap_or_default());
+            self.end_change(now, Outcome::Failed(why.clone()));
+            self.reject(change.to, change.from, why.clone(), true);
+            if let Some(job) = self.running_job() {
+                self.end_job(job, JobState::Failed, why);
+            }
+        } else {
+            self.record(vec![Entry::ChangeTurned { why }, Entry::FailuresForgotten], None);
+            self.retry_at.clear();
+            self.changing = Changing { touched: true, ..Changing::default() };
+            self.look();
+        }
+        self.progress = Progress::Idle;
+        self.replan();
+        self.publish_soon(now.boot);
+    }
+
+    /// A change that a reboot cut off: what was on its way back, or not confirmed, is not tried in
+    /// this boot.
+    pub(super) fn close_change_of_former_boot(&mut self, now: Now) {
+        let Some(change) = self.ledger.change.clone() else { return };
+        let unconfirmed = change.confirm_by.is_some();
+        let unconfirmed =
+            unconfirmed.then(|| "the node went down before it was confirmed".to_owned());
+        match change.turned.or(unconfirmed) {
+            Some(why) => {
+                self.end_change(now, Outcome::RolledBack);
+                self.reject(change.to, change.from, why, true);
+            }
+            None => self.end_change(now, Outcome::Failed("the node went down".to_owned())),
+        }
+    }
+
+    /// When a change must be confirmed at the latest.
+    pub(super) fn confirm_due(&self) -> Option<Moment> {
+        Some(self.ledger.change.as_ref()?.confirm_by.as_ref()?.moment)
+    }
+
+    /// Brings the next look nearer.
+    fn look_within(&mut self, now: Now, pause: Duration) {
+        self.next_look = self.next_look.min(now.boot + pause);
+    }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{LedgerHealth, Pending, Reconciler};
 use crate::allocation::Holder;
-use crate::change::Manner;
+use crate::change::{Manner, Origin};
 use crate::command::{Caller, Reply, RequestId};
 use crate::config::{Apply, Config, ConfigError, ModuleSettings};
 use crate::job::{Job, JobKind, JobState};
@@ -32,6 +32,11 @@ impl Reconciler {
     ) -> Refused {
         const WHAT: &str = "the node is not held";
         self.must_act(WHAT)?;
+        if self.ledger.change.is_some() {
+            let why = "the driver is being replaced, and a node between two drivers has none";
+            let fix = "hold it when the change has ended (`onloadctl status`), or cancel its job";
+            return Err(Refusal::new(RefusalKind::Busy, WHAT, why, fix));
+        }
         let reason = reason.trim().to_owned();
         if reason.is_empty()
             || reason.len() > LONGEST_REASON
@@ -64,7 +69,7 @@ impl Reconciler {
     }
 
     /// Records an order; the caller hears when it is on the disk.
-    fn order(
+    pub(super) fn order(
         &mut self,
         now: Now,
         request: RequestId,
@@ -119,25 +124,26 @@ impl Reconciler {
         request: RequestId,
         caller: &Caller,
         retry: bool,
-        _manner: Manner,
+        manner: Manner,
     ) -> Refused {
         const WHAT: &str = "nothing is applied";
         self.must_act(WHAT)?;
-        if let Some(hold) = &self.ledger.hold {
-            let why = format!("the node is held: {}", hold.reason);
-            return Err(Refusal::new(
-                RefusalKind::Held,
-                WHAT,
-                why,
-                "`onloadctl unhold` ends the hold",
-            ));
-        }
+        self.must_not_be_held(WHAT)?;
         // A second order of the same kind joins the one under way.
         let job = self.running_job().unwrap_or_else(|| self.new_job(now, caller, JobKind::Apply));
         let mut entries = vec![Entry::Stopped(false)];
         let mut undo = vec![Entry::Stopped(self.ledger.stopped)];
+        undo.push(Entry::Ordered(self.ledger.order.clone()));
+        undo.push(Entry::Rejected(self.ledger.rejected.clone()));
         undo.extend(self.ledger.adopted.clone().map(Entry::Adopted));
-        entries.push(Entry::Adopted(self.adoptable()));
+        entries.extend(self.adopt());
+        // A change that was only refused may be ordered again.
+        if retry || self.ledger.rejected.as_ref().is_some_and(|rejected| !rejected.touched) {
+            entries.push(Entry::Rejected(None));
+        }
+        if self.ledger.change.is_none() {
+            self.changing.begin(manner, Origin::Order(caller.uid));
+        }
         if retry {
             entries.push(Entry::FailuresForgotten);
             self.retry_at.clear();
@@ -154,9 +160,17 @@ impl Reconciler {
                 let why = "there is no such job";
                 Err(Refusal::new(RefusalKind::NotFound, what, why, "see `onloadctl jobs`"))
             }
+            Some(JobState::Running) if self.job(job).is_some_and(|job| !job.kind.is_change()) => {
+                let why = "it has begun, and is over in a moment";
+                Err(Refusal::new(RefusalKind::Unsupported, what, why, "wait for it"))
+            }
             Some(JobState::Running) => {
                 self.must_act(&what)?;
                 let undo = vec![Entry::Stopped(false)];
+                let turned = self.ledger.change.as_ref().is_none_or(|one| one.turned.is_some());
+                if !turned {
+                    self.turn(now, "it was cancelled".to_owned());
+                }
                 self.end_job(
                     job,
                     JobState::Cancelled,
@@ -213,7 +227,9 @@ impl Reconciler {
             && self.grants.is_empty();
         let waits = |adopted: &ModuleSettings| *adopted != self.config.settings.modules;
         if is_idle && !self.hands_off() && self.adopted().is_some_and(waits) {
-            self.record(vec![Entry::Adopted(self.adoptable())], None);
+            let entries = self.adopt();
+            self.record(entries, None);
+            self.changing.begin(Manner::default(), Origin::Idle);
             self.replan();
             self.publish_soon(now.boot);
         }
@@ -230,7 +246,10 @@ impl Reconciler {
         let new_boot =
             self.ledger.adopted.as_ref().is_none_or(|adopted| adopted.boot.as_ref() != Some(&boot));
         if new_boot {
-            self.record(vec![Entry::Adopted(self.adoptable()), Entry::Stopped(false)], None);
+            self.close_change_of_former_boot(now);
+            let mut entries = self.adopt();
+            entries.push(Entry::Stopped(false));
+            self.record(entries, None);
             // Processes of an earlier boot are gone, whatever their numbers are now.
             let gone = self.held_by(|one| match &one.holder {
                 Holder::Process(process) => process.boot != boot,
@@ -240,8 +259,15 @@ impl Reconciler {
         }
     }
 
-    fn adoptable(&self) -> Adopted {
-        Adopted { modules: self.config.settings.modules.clone(), boot: self.boot() }
+    /// Takes up `[modules]`. An order that names a release stands until that changes.
+    fn adopt(&self) -> Vec<Entry> {
+        let modules = self.config.settings.modules.clone();
+        let changed = self.adopted().is_some_and(|adopted| *adopted != modules);
+        let mut entries = vec![Entry::Adopted(Adopted { modules, boot: self.boot() })];
+        if changed && self.ledger.order.is_some() {
+            entries.push(Entry::Ordered(None));
+        }
+        entries
     }
 
     /// The `[modules]` that is carried out.

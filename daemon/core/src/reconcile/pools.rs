@@ -242,8 +242,7 @@ impl Reconciler {
             } else {
                 standing
             };
-            let kept_back =
-                self.ledger.hold.as_ref().map(|hold| Cause::Held { reason: hold.reason.clone() });
+            let kept_back = self.kept_back();
             if former.is_none() || state.standing != standing || state.kept_back != kept_back {
                 let mut lent = self.withdrawn(&name);
                 lent.extend(self.lent_of(&name));
@@ -251,6 +250,15 @@ impl Reconciler {
             }
             self.pools.insert(name, state);
         }
+    }
+
+    /// What keeps every free device from being lent, whatever it could do.
+    fn kept_back(&self) -> Option<Cause> {
+        if let Some(change) = &self.ledger.change {
+            let to = change.target().unwrap_or(&change.to).to_string();
+            return Some(Cause::Changing { to });
+        }
+        self.ledger.hold.as_ref().map(|hold| Cause::Held { reason: hold.reason.clone() })
     }
 
     /// What the ledger says of a pool's devices.

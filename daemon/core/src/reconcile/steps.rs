@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
-use crate::inventory::ModuleState;
+use crate::inventory::{ModuleState, Snapshot};
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
 use crate::names::ModuleName;
@@ -32,16 +32,21 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 /// Attempts after which only an order tries again: six, over half a minute, outlast a race with
 /// udev or another package's modprobe, and do not fill the kernel log.
 const MOST_ATTEMPTS: u32 = 6;
+/// While a driver is being replaced nobody can use it, so what may pass (references that come and
+/// go) has under two seconds to do so before the former release comes back.
+const FIRST_RETRY_CHANGING: Duration = Duration::from_millis(250);
+const MOST_ATTEMPTS_CHANGING: u32 = 4;
 
 impl Reconciler {
     pub(super) fn replan(&mut self) {
         let Some(snapshot) = self.snapshot.clone() else { return };
-        self.plan = if self.hands_off() {
-            Plan::default()
+        if self.hands_off() {
+            self.plan = Plan::default();
         } else {
-            let release = self.adopted().and_then(|modules| modules.release.as_ref());
-            plan::plan(release, &snapshot, &self.hardware)
-        };
+            let target = self.target();
+            self.plan = plan::plan(target.as_ref(), &snapshot, &self.hardware, &self.ledger.loaded);
+            self.judge_plan(&snapshot);
+        }
         self.follow_job();
     }
 
@@ -50,29 +55,48 @@ impl Reconciler {
         self.progress == Progress::Idle
             && !self.hands_off()
             && self.ledger_health == LedgerHealth::Available
-            && self.ledger.hold.is_none()
-            && !self.ledger.stopped
+            && !self.is_frozen()
             && self.settle.is_none()
             && !self.looking
             && self.snapshot.is_some()
     }
 
-    /// Begins the first step of the plan, unless it failed and its time has not come.
+    /// What an operator stopped or holds. A change goes on to one of its ends all the same: a node
+    /// between two drivers has none.
+    fn is_frozen(&self) -> bool {
+        self.ledger.change.is_none() && (self.ledger.hold.is_some() || self.ledger.stopped)
+    }
+
+    /// Goes on with what is planned.
     pub(super) fn go_on_stepping(&mut self, now: Now) {
         if !self.may_step() {
             return;
         }
+        if self.ledger.change.is_some() {
+            return self.go_on_changing(now);
+        }
         let Some(step) = self.plan.steps.first().cloned() else { return };
+        match step {
+            Step::StopUnit { .. } => self.try_step(now, step),
+            _ if self.needs_change() => self.open_change(now),
+            step => self.try_step(now, step),
+        }
+    }
+
+    /// Begins a step, unless it failed and its time has not come.
+    pub(super) fn try_step(&mut self, now: Now, step: Step) {
         if let Some(failure) = self.failure(&step) {
-            let pause =
-                FIRST_RETRY * 2u32.saturating_pow(failure.attempts.saturating_sub(1).min(16));
-            let retrying = retrying(failure);
+            let first =
+                if self.ledger.change.is_some() { FIRST_RETRY_CHANGING } else { FIRST_RETRY };
+            let pause = first * 2u32.saturating_pow(failure.attempts.saturating_sub(1).min(16));
+            let retrying = self.retrying(failure);
             let due = *self.retry_at.entry(step.clone()).or_insert(now.boot + pause);
             if !retrying || now.boot < due {
                 return;
             }
         }
         self.retry_at.remove(&step);
+        self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
         self.record(vec![Entry::StepStarted(step.clone())], Some(Pending::Step(step)));
         self.publish_soon(now.boot);
@@ -84,12 +108,12 @@ impl Reconciler {
         }
         let step = self.plan.steps.first()?;
         let failure = self.failure(step)?;
-        if retrying(failure) { self.retry_at.get(step).copied() } else { None }
+        if self.retrying(failure) { self.retry_at.get(step).copied() } else { None }
     }
 
     /// The start of a step is in the ledger. An order may have come while it got there.
     pub(super) fn begin(&mut self, now: Now, step: Step) {
-        let is_barred = self.ledger.hold.is_some() || self.ledger.stopped || self.hands_off();
+        let is_barred = self.is_frozen() || self.hands_off();
         if is_barred || self.plan.steps.first() != Some(&step) {
             self.progress = Progress::Idle;
             self.call_off(step);
@@ -113,14 +137,14 @@ impl Reconciler {
             Ok(Outcome::Changed | Outcome::Unchanged) => {
                 self.progress = Progress::Verifying { step, fresh: !self.looking };
             }
-            Err(error) => self.fail(step, Some(error)),
+            Err(error) => self.fail(now, step, Some(error)),
         }
         self.look();
         self.publish_soon(now.boot);
     }
 
     /// Judges a step by what the machine shows.
-    pub(super) fn verify_step(&mut self) {
+    pub(super) fn verify_step(&mut self, now: Now) {
         let Some(snapshot) = self.snapshot.clone() else { return };
         match std::mem::replace(&mut self.progress, Progress::Idle) {
             // This look began before the step ended; the next one counts.
@@ -129,12 +153,14 @@ impl Reconciler {
             }
             Progress::Verifying { step, fresh: true } => {
                 if step.holds_in(&snapshot) {
-                    self.record(vec![Entry::StepEnded { step, failure: None }], None);
+                    let mut entries = self.loads(&step, &snapshot);
+                    entries.push(Entry::StepEnded { step, failure: None });
+                    self.record(entries, None);
                     if let Some(job) = self.running_job() {
                         self.change_job(job, |job| job.done += 1);
                     }
                 } else {
-                    self.fail(step, None);
+                    self.fail(now, step, None);
                 }
             }
             // What a former run began and did not end is planned anew, if it is still wanted.
@@ -154,11 +180,55 @@ impl Reconciler {
         self.record(vec![Entry::StepEnded { step, failure }], None);
     }
 
-    fn fail(&mut self, step: Step, error: Option<StepError>) {
+    /// What a step has brought in, with what modprobe brings along; what it has taken out, with
+    /// what modprobe takes along. A load that fails leaves behind what it had brought before
+    /// (reference/onload-measured.md section 1: no version tells of it), so that is noted as well.
+    fn loads(&self, step: &Step, snapshot: &Snapshot) -> Vec<Entry> {
+        let Step::LoadModule { module, release } = step else {
+            let gone = |name: &&ModuleName| snapshot.module(name.as_str()).is_absent();
+            let gone = self.ledger.loaded.keys().filter(gone).cloned();
+            return gone.map(|module| Entry::Unloaded { module }).collect();
+        };
+        let along: &[&str] = match module.as_str() {
+            "onload" => &["sfc_resource", "sfc_char", "onload"],
+            "sfc" => &["sfc"],
+            _ => return Vec::new(),
+        };
+        let holds = step.holds_in(snapshot);
+        let entry = |module: ModuleName| Entry::Loaded {
+            module,
+            release: release.clone(),
+            boot: self.boot(),
+        };
+        let named = along.iter().filter_map(|name| name.parse().ok());
+        named.filter(|name| holds || !self.ledger.loaded.contains_key(name)).map(entry).collect()
+    }
+
+    fn fail(&mut self, now: Now, step: Step, error: Option<StepError>) {
         let attempts = 1 + self.failure(&step).map_or(0, |failure| failure.attempts);
         let failure = Failure { error, attempts, kernel: self.kernel.clone(), boot: self.boot() };
-        self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
+        let retrying = self.retrying(&failure);
+        let why = match &failure.error {
+            Some(error) => format!("could not {step}: {error}"),
+            None => format!("{step}: reported done, but the machine does not show it"),
+        };
+        let mut entries = match &self.snapshot {
+            Some(snapshot) => self.loads(&step, snapshot),
+            None => Vec::new(),
+        };
+        entries.push(Entry::StepEnded { step, failure: Some(failure) });
+        self.record(entries, None);
+        if self.ledger.change.is_some() && !retrying {
+            return self.turn(now, why);
+        }
         self.replan();
+    }
+
+    /// Whether a failed step is tried again without an order.
+    fn retrying(&self, failure: &Failure) -> bool {
+        let most =
+            if self.ledger.change.is_some() { MOST_ATTEMPTS_CHANGING } else { MOST_ATTEMPTS };
+        failure.attempts < most && failure.error.as_ref().is_none_or(StepError::retry_may_help)
     }
 
     /// The failure that stands against a step: one on another kernel or in another boot does not.
@@ -178,7 +248,7 @@ impl Reconciler {
                 step: step.clone(),
                 error: error.clone(),
                 attempts: failure.attempts,
-                retrying: retrying(failure),
+                retrying: self.retrying(failure),
             },
             None => Blocker::NotSeen { step: step.clone() },
         };
@@ -188,10 +258,14 @@ impl Reconciler {
     /// Whether the node goes on by itself.
     pub(super) fn is_converging(&self) -> bool {
         let runnable = self.plan.steps.first().is_some_and(|step| self.failure(step).is_none())
-            && self.ledger.hold.is_none()
-            && !self.ledger.stopped
+            && !self.is_frozen()
+            && (self.plan.blockers.is_empty() || !self.needs_change())
             && self.ledger_health == LedgerHealth::Available;
-        self.progress != Progress::Idle || runnable || (self.plan.waiting && self.stuck().is_none())
+        let changing = self.ledger.change.is_some();
+        changing
+            || self.progress != Progress::Idle
+            || runnable
+            || (self.plan.waiting && self.stuck().is_none())
     }
 
     /// A module on its way in that has been given up: only a reboot ends it.
@@ -213,14 +287,14 @@ impl Reconciler {
         let since = *self.waiting_since.get_or_insert(now.boot);
         let limit = self.config.settings.daemon.step_limit.0;
         if now.boot.since(since) >= limit && self.stuck().is_none() {
-            self.fail(step, Some(StepError::Stuck { limit_secs: limit.as_secs() }));
+            self.fail(now, step, Some(StepError::Stuck { limit_secs: limit.as_secs() }));
         }
     }
 
     /// The load that would bring the wanted module that is on its way.
     fn in_flight(&self) -> Option<Step> {
         let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
-        let release = self.adopted()?.release.clone()?;
+        let release = self.target()?;
         let drivers = plan::drivers(snapshot, &self.hardware).into_known()?;
         let on_its_way = |module: &ModuleName| {
             let seen = snapshot.module(module.as_str());
@@ -233,6 +307,10 @@ impl Reconciler {
     /// Keeps the running job in step with the plan.
     fn follow_job(&mut self) {
         let Some(job) = self.running_job() else { return };
+        if self.ledger.change.is_some() {
+            let left = u32::try_from(self.plan.steps.len()).unwrap_or(u32::MAX);
+            return self.change_job(job, |job| job.total = job.done.saturating_add(left));
+        }
         if let Some(hold) = &self.ledger.hold {
             let message = format!("the node is held: {}", hold.reason);
             return self.end_job(job, JobState::Failed, message);
@@ -245,6 +323,7 @@ impl Reconciler {
             Blocker::StepFailed { retrying, .. } => !retrying,
             _ => true,
         });
+        // What keeps a change from beginning is judged where it would begin.
         let blocked = blocked.or_else(|| self.plan.blockers.first().filter(|_| left == 0).cloned());
         if let Some(blocked) = blocked {
             let message = format!("{}: {}", blocked.subject, blocked.blocker.why());
@@ -258,11 +337,6 @@ impl Reconciler {
 }
 
 /// Equal as far as both are known.
-fn is_same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+pub(super) fn is_same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
     one.zip(other).is_none_or(|(one, other)| one == other)
-}
-
-/// Whether a failed step is tried again without an order.
-fn retrying(failure: &Failure) -> bool {
-    failure.attempts < MOST_ATTEMPTS && failure.error.as_ref().is_none_or(StepError::retry_may_help)
 }

@@ -11,6 +11,8 @@ use crate::picture::NodeState;
 use crate::sample::{node, spoilt, without};
 use crate::time::{Span, Timestamp};
 
+mod changes;
+mod lab;
 mod lasting;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.

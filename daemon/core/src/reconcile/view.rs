@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::{Blocked, Blocker};
-use crate::condition::{Condition, ConditionKind, Status};
+use crate::change::Rejected;
 use crate::inventory::{Interface, STACK, Snapshot};
-use crate::kubelet;
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause};
 use crate::reading::Reading;
 use crate::release::preflight;
-use crate::time::{Now, Timestamp};
+use crate::time::Now;
 
 impl Reconciler {
     /// Brings the picture up to date.
@@ -33,8 +32,12 @@ impl Reconciler {
         }
         self.picture.probing = self.snapshot.is_none() || self.settle.is_some();
         // Where nothing can be adopted, the configuration still says what is wanted.
-        let wanted = self.adopted().unwrap_or(&self.config.settings.modules);
-        self.picture.wanted_release = wanted.release.clone();
+        let intent = self.intent();
+        self.picture.wanted_release = intent.release;
+        self.picture.wanted_by = intent.by;
+        self.picture.loaded_release = self.loaded_release();
+        self.picture.change = self.ledger.change.clone();
+        replace(&mut self.picture.history, self.ledger.past.clone());
         self.picture.hold = self.ledger.hold.clone();
         self.picture.allocations = self.ledger.allocations.clone();
         let plan = self.plan.steps.iter().map(ToString::to_string).collect();
@@ -91,6 +94,11 @@ impl Reconciler {
             .collect();
         replace(&mut picture.ports, ports);
         replace(&mut picture.releases, releases(snapshot));
+        if let Some(users) = snapshot.users.known() {
+            replace(&mut picture.users, users.clone());
+        } else if snapshot.module("onload").is_absent() {
+            replace(&mut picture.users, BTreeMap::new());
+        }
         let modules = self.modules(snapshot);
         replace(&mut self.picture.modules, modules);
     }
@@ -98,8 +106,8 @@ impl Reconciler {
     /// What is loaded, and of the stack also what is not.
     fn modules(&self, snapshot: &Snapshot) -> BTreeMap<ModuleName, ModulePicture> {
         let drivers = plan::drivers(snapshot, &self.hardware).into_known().unwrap_or_default();
-        let release = self.adopted().and_then(|modules| modules.release.as_ref());
-        let wanted = release.map(|release| plan::wanted(release, &drivers)).unwrap_or_default();
+        let release = self.target();
+        let wanted = release.map(|release| plan::wanted(&release, &drivers)).unwrap_or_default();
         let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
         let loaded =
             snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
@@ -156,6 +164,14 @@ impl Reconciler {
                 name(&self.config.settings.modules.release)
             );
             add("configuration", Blocker::AwaitingOrder { change });
+        }
+        if let Some(change) = self.ledger.change.as_ref().filter(|one| one.confirm_by.is_some()) {
+            let release = change.to.clone();
+            add("node", Blocker::AwaitingConfirmation { release });
+        }
+        if let Some(rejected) = self.rejected() {
+            let Rejected { release, former, why, .. } = rejected.clone();
+            add(&release.to_string(), Blocker::Rejected { release: release.clone(), former, why });
         }
         found.extend(self.failed_step());
         found.extend(self.plan.blockers.iter().cloned());
@@ -219,98 +235,6 @@ impl Reconciler {
                 None => String::new(),
             },
         }
-    }
-
-    fn conditions(&self, blockers: &[Blocked], now: Timestamp) -> Vec<Condition> {
-        let first = blockers.first().map(|one| (one.blocker.reason(), one.blocker.why()));
-        let ready = match self.picture.state {
-            NodeState::Ready | NodeState::Idle => {
-                (Status::True, "AsWanted", self.picture.summary.clone())
-            }
-            NodeState::Converging | NodeState::Blocked | NodeState::Held | NodeState::Degraded => {
-                let (reason, message) =
-                    first.unwrap_or(("Converging", self.picture.summary.clone()));
-                (Status::False, reason, message)
-            }
-        };
-        let config = match &self.config_fault {
-            None => (Status::True, "Valid", String::new()),
-            Some(error) => (Status::False, "Refused", error.to_string()),
-        };
-        let ledger = match &self.ledger_health {
-            LedgerHealth::Available => (Status::True, "Available", String::new()),
-            LedgerHealth::Unwritable(why) => (Status::False, "Unwritable", why.clone()),
-            LedgerHealth::Unreadable(why) => (Status::False, "Unreadable", why.clone()),
-        };
-        let missing: Vec<_> = self
-            .picture
-            .modules
-            .iter()
-            .filter(|(_, module)| module.wanted && module.module.known().is_none())
-            .map(|(name, _)| name.to_string())
-            .collect();
-        let is_any_wanted = self.picture.modules.values().any(|module| module.wanted);
-        let modules = if self.hands_off() {
-            (Status::Unknown, "HandsOff", "nothing is decided while hands are off".to_owned())
-        } else if self.picture.wanted_release.is_none() {
-            (Status::Unknown, "LeftAlone", "the configuration names no release".to_owned())
-        } else if !is_any_wanted {
-            (Status::Unknown, "NotNeeded", "no card needs them".to_owned())
-        } else if missing.is_empty() {
-            (Status::True, "Loaded", String::new())
-        } else {
-            (Status::False, "Missing", missing.join(", "))
-        };
-        let causes: Vec<_> = self
-            .pools
-            .values()
-            .flat_map(|pool| pool.devices())
-            .filter_map(|d| d.cause.as_ref())
-            .collect();
-        let devices = match causes.first() {
-            _ if self.pools.is_empty() => (Status::Unknown, "NoPools", String::new()),
-            Some(Cause::NoPort) if self.picture.ports.is_empty() => {
-                (Status::Unknown, "NoCard", "there is no card to have devices on".to_owned())
-            }
-            None => (Status::True, "Healthy", String::new()),
-            Some(cause) => {
-                (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
-            }
-        };
-        let waiting: Vec<_> = self
-            .pools
-            .keys()
-            .filter(|pool| !self.registered.contains(*pool))
-            .map(ToString::to_string)
-            .collect();
-        let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
-        let kubelet = if !self.config.settings.kubelet.enabled || !offers {
-            (Status::Unknown, "NotOffered", String::new())
-        } else if waiting.is_empty() {
-            (Status::True, "Registered", String::new())
-        } else {
-            (Status::False, "NotRegistered", waiting.join(", "))
-        };
-        let kinds = [
-            (ConditionKind::Ready, ready),
-            (ConditionKind::ConfigurationValid, config),
-            (ConditionKind::LedgerAvailable, ledger),
-            (ConditionKind::ModulesLoaded, modules),
-            (ConditionKind::DevicesHealthy, devices),
-            (ConditionKind::KubeletRegistered, kubelet),
-        ];
-        kinds
-            .into_iter()
-            .map(|(kind, (status, reason, message))| {
-                let former = self
-                    .picture
-                    .conditions
-                    .iter()
-                    .find(|one| one.kind == kind && one.status == status);
-                let since = former.map_or(now, |one| one.since);
-                Condition { kind, status, reason: reason.to_owned(), message, since }
-            })
-            .collect()
     }
 }
 

@@ -1,0 +1,149 @@
+//! Who stands in the way of taking the stack away: users, and interfaces that carry something.
+
+use crate::hardware::{Acceleration, Hardware};
+use crate::inventory::{Interface, Snapshot, User};
+use crate::names::PciAddress;
+use crate::reading::Reading;
+
+/// References that a control-plane server holds on `onload`
+/// (reference/onload-measured.md section 1).
+pub(crate) const SERVER_REFERENCES: u32 = 4;
+
+/// Somebody who uses the stack.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// For people: pid and command, or what is known.
+    pub who: String,
+    /// The unit that can be stopped to end it; none for containers and what cannot be told.
+    pub unit: Option<String>,
+}
+
+/// What a look says of users.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Users {
+    /// The look did not search for them.
+    NotSought,
+    /// They cannot be told.
+    Unreadable(String),
+    /// These; none: nobody.
+    Known(Vec<Holder>),
+}
+
+/// Everybody but the control-plane server who uses the modules, or a clock that would go.
+/// `clocks`: whether the drivers of the ports go too.
+pub fn users(snapshot: &Snapshot, clocks: bool) -> Users {
+    let users = match &snapshot.users {
+        Reading::Absent => return Users::NotSought,
+        Reading::Unreadable(why) => return Users::Unreadable(why.clone()),
+        Reading::Known(users) => users,
+    };
+    let servers = snapshot.driver.control_plane.known();
+    let is_clock = |used: &String| used.starts_with("/dev/ptp");
+    let mut holders: Vec<Holder> = users
+        .iter()
+        .filter(|(pid, _)| servers.is_none_or(|servers| !servers.contains(pid)))
+        .filter(|(_, user)| clocks || user.uses.iter().any(|used| !is_clock(used)))
+        .map(|(pid, user)| holder(*pid, user))
+        .collect();
+    // References that no process explains: an orphaned stack, or somebody out of sight.
+    if holders.is_empty() {
+        let stacks = snapshot.driver.stacks.known().copied().unwrap_or(0);
+        let server_references =
+            servers.map_or(0, |servers| count(servers.len()).saturating_mul(SERVER_REFERENCES));
+        let surplus = |name: &str, explained: u32| {
+            let module = snapshot.module(name).into_known()?;
+            let by_modules = count(module.holders.len());
+            let held =
+                module.refcount.known()?.saturating_sub(explained).saturating_sub(by_modules);
+            (held > 0).then(|| format!("{held} references on {name} (unaccounted)"))
+        };
+        let who = if stacks > 0 {
+            Some(format!("{stacks} stacks without a process (unaccounted)"))
+        } else {
+            surplus("onload", server_references).or_else(|| surplus("sfc_char", 0))
+        };
+        holders.extend(who.map(|who| Holder { who, unit: None }));
+    }
+    Users::Known(holders)
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+fn holder(pid: u32, user: &User) -> Holder {
+    let uses: Vec<_> = user.uses.iter().map(String::as_str).collect();
+    let place = match (&user.container, &user.unit) {
+        (Some(id), _) => format!(", container {}", id.get(..12).unwrap_or(id)),
+        (None, Some(unit)) => format!(", {unit}"),
+        (None, None) => String::new(),
+    };
+    Holder {
+        who: format!("pid {pid} ({}{place}) has {}", user.comm, uses.join(" and ")),
+        unit: user.unit.clone().filter(|_| user.container.is_none()),
+    }
+}
+
+/// An interface that loses something when its driver goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Protected {
+    /// Its name, or the port's address.
+    pub interface: String,
+    /// What it carries.
+    pub why: String,
+}
+
+/// Ports of ours that carry something: an address, a route, another interface, a clock in use.
+pub fn protected(snapshot: &Snapshot, hardware: &Hardware) -> Vec<Protected> {
+    let ports = snapshot.ports.known().into_iter().flatten();
+    let ours = ports.filter(|(_, port)| {
+        hardware.family(port).is_some_and(|family| family.onload != Acceleration::No)
+    });
+    ours.filter_map(|(address, _)| protected_port(address, snapshot)).collect()
+}
+
+fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected> {
+    let interfaces = match &snapshot.interfaces {
+        Reading::Known(_) => None,
+        Reading::Absent => return None,
+        Reading::Unreadable(why) => Some(format!("its interface cannot be read: {why}")),
+    };
+    if let Some(why) = interfaces {
+        return Some(Protected { interface: address.to_string(), why });
+    }
+    let (name, interface) = snapshot.interface_of(address)?;
+    let why = carries(interface).or_else(|| clock_users(interface, snapshot))?;
+    Some(Protected { interface: name.to_string(), why })
+}
+
+fn carries(interface: &Interface) -> Option<String> {
+    match (&interface.routes, &interface.uppers, &interface.addresses) {
+        (Reading::Known(routes), _, _) if routes.default => {
+            Some("the default route goes through it".to_owned())
+        }
+        (_, Reading::Known(uppers), _) if !uppers.is_empty() => {
+            let uppers: Vec<_> = uppers.iter().map(ToString::to_string).collect();
+            Some(format!("{} is on top of it", uppers.join(", ")))
+        }
+        (_, _, Reading::Known(addresses)) if !addresses.is_empty() => {
+            let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+            Some(format!("it has the address {}", addresses.join(", ")))
+        }
+        (Reading::Known(routes), _, _) if routes.count > 0 => {
+            Some(format!("{} routes go through it", routes.count))
+        }
+        (Reading::Unreadable(why), _, _)
+        | (_, Reading::Unreadable(why), _)
+        | (_, _, Reading::Unreadable(why)) => {
+            Some(format!("what it carries cannot be read: {why}"))
+        }
+        _ => None,
+    }
+}
+
+fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
+    let clock = format!("/dev/ptp{}", interface.phc_index.known()?);
+    let (pid, user) =
+        snapshot.users.known()?.iter().find(|(_, user)| user.uses.contains(&clock))?;
+    Some(format!("pid {pid} ({}) has its clock {clock}", user.comm))
+}

@@ -1,0 +1,174 @@
+//! Orders that name a release, and which release the node shall have just now.
+
+use super::Reconciler;
+use crate::change::{Manner, Order, Origin, Outcome, Rejected};
+use crate::command::{Caller, Reply, RequestId};
+use crate::intent::{self, Intent};
+use crate::job::JobKind;
+use crate::ledger::Entry;
+use crate::names::ReleaseName;
+use crate::plan::standing;
+use crate::refusal::{Refusal, RefusalKind};
+use crate::release::{self, preflight};
+use crate::time::Now;
+
+type Refused = Result<(), Refusal>;
+
+impl Reconciler {
+    /// What is asked for, whatever came of it.
+    pub(super) fn intent(&self) -> Intent {
+        let modules = self.adopted().unwrap_or(&self.config.settings.modules);
+        intent::read(modules, self.ledger.order.as_ref(), self.kernel.as_ref())
+    }
+
+    /// The release the node shall have just now: the one a change is bringing about, else the one
+    /// asked for, or what it went back to where that did not come up.
+    pub(super) fn target(&self) -> Option<ReleaseName> {
+        if let Some(change) = &self.ledger.change {
+            return change.target().cloned();
+        }
+        self.adopted()?;
+        match self.rejected() {
+            Some(rejected) => rejected.former.clone(),
+            None => self.intent().release,
+        }
+    }
+
+    /// The release the loaded stack is from.
+    pub(super) fn loaded_release(&self) -> Option<ReleaseName> {
+        standing::release_of(self.snapshot.as_ref()?, &self.ledger.loaded)
+    }
+
+    /// What stands against the release that is asked for: it did not come up on this kernel in this
+    /// boot, or was not let.
+    pub(super) fn rejected(&self) -> Option<&Rejected> {
+        let rejected = self.ledger.rejected.as_ref()?;
+        let kernel = super::steps::is_same(rejected.kernel.as_ref(), self.kernel.as_ref());
+        let boot = super::steps::is_same(rejected.boot.as_ref(), self.boot.as_ref());
+        let asked = self.intent().release.as_ref() == Some(&rejected.release);
+        (kernel && boot && asked).then_some(rejected)
+    }
+
+    pub(super) fn use_release(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        release: ReleaseName,
+        manner: Manner,
+    ) -> Refused {
+        self.order_release(now, request, caller, release, (JobKind::Use, manner))
+    }
+
+    pub(super) fn roll_back(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        back: u32,
+        manner: Manner,
+    ) -> Refused {
+        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_some()) {
+            self.must_act("nothing is rolled back")?;
+            let job = self.new_job(now, caller, JobKind::Rollback);
+            self.turn(now, format!("it was rolled back by uid {}", caller.uid));
+            self.order(now, request, Vec::new(), Vec::new(), Reply::Job(job));
+            return Ok(());
+        }
+        let done = self.ledger.past.iter().rev().filter(|past| past.outcome == Outcome::Done);
+        let place = usize::try_from(back.max(1) - 1).unwrap_or(usize::MAX);
+        let former = done.clone().nth(place).and_then(|past| past.change.from.clone());
+        let Some(former) = former else {
+            let why = format!("{} changes are remembered that could be taken back", done.count());
+            return Err(Refusal::new(
+                RefusalKind::NotFound,
+                "nothing is rolled back",
+                why,
+                "see `onloadctl history`, and name a release with `onloadctl release use`",
+            ));
+        };
+        self.order_release(now, request, caller, former, (JobKind::Rollback, manner))
+    }
+
+    fn order_release(
+        &mut self,
+        now: Now,
+        request: RequestId,
+        caller: &Caller,
+        release: ReleaseName,
+        (kind, manner): (JobKind, Manner),
+    ) -> Refused {
+        let what = format!("the node is not brought to release {release}");
+        self.must_act(&what)?;
+        self.must_not_be_held(&what)?;
+        if self.ledger.change.is_some() || self.running_job().is_some() {
+            let why = "another order is being carried out";
+            let fix = "wait for it (`onloadctl jobs`), or cancel it";
+            return Err(Refusal::new(RefusalKind::Busy, what, why, fix));
+        }
+        self.must_be_loadable(&what, &release)?;
+        let job = self.new_job(now, caller, kind);
+        self.changing.begin(manner, Origin::Order(caller.uid));
+        let order = Order { release, uid: caller.uid, at: now.wall };
+        let undo = vec![
+            Entry::Ordered(self.ledger.order.clone()),
+            Entry::Rejected(self.ledger.rejected.clone()),
+            Entry::Stopped(self.ledger.stopped),
+        ];
+        let entries = vec![
+            Entry::Stopped(false),
+            Entry::FailuresForgotten,
+            Entry::Rejected(None),
+            Entry::Ordered(Some(order)),
+        ];
+        self.retry_at.clear();
+        self.look();
+        self.order(now, request, entries, undo, Reply::Job(job));
+        Ok(())
+    }
+
+    /// Refuses a release that is not there, or that this kernel would not take, with all reasons.
+    fn must_be_loadable(&self, what: &str, name: &ReleaseName) -> Refused {
+        let Some(snapshot) = &self.snapshot else {
+            let why = "the machine has not been looked at yet";
+            return Err(Refusal::new(RefusalKind::Busy, what, why, "try again"));
+        };
+        let known = snapshot.releases.known();
+        if release::is_imported(name) && known.is_none_or(|all| !all.contains_key(name)) {
+            let why = "there is no such release on this node";
+            let fix = "`onloadctl release import` it, or see `onloadctl release list`";
+            return Err(Refusal::new(RefusalKind::NotFound, what, why, fix));
+        }
+        let Some(kernel) = &self.kernel else { return Ok(()) };
+        let objections = preflight::check(name, kernel, snapshot);
+        if objections.is_empty() {
+            return Ok(());
+        }
+        let why: Vec<_> = objections.iter().map(ToString::to_string).collect();
+        let mut fix: Vec<_> = objections.iter().map(preflight::Objection::fix).collect();
+        fix.dedup();
+        Err(Refusal::new(RefusalKind::Blocked, what, why.join("; "), fix.join("; ")))
+    }
+
+    pub(super) fn confirm(&mut self, now: Now, request: RequestId) -> Refused {
+        let what = "nothing is confirmed";
+        self.must_act(what)?;
+        let change = self.ledger.change.as_ref();
+        let Some(change) = change.filter(|change| change.confirm_by.is_some()).cloned() else {
+            let why = "no change waits for it";
+            let fix = "see `onloadctl history` for what became of the last one";
+            return Err(Refusal::new(RefusalKind::NotFound, what, why, fix));
+        };
+        let done = Entry::ChangeEnded { outcome: Outcome::Done, ended: now.wall };
+        self.changing.reset();
+        self.order(now, request, vec![done], vec![Entry::ChangeBegan(change)], Reply::Done);
+        Ok(())
+    }
+
+    /// Refuses what a hold forbids.
+    pub(super) fn must_not_be_held(&self, what: &str) -> Refused {
+        let Some(hold) = &self.ledger.hold else { return Ok(()) };
+        let why = format!("the node is held: {}", hold.reason);
+        Err(Refusal::new(RefusalKind::Held, what, why, "`onloadctl unhold` ends the hold"))
+    }
+}
