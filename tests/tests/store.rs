@@ -16,6 +16,7 @@ use onload_core::job::{Job, JobState};
 use onload_core::names::JobId;
 use onload_core::refusal::RefusalKind;
 use onload_core::release::ModuleFile;
+use onload_tests::node::Node;
 use onloadd::app::App;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
@@ -153,6 +154,24 @@ fn a_release_comes_and_goes_by_order() {
         }
         daemon.tidy();
     });
+}
+
+#[test]
+fn a_release_is_taken_in_over_the_bus() {
+    let node = Node::real().unwrap();
+    let path = node.config_root().join("release.tar");
+    fs::create_dir_all(node.config_root()).unwrap();
+    std::io::copy(&mut fs::File::from(archive("9.2.1")), &mut fs::File::create(&path).unwrap())
+        .unwrap();
+    let text = path.to_str().unwrap();
+    let said = node.ctl_ok(["release", "import", text]).unwrap();
+    assert!(said.contains("9.2.1"), "{said}");
+    let tree = node.state_directory().join("releases/9.2.1");
+    assert!(tree.join("usr/lib64/libonload.so").is_file());
+    let again = node.ctl(["release", "import", text]).unwrap();
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(!again.status.success() && said.contains("is there already"), "{said}");
+    let _ = std::process::Command::new("chmod").arg("-R").arg("u+w").arg(tree).status();
 }
 
 #[test]
