@@ -29,6 +29,7 @@ use self::root::Dir;
 use self::source::Source;
 use super::Host;
 
+mod addresses;
 mod attribute;
 mod capture;
 mod dumps;
@@ -37,14 +38,17 @@ mod events;
 mod interfaces;
 mod kubelet;
 mod links;
+mod loader;
 mod modules;
 mod netlink;
 mod onload;
 mod pci;
 mod releases;
 mod root;
+mod routes;
 mod source;
 mod systemd;
+mod users;
 
 /// Most that the list of a capture may hold: some ten thousand entries.
 const SPECIAL_BYTES: usize = 1 << 20;
@@ -161,7 +165,7 @@ impl Linux {
 }
 
 impl Host for Linux {
-    async fn observe(&self, _depth: Depth) -> Snapshot {
+    async fn observe(&self, depth: Depth) -> Snapshot {
         let root = &self.root;
         // Reading files never waits, so others get their turn between the parts.
         let pause = tokio::task::yield_now;
@@ -177,7 +181,7 @@ impl Host for Linux {
         pause().await;
         let releases = releases::read(root, &self.state_directory, &self.libraries);
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
-        Snapshot {
+        let mut seen = Snapshot {
             kernel,
             boot_id,
             ports,
@@ -186,9 +190,13 @@ impl Host for Linux {
             driver,
             device_nodes,
             releases,
+            signatures_enforced: modules::signatures_enforced(root),
+            loader: loader::read(root),
             kubelet,
             ..Snapshot::default()
-        }
+        };
+        seen.users = users::read(root, depth, &seen).await;
+        seen
     }
 
     async fn apply(&self, step: &Step) -> Result<Outcome, StepError> {
