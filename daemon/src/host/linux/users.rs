@@ -5,7 +5,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::{Depth, Module, Snapshot, User};
-use onload_core::names::ModuleName;
 use onload_core::reading::Reading;
 
 use super::attribute;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 
 use onload_core::inventory::{DeviceNode, Interface, ModuleState, OnloadDriver, Port};
+use onload_core::names::ModuleName;
 
 use super::super::capture::parse;
 use super::super::root::tests::root_with;
