@@ -14,6 +14,8 @@ use super::root::Dir;
 
 /// The directory, made by tmpfiles so that the daemon's sandbox can open it for writing.
 pub(super) const DIRECTORY: &str = "/run/modprobe.d";
+/// udev's own directory for this boot, made by tmpfiles for the same reason.
+pub(super) const RULES: &str = "/run/udev/rules.d";
 const FILE: &str = "onloadd.conf";
 /// Does not end in `.conf`, so that modprobe does not read half of it.
 const DRAFT: &str = ".onloadd.conf.new";
@@ -97,6 +99,20 @@ pub(super) fn write(directory: &Path, loader: &Loader) -> io::Result<()> {
     fs::rename(path, file)
 }
 
+/// Makes udevd read its configuration anew when it is next told to. It does not even then while the
+/// directories it knows are as they were, and of modprobe's it knows those that were there when it
+/// started: `/run/modprobe.d` was not (seen with systemd 252).
+///
+/// # Errors
+/// The directory cannot be written.
+pub(super) fn stir(rules: &Path) -> io::Result<()> {
+    fs::create_dir_all(rules)?;
+    // No name of a rule; it is the directory's time that counts.
+    let file = rules.join(DRAFT);
+    drop(File::create(&file)?);
+    fs::remove_file(file)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::root::tests::root_with;
@@ -133,6 +149,22 @@ mod tests {
         write(place.path(), &loader(Autoload::Blocked, None)).unwrap();
         let mode = fs::metadata(place.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
+    }
+
+    #[test]
+    fn stirring_changes_the_time_of_the_directory_and_leaves_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let rules = place.path().join("udev/rules.d");
+        let time = || fs::metadata(&rules).unwrap().modified().unwrap();
+        stir(&rules).unwrap();
+        let first = time();
+        let since = std::time::Instant::now();
+        // File systems count time in ticks of some milliseconds.
+        while time() == first && since.elapsed().as_secs() < 2 {
+            stir(&rules).unwrap();
+        }
+        assert!(time() > first);
+        assert_eq!(fs::read_dir(&rules).unwrap().count(), 0);
     }
 
     #[test]

@@ -58,8 +58,10 @@ impl Linux {
             StepError::Failed(format!("{} was not written: {error}", loader::DIRECTORY))
         })?;
         if former.autoload != wanted.autoload && Path::new(UDEVD_SOCKET).exists() {
-            // udevd looks for changes of this configuration at most every three seconds, and never
-            // at a directory that was made after it started.
+            loader::stir(Path::new(loader::RULES)).map_err(|error| {
+                StepError::Failed(format!("{} was not written: {error}", loader::RULES))
+            })?;
+            // By itself it looks for changes at most every three seconds.
             let ended = self.runner.run(&reload()).await?;
             if !ended.success {
                 let why = ended.output.trim();
