@@ -53,14 +53,12 @@ impl Linux {
     }
 
     async fn write_loader(&self, wanted: &Loader) -> Result<Outcome, StepError> {
-        let former = loader::read(&self.root).into_known().unwrap_or_default();
-        loader::write(Path::new(loader::DIRECTORY), wanted).map_err(|error| {
-            StepError::Failed(format!("{} was not written: {error}", loader::DIRECTORY))
-        })?;
-        if former.autoload != wanted.autoload && Path::new(UDEVD_SOCKET).exists() {
-            loader::stir(Path::new(loader::RULES)).map_err(|error| {
-                StepError::Failed(format!("{} was not written: {error}", loader::RULES))
-            })?;
+        let failed =
+            |place: &str, error| StepError::Failed(format!("{place} was not written: {error}"));
+        // The rule first, for what the step leaves in the other file says that all of it was done.
+        let told = loader::rule(Path::new(loader::RULES), wanted.autoload)
+            .map_err(|error| failed(loader::RULES, error))?;
+        if told && Path::new(UDEVD_SOCKET).exists() {
             // By itself it looks for changes at most every three seconds.
             let ended = self.runner.run(&reload()).await?;
             if !ended.success {
@@ -68,6 +66,8 @@ impl Linux {
                 return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
             }
         }
+        loader::write(Path::new(loader::DIRECTORY), wanted)
+            .map_err(|error| failed(loader::DIRECTORY, error))?;
         Ok(Outcome::Changed)
     }
 }
