@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use onload_core::inventory::{Depth, Loader, Snapshot};
+use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
@@ -53,12 +53,29 @@ impl Linux {
     }
 
     async fn write_loader(&self, wanted: &Loader) -> Result<Outcome, StepError> {
-        let failed =
-            |place: &str, error| StepError::Failed(format!("{place} was not written: {error}"));
-        // The rule first, for what the step leaves in the other file says that all of it was done.
-        let told = loader::rule(Path::new(loader::RULES), wanted.autoload)
-            .map_err(|error| failed(loader::RULES, error))?;
-        if told && Path::new(UDEVD_SOCKET).exists() {
+        let write = || {
+            let written = loader::write(Path::new(loader::DIRECTORY), wanted);
+            written.map_err(|error| unwritten(loader::DIRECTORY, &error))
+        };
+        // What udevd reads when it is told must be what is to hold from then on: the rule blocks by
+        // itself, and with the file still there it would go on blocking.
+        match wanted.autoload {
+            Autoload::Blocked => {
+                self.write_rule(wanted.autoload).await?;
+                write()?;
+            }
+            Autoload::Allowed => {
+                write()?;
+                self.write_rule(wanted.autoload).await?;
+            }
+        }
+        Ok(Outcome::Changed)
+    }
+
+    async fn write_rule(&self, autoload: Autoload) -> Result<(), StepError> {
+        let changed = loader::rule(Path::new(loader::RULES), autoload)
+            .map_err(|error| unwritten(loader::RULES, &error))?;
+        if changed && Path::new(UDEVD_SOCKET).exists() {
             // By itself it looks for changes at most every three seconds.
             let ended = self.runner.run(&reload()).await?;
             if !ended.success {
@@ -66,10 +83,12 @@ impl Linux {
                 return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
             }
         }
-        loader::write(Path::new(loader::DIRECTORY), wanted)
-            .map_err(|error| failed(loader::DIRECTORY, error))?;
-        Ok(Outcome::Changed)
+        Ok(())
     }
+}
+
+fn unwritten(place: &str, error: &std::io::Error) -> StepError {
+    StepError::Failed(format!("{place} was not written: {error}"))
 }
 
 fn reload() -> Program {
