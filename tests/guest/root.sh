@@ -18,6 +18,7 @@ PATH=$PATH:/usr/sbin:/sbin
 # More packages: add them here.
 PACKAGES=(
     systemd systemd-sysv udev dbus polkitd kmod procps # what a node has
+    xz-utils zstd                                      # archives of releases
     iproute2 ethtool                                   # looking at interfaces
     util-linux e2fsprogs                               # mounting /var
 )

@@ -4,6 +4,7 @@ use onload_core::change::Manner;
 use onload_core::command::{Answer, Caller, Command, Reply};
 use onload_core::inventory::{Depth, ModuleState};
 use onload_core::names::PciAddress;
+use onload_core::refusal::RefusalKind;
 use onload_tests::machine::CHANGES;
 use onloadd::host::sim::World;
 
@@ -104,7 +105,9 @@ impl Schedule {
             let to = |name: &str| Command::Use { release: name.parse().unwrap(), manner };
             orders.push(("nothing", to("9.2.1")));
             orders.push(("coldplug", to("9.3.2-noaux")));
-            orders.push(("nothing", Command::Rollback { back: 1, manner }));
+            // By name: a rollback that is asked for again, since nobody heard the answer to the first,
+            // is one more.
+            orders.push(("nothing", to("in-tree")));
         }
         for (line, order) in orders {
             let _ = self.machine.act(&line.parse().unwrap());
@@ -116,10 +119,16 @@ impl Schedule {
                 }
                 let id = self.machine.ask(root.clone(), order.clone());
                 self.machine.pass(3_000);
-                if self.machine.is_up()
-                    && id.is_some_and(|id| self.machine.answers.contains_key(&id))
-                {
+                let answer = id.and_then(|id| self.machine.answers.get(&id));
+                // A daemon that has not looked yet, or is at what was asked for before the kill, says
+                // so, and is asked again.
+                let busy =
+                    matches!(answer, Some(Err(refusal)) if refusal.kind == RefusalKind::Busy);
+                if self.machine.is_up() && answer.is_some() && !busy {
                     break;
+                }
+                if busy {
+                    self.machine.pass(20_000);
                 }
             }
         }

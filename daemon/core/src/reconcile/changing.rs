@@ -129,6 +129,8 @@ impl Reconciler {
         let Some(job) = self.running_job() else { return };
         let why = blocked.blocker.why();
         self.end_job(job, JobState::Failed, format!("{}: {why}", blocked.subject));
+        // Nothing was begun, and nothing is left to do.
+        self.change_job(job, |job| (job.done, job.total) = (0, 0));
         self.reject(release, self.loaded_release(), why, false);
         self.replan();
         self.publish_soon(now.boot);
