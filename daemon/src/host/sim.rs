@@ -23,15 +23,18 @@ use action::{Action, ActionError};
 pub use check::WorldError;
 pub use world::World;
 
+mod acting;
 pub mod action;
 mod boot;
 mod bus;
 mod check;
 mod control;
+mod disk;
 pub mod faults;
 pub mod file;
 mod kernel;
 mod snapshot;
+mod users;
 mod world;
 
 /// How long after a load of `onload` its control-plane server is up: the kernel starts it apart,
@@ -138,8 +141,8 @@ impl State {
 }
 
 impl Host for Sim {
-    async fn observe(&self, _depth: Depth) -> Snapshot {
-        self.with(|world| world.snapshot())
+    async fn observe(&self, depth: Depth) -> Snapshot {
+        self.with(|world| world.look(depth))
     }
 
     async fn apply(&self, step: &Step) -> Result<Outcome, StepError> {

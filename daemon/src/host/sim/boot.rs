@@ -7,7 +7,7 @@ use onload_core::names::{MacAddress, ModuleName, ReleaseName};
 use onload_core::step::Step;
 use toml::Spanned;
 
-use super::bus::{self, Netdev};
+use super::bus::{self, Netdev, Network};
 use super::check::WorldError;
 use super::kernel::{ControlPlane, IN_TREE};
 use super::world::World;
@@ -27,9 +27,8 @@ impl World {
             self.boot_id = boot_id;
         }
         self.boot();
-        for address in self.functions.keys().copied().collect::<Vec<_>>() {
-            self.autoload(&address);
-        }
+        self.coldplug();
+        self.configure_network();
     }
 
     /// A kernel that has just come up, with what is built into it and nothing else.
@@ -41,6 +40,9 @@ impl World {
         self.nodes.clear();
         self.opened.clear();
         self.accelerated.clear();
+        self.clocks.clear();
+        self.processes.clear();
+        self.loader = None;
         self.control_plane = ControlPlane::None;
         self.next_index = 1;
         self.add_loopback();
@@ -73,6 +75,7 @@ impl World {
             speed_mbps: None,
             phys_port_name: None,
             phc: None,
+            network: Network::default(),
         };
         self.add_netdev(loopback, "lo");
     }
@@ -104,6 +107,7 @@ impl World {
         if self.control_plane_is_due() {
             self.start_control_plane();
         }
+        self.configure_network();
         Ok(())
     }
 }

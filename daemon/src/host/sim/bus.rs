@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::hardware::{Acceleration, Family};
-use onload_core::inventory::{Link, Port};
+use onload_core::inventory::{Autoload, Link, Loader, Port, Routes};
 use onload_core::names::{InterfaceName, MacAddress, ModuleName, PciAddress};
 use onload_core::reading::Reading;
+
+use toml::Spanned;
 
 use super::action::ActionError;
 use super::file::{CardPort, OtherInterface, PciId, WorldFile};
@@ -24,8 +26,8 @@ pub(super) struct Function {
     pub sriov_total: Option<u32>,
     /// Driver built into the kernel, for what is no Solarflare card.
     built_in: Option<String>,
-    /// Interface it gets when a driver binds.
-    netdev: Netdev,
+    /// Interface it gets when a driver binds, with the network that a boot gives it.
+    pub netdev: Netdev,
     /// Kinds of auxiliary device the out-of-tree driver makes.
     kinds: BTreeSet<String>,
     /// Whether it is on the bus.
@@ -49,6 +51,29 @@ pub(super) struct Netdev {
     pub speed_mbps: Option<u32>,
     pub phys_port_name: Option<String>,
     pub phc: Option<u32>,
+    pub network: Network,
+}
+
+/// What the node has made of an interface; it goes with the interface.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Network {
+    pub addresses: BTreeSet<String>,
+    pub routes: Routes,
+    pub uppers: BTreeSet<InterfaceName>,
+}
+
+impl Network {
+    fn of(
+        addresses: &[Spanned<String>],
+        default_route: bool,
+        uppers: &BTreeSet<InterfaceName>,
+    ) -> Self {
+        Self {
+            addresses: addresses.iter().map(|address| address.get_ref().clone()).collect(),
+            routes: Routes { count: u32::from(default_route), default: default_route },
+            uppers: uppers.clone(),
+        }
+    }
 }
 
 /// All functions of a world, as they are before any driver.
@@ -81,6 +106,7 @@ fn of_card(number: usize, port: &CardPort) -> Function {
                 port.phys_port_name.clone().unwrap_or_else(|| format!("p{number}")),
             ),
             phc: port.phc.as_ref().map(|phc| *phc.get_ref()),
+            network: Network::of(&port.addresses, port.default_route, &port.uppers),
         },
         kinds: port.auxiliary.clone(),
         plugged: true,
@@ -116,6 +142,7 @@ pub(super) fn of_interface(interface: &OtherInterface) -> Netdev {
         speed_mbps: interface.speed_mbps,
         phys_port_name: None,
         phc: None,
+        network: Network::of(&interface.addresses, interface.default_route, &interface.uppers),
     }
 }
 
@@ -171,7 +198,10 @@ impl World {
         let abi = out_of_tree
             .and_then(|(_, loaded)| self.release(&loaded.release))
             .and_then(|release| auxiliary_abi(&release.onload_version));
-        let makes_auxiliary = abi.is_some() && !self.faults.no_aux;
+        let broken = out_of_tree
+            .and_then(|(_, loaded)| self.release(&loaded.release))
+            .is_some_and(|release| release.no_aux);
+        let makes_auxiliary = abi.is_some() && !broken && !self.faults.no_aux;
         let in_tree_sfc = module.is_some() && out_of_tree.is_none();
         let taken: BTreeSet<String> =
             self.functions.values().flat_map(|f| f.auxiliary.keys().cloned()).collect();
@@ -184,7 +214,7 @@ impl World {
             }
         }
         function.driver = Some(driver);
-        let mut netdev = function.netdev.clone();
+        let mut netdev = Netdev { network: Network::default(), ..function.netdev.clone() };
         // Only the in-tree driver names its ports, and udev makes a suffix of that
         // (reference/interface-naming.md section 3).
         let port_name = netdev.phys_port_name.take().filter(|_| in_tree_sfc);
@@ -223,6 +253,7 @@ impl World {
         function.auxiliary.clear();
         let was_bound = function.driver.take().is_some();
         self.netdevs.retain(|_, netdev| netdev.port.as_ref() != Some(address));
+        self.drop_clocks();
         was_bound
     }
 
@@ -254,9 +285,44 @@ impl World {
         })
     }
 
+    /// What the node's own network service makes of its interfaces at boot; one that comes later
+    /// is left bare.
+    pub(super) fn configure_network(&mut self) {
+        for netdev in self.netdevs.values_mut() {
+            let function = netdev.port.and_then(|address| self.functions.get(&address));
+            if let Some(function) = function {
+                netdev.network = function.netdev.network.clone();
+            }
+        }
+    }
+
+    /// An interface by name, to be changed.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(super) fn netdev(&mut self, name: &InterfaceName) -> Result<&mut Netdev, ActionError> {
+        let names: Vec<String> = self.netdevs.values().map(|n| n.name.to_string()).collect();
+        self.netdevs.values_mut().find(|netdev| netdev.name == *name).ok_or_else(|| {
+            let fix = format!("name one of {}", names.join(", "));
+            let why = "ENODEV: there is no such interface";
+            ActionError::new(format!("interface {name} is not changed"), why, fix)
+        })
+    }
+
+    /// udev goes over the hardware as at boot.
+    pub(super) fn coldplug(&mut self) {
+        for address in self.functions.keys().copied().collect::<Vec<_>>() {
+            self.autoload(&address);
+        }
+    }
+
     /// Has the driver of a function loaded as udev does for a modalias. What goes wrong is only in
     /// a log on a real node, so nothing comes of it here.
     pub(super) fn autoload(&mut self, address: &PciAddress) {
+        let blocked = |loader: &Loader| loader.autoload == Autoload::Blocked;
+        if self.loader.as_ref().is_some_and(blocked) {
+            return;
+        }
         let family = self.functions.get(address).filter(|f| f.plugged).and_then(|f| self.family(f));
         let Some(module) = family.and_then(|family| family.driver.parse::<ModuleName>().ok())
         else {
@@ -283,20 +349,12 @@ impl World {
         from: &InterfaceName,
         to: &InterfaceName,
     ) -> Result<(), ActionError> {
-        let refuse = |why: String, fix: String| {
-            Err(ActionError::new(format!("interface {from} is not renamed"), why, fix))
-        };
-        let names: Vec<String> = self.netdevs.values().map(|n| n.name.to_string()).collect();
         if self.name_is_taken(to.as_str()) {
-            return refuse(format!("EEXIST: {to} is taken"), "choose a free name".to_owned());
+            let what = format!("interface {from} is not renamed");
+            let why = format!("EEXIST: {to} is taken");
+            return Err(ActionError::new(what, why, "choose a free name"));
         }
-        match self.netdevs.values_mut().find(|netdev| netdev.name == *from) {
-            Some(netdev) => netdev.name = to.clone(),
-            None => {
-                let fix = format!("name one of {}", names.join(", "));
-                return refuse("ENODEV: there is no such interface".to_owned(), fix);
-            }
-        }
+        self.netdev(from)?.name = to.clone();
         Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use onload_core::names::{InterfaceName, MacAddress, PciAddress};
 use toml::Spanned;
 
-use super::action::Action;
+use super::action::{Action, prefix};
 use super::faults::{Fault, Part};
 use super::file::{KeyName, OtherInterface, ReleaseOnDisk, WorldFile};
 use super::kernel::{IN_TREE, dependencies};
@@ -64,6 +64,8 @@ pub(super) fn check(text: &str, file: &WorldFile) -> Result<(), WorldError> {
     check.clocks()?;
     check.addresses()?;
     check.interface_names()?;
+    check.networks()?;
+    check.unique("kernel.release", "kernel", file.kernels.iter().map(|one| &one.release))?;
     file.interfaces.iter().try_for_each(|interface| check.other(interface))?;
     check.unique("release.name", "release", file.releases.iter().map(|release| &release.name))?;
     file.releases.iter().try_for_each(|release| check.release(release))?;
@@ -94,6 +96,12 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
             (!known.contains(&release.as_str()))
                 .then(|| (format!("there is no release {release}"), known.join(", ")))
         }
+        Action::Fault(Fault::Load { release: Some(release), .. }) => {
+            let known = file.releases.iter().map(|known| known.name.get_ref().as_str());
+            let known: Vec<&str> = known.chain([IN_TREE]).collect();
+            (!known.contains(&release.as_str()))
+                .then(|| (format!("there is no release {release}"), known.join(", ")))
+        }
         Action::Enrol(key) => {
             let known: Vec<String> =
                 file.keys.iter().map(|key| key.name.get_ref().to_string()).collect();
@@ -104,10 +112,16 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         Action::Load { .. }
         | Action::Unload(_)
         | Action::DriverGone(_)
+        | Action::Coldplug
         | Action::Rename { .. }
+        | Action::Address { .. }
+        | Action::Route { .. }
+        | Action::Upper { .. }
         | Action::Open { .. }
         | Action::Close { .. }
         | Action::Run(_)
+        | Action::Clock { .. }
+        | Action::Unit { .. }
         | Action::Exit(_)
         | Action::ControlPlaneDies
         | Action::ControlPlaneStarts
@@ -233,6 +247,18 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn networks(&self) -> Result<(), WorldError> {
+        let ports = self.file.cards.iter().flat_map(|card| &card.ports).map(|port| &port.addresses);
+        let others = self.file.interfaces.iter().map(|other| &other.addresses);
+        for address in ports.chain(others).flatten() {
+            if let Err(why) = prefix(address.get_ref()) {
+                let allowed = "an address and its prefix length";
+                return self.fail(Some(address.span()), "addresses", why, allowed);
+            }
+        }
+        Ok(())
+    }
+
     fn other(&self, interface: &OtherInterface) -> Result<(), WorldError> {
         let here = Some(interface.name.span());
         let name = interface.name.get_ref();
@@ -269,6 +295,11 @@ impl Check<'_> {
             let why = format!("`{}` is not below the root", directory.get_ref());
             let allowed = "a relative path such as usr/lib64";
             return self.fail(Some(directory.span()), "release.library-directory", why, allowed);
+        }
+        if release.server.get_ref().starts_with('/') {
+            let why = format!("`{}` is not below the root", release.server.get_ref());
+            let allowed = "a relative path such as sbin/onload_cp_server, or nothing";
+            return self.fail(Some(release.server.span()), "release.server", why, allowed);
         }
         let ours = |file: &&String| {
             !(file.starts_with("libonload.so") || file.starts_with("libonload_ext.so"))

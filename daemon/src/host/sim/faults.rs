@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use onload_core::names::{ModuleName, PciAddress};
+use onload_core::names::{ModuleName, PciAddress, ReleaseName};
 
 /// One fault, as `fault ...` orders it. It lasts until `clear faults`, or as often as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,18 +16,28 @@ pub enum Fault {
     Load {
         /// The module.
         module: ModuleName,
+        /// Only from this release; from any where left out.
+        release: Option<ReleaseName>,
         /// What happens instead.
         answer: LoadFault,
         /// How often; for ever where left out.
         times: Option<NonZeroU32>,
     },
-    /// A module refuses to be unloaded though nobody uses it.
+    /// A module's unload does not do what it should.
     Unload {
         /// The module.
         module: ModuleName,
+        /// What happens instead.
+        answer: UnloadFault,
         /// How often; for ever where left out.
         times: Option<NonZeroU32>,
     },
+    /// A unit does not stop when it is told to.
+    UnitStays(String),
+    /// The control-plane server does not end when it is told to.
+    ControlPlaneStays,
+    /// udev loads a driver at once for what has lost its own, as its older rules do.
+    Eager,
     /// Drivers load and bind, but no auxiliary device appears.
     NoAux,
     /// Modules load, but no device node appears.
@@ -51,6 +61,21 @@ pub enum LoadFault {
     Error,
     /// The module's own start never returns.
     Hang,
+    /// As if it were built for another kernel.
+    WrongKernel,
+    /// As if a symbol it needs were nowhere.
+    UnknownSymbol,
+    /// As if a parameter had a value that it does not take.
+    BadParameter,
+}
+
+/// How an unload goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnloadFault {
+    /// Refused though nobody uses it.
+    Refused,
+    /// The module's own end never returns.
+    Hang,
 }
 
 /// What can be unreadable.
@@ -72,12 +97,14 @@ pub enum Part {
     Driver,
     /// Device nodes.
     DeviceNodes,
-    /// Releases on disk.
+    /// Releases and kernels on disk.
     Releases,
+    /// Who uses the stack.
+    Users,
 }
 
 /// The parts that one word names.
-pub const PARTS: [(&str, Part); 8] = [
+pub const PARTS: [(&str, Part); 9] = [
     ("kernel", Part::Kernel),
     ("boot-id", Part::BootId),
     ("ports", Part::Ports),
@@ -86,15 +113,23 @@ pub const PARTS: [(&str, Part); 8] = [
     ("driver", Part::Driver),
     ("device-nodes", Part::DeviceNodes),
     ("releases", Part::Releases),
+    ("users", Part::Users),
 ];
 
 /// The words for load faults.
-pub const LOAD_FAULTS: [(&str, LoadFault); 4] = [
+pub const LOAD_FAULTS: [(&str, LoadFault); 7] = [
     ("not-found", LoadFault::NotFound),
     ("rejected", LoadFault::Rejected),
     ("error", LoadFault::Error),
     ("hang", LoadFault::Hang),
+    ("wrong-kernel", LoadFault::WrongKernel),
+    ("unknown-symbol", LoadFault::UnknownSymbol),
+    ("bad-parameter", LoadFault::BadParameter),
 ];
+
+/// The words for unload faults.
+pub const UNLOAD_FAULTS: [(&str, UnloadFault); 2] =
+    [("refused", UnloadFault::Refused), ("hang", UnloadFault::Hang)];
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -114,16 +149,32 @@ impl fmt::Display for LoadFault {
     }
 }
 
+impl fmt::Display for UnloadFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word =
+            UNLOAD_FAULTS.iter().find(|(_, fault)| fault == self).map_or("", |(word, _)| *word);
+        f.write_str(word)
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let often = |times: &Option<NonZeroU32>| {
             times.map_or_else(String::new, |times| format!(" times {times}"))
         };
         match self {
-            Self::Load { module, answer, times } => {
+            Self::Load { module, release: None, answer, times } => {
                 write!(f, "load {module} {answer}{}", often(times))
             }
-            Self::Unload { module, times } => write!(f, "unload {module} refused{}", often(times)),
+            Self::Load { module, release: Some(release), answer, times } => {
+                write!(f, "load {module} from {release} {answer}{}", often(times))
+            }
+            Self::Unload { module, answer, times } => {
+                write!(f, "unload {module} {answer}{}", often(times))
+            }
+            Self::UnitStays(unit) => write!(f, "unit {unit} stays"),
+            Self::ControlPlaneStays => f.write_str("control-plane stays"),
+            Self::Eager => f.write_str("eager"),
             Self::NoAux => f.write_str("no-aux"),
             Self::NoNodes => f.write_str("no-nodes"),
             Self::Unreadable(part) => write!(f, "unreadable {part}"),
@@ -133,12 +184,25 @@ impl fmt::Display for Fault {
     }
 }
 
+#[derive(Clone, Debug)]
+struct OfLoad {
+    module: ModuleName,
+    release: Option<ReleaseName>,
+    answer: LoadFault,
+    times: Option<NonZeroU32>,
+}
+
 /// The faults in force.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
-    load: Vec<(ModuleName, LoadFault, Option<NonZeroU32>)>,
-    unload: Vec<(ModuleName, Option<NonZeroU32>)>,
+    load: Vec<OfLoad>,
+    unload: Vec<(ModuleName, UnloadFault, Option<NonZeroU32>)>,
+    units: BTreeSet<String>,
     unreadable: BTreeSet<Part>,
+    /// The control-plane server does not end when it is told to.
+    pub control_plane_stays: bool,
+    /// udev loads a driver at once for what has lost its own.
+    pub eager: bool,
     /// No auxiliary device appears.
     pub no_aux: bool,
     /// No device node appears.
@@ -152,10 +216,20 @@ impl Faults {
     /// Puts a fault in force.
     pub fn order(&mut self, fault: &Fault) {
         match fault {
-            Fault::Load { module, answer, times } => {
-                self.load.push((module.clone(), *answer, *times));
+            Fault::Load { module, release, answer, times } => self.load.push(OfLoad {
+                module: module.clone(),
+                release: release.clone(),
+                answer: *answer,
+                times: *times,
+            }),
+            Fault::Unload { module, answer, times } => {
+                self.unload.push((module.clone(), *answer, *times));
             }
-            Fault::Unload { module, times } => self.unload.push((module.clone(), *times)),
+            Fault::UnitStays(unit) => {
+                self.units.insert(unit.clone());
+            }
+            Fault::ControlPlaneStays => self.control_plane_stays = true,
+            Fault::Eager => self.eager = true,
             Fault::NoAux => self.no_aux = true,
             Fault::NoNodes => self.no_nodes = true,
             Fault::Unreadable(part) => {
@@ -167,25 +241,33 @@ impl Faults {
     }
 
     /// What goes wrong with this load, counted down.
-    pub fn take_load(&mut self, module: &ModuleName) -> Option<LoadFault> {
-        let at = self.load.iter().position(|(name, _, _)| name == module)?;
-        let (_, answer, times) = self.load.get_mut(at)?;
-        let answer = *answer;
-        if spent(times) {
+    pub fn take_load(&mut self, module: &ModuleName, release: &ReleaseName) -> Option<LoadFault> {
+        let is_meant = |one: &OfLoad| {
+            one.module == *module && one.release.as_ref().is_none_or(|from| from == release)
+        };
+        let at = self.load.iter().position(is_meant)?;
+        let fault = self.load.get_mut(at)?;
+        let answer = fault.answer;
+        if spent(&mut fault.times) {
             self.load.remove(at);
         }
         Some(answer)
     }
 
-    /// Whether this unload is refused, counted down.
-    pub fn take_unload(&mut self, module: &ModuleName) -> bool {
-        let Some(at) = self.unload.iter().position(|(name, _)| name == module) else {
-            return false;
-        };
-        if self.unload.get_mut(at).is_some_and(|(_, times)| spent(times)) {
+    /// What goes wrong with this unload, counted down.
+    pub fn take_unload(&mut self, module: &ModuleName) -> Option<UnloadFault> {
+        let at = self.unload.iter().position(|(name, _, _)| name == module)?;
+        let (_, answer, times) = self.unload.get_mut(at)?;
+        let answer = *answer;
+        if spent(times) {
             self.unload.remove(at);
         }
-        true
+        Some(answer)
+    }
+
+    /// Whether a unit does not stop.
+    pub fn keeps(&self, unit: &str) -> bool {
+        self.units.contains(unit)
     }
 
     /// Whether a part cannot be read.
@@ -223,17 +305,23 @@ mod tests {
     fn a_fault_lasts_as_often_as_it_says_and_the_older_goes_first() {
         let module: ModuleName = "onload".parse().unwrap();
         let mut faults = Faults::default();
+        let release: ReleaseName = "9.2.1".parse().unwrap();
         let load = |answer, times| Fault::Load {
             module: module.clone(),
+            release: None,
             answer,
             times: NonZeroU32::new(times),
         };
         faults.order(&load(LoadFault::Error, 2));
         faults.order(&load(LoadFault::Hang, 0));
-        let seen: Vec<_> = (0..4).map(|_| faults.take_load(&module)).collect();
+        let seen: Vec<_> = (0..4).map(|_| faults.take_load(&module, &release)).collect();
         let (error, hang) = (Some(LoadFault::Error), Some(LoadFault::Hang));
         assert_eq!(seen, [error, error, hang, hang]);
-        assert_eq!(faults.take_load(&"sfc".parse().unwrap()), None);
+        assert_eq!(faults.take_load(&"sfc".parse().unwrap(), &release), None);
+        let other = Some("9.3.0".parse().unwrap());
+        let (module, answer) = ("sfc".parse().unwrap(), LoadFault::Error);
+        faults.order(&Fault::Load { module, release: other, answer, times: None });
+        assert_eq!(faults.take_load(&"sfc".parse().unwrap(), &release), None, "of another release");
     }
 
     #[test]

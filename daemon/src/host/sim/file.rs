@@ -36,6 +36,9 @@ pub struct WorldFile {
     /// `[[interface]]`.
     #[serde(default, rename = "interface")]
     pub interfaces: Vec<OtherInterface>,
+    /// `[[kernel]]`.
+    #[serde(default, rename = "kernel")]
+    pub kernels: Vec<KernelOnDisk>,
     /// `[[release]]`.
     #[serde(default, rename = "release")]
     pub releases: Vec<ReleaseOnDisk>,
@@ -140,6 +143,15 @@ pub struct CardPort {
     /// Kinds of auxiliary device the out-of-tree driver makes for it: `onload`, `llct`.
     #[serde(default = "onload_only")]
     pub auxiliary: BTreeSet<String>,
+    /// Network addresses with prefix lengths that the node gives it at boot.
+    #[serde(default)]
+    pub addresses: Vec<Spanned<String>>,
+    /// Whether the default route goes through it from boot.
+    #[serde(default)]
+    pub default_route: bool,
+    /// Interfaces stacked on it from boot.
+    #[serde(default)]
+    pub uppers: BTreeSet<InterfaceName>,
 }
 
 /// An interface that is no Solarflare port: another card's, or virtual.
@@ -166,6 +178,34 @@ pub struct OtherInterface {
     /// Whether the link carries.
     #[serde(default = "up")]
     pub link: Link,
+    /// Network addresses with prefix lengths that the node gives it at boot.
+    #[serde(default)]
+    pub addresses: Vec<Spanned<String>>,
+    /// Whether the default route goes through it from boot.
+    #[serde(default)]
+    pub default_route: bool,
+    /// Interfaces stacked on it from boot.
+    #[serde(default)]
+    pub uppers: BTreeSet<InterfaceName>,
+}
+
+/// A kernel whose module tree is on the disk. The node's own needs no entry.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KernelOnDisk {
+    /// `uname -r` of it.
+    pub release: Spanned<KernelRelease>,
+    /// `vermagic` of its modules; made from its release unless set.
+    pub vermagic: Option<String>,
+    /// Modules it has, of those that a release names as a dependency.
+    #[serde(default = "mtd")]
+    pub available: BTreeSet<ModuleName>,
+    /// Whether it has an `sfc` of its own.
+    #[serde(default = "yes")]
+    pub in_tree_sfc: bool,
+    /// Checksums of the symbols it exports.
+    #[serde(default)]
+    pub symbols: BTreeMap<String, u32>,
 }
 
 /// One Onload version as it lies on the disk.
@@ -196,6 +236,12 @@ pub struct ReleaseOnDisk {
     pub profiles: BTreeSet<String>,
     /// Kernels its modules were built for.
     pub kernels: BTreeSet<KernelRelease>,
+    /// Its control-plane server below the root; empty where it has none.
+    #[serde(default = "cp_server")]
+    pub server: Spanned<String>,
+    /// Broken: its `sfc` makes no auxiliary device.
+    #[serde(default)]
+    pub no_aux: bool,
     /// `[[release.module]]`.
     #[serde(default, rename = "module")]
     pub modules: Vec<ModuleOnDisk>,
@@ -217,6 +263,17 @@ pub struct ModuleOnDisk {
     /// Readable parameters.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
+    /// `vermagic`; that of the kernel it is for unless set.
+    pub vermagic: Option<String>,
+    /// Checksums of the symbols it imports.
+    #[serde(default)]
+    pub symbols: BTreeMap<String, u32>,
+    /// Broken: its start fails.
+    #[serde(default)]
+    pub insert_fails: bool,
+    /// Broken: it refuses to be unloaded though nobody uses it.
+    #[serde(default)]
+    pub stuck: bool,
 }
 
 /// Something that happens at its time.
@@ -299,6 +356,14 @@ fn up() -> Link {
 
 fn onload_only() -> BTreeSet<String> {
     BTreeSet::from(["onload".to_owned()])
+}
+
+fn mtd() -> BTreeSet<ModuleName> {
+    "mtd".parse().into_iter().collect()
+}
+
+fn cp_server() -> Spanned<String> {
+    Spanned::new(0..0, "sbin/onload_cp_server".to_owned())
 }
 
 fn none() -> Spanned<BTreeSet<String>> {

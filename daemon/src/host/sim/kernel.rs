@@ -4,18 +4,14 @@ use std::collections::BTreeSet;
 
 use onload_core::inventory::ModuleState;
 use onload_core::names::{ModuleName, ReleaseName};
+use onload_core::release::HOST;
+pub(super) use onload_core::release::IN_TREE;
 use onload_core::step::{Outcome, StepError};
 
 use super::action::ActionError;
-use super::faults::LoadFault;
+use super::faults::{LoadFault, UnloadFault};
 use super::file::ModuleOnDisk;
 use super::world::World;
-
-/// The release that is the kernel's own.
-pub(super) const IN_TREE: &str = "in-tree";
-
-/// The release that the distribution's own directories hold.
-const HOST: &str = "host";
 
 /// References that the control-plane server holds on `onload`
 /// (reference/onload-measured.md section 1).
@@ -39,7 +35,7 @@ pub(super) const NODES: [(&str, &str); 3] =
 pub(super) struct Loaded {
     /// Where it came from.
     pub release: ReleaseName,
-    /// Live, or on its way in.
+    /// Live, or on its way in or out.
     pub state: ModuleState,
     /// Its file; none for what the kernel brings.
     pub file: Option<ModuleOnDisk>,
@@ -92,9 +88,14 @@ impl World {
             return Some(Err(error));
         }
         for found in order {
-            if self.modules.contains_key(&found.name) {
+            match self.modules.get(&found.name).map(|loaded| loaded.state) {
+                None => {}
                 // The kernel lets a second load wait for the first.
-                return None;
+                Some(ModuleState::Live | ModuleState::Coming) => return None,
+                Some(ModuleState::Going) => {
+                    let why = format!("module {}: Device or resource busy", found.name);
+                    return Some(Err(StepError::Failed(why)));
+                }
             }
             match self.insert(found) {
                 Some(Ok(())) => {}
@@ -169,10 +170,11 @@ impl World {
         if loaded.file.is_none() || version(&loaded.release) == version(&found.release) {
             return Ok(());
         }
-        Err(StepError::Failed(format!(
-            "{}: disagrees about version of symbols of {needed}, which is loaded from release {}",
-            found.name, loaded.release
-        )))
+        let detail = format!(
+            "disagrees about version of symbols of {needed}, which is loaded from release {}",
+            loaded.release
+        );
+        Err(StepError::UnknownSymbol { module: found.name.clone(), detail })
     }
 
     /// One module into memory. No answer where its start hangs.
@@ -181,17 +183,19 @@ impl World {
         let signed = file.as_ref().is_none_or(|file| {
             file.signed_by.as_ref().is_some_and(|key| self.trusted.contains(key.get_ref()))
         });
-        let fault = self.faults.take_load(&name);
+        let fault = self.faults.take_load(&name, &release);
         let rejected = !signed && self.file.secure_boot.enabled;
         if rejected || fault == Some(LoadFault::Rejected) {
             return Some(Err(StepError::KeyRejected { module: name }));
         }
-        if fault == Some(LoadFault::NotFound) {
-            return Some(Err(StepError::NotFound { module: name }));
+        if let Some(Err(error)) = file.as_ref().map(|file| self.fits(file)) {
+            return Some(Err(error));
         }
-        if fault == Some(LoadFault::Error) {
-            let why = format!("module {name} failed to start: Input/output error");
-            return Some(Err(StepError::Failed(why)));
+        if let Some(error) = fault.and_then(|fault| load_error(fault, &name)) {
+            return Some(Err(error));
+        }
+        if file.as_ref().is_some_and(|file| file.insert_fails) {
+            return Some(Err(start_failed(&name)));
         }
         let taint = match (&file, signed) {
             (None, _) => "",
@@ -217,7 +221,9 @@ impl World {
             }
         }
         if module.as_str() == "onload" {
-            self.control_plane = ControlPlane::Due;
+            self.server = self.loader.as_ref().and_then(|loader| loader.server.clone());
+            let has_server = self.has_server();
+            self.control_plane = if has_server { ControlPlane::Due } else { ControlPlane::None };
         }
         self.probe(module);
     }
@@ -239,38 +245,97 @@ impl World {
         DYNAMIC_MAJORS.1
     }
 
-    /// Unloads a module as delete_module(2) without force does.
-    pub(super) fn unload(&mut self, module: &ModuleName) -> Result<(), ActionError> {
-        let refuse = |why: String, fix: &str| {
-            Err(ActionError::new(format!("module {module} is not unloaded"), why, fix))
-        };
+    /// Unloads a module as delete_module(2) without force does; false when its end never returns.
+    fn unload(&mut self, module: &ModuleName) -> Result<bool, Hindrance> {
         match self.modules.get(module).map(|loaded| loaded.state) {
-            None => return refuse("ENOENT: it is not loaded".to_owned(), "nothing to do"),
-            Some(ModuleState::Coming | ModuleState::Going) => {
-                return refuse("EBUSY: it is in flight".to_owned(), "reboot");
-            }
+            None => return Err(Hindrance::NotLoaded),
+            Some(ModuleState::Coming | ModuleState::Going) => return Err(Hindrance::InFlight),
             Some(ModuleState::Live) => {}
         }
         let references = self.references(module);
         if references > 0 {
-            let holders: Vec<String> =
-                self.holders(module).iter().map(ModuleName::to_string).collect();
-            let by = if holders.is_empty() {
-                String::new()
-            } else {
-                format!(", by {}", holders.join(" "))
-            };
-            let why = format!("EAGAIN: it is in use ({references} references{by})");
-            return refuse(
-                why,
-                "unload what holds it, and end its processes and its control plane",
-            );
+            return Err(Hindrance::Used(references));
         }
-        if self.faults.take_unload(module) {
-            return refuse("EAGAIN: ordered by `fault unload`".to_owned(), "clear faults");
+        let stuck = self.modules.get(module).and_then(|loaded| loaded.file.as_ref());
+        if stuck.is_some_and(|file| file.stuck) {
+            return Err(Hindrance::Broken);
         }
-        self.remove(module);
-        Ok(())
+        match self.faults.take_unload(module) {
+            None => self.remove(module),
+            Some(UnloadFault::Refused) => return Err(Hindrance::Broken),
+            Some(UnloadFault::Hang) => {
+                self.take_apart(module);
+                if let Some(loaded) = self.modules.get_mut(module) {
+                    loaded.state = ModuleState::Going;
+                }
+                self.touch();
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// `unload`: rmmod. Whoever types it waits; the world does not.
+    pub(super) fn unload_by_hand(&mut self, module: &ModuleName) -> Result<(), ActionError> {
+        let (why, fix) = match self.unload(module) {
+            Ok(_) => {
+                self.look_for_drivers();
+                return Ok(());
+            }
+            Err(Hindrance::NotLoaded) => ("ENOENT: it is not loaded".to_owned(), "nothing to do"),
+            Err(Hindrance::InFlight) => ("EBUSY: it is in flight".to_owned(), "reboot"),
+            Err(Hindrance::Used(references)) => {
+                let holders = self.holder_names(module);
+                let by = if holders.is_empty() { "" } else { ", by " };
+                let holders = holders.join(" ");
+                let why = format!("EAGAIN: it is in use ({references} references{by}{holders})");
+                (why, "unload what holds it, and end its processes and its control plane")
+            }
+            Err(Hindrance::Broken) => (
+                "EAGAIN: `stuck` in the world file, or ordered by `fault unload`".to_owned(),
+                "clear faults",
+            ),
+        };
+        Err(ActionError::new(format!("module {module} is not unloaded"), why, fix))
+    }
+
+    /// `modprobe -r`: the module, then what it needed where nobody uses that any more. No answer
+    /// where its end never returns.
+    pub(super) fn modprobe_remove(
+        &mut self,
+        module: &ModuleName,
+    ) -> Option<Result<Outcome, StepError>> {
+        match self.unload(module) {
+            Ok(true) => {}
+            Ok(false) => return None,
+            Err(Hindrance::NotLoaded) => return Some(Ok(Outcome::Unchanged)),
+            Err(Hindrance::InFlight) => {
+                let why = format!("module {module}: Device or resource busy");
+                return Some(Err(StepError::Failed(why)));
+            }
+            Err(Hindrance::Used(_) | Hindrance::Broken) => {
+                let holders = self.holder_names(module);
+                return Some(Err(StepError::InUse { module: module.clone(), holders }));
+            }
+        }
+        // Each once and in this order, so sfc_resource stays behind onload
+        // (reference/onload-measured.md section 2).
+        for needed in dependencies(module.as_str()).iter().filter_map(|name| name.parse().ok()) {
+            let _ = self.unload(&needed);
+        }
+        self.look_for_drivers();
+        Some(Ok(Outcome::Changed))
+    }
+
+    fn holder_names(&self, module: &ModuleName) -> Vec<String> {
+        self.holders(module).iter().map(ModuleName::to_string).collect()
+    }
+
+    /// udev, where it is that eager.
+    fn look_for_drivers(&mut self) {
+        if self.faults.eager {
+            self.coldplug();
+        }
     }
 
     /// Takes a module out whoever uses it, and first all that hold it.
@@ -278,9 +343,15 @@ impl World {
         for holder in self.holders(module) {
             self.remove(&holder);
         }
-        if self.modules.remove(module).is_none() {
-            return;
+        if self.modules.contains_key(module) {
+            self.take_apart(module);
+            self.modules.remove(module);
+            self.touch();
         }
+    }
+
+    /// Ends what a module is good for.
+    fn take_apart(&mut self, module: &ModuleName) {
         for (path, owner) in NODES {
             if owner == module.as_str() {
                 self.nodes.remove(path);
@@ -292,7 +363,7 @@ impl World {
             self.accelerated.clear();
         }
         self.release_functions_of(module);
-        self.touch();
+        self.forget_idle();
     }
 
     /// True when a module is loaded and its start has returned.
@@ -313,22 +384,59 @@ impl World {
 
     /// References held on a module.
     pub(super) fn references(&self, module: &ModuleName) -> u32 {
-        let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let holders = u32::try_from(self.holders(module).len()).unwrap_or(u32::MAX);
+        let serves =
+            module.as_str() == "onload" && matches!(self.control_plane, ControlPlane::Running(_));
+        let server = if serves { CONTROL_PLANE_REFERENCES } else { 0 };
+        holders + server + self.references_of_users(module)
+    }
+
+    /// References that processes hold on a module, without the control-plane server's.
+    pub(super) fn references_of_users(&self, module: &ModuleName) -> u32 {
+        let stacks = u32::try_from(self.accelerated.len()).unwrap_or(u32::MAX);
         let opened: u32 = NODES
             .iter()
             .filter(|(_, owner)| *owner == module.as_str())
             .flat_map(|(path, _)| self.opened.iter().filter(move |((node, _), _)| node == path))
             .map(|(_, times)| times * OPEN_REFERENCES)
             .sum();
-        let mut references = count(self.holders(module).len()) + opened;
-        if module.as_str() == "onload" {
-            references += count(self.accelerated.len()) * STACK_REFERENCES;
-            if matches!(self.control_plane, ControlPlane::Running(_)) {
-                references += CONTROL_PLANE_REFERENCES;
-            }
-        }
-        references
+        opened + if module.as_str() == "onload" { stacks * STACK_REFERENCES } else { 0 }
     }
+}
+
+/// Why a module is not unloaded.
+enum Hindrance {
+    NotLoaded,
+    InFlight,
+    /// So many references are held.
+    Used(u32),
+    /// Nobody uses it, and it refuses all the same.
+    Broken,
+}
+
+/// What a load answers instead of working; nothing where it hangs.
+fn load_error(fault: LoadFault, name: &ModuleName) -> Option<StepError> {
+    let module = name.clone();
+    let ordered = |what: &str| format!("{what} (fault ordered)");
+    Some(match fault {
+        LoadFault::NotFound => StepError::NotFound { module },
+        LoadFault::Rejected => StepError::KeyRejected { module },
+        LoadFault::Error => start_failed(name),
+        LoadFault::WrongKernel => {
+            StepError::WrongKernel { module, detail: ordered("version magic differs") }
+        }
+        LoadFault::UnknownSymbol => {
+            StepError::UnknownSymbol { module, detail: ordered("Unknown symbol in module") }
+        }
+        LoadFault::BadParameter => {
+            StepError::BadParameter { module, detail: ordered("Invalid argument") }
+        }
+        LoadFault::Hang => return None,
+    })
+}
+
+fn start_failed(module: &ModuleName) -> StepError {
+    StepError::Failed(format!("module {module} failed to start: Input/output error"))
 }
 
 #[cfg(test)]

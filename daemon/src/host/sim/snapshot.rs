@@ -3,12 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::{
-    COMPANIONS, DEVICE_NODES, DeviceNode, Interface, Link, Module, ModuleState, OnloadDriver, Port,
-    STACK, Snapshot, Sriov,
+    COMPANIONS, DEVICE_NODES, Depth, DeviceNode, Interface, Link, Module, ModuleState,
+    OnloadDriver, Port, STACK, Snapshot, Sriov,
 };
-use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
+use onload_core::names::{InterfaceName, ModuleName, PciAddress};
 use onload_core::reading::Reading;
-use onload_core::release::Release;
 
 use super::bus::{Function, Netdev};
 use super::faults::Part;
@@ -22,6 +21,11 @@ impl World {
     /// What a look finds now. The kubelet is no part of the world: whoever runs the plugin sees
     /// its socket, so that part reads as absent here.
     pub fn snapshot(&self) -> Snapshot {
+        self.look(Depth::Usual)
+    }
+
+    /// What a look of this depth finds now.
+    pub fn look(&self, depth: Depth) -> Snapshot {
         let nodes = DEVICE_NODES.iter().map(|path| ((*path).to_owned(), self.node_reading(path)));
         Snapshot {
             kernel: self.read(Part::Kernel, || self.file.node.kernel.clone()),
@@ -32,12 +36,16 @@ impl World {
             driver: self.driver_reading(),
             device_nodes: nodes.collect(),
             releases: self.read(Part::Releases, || self.release_readings()),
-            ..Snapshot::default()
+            kernels: self.read(Part::Releases, || self.kernel_readings()),
+            signatures_enforced: Reading::Known(self.file.secure_boot.enabled),
+            users: self.user_readings(depth),
+            loader: self.loader.clone().into(),
+            kubelet: Reading::Absent,
         }
     }
 
     /// The value, or what a fault makes of it.
-    fn read<T>(&self, part: Part, value: impl FnOnce() -> T) -> Reading<T> {
+    pub(super) fn read<T>(&self, part: Part, value: impl FnOnce() -> T) -> Reading<T> {
         if self.faults.hides(&part) { vanished() } else { Reading::Known(value()) }
     }
 
@@ -93,9 +101,9 @@ impl World {
                 speed_mbps: netdev.speed_mbps.filter(|_| netdev.link == Link::Up).into(),
                 phys_port_name: netdev.phys_port_name.clone().into(),
                 phc_index: netdev.phc.into(),
-                addresses: Reading::Absent,
-                routes: Reading::Absent,
-                uppers: Reading::Absent,
+                addresses: Reading::Known(netdev.network.addresses.clone()),
+                routes: Reading::Known(netdev.network.routes),
+                uppers: Reading::Known(netdev.network.uppers.clone()),
             };
             (netdev.name.clone(), interface)
         };
@@ -168,27 +176,6 @@ impl World {
         }
         let major = self.nodes.get(path).copied();
         major.map(|major| DeviceNode { major, minor: 0, mode: NODE_MODE }).into()
-    }
-
-    fn release_readings(&self) -> BTreeMap<ReleaseName, Release> {
-        let there = self.file.releases.iter().filter(|release| {
-            !release.libraries.get_ref().is_empty()
-                && !self.lost_libraries.contains(release.name.get_ref())
-        });
-        let read = there.map(|release| {
-            let interface = release.library_interface.as_ref().unwrap_or(&release.interface);
-            let found = Release {
-                root: release.root.get_ref().clone(),
-                library_directory: release.library_directory.get_ref().clone(),
-                libraries: release.libraries.get_ref().clone(),
-                launcher: release.launcher,
-                profiles: release.profiles.clone(),
-                interfaces: Reading::Known(BTreeSet::from([interface.clone()])),
-                ..Release::default()
-            };
-            (release.name.get_ref().clone(), found)
-        });
-        read.collect()
     }
 }
 

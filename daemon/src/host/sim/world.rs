@@ -3,22 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::hardware::Hardware;
+use onload_core::inventory::Loader;
 use onload_core::names::{BootId, ModuleName, PciAddress, ReleaseName};
 use onload_core::step::{Outcome, Step, StepError};
 
-use super::action::{Action, ActionError, Presence};
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
 use super::faults::Faults;
 use super::file::{Card, Clock, Event, Key, KeyName, ReleaseOnDisk, WorldFile};
 use super::kernel::{ControlPlane, Loaded};
+use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
-const SHIPPED: [(&str, &str); 5] = [
+const SHIPPED: [(&str, &str); 6] = [
     ("two-x2522", include_str!("../../../../packaging/worlds/two-x2522.toml")),
     ("x4", include_str!("../../../../packaging/worlds/x4.toml")),
     ("in-tree", include_str!("../../../../packaging/worlds/in-tree.toml")),
     ("unenrolled-key", include_str!("../../../../packaging/worlds/unenrolled-key.toml")),
+    ("releases", include_str!("../../../../packaging/worlds/releases.toml")),
     ("no-card", include_str!("../../../../packaging/worlds/no-card.toml")),
 ];
 
@@ -47,7 +49,16 @@ pub struct World {
     pub(super) opened: BTreeMap<(&'static str, u32), u32>,
     /// Processes that run accelerated.
     pub(super) accelerated: BTreeSet<u32>,
+    /// Clocks that processes have open, by index.
+    pub(super) clocks: BTreeSet<(u32, u32)>,
+    /// Processes that hold anything of the above.
+    pub(super) processes: BTreeMap<u32, Process>,
+    pub(super) next_start: u64,
     pub(super) control_plane: ControlPlane,
+    /// The server that the loaded `onload` was told to start; none: its built-in path.
+    pub(super) server: Option<String>,
+    /// What onloadd has written for modprobe in this boot.
+    pub(super) loader: Option<Loader>,
     next_pid: u32,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
     pub(super) faults: Faults,
@@ -78,7 +89,12 @@ impl World {
             next_major: Self::first_major(),
             opened: BTreeMap::new(),
             accelerated: BTreeSet::new(),
+            clocks: BTreeSet::new(),
+            processes: BTreeMap::new(),
+            next_start: 0,
             control_plane: ControlPlane::None,
+            server: None,
+            loader: None,
             next_pid: FIRST_PID,
             lost_libraries: BTreeSet::new(),
             faults: Faults::default(),
@@ -153,129 +169,35 @@ impl World {
     pub fn answer(&mut self, step: &Step) -> Option<Result<Outcome, StepError>> {
         match step {
             Step::LoadModule { module, release } => self.load(module, release),
-            Step::UnloadModule { .. }
-            | Step::StopControlPlane
-            | Step::StopUnit { .. }
-            | Step::WriteLoader(_) => Some(Err(StepError::Unsupported("not yet".to_owned()))),
+            Step::UnloadModule { module } => self.modprobe_remove(module),
+            Step::StopControlPlane => Some(self.stop_control_plane()),
+            Step::StopUnit { unit } => Some(self.stop_unit(unit)),
+            Step::WriteLoader(loader) => {
+                if self.loader.as_ref() == Some(loader) {
+                    return Some(Ok(Outcome::Unchanged));
+                }
+                self.loader = Some(loader.clone());
+                self.touch();
+                Some(Ok(Outcome::Changed))
+            }
         }
     }
 
-    /// Does what a line says.
-    ///
-    /// # Errors
-    /// Refused as the kernel refuses it, or names something this world does not have; nothing has
-    /// changed then, but what a failed load had loaded before it.
-    pub fn act(&mut self, action: &Action) -> Result<(), ActionError> {
-        let refuse = |why: &str, fix: &str| {
-            Err(ActionError::new(format!("`{action}` is not done"), why, fix))
-        };
-        if let Some((why, known)) = check::unknown(&self.file, action) {
-            return refuse(&why, &format!("name one of {known}"));
+    /// Asks the server to end. One that a load has asked for and that is not there yet is not
+    /// there to be asked.
+    fn stop_control_plane(&mut self) -> Result<Outcome, StepError> {
+        match self.control_plane {
+            ControlPlane::None | ControlPlane::Due => Ok(Outcome::Unchanged),
+            ControlPlane::Running(_) if self.faults.control_plane_stays => {
+                let why = "the control-plane server did not end in its time";
+                Err(StepError::Failed(why.to_owned()))
+            }
+            ControlPlane::Running(_) => {
+                self.control_plane = ControlPlane::None;
+                self.touch();
+                Ok(Outcome::Changed)
+            }
         }
-        match action {
-            Action::Load { module, release } => self.load_by_hand(module, release.as_ref())?,
-            Action::Unload(module) => self.unload(module)?,
-            Action::DriverGone(module) => {
-                if !self.modules.contains_key(module) {
-                    return refuse("it is not loaded", "nothing to do");
-                }
-                self.remove(module);
-            }
-            Action::Link { port, link } => self.set_link(port, *link),
-            Action::Rename { interface, to } => self.rename(interface, to)?,
-            Action::Unplug(port) => {
-                if !self.set_plugged(port, false) {
-                    return refuse("it is not plugged in", "plug it first");
-                }
-            }
-            Action::Plug(port) => {
-                if !self.set_plugged(port, true) {
-                    return refuse("it is plugged in", "unplug it first");
-                }
-            }
-            Action::Unbind(port) => {
-                if !self.detach(port) {
-                    return refuse("no driver has it", "bind it first");
-                }
-            }
-            Action::Bind(port) => {
-                if !self.attach(port) {
-                    return refuse(
-                        "it has a driver, is unplugged, or no loaded driver knows it",
-                        "unbind it, plug it in, or load its driver",
-                    );
-                }
-            }
-            Action::Open { node, pid } => {
-                if !self.nodes.contains_key(node) {
-                    return refuse(
-                        "ENOENT: there is no such node",
-                        "load the module that makes it",
-                    );
-                }
-                *self.opened.entry((*node, *pid)).or_insert(0) += 1;
-            }
-            Action::Close { node, pid } => {
-                let Some(times) = self.opened.get_mut(&(*node, *pid)) else {
-                    return refuse("EBADF: the process does not have it open", "open it first");
-                };
-                *times -= 1;
-                self.opened.retain(|_, times| *times > 0);
-            }
-            Action::Run(pid) => {
-                if !self.nodes.contains_key("/dev/onload") {
-                    return refuse(
-                        "there is no /dev/onload, so it runs unaccelerated",
-                        "load onload",
-                    );
-                }
-                if !self.accelerated.insert(*pid) {
-                    return refuse("the process runs already", "choose another process id");
-                }
-                // A new stack has the server started where there is none
-                // (reference/onload-modules.md section 9).
-                if self.control_plane == ControlPlane::None {
-                    self.control_plane = ControlPlane::Due;
-                }
-            }
-            Action::Exit(pid) => {
-                if !self.exit(*pid) {
-                    return refuse("ESRCH: the process holds nothing here", "name one that does");
-                }
-            }
-            Action::ControlPlaneDies => match self.control_plane {
-                ControlPlane::Running(_) => self.control_plane = ControlPlane::None,
-                ControlPlane::None | ControlPlane::Due => {
-                    return refuse("no control-plane server runs", "load onload");
-                }
-            },
-            Action::ControlPlaneStarts => match self.control_plane {
-                ControlPlane::Due => self.start_control_plane(),
-                ControlPlane::None | ControlPlane::Running(_) => {
-                    return refuse(
-                        "none is asked for",
-                        "load onload, or run an accelerated program",
-                    );
-                }
-            },
-            Action::Enrol(key) => {
-                self.enrolled.insert(key.clone());
-            }
-            Action::Reboot => self.reboot(),
-            Action::Libraries { release, presence } => match presence {
-                Presence::Gone => {
-                    self.lost_libraries.insert(release.clone());
-                }
-                Presence::Back => {
-                    self.lost_libraries.remove(release);
-                }
-            },
-            Action::Fault(fault) => self.faults.order(fault),
-            Action::ClearFaults => self.faults = Faults::default(),
-            Action::Nothing => {}
-        }
-        self.touch();
-        Ok(())
     }
 
     /// Counts a change.
@@ -288,59 +210,11 @@ impl World {
         self.file.releases.iter().find(|release| release.name.get_ref() == name)
     }
 
-    fn load_by_hand(
-        &mut self,
-        module: &ModuleName,
-        release: Option<&ReleaseName>,
-    ) -> Result<(), ActionError> {
-        let refuse = |error: &StepError| {
-            ActionError::new(
-                format!("module {module} is not loaded"),
-                error.to_string(),
-                error.fix(),
-            )
-        };
-        let release = release.cloned().or_else(|| self.preferred_release(module));
-        let release =
-            release.ok_or_else(|| refuse(&StepError::NotFound { module: module.clone() }))?;
-        // Whoever types it waits; the world does not.
-        match self.load(module, &release) {
-            None | Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(refuse(&error)),
-        }
-    }
-
-    fn set_plugged(&mut self, address: &PciAddress, plugged: bool) -> bool {
-        let Some(function) = self.functions.get_mut(address).filter(|f| f.plugged != plugged)
-        else {
-            return false;
-        };
-        if plugged {
-            function.plugged = true;
-            self.autoload(address);
-            self.attach(address);
-        } else {
-            self.detach(address);
-            if let Some(function) = self.functions.get_mut(address) {
-                function.plugged = false;
-            }
-        }
-        true
-    }
-
-    fn exit(&mut self, pid: u32) -> bool {
-        let held =
-            self.accelerated.remove(&pid) | self.opened.keys().any(|(_, owner)| *owner == pid);
-        self.opened.retain(|(_, owner), _| *owner != pid);
-        if self.control_plane == ControlPlane::Running(pid) {
-            self.control_plane = ControlPlane::None;
-            return true;
-        }
-        held
-    }
-
     pub(super) fn start_control_plane(&mut self) {
         self.control_plane = ControlPlane::Running(self.next_pid);
         self.next_pid += 1;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,6 +145,30 @@ fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
             "kernels = []",
             &["loaded.sfc", "not found"],
         ),
+        (
+            "an address without its length",
+            "pci = \"0000:01:00.0\"",
+            "addresses = [\"192.0.2.1\"]\npci = \"0000:01:00.0\"",
+            &["line 27", "addresses", "192.0.2.1/24"],
+        ),
+        (
+            "a server that is not below the root",
+            "root = \"/\"",
+            "root = \"/\"\nserver = \"/sbin/x\"",
+            &["line 35", "release.server", "sbin/onload_cp_server"],
+        ),
+        (
+            "one kernel twice",
+            "[[release]]",
+            "[[kernel]]\nrelease = \"6.2.0\"\n[[kernel]]\nrelease = \"6.2.0\"\n[[release]]",
+            &["line 33", "kernel 6.2.0 is there twice", "line 31"],
+        ),
+        (
+            "a fault of no release",
+            "link 0000:3b:00.0 down",
+            "fault load sfc from 9.9 error",
+            &["line 46", "no release 9.9", "host, in-tree"],
+        ),
         ("bad span", "\"2s\"", "\"2 s\"", &["line 45", "not a duration"]),
         ("bad action", "link 0000:3b:00.0 down", "explode", &["line 46", "begin with one of"]),
         (
@@ -182,7 +206,7 @@ fn the_configuration_goes_through_as_it_is() {
 
 #[test]
 fn every_shipped_world_holds() {
-    assert_eq!(World::shipped_names().count(), 5);
+    assert_eq!(World::shipped_names().count(), 6);
     for name in World::shipped_names() {
         if let Err(error) = World::parse(World::shipped(name).unwrap()) {
             panic!("{name}: {error}");

@@ -198,7 +198,7 @@ fn symbols_of_another_version_are_refused() {
     act(&mut world, &["driver gone sfc_resource", "load onload from 9.1.2"]);
     let snapshot = world.snapshot();
     assert_eq!(snapshot.driver.version, Reading::Known("9.1.2".to_owned()));
-    assert_eq!(snapshot.releases.known().unwrap().len(), 2);
+    assert_eq!(snapshot.releases.known().unwrap().len(), 3, "and the kernel's own");
     assert!(auxiliary(&world, P0)[0].1.is_some(), "a newer sfc serves an older Onload");
 }
 
@@ -283,8 +283,13 @@ fn faults_do_what_they_say() {
 fn libraries_go_and_come_back() {
     let mut world = world("two-x2522");
     act(&mut world, &["libraries of host gone"]);
-    assert_eq!(world.snapshot().releases, Reading::Known(Default::default()));
+    let host = |world: &World| {
+        world.snapshot().releases.into_known().unwrap()[&"host".parse().unwrap()].clone()
+    };
+    let bare = host(&world);
+    assert!(bare.libraries.is_empty() && bare.interfaces.is_absent(), "only modules are left");
+    assert_eq!(bare.modules.into_known().unwrap().values().next().unwrap().len(), 4);
     act(&mut world, &["libraries of host back"]);
-    assert_eq!(world.snapshot().releases.known().unwrap().len(), 1);
+    assert_eq!(host(&world).libraries.len(), 3);
     assert!(refused(&mut world, "libraries of 9.9 gone").contains("name one of host"));
 }

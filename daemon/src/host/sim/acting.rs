@@ -1,0 +1,181 @@
+//! Actions carried out: what happens to the world by itself or by hand.
+
+use onload_core::inventory::Routes;
+use onload_core::names::{ModuleName, PciAddress, ReleaseName};
+use onload_core::step::StepError;
+
+use super::action::{Action, ActionError, Place, Presence, Who};
+use super::check;
+use super::faults::Faults;
+use super::kernel::ControlPlane;
+use super::world::World;
+
+impl World {
+    /// Does what a line says.
+    ///
+    /// # Errors
+    /// Refused as the kernel refuses it, or names something this world does not have; nothing has
+    /// changed then, but what a failed load had loaded before it.
+    pub fn act(&mut self, action: &Action) -> Result<(), ActionError> {
+        let refuse = |why: &str, fix: &str| {
+            Err(ActionError::new(format!("`{action}` is not done"), why, fix))
+        };
+        if let Some((why, known)) = check::unknown(&self.file, action) {
+            return refuse(&why, &format!("name one of {known}"));
+        }
+        match action {
+            Action::Load { module, release } => self.load_by_hand(module, release.as_ref())?,
+            Action::Unload(module) => self.unload_by_hand(module)?,
+            Action::DriverGone(module) => {
+                if !self.modules.contains_key(module) {
+                    return refuse("it is not loaded", "nothing to do");
+                }
+                self.remove(module);
+            }
+            Action::Coldplug => self.coldplug(),
+            Action::Link { port, link } => self.set_link(port, *link),
+            Action::Rename { interface, to } => self.rename(interface, to)?,
+            Action::Address { interface, address } => {
+                let addresses = &mut self.netdev(interface)?.network.addresses;
+                match address {
+                    Some(address) => {
+                        addresses.insert(address.clone());
+                    }
+                    None => addresses.clear(),
+                }
+            }
+            Action::Route { interface, default } => {
+                let routes = &mut self.netdev(interface)?.network.routes;
+                let count = if *default { routes.count + 1 } else { 0 };
+                *routes = Routes { count, default: *default };
+            }
+            Action::Upper { interface, upper } => {
+                let uppers = &mut self.netdev(interface)?.network.uppers;
+                match upper {
+                    Some(upper) => {
+                        uppers.insert(upper.clone());
+                    }
+                    None => uppers.clear(),
+                }
+            }
+            Action::Unplug(port) => {
+                if !self.set_plugged(port, false) {
+                    return refuse("it is not plugged in", "plug it first");
+                }
+            }
+            Action::Plug(port) => {
+                if !self.set_plugged(port, true) {
+                    return refuse("it is plugged in", "unplug it first");
+                }
+            }
+            Action::Unbind(port) => {
+                if !self.detach(port) {
+                    return refuse("no driver has it", "bind it first");
+                }
+            }
+            Action::Bind(port) => {
+                if !self.attach(port) {
+                    return refuse(
+                        "it has a driver, is unplugged, or no loaded driver knows it",
+                        "unbind it, plug it in, or load its driver",
+                    );
+                }
+            }
+            Action::Open { node, who } => self.open(node, who)?,
+            Action::Close { node, pid } => {
+                let Some(times) = self.opened.get_mut(&(*node, *pid)) else {
+                    return refuse("EBADF: the process does not have it open", "open it first");
+                };
+                *times -= 1;
+                self.opened.retain(|_, times| *times > 0);
+                self.forget_idle();
+            }
+            Action::Run(who) => self.run(who)?,
+            Action::Clock { interface, who } => self.open_clock(interface, who)?,
+            Action::Unit { unit, pid } => {
+                let place = Some(Place::Unit(unit.clone()));
+                // Without Onload its sockets are the kernel's, and nothing of it shows here.
+                if self.nodes.contains_key("/dev/onload") {
+                    self.run(&Who { pid: *pid, comm: None, place })?;
+                }
+            }
+            Action::Exit(pid) => {
+                if !self.exit(*pid) {
+                    return refuse("ESRCH: the process holds nothing here", "name one that does");
+                }
+            }
+            Action::ControlPlaneDies => match self.control_plane {
+                ControlPlane::Running(_) => self.control_plane = ControlPlane::None,
+                ControlPlane::None | ControlPlane::Due => {
+                    return refuse("no control-plane server runs", "load onload");
+                }
+            },
+            Action::ControlPlaneStarts => match self.control_plane {
+                ControlPlane::Due => self.start_control_plane(),
+                ControlPlane::None | ControlPlane::Running(_) => {
+                    return refuse(
+                        "none is asked for",
+                        "load onload, or run an accelerated program",
+                    );
+                }
+            },
+            Action::Enrol(key) => {
+                self.enrolled.insert(key.clone());
+            }
+            Action::Reboot => self.reboot(),
+            Action::Libraries { release, presence } => match presence {
+                Presence::Gone => {
+                    self.lost_libraries.insert(release.clone());
+                }
+                Presence::Back => {
+                    self.lost_libraries.remove(release);
+                }
+            },
+            Action::Fault(fault) => self.faults.order(fault),
+            Action::ClearFaults => self.faults = Faults::default(),
+            Action::Nothing => {}
+        }
+        self.touch();
+        Ok(())
+    }
+
+    fn load_by_hand(
+        &mut self,
+        module: &ModuleName,
+        release: Option<&ReleaseName>,
+    ) -> Result<(), ActionError> {
+        let refuse = |error: &StepError| {
+            ActionError::new(
+                format!("module {module} is not loaded"),
+                error.to_string(),
+                error.fix(),
+            )
+        };
+        let release = release.cloned().or_else(|| self.preferred_release(module));
+        let release =
+            release.ok_or_else(|| refuse(&StepError::NotFound { module: module.clone() }))?;
+        // Whoever types it waits; the world does not.
+        match self.load(module, &release) {
+            None | Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(refuse(&error)),
+        }
+    }
+
+    fn set_plugged(&mut self, address: &PciAddress, plugged: bool) -> bool {
+        let Some(function) = self.functions.get_mut(address).filter(|f| f.plugged != plugged)
+        else {
+            return false;
+        };
+        if plugged {
+            function.plugged = true;
+            self.autoload(address);
+            self.attach(address);
+        } else {
+            self.detach(address);
+            if let Some(function) = self.functions.get_mut(address) {
+                function.plugged = false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,252 @@
+//! The words of a line: how one is read, and how it reads.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use onload_core::inventory::{DEVICE_NODES, Link};
+use onload_core::names::{InterfaceName, ReleaseName};
+
+use super::super::faults::{Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
+use super::{Action, Place, Presence, Who};
+
+/// What the kernel keeps of a process's name (TASK_COMM_LEN, without its end).
+const LONGEST_COMM: usize = 15;
+
+/// The longest name of a unit (systemd's UNIT_NAME_MAX).
+const LONGEST_WORD: usize = 255;
+
+/// Why the words are no action; empty when they have no form that is known.
+pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
+    Ok(match words {
+        ["load", module] => Action::Load { module: name(module)?, release: None },
+        ["load", module, "from", release] => {
+            Action::Load { module: name(module)?, release: Some(name(release)?) }
+        }
+        ["unload", module] => Action::Unload(name(module)?),
+        ["driver", "gone", module] => Action::DriverGone(name(module)?),
+        ["coldplug"] => Action::Coldplug,
+        ["link", port, "up"] => Action::Link { port: name(port)?, link: Link::Up },
+        ["link", port, "down"] => Action::Link { port: name(port)?, link: Link::Down },
+        ["rename", interface, to] => Action::Rename { interface: name(interface)?, to: name(to)? },
+        ["address", interface, address] => {
+            Action::Address { interface: name(interface)?, address: unless_none(address, prefix)? }
+        }
+        ["route", interface, which @ ("default" | "none")] => {
+            Action::Route { interface: name(interface)?, default: *which == "default" }
+        }
+        ["upper", interface, upper] => {
+            Action::Upper { interface: name(interface)?, upper: unless_none(upper, name)? }
+        }
+        ["unplug", port] => Action::Unplug(name(port)?),
+        ["plug", port] => Action::Plug(name(port)?),
+        ["unbind", port] => Action::Unbind(name(port)?),
+        ["bind", port] => Action::Bind(name(port)?),
+        ["open", path, process @ ..] => Action::Open { node: node(path)?, who: who(process)? },
+        ["close", path, pid] => Action::Close { node: node(path)?, pid: number(pid)?.get() },
+        ["run", process @ ..] => Action::Run(who(process)?),
+        ["clock", interface, process @ ..] => {
+            Action::Clock { interface: name(interface)?, who: who(process)? }
+        }
+        ["unit", unit, "starts", pid] => {
+            Action::Unit { unit: word(unit)?, pid: number(pid)?.get() }
+        }
+        ["exit", pid] => Action::Exit(number(pid)?.get()),
+        ["control-plane", "dies"] => Action::ControlPlaneDies,
+        ["control-plane", "starts"] => Action::ControlPlaneStarts,
+        ["enrol", key] => Action::Enrol(name(key)?),
+        ["reboot"] => Action::Reboot,
+        ["libraries", "of", release, "gone"] => {
+            Action::Libraries { release: name(release)?, presence: Presence::Gone }
+        }
+        ["libraries", "of", release, "back"] => {
+            Action::Libraries { release: name(release)?, presence: Presence::Back }
+        }
+        ["fault", rest @ ..] => Action::Fault(fault(rest)?),
+        ["clear", "faults"] => Action::ClearFaults,
+        ["nothing"] => Action::Nothing,
+        _ => return Err(String::new()),
+    })
+}
+
+fn fault(words: &[&str]) -> Result<Fault, String> {
+    Ok(match words {
+        ["load", module, "from", release, answer, rest @ ..] => {
+            load_fault(module, Some(name(release)?), answer, rest)?
+        }
+        ["load", module, answer, rest @ ..] => load_fault(module, None, answer, rest)?,
+        ["unload", module, answer, rest @ ..] => Fault::Unload {
+            module: name(module)?,
+            answer: one_of(&UNLOAD_FAULTS, answer, "no way for an unload to fail")?,
+            times: times(rest)?,
+        },
+        ["unit", unit, "stays"] => Fault::UnitStays(word(unit)?),
+        ["control-plane", "stays"] => Fault::ControlPlaneStays,
+        ["eager"] => Fault::Eager,
+        ["no-aux"] => Fault::NoAux,
+        ["no-nodes"] => Fault::NoNodes,
+        ["unreadable", part] => Fault::Unreadable(
+            PARTS
+                .iter()
+                .find(|(word, _)| word == part)
+                .map(|(_, part)| part.clone())
+                .or_else(|| part.parse().ok().map(Part::Port))
+                .ok_or_else(|| {
+                    let parts = PARTS.map(|(word, _)| word).join(", ");
+                    format!("`{part}` is none of {parts}, and no PCI address")
+                })?,
+        ),
+        ["silent"] => Fault::Silent,
+        ["storm", count] => Fault::Storm(number(count)?),
+        _ => return Err(String::new()),
+    })
+}
+
+fn load_fault(
+    module: &str,
+    release: Option<ReleaseName>,
+    answer: &str,
+    rest: &[&str],
+) -> Result<Fault, String> {
+    let answer = one_of(&LOAD_FAULTS, answer, "no way for a load to fail")?;
+    Ok(Fault::Load { module: name(module)?, release, answer, times: times(rest)? })
+}
+
+fn one_of<T: Copy>(all: &[(&str, T)], word: &str, what: &str) -> Result<T, String> {
+    let found = all.iter().find(|(known, _)| *known == word);
+    found.map(|(_, value)| *value).ok_or_else(|| format!("`{word}` is {what}"))
+}
+
+fn times(words: &[&str]) -> Result<Option<NonZeroU32>, String> {
+    match words {
+        [] => Ok(None),
+        ["times", count] => number(count).map(Some),
+        _ => Err(String::new()),
+    }
+}
+
+fn name<T: FromStr<Err: fmt::Display>>(word: &str) -> Result<T, String> {
+    word.parse().map_err(|error: T::Err| error.to_string())
+}
+
+fn number(word: &str) -> Result<NonZeroU32, String> {
+    word.parse().map_err(|_| format!("`{word}` is not a whole number above 0"))
+}
+
+fn node(path: &str) -> Result<&'static str, String> {
+    DEVICE_NODES
+        .into_iter()
+        .find(|node| *node == path)
+        .ok_or_else(|| format!("`{path}` is none of {}", DEVICE_NODES.join(", ")))
+}
+
+/// `PID [as COMM] [in UNIT|in container ID]`.
+fn who(words: &[&str]) -> Result<Who, String> {
+    let [pid, rest @ ..] = words else { return Err(String::new()) };
+    let (comm, rest) = match rest {
+        ["as", comm, rest @ ..] => (Some(word(comm)?), rest),
+        rest => (None, rest),
+    };
+    if comm.as_ref().is_some_and(|comm| comm.len() > LONGEST_COMM) {
+        return Err(format!("the name of a process has at most {LONGEST_COMM} bytes"));
+    }
+    let place = match rest {
+        [] => None,
+        ["in", "container", id] => Some(Place::Container(word(id)?)),
+        ["in", unit] if *unit != "container" => Some(Place::Unit(word(unit)?)),
+        _ => return Err(String::new()),
+    };
+    Ok(Who { pid: number(pid)?.get(), comm, place })
+}
+
+fn word(text: &str) -> Result<String, String> {
+    if text.len() > LONGEST_WORD || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(format!("a name has 1 to {LONGEST_WORD} printable characters"));
+    }
+    Ok(text.to_owned())
+}
+
+fn unless_none<T>(
+    text: &str,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, String> {
+    if text == "none" { Ok(None) } else { read(text).map(Some) }
+}
+
+/// A network address with its prefix length, as `ip address` shows it.
+pub(in crate::host::sim) fn prefix(text: &str) -> Result<String, String> {
+    let parts = text.split_once('/').and_then(|(address, length)| {
+        Some((address.parse::<IpAddr>().ok()?, length.parse::<u8>().ok()?))
+    });
+    match parts {
+        Some((address, length)) if length <= if address.is_ipv4() { 32 } else { 128 } => {
+            Ok(text.to_owned())
+        }
+        _ => Err(format!("`{text}` is not a network address such as 192.0.2.1/24")),
+    }
+}
+
+impl fmt::Display for Who {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.pid)?;
+        if let Some(comm) = &self.comm {
+            write!(f, " as {comm}")?;
+        }
+        match &self.place {
+            None => Ok(()),
+            Some(Place::Unit(unit)) => write!(f, " in {unit}"),
+            Some(Place::Container(id)) => write!(f, " in container {id}"),
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Load { module, release: None } => write!(f, "load {module}"),
+            Self::Load { module, release: Some(release) } => {
+                write!(f, "load {module} from {release}")
+            }
+            Self::Unload(module) => write!(f, "unload {module}"),
+            Self::DriverGone(module) => write!(f, "driver gone {module}"),
+            Self::Coldplug => f.write_str("coldplug"),
+            Self::Link { port, link: Link::Up } => write!(f, "link {port} up"),
+            Self::Link { port, link: Link::Down } => write!(f, "link {port} down"),
+            Self::Rename { interface, to } => write!(f, "rename {interface} {to}"),
+            Self::Address { interface, address } => {
+                write!(f, "address {interface} {}", address.as_deref().unwrap_or("none"))
+            }
+            Self::Route { interface, default } => {
+                write!(f, "route {interface} {}", if *default { "default" } else { "none" })
+            }
+            Self::Upper { interface, upper } => {
+                let upper = upper.as_ref().map_or("none", InterfaceName::as_str);
+                write!(f, "upper {interface} {upper}")
+            }
+            Self::Unplug(port) => write!(f, "unplug {port}"),
+            Self::Plug(port) => write!(f, "plug {port}"),
+            Self::Unbind(port) => write!(f, "unbind {port}"),
+            Self::Bind(port) => write!(f, "bind {port}"),
+            Self::Open { node, who } => write!(f, "open {node} {who}"),
+            Self::Close { node, pid } => write!(f, "close {node} {pid}"),
+            Self::Run(who) => write!(f, "run {who}"),
+            Self::Clock { interface, who } => write!(f, "clock {interface} {who}"),
+            Self::Unit { unit, pid } => write!(f, "unit {unit} starts {pid}"),
+            Self::Exit(pid) => write!(f, "exit {pid}"),
+            Self::ControlPlaneDies => f.write_str("control-plane dies"),
+            Self::ControlPlaneStarts => f.write_str("control-plane starts"),
+            Self::Enrol(key) => write!(f, "enrol {key}"),
+            Self::Reboot => f.write_str("reboot"),
+            Self::Libraries { release, presence: Presence::Gone } => {
+                write!(f, "libraries of {release} gone")
+            }
+            Self::Libraries { release, presence: Presence::Back } => {
+                write!(f, "libraries of {release} back")
+            }
+            Self::Fault(fault) => write!(f, "fault {fault}"),
+            Self::ClearFaults => f.write_str("clear faults"),
+            Self::Nothing => f.write_str("nothing"),
+        }
+    }
+}
