@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::{Allocation, Tenure};
-use crate::change::{Change, Deadline, Order, Outcome, Past, Rejected};
+use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
 use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
 use crate::picture::Hold;
@@ -86,6 +86,8 @@ pub enum Entry {
     Past(Past),
     /// A release did not come up; none: it may be tried again.
     Rejected(Option<Rejected>),
+    /// A boot had a default route.
+    BootProven(Proven),
     /// A module was loaded from a release, which not every module tells of itself.
     Loaded {
         /// The module.
@@ -151,6 +153,8 @@ pub struct Ledger {
     pub past: Vec<Past>,
     /// A release that did not come up.
     pub rejected: Option<Rejected>,
+    /// The last boot that had a default route.
+    pub proven: Option<Proven>,
     /// Which release modules were loaded from, and in which boot.
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
 }
@@ -216,6 +220,7 @@ impl Ledger {
             }
             Entry::Past(past) => self.remember(past),
             Entry::Rejected(rejected) => self.rejected = rejected,
+            Entry::BootProven(proven) => self.proven = Some(proven),
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
             }
@@ -262,6 +267,7 @@ impl Ledger {
         entries.extend(self.past.iter().cloned().map(Entry::Past));
         entries.extend(self.change.clone().map(Entry::ChangeBegan));
         entries.extend(self.rejected.clone().map(|one| Entry::Rejected(Some(one))));
+        entries.extend(self.proven.clone().map(Entry::BootProven));
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
             release: release.clone(),
@@ -350,6 +356,7 @@ impl Holders {
             | Entry::ChangeEnded { .. }
             | Entry::Past(_)
             | Entry::Rejected(_)
+            | Entry::BootProven(_)
             | Entry::Loaded { .. } => Ok(()),
         }
     }

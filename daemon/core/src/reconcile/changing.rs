@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Reconciler;
+use super::boots::WENT_DOWN;
 use super::steps::Progress;
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
@@ -42,6 +43,9 @@ pub(super) struct Changing {
     verify_until: Option<Moment>,
     /// Until when holders may take.
     wait_until: Option<Moment>,
+    /// A step that was under way when the change turned: what becomes of it says nothing about the
+    /// way back.
+    crossed: Option<Step>,
 }
 
 impl Changing {
@@ -60,6 +64,11 @@ impl Changing {
         self.steps += 1;
         self.touched |= takes_away(step);
         self.verify_until = None;
+    }
+
+    /// Whether the change turned over this step, asked when it failed.
+    pub(super) fn has_crossed(&mut self, step: &Step) -> bool {
+        self.crossed.take().is_some_and(|crossed| crossed == *step)
     }
 
     pub(super) fn deadlines(&self) -> [Option<Moment>; 2] {
@@ -179,9 +188,12 @@ impl Reconciler {
     /// Everybody who uses the stack, or has a device of it.
     fn holders(&self, snapshot: &Snapshot) -> Users {
         let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
-        // At boot nothing runs yet, and what the kubelet had given is given again.
+        // At boot nothing runs yet, and what the kubelet had given is given again. That is so for
+        // the whole of a change, whatever it has loaded by now.
+        let origin =
+            self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users
-            && self.origin() != Origin::Boot
+            && origin != Origin::Boot
         {
             let lent = self.ledger.allocations.values().map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),
@@ -307,7 +319,7 @@ impl Reconciler {
         self.publish_soon(now.boot);
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         release: ReleaseName,
         former: Option<ReleaseName>,
@@ -485,10 +497,16 @@ impl Reconciler {
         } else {
             self.record(vec![Entry::ChangeTurned { why }, Entry::FailuresForgotten], None);
             self.retry_at.clear();
-            self.changing = Changing { touched: true, ..Changing::default() };
+            // A step under way cannot be taken from the host: it ends first.
+            let crossed = match &self.progress {
+                Progress::Idle => None,
+                Progress::Recording(step)
+                | Progress::Running(step)
+                | Progress::Verifying { step, .. } => Some(step.clone()),
+            };
+            self.changing = Changing { touched: true, crossed, ..Changing::default() };
             self.look();
         }
-        self.progress = Progress::Idle;
         self.replan();
         self.publish_soon(now.boot);
     }
@@ -505,7 +523,7 @@ impl Reconciler {
                 self.end_change(now, Outcome::RolledBack);
                 self.reject(change.to, change.from, why, true);
             }
-            None => self.end_change(now, Outcome::Failed("the node went down".to_owned())),
+            None => self.end_change(now, Outcome::Failed(WENT_DOWN.to_owned())),
         }
     }
 

@@ -204,6 +204,10 @@ impl Reconciler {
             Some(error) => format!("could not {step}: {error}"),
             None => format!("{step}: reported done, but the machine does not show it"),
         };
+        if self.changing.has_crossed(&step) {
+            self.record(vec![Entry::StepEnded { step, failure: None }], None);
+            return self.replan();
+        }
         self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
         if self.ledger.change.is_some() && !retrying {
             return self.turn(now, why);
