@@ -24,7 +24,7 @@ pub fn read(pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
 
 /// Command name and start time (field 22, proc(5)). The name stands in parentheses and may hold
 /// anything, parentheses and line ends too.
-fn parse_stat(stat: &str) -> Option<(String, u64)> {
+pub(crate) fn parse_stat(stat: &str) -> Option<(String, u64)> {
     let open = stat.find('(')?;
     let close = stat.rfind(')')?;
     let comm: String = stat.get(open + 1..close)?.chars().filter(|c| !c.is_control()).collect();

@@ -11,6 +11,8 @@
 mod bus;
 #[path = "units/hardware.rs"]
 mod hardware;
+#[path = "units/modprobe.rs"]
+mod modprobe;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -213,6 +215,18 @@ fn exposure_of_every_unit_is_within_the_budget() {
     }
 }
 
+#[test]
+fn the_daemon_has_the_capabilities_it_says_and_none_to_load_modules() {
+    let unit = read(repository().join("units/onloadd.service"));
+    let capabilities = ["CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_KILL"];
+    assert_eq!(values(&unit, "CapabilityBoundingSet"), capabilities);
+    assert!(values(&unit, "AmbientCapabilities").is_empty());
+    let filtered = values(&unit, "SystemCallFilter").concat();
+    for call in ["@debug", "process_vm_readv", "process_vm_writev", "pidfd_getfd"] {
+        assert!(filtered.contains(call), "{call}: what CAP_SYS_PTRACE would allow beside /proc");
+    }
+}
+
 /// The values of one key of a unit-like file, in order.
 fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
     text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
@@ -260,7 +274,8 @@ fn tmpfiles_makes_our_directories_and_none_of_the_kubelet() {
             .unwrap();
         assert!(out.status.success(), "{program}: {}", text(&out));
     }
-    for directory in ["etc/onloadd/onloadd.toml.d", "run/onloadd/onloadd.toml.d"] {
+    for directory in ["etc/onloadd/onloadd.toml.d", "run/onloadd/onloadd.toml.d", "run/modprobe.d"]
+    {
         let mode = fs::metadata(root.join(directory)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o755, "{directory}");
     }

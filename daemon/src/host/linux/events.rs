@@ -20,10 +20,11 @@ use crate::descriptor;
 
 use super::kubelet::Watch;
 
-/// Subsystems whose uevents matter. Interfaces are heard through rtnetlink. The last four are those
-/// of the device nodes and of hardware clocks.
-const SUBSYSTEMS: [&str; 7] =
-    ["pci", "module", "auxiliary", "onload", "onload_epoll", "sfc_char", "ptp"];
+/// Subsystems whose uevents matter. `rmmod` is heard as the removal of a `module` and of what it
+/// registered with `drivers`, `unbind` as an event of the device, on `pci` or `auxiliary`. Interfaces
+/// are heard through rtnetlink. The last four are those of the device nodes and of hardware clocks.
+const SUBSYSTEMS: [&str; 8] =
+    ["pci", "module", "auxiliary", "drivers", "onload", "onload_epoll", "sfc_char", "ptp"];
 /// There while udevd runs; without it only the kernel sends uevents.
 const UDEVD_SOCKET: &str = "/run/udev/control";
 /// Most messages taken off a socket at a time, so that a storm of events does not hold the thread.
@@ -227,6 +228,28 @@ mod tests {
                 }
                 assert!(heard(&events).await);
                 assert!(!heard(&events).await, "five messages are one hint");
+            }
+        });
+    }
+
+    /// Makes the kernel send an event as it does when a driver registers.
+    fn driver_event() -> Option<()> {
+        let bus = fs::read_dir("/sys/bus").ok()?.flatten();
+        let drivers = bus.filter_map(|bus| fs::read_dir(bus.path().join("drivers")).ok()).flatten();
+        let files = drivers.flatten().map(|driver| driver.path().join("uevent"));
+        files.into_iter().find_map(|file| fs::write(file, "change").ok())
+    }
+
+    #[test]
+    fn what_the_kernel_says_of_a_driver_is_heard_at_once() {
+        let place = tempfile::tempdir().unwrap();
+        runtime().block_on(async {
+            let events = Events::open(place.path());
+            // Whatever else happens on this machine must not pass for it.
+            while heard(&events).await {}
+            match driver_event() {
+                Some(()) => assert!(heard(&events).await, "a driver's event"),
+                None => println!("skipped: /sys cannot be written here"),
             }
         });
     }

@@ -1,6 +1,6 @@
 //! Network interfaces: what rtnetlink and ethtool netlink say, joined by interface index.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::{Interface, Port};
 use onload_core::names::{InterfaceName, PciAddress};
@@ -9,7 +9,7 @@ use onload_core::reading::Reading;
 use super::links::LinkMessage;
 use super::root::Dir;
 use super::source::{Question, Source};
-use super::{attribute, ethtool, links};
+use super::{addresses, attribute, ethtool, links, routes};
 
 /// Every interface of the network namespace. One whose name leads elsewhere by the time it is
 /// looked up is left to the next look.
@@ -24,6 +24,10 @@ pub(super) async fn read(
     let speeds = modes.and_then(|answer| ethtool::speeds(&answer));
     let timestamping = source.ask(root, Question::Timestamping).await;
     let clocks = timestamping.and_then(|answer| ethtool::clocks(&answer));
+    let addresses = source.ask(root, Question::Addresses).await;
+    let addresses = addresses.and_then(|answer| addresses::parse(&answer));
+    let routes = source.ask(root, Question::Routes).await;
+    let routes = routes.and_then(|answer| routes::parse(&answer));
     let one_of = |values: &Reading<BTreeMap<u32, u32>>, index: u32| {
         values.as_ref().and_then(|values| values.get(&index).copied().into())
     };
@@ -32,9 +36,14 @@ pub(super) async fn read(
             let name = link.name.parse().ok()?;
             let port = port_of(root, &link, ports)?;
             let interface = Interface {
-                addresses: Reading::Absent,
-                routes: Reading::Absent,
-                uppers: Reading::Absent,
+                // One that is not in an answer that came has none.
+                addresses: addresses
+                    .as_ref()
+                    .map(|all| all.get(&link.index).cloned().unwrap_or_default()),
+                routes: routes
+                    .as_ref()
+                    .map(|all| all.get(&link.index).copied().unwrap_or_default()),
+                uppers: uppers(root, &link.name),
                 index: link.index,
                 altnames: link.altnames,
                 port,
@@ -48,6 +57,17 @@ pub(super) async fn read(
             Some((name, interface))
         });
         interfaces.collect()
+    })
+}
+
+/// Interfaces stacked on one, which sysfs shows as links named after them. Absent without a directory
+/// in sysfs: the interface went away, or a capture shows none.
+fn uppers(root: &Dir, name: &str) -> Reading<BTreeSet<InterfaceName>> {
+    const PREFIX: &str = "upper_";
+    let path = format!("sys/class/net/{name}");
+    root.names(&path, |entry| entry.starts_with(PREFIX)).map(|names| {
+        let uppers = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
+        uppers.filter_map(|name| name.parse().ok()).collect()
     })
 }
 
@@ -95,7 +115,6 @@ fn nearest_function(target: &str) -> Option<PciAddress> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::fs;
     use std::os::unix::fs::symlink;
 
@@ -147,6 +166,19 @@ mod tests {
         let class = place.path().join("sys/class/net/eth0");
         before(&root, "sys/class/net/eth0/ifindex", 1, move || fs::remove_file(class).unwrap());
         assert_eq!(port_of(&root, &virtio("eth0", 4), &ports), None, "gone while it was read");
+    }
+
+    #[test]
+    fn what_is_stacked_on_an_interface_stands_in_its_directory() {
+        let (place, root, _) = one_interface();
+        assert_eq!(uppers(&root, "eth0"), Reading::Known(BTreeSet::new()));
+        for upper in ["bond0", "eth0.100"] {
+            let link = place.path().join(DEVICE).join(format!("upper_{upper}"));
+            symlink(format!("../../{upper}"), link).unwrap();
+        }
+        let expected = ["bond0", "eth0.100"].map(|name| name.parse().unwrap());
+        assert_eq!(uppers(&root, "eth0"), Reading::Known(BTreeSet::from(expected)));
+        assert_eq!(uppers(&root, "eth9"), Reading::Absent);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use std::path::Path;
 use std::rc::Rc;
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
-use nix::sys::stat::{FileStat, Mode, fstat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlinkat};
+use nix::sys::stat::{FileStat, Mode, fstat, fstatat};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
 use onload_core::reading::Reading;
 
 use super::attribute;
@@ -29,6 +30,8 @@ pub(super) struct Dir {
     fd: Rc<OwnedFd>,
     /// Path below the root as it was asked for; empty for the root.
     path: String,
+    /// Whether a recording keeps what is read through it.
+    recorded: bool,
     shared: Rc<Shared>,
 }
 
@@ -82,7 +85,7 @@ impl Dir {
             #[cfg(test)]
             before: tests::Hook::default(),
         };
-        Ok(Self { fd, path: String::new(), shared: Rc::new(shared) })
+        Ok(Self { fd, path: String::new(), recorded: true, shared: Rc::new(shared) })
     }
 
     /// Records what the closure makes this root read into a directory that exists.
@@ -98,6 +101,12 @@ impl Dir {
             Some(recorder) => recorder.finish().map(|()| seen),
             None => Err(std::io::Error::other("another recording of the same root was under way")),
         }
+    }
+
+    /// The same directory, but nothing read through it is kept by a recording: for a search among
+    /// what does not matter.
+    pub(super) fn unrecorded(&self) -> Self {
+        Self { recorded: false, ..self.clone() }
     }
 
     /// Reads a subject: something whose files belong together. Opens its directory, reads through
@@ -127,7 +136,8 @@ impl Dir {
         let path = self.join(name);
         match self.open(name, OFlag::O_PATH | OFlag::O_DIRECTORY) {
             Ok(fd) => {
-                Reading::Known(Self { fd: Rc::new(fd), path, shared: Rc::clone(&self.shared) })
+                let shared = Rc::clone(&self.shared);
+                Reading::Known(Self { fd: Rc::new(fd), path, recorded: self.recorded, shared })
             }
             Err(errno) => gap(errno),
         }
@@ -185,9 +195,7 @@ impl Dir {
                 // These are how sysfs says that an attribute has no value now: EINVAL for what a
                 // link that is down does not have, ENODEV for a device being taken away.
                 Err(error) => match error.raw_os_error().map(Errno::from_raw) {
-                    Some(Errno::EINVAL | Errno::EOPNOTSUPP | Errno::ESRCH) => {
-                        return Reading::Absent;
-                    }
+                    Some(Errno::EINVAL | Errno::EOPNOTSUPP) => return Reading::Absent,
                     Some(errno) => return gap(errno),
                     None => return Reading::Unreadable(error.to_string()),
                 },
@@ -300,16 +308,35 @@ impl Dir {
         found
     }
 
+    /// What a descriptor of a process leads to: an entry of `/proc/PID/fd`, which is no link that a
+    /// lookup below a root could follow. Absent for anything else.
+    pub(super) fn behind(&self, descriptors: &str, name: &str) -> Reading<Node> {
+        let path = format!("{descriptors}/{name}");
+        let found = match self.shared.special.get(&self.join(&path)) {
+            Some(special) => special.node(),
+            None => match self.magic(descriptors, name) {
+                Ok(stat) => stat.map(|stat| node_of(&stat)).into(),
+                Err(errno) => gap(errno),
+            },
+        };
+        if let Reading::Known(node) = &found {
+            self.note(&path, |recorder, path| recorder.node(path, node));
+        }
+        found
+    }
+
+    fn magic(&self, directory: &str, name: &str) -> Result<Option<FileStat>, Errno> {
+        let directory = self.open(directory, OFlag::O_PATH | OFlag::O_DIRECTORY)?;
+        // Elsewhere a link would be followed out of the root.
+        if fstatfs(&directory)?.filesystem_type() != PROC_SUPER_MAGIC {
+            return Ok(None);
+        }
+        fstatat(&directory, name, AtFlags::empty()).map(Some)
+    }
+
     fn stat(&self, name: &str) -> Reading<Node> {
         match self.open(name, OFlag::O_PATH).and_then(fstat) {
-            Ok(stat) => Reading::Known(Node {
-                kind: kind_of(&stat),
-                mode: stat.st_mode & 0o7777,
-                inode: stat.st_ino,
-                device: stat.st_dev,
-                size: stat.st_size,
-                modified: (stat.st_mtime, stat.st_mtime_nsec),
-            }),
+            Ok(stat) => Reading::Known(node_of(&stat)),
             Err(errno) => gap(errno),
         }
     }
@@ -349,6 +376,9 @@ impl Dir {
     }
 
     fn note(&self, name: &str, note: impl FnOnce(&mut Recorder, &str)) {
+        if !self.recorded {
+            return;
+        }
         if let Some(recorder) = self.shared.recorder.borrow_mut().as_mut() {
             note(recorder, &self.join(name));
         }
@@ -358,7 +388,10 @@ impl Dir {
 /// What an error of the file system means: nothing there, or something that cannot be seen.
 fn gap<T>(errno: Errno) -> Reading<T> {
     match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV | Errno::ENXIO => Reading::Absent,
+        // ESRCH: files of a process that has ended.
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENODEV | Errno::ENXIO | Errno::ESRCH => {
+            Reading::Absent
+        }
         errno => Reading::Unreadable(format!("{} ({errno:?})", errno.desc())),
     }
 }
@@ -370,6 +403,17 @@ pub(super) fn link_at(root: &OwnedFd, path: &str) -> Option<String> {
         .resolve(ResolveFlag::RESOLVE_IN_ROOT);
     let fd = openat2(root, path, how).ok()?;
     readlinkat(fd, c"").ok()?.into_string().ok()
+}
+
+fn node_of(stat: &FileStat) -> Node {
+    Node {
+        kind: kind_of(stat),
+        mode: stat.st_mode & 0o7777,
+        inode: stat.st_ino,
+        device: stat.st_dev,
+        size: stat.st_size,
+        modified: (stat.st_mtime, stat.st_mtime_nsec),
+    }
 }
 
 fn kind_of(stat: &FileStat) -> Kind {

@@ -4,18 +4,22 @@
 use onload_core::reading::Reading;
 
 use super::ethtool::{Ethtool, LINKMODES_GET, TSINFO_GET};
-use super::links;
 use super::netlink::Connections;
 use super::root::Dir;
+use super::{addresses, links, routes};
 
 /// Most that a recorded reply may hold: ten thousand interfaces at 1.5 KiB each.
 const REPLY_BYTES: usize = 16 << 20;
 
-/// What netlink is asked in a look: three round trips.
+/// What netlink is asked in a look: one round trip each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Question {
     /// Every link, by rtnetlink.
     Links,
+    /// Every address, by rtnetlink.
+    Addresses,
+    /// Every route, by rtnetlink.
+    Routes,
     /// Speeds, by ethtool netlink.
     LinkModes,
     /// Hardware clocks, by ethtool netlink.
@@ -28,8 +32,18 @@ impl Question {
     pub(super) fn file(self) -> &'static str {
         match self {
             Self::Links => ".netlink/links.bin",
+            Self::Addresses => ".netlink/addresses.bin",
+            Self::Routes => ".netlink/routes.bin",
             Self::LinkModes => ".netlink/ethtool-linkmodes.bin",
             Self::Timestamping => ".netlink/ethtool-tsinfo.bin",
+        }
+    }
+
+    /// Whether captures of older versions lack the answer, where every other has it.
+    fn is_young(self) -> bool {
+        match self {
+            Self::Addresses | Self::Routes => true,
+            Self::Links | Self::LinkModes | Self::Timestamping => false,
         }
     }
 }
@@ -50,6 +64,8 @@ impl Source {
             Self::Live(kernel) => {
                 let answer = match question {
                     Question::Links => kernel.route(links::request()).await,
+                    Question::Addresses => kernel.route(addresses::request()).await,
+                    Question::Routes => kernel.route(routes::request()).await,
                     Question::LinkModes => kernel.ethtool(Ethtool::request(LINKMODES_GET)).await,
                     Question::Timestamping => kernel.ethtool(Ethtool::request(TSINFO_GET)).await,
                 };
@@ -61,6 +77,7 @@ impl Source {
                 answer
             }
             Self::Recorded => match root.read(question.file(), REPLY_BYTES) {
+                Reading::Absent if question.is_young() => Reading::Absent,
                 Reading::Absent => {
                     Reading::Unreadable("no recorded netlink answers under this root".to_owned())
                 }

@@ -1,125 +1,199 @@
-//! Loading a module: `modprobe` in a transient unit, so that it runs with what the system manager
-//! gives a service and not with what the daemon has, and outlives the daemon. The way through
-//! systemd itself is not run by the tests of this package, only the parts that need none.
+//! systemd over its bus: programs in transient units, and units stopped. The way through systemd
+//! itself is not run by the tests of this package, only the parts that need none.
 
+use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use onload_core::names::ModuleName;
 use onload_core::step::{Outcome, StepError};
 use tokio_stream::StreamExt;
-use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, Variant};
+use zbus::{Connection, Fd, MatchRule, MessageStream, OwnedObjectPath, Variant};
+
+use super::runner::{DEADLINE, Program, STOP, failed};
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// There exactly while systemd is the system manager (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
-/// Fixed, so that no search path decides what runs as root.
-const MODPROBE: [&str; 2] = ["/usr/sbin/modprobe", "/sbin/modprobe"];
-/// The slowest module takes 0.8 s on an emulated CPU (reference/onload-measured.md section 1), and
-/// a card that resets its firmware tens of seconds.
-const DEADLINE: Duration = Duration::from_secs(120);
-/// What systemd then gives it after SIGTERM, and again after SIGKILL: a load that waits in the
-/// kernel heeds neither.
-const STOP: Duration = Duration::from_secs(10);
-/// What the daemon waits beyond that, for a systemd that is slow itself.
+const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
+const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// What is waited beyond a unit's own limits, for a systemd that is slow itself.
 const GRACE: Duration = Duration::from_secs(10);
+/// How long a unit that stops may take: systemd gives it 90 s by default, and again after SIGKILL.
+const STOP_LIMIT: Duration = Duration::from_secs(200);
+/// Between two attempts to start a unit whose name is still taken. Its end is heard; this is for
+/// one that had ended before we listened and is only not forgotten yet.
+const TAKEN: Duration = Duration::from_millis(200);
 
-/// Loads a module with what it depends on. `modprobe` succeeds when the module is loaded already.
-pub(super) async fn load(module: &ModuleName) -> Result<Outcome, StepError> {
-    if !Path::new(BOOTED).exists() {
-        return Err(StepError::Unsupported(format!(
-            "modules are loaded through systemd, which does not run here ({BOOTED} is missing)"
-        )));
-    }
-    let Some(modprobe) = MODPROBE.into_iter().find(|path| Path::new(path).exists()) else {
-        return Err(StepError::Unsupported("modprobe is not installed in /usr/sbin".to_owned()));
-    };
-    let unit = unit_name(module);
-    let failed = |error: zbus::Error| {
-        StepError::Failed(format!(
-            "module {module} was not loaded: systemd did not run {unit}: {error}"
-        ))
-    };
-    let started = Instant::now();
+/// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
+pub(super) async fn run(program: &Program, output: &File) -> Result<bool, StepError> {
+    is_booted("programs are run")?;
+    let file = program.file()?;
     let limit = DEADLINE + STOP + STOP + GRACE;
-    match tokio::time::timeout(limit, run(&unit, properties(modprobe, module))).await {
-        Ok(result) => outcome(&result.map_err(failed)?, started.elapsed(), &unit, module),
+    let started = Instant::now();
+    let work = async {
+        let mut manager = Manager::connect().await?;
+        loop {
+            let properties = properties(program, &file, output)?;
+            // "fail": one that still runs from before is not replaced.
+            let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+            let start = (program.unit.as_str(), "fail", properties, auxiliary);
+            match manager.call("StartTransientUnit", &start).await {
+                Ok(job) => return manager.result(|ended| ended.job == job).await,
+                // Started by a daemon that was killed: its work is not ours to judge, so it is done
+                // again after it.
+                Err(error) if is_named(&error, UNIT_EXISTS) => {
+                    let gone = manager.result(|ended| ended.unit == program.unit);
+                    match tokio::time::timeout(TAKEN, gone).await {
+                        Ok(Ok(_)) | Err(_) => {}
+                        Ok(Err(error)) => return Err(error),
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    match tokio::time::timeout(limit, work).await {
+        Ok(Ok(result)) => succeeded(&result, started.elapsed()),
+        Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
         Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
     }
 }
 
-/// Starts the unit and waits until systemd has done with it: the result of its job.
-async fn run(
-    unit: &str,
-    properties: Vec<(&'static str, Variant<'static>)>,
-) -> zbus::Result<String> {
-    let bus = Connection::system().await?;
-    let rule = MatchRule::builder()
-        .msg_type(zbus::message::Type::Signal)
-        .sender(DESTINATION)
-        .interface(MANAGER)
-        .member("JobRemoved")
-        .build()?;
-    // Before the start, or a unit that ends at once is missed.
-    let mut removed = MessageStream::for_match_rule(rule, &bus, None).await?;
-    let manager = Some(MANAGER);
-    bus.call_method(Some(DESTINATION), MANAGER_PATH, manager, "Subscribe", &()).await?;
-    // "fail": one that still runs from before is not replaced.
-    let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-    let start = (unit, "fail", properties, auxiliary);
-    let reply = bus
-        .call_method(Some(DESTINATION), MANAGER_PATH, manager, "StartTransientUnit", &start)
-        .await?;
-    let job: OwnedObjectPath = reply.body().deserialize()?;
-    while let Some(message) = removed.next().await {
-        let message = message?;
-        let body = message.body();
-        let (_, path, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
-        if path == job {
-            return Ok(result);
+/// Stops a unit and waits until it has stopped.
+///
+/// # Errors
+/// systemd's answer.
+pub(super) async fn stop(unit: &str) -> Result<Outcome, StepError> {
+    is_booted("units are stopped")?;
+    let work = async {
+        let mut manager = Manager::connect().await?;
+        let job = manager.call("StopUnit", &(unit, "replace")).await?;
+        manager.result(|ended| ended.job == job).await
+    };
+    match tokio::time::timeout(STOP_LIMIT, work).await {
+        Ok(Ok(result)) => stopped(unit, &result),
+        Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
+        Ok(Err(error)) => {
+            Err(StepError::Failed(format!("unit {unit} was not stopped: systemd says: {error}")))
         }
+        Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
     }
-    Err(zbus::Error::Failure("the bus went away while the unit ran".to_owned()))
 }
 
-/// One unit for each module, so that a second load of the same module cannot overlap the first.
-fn unit_name(module: &ModuleName) -> String {
-    format!("onloadd-load-{module}.service")
+fn is_booted(what: &str) -> Result<(), StepError> {
+    if Path::new(BOOTED).exists() {
+        return Ok(());
+    }
+    Err(StepError::Unsupported(format!(
+        "{what} through systemd, which does not run here ({BOOTED} is missing)"
+    )))
 }
 
-/// What the unit is. A failed one is forgotten at once, so that its name is free for the next try;
-/// its journal stays.
-fn properties(modprobe: &str, module: &ModuleName) -> Vec<(&'static str, Variant<'static>)> {
-    let command = vec![modprobe.to_owned(), module.to_string()];
+fn is_named(error: &zbus::Error, wanted: &str) -> bool {
+    matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str() == wanted)
+}
+
+/// The system manager, and the ends of its jobs.
+struct Manager {
+    bus: Connection,
+    removed: MessageStream,
+}
+
+/// A job that systemd has done with.
+struct EndedJob {
+    job: OwnedObjectPath,
+    unit: String,
+    result: String,
+}
+
+impl Manager {
+    async fn connect() -> zbus::Result<Self> {
+        let bus = Connection::system().await?;
+        let rule = MatchRule::builder()
+            .msg_type(zbus::message::Type::Signal)
+            .sender(DESTINATION)
+            .interface(MANAGER)
+            .member("JobRemoved")
+            .build()?;
+        // Before any start, or a unit that ends at once is missed.
+        let removed = MessageStream::for_match_rule(rule, &bus, None).await?;
+        bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
+        Ok(Self { bus, removed })
+    }
+
+    /// Calls what answers with a job.
+    async fn call<B>(&self, method: &str, body: &B) -> zbus::Result<OwnedObjectPath>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let reply = self
+            .bus
+            .call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), method, body)
+            .await?;
+        reply.body().deserialize()
+    }
+
+    /// The result of the next job that ends and is the one meant.
+    async fn result(&mut self, meant: impl Fn(&EndedJob) -> bool) -> zbus::Result<String> {
+        while let Some(message) = self.removed.next().await {
+            let message = message?;
+            let body = message.body();
+            let (_, job, unit, result): (u32, OwnedObjectPath, String, String) =
+                body.deserialize()?;
+            let ended = EndedJob { job, unit, result };
+            if meant(&ended) {
+                return Ok(ended.result);
+            }
+        }
+        Err(zbus::Error::Failure("the bus went away meanwhile".to_owned()))
+    }
+}
+
+/// What the unit is. A failed one is forgotten at once, so that its name is free for the next try.
+fn properties(
+    program: &Program,
+    file: &str,
+    output: &File,
+) -> zbus::Result<Vec<(&'static str, Variant<'static>)>> {
+    let command: Vec<_> =
+        std::iter::once(file.to_owned()).chain(program.arguments.iter().cloned()).collect();
     let ignore_failure = false;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    vec![
-        ("Description", Variant::new(format!("Load kernel module {module} for onloadd"))),
+    let stream = || -> zbus::Result<Variant<'static>> {
+        Ok(Variant::Fd(Fd::from(OwnedFd::from(output.try_clone()?))))
+    };
+    Ok(vec![
+        ("Description", Variant::new(program.description.clone())),
         ("Type", Variant::new("oneshot")),
-        ("ExecStart", Variant::new(vec![(modprobe.to_owned(), command, ignore_failure)])),
-        ("Environment", Variant::new(vec!["LC_ALL=C"])),
+        ("ExecStart", Variant::new(vec![(file.to_owned(), command, ignore_failure)])),
+        ("Environment", Variant::new(program.variables())),
+        ("StandardOutputFileDescriptor", stream()?),
+        ("StandardErrorFileDescriptor", stream()?),
         ("TimeoutStartUSec", Variant::new(micros(DEADLINE))),
         ("TimeoutStopUSec", Variant::new(micros(STOP))),
         ("CollectMode", Variant::new("inactive-or-failed")),
-    ]
+    ])
 }
 
-/// What the result of the job means (`org.freedesktop.systemd1(5)`, signal JobRemoved). systemd
-/// says `failed` too of a unit that it gave up on, so the time tells the two apart.
-fn outcome(
-    result: &str,
-    took: Duration,
-    unit: &str,
-    module: &ModuleName,
-) -> Result<Outcome, StepError> {
+/// Whether the program succeeded, from the result of the job (`org.freedesktop.systemd1(5)`, signal
+/// JobRemoved). systemd says `failed` too of a unit that it gave up on, so the time tells the two
+/// apart.
+fn succeeded(result: &str, took: Duration) -> Result<bool, StepError> {
+    match result {
+        "done" => Ok(true),
+        _ if took >= DEADLINE => Err(StepError::Stuck { limit_secs: DEADLINE.as_secs() }),
+        _ => Ok(false),
+    }
+}
+
+fn stopped(unit: &str, result: &str) -> Result<Outcome, StepError> {
     match result {
         "done" => Ok(Outcome::Changed),
-        _ if took >= DEADLINE => Err(StepError::Stuck { limit_secs: DEADLINE.as_secs() }),
         _ => Err(StepError::Failed(format!(
-            "modprobe did not load module {module} (systemd says `{result}`); \
-             `journalctl -u {unit}` has what it said"
+            "unit {unit} was not stopped (systemd says `{result}`); `systemctl status {unit}` has more"
         ))),
     }
 }
@@ -128,11 +202,21 @@ fn outcome(
 mod tests {
     use super::*;
 
+    fn program() -> Program {
+        Program {
+            unit: "onloadd-load-sfc_char.service".to_owned(),
+            description: "Load kernel module sfc_char for onloadd".to_owned(),
+            name: "modprobe",
+            arguments: vec!["sfc_char".to_owned()],
+            environment: Vec::new(),
+            path: Vec::new(),
+        }
+    }
+
     #[test]
-    fn the_unit_runs_one_command_with_nothing_of_ours() {
-        let module = "sfc_char".parse().unwrap();
-        assert_eq!(unit_name(&module), "onloadd-load-sfc_char.service");
-        let properties = properties("/usr/sbin/modprobe", &module);
+    fn the_unit_runs_one_command_with_nothing_of_ours_but_a_place_to_print() {
+        let output = tempfile::tempfile().unwrap();
+        let properties = properties(&program(), "/usr/sbin/modprobe", &output).unwrap();
         let signature = |name: &str| {
             let property = properties.iter().find(|(key, _)| *key == name);
             property.map(|(_, value)| value.value_signature().to_string())
@@ -140,21 +224,36 @@ mod tests {
         assert_eq!(signature("ExecStart").as_deref(), Some("a(sasb)"));
         assert_eq!(signature("Environment").as_deref(), Some("as"));
         assert_eq!(signature("TimeoutStartUSec").as_deref(), Some("t"));
+        assert_eq!(signature("StandardErrorFileDescriptor").as_deref(), Some("h"));
         let shown = format!("{properties:?}");
         assert!(shown.contains("/usr/sbin/modprobe") && shown.contains("LC_ALL=C"), "{shown}");
     }
 
     #[test]
-    fn what_systemd_says_of_the_job_is_what_became_of_the_step() {
-        let module = "sfc".parse().unwrap();
-        let after = |took, result| outcome(result, took, "onloadd-load-sfc.service", &module);
-        let of = |result| after(Duration::from_secs(1), result);
-        assert_eq!(of("done"), Ok(Outcome::Changed));
-        assert_eq!(after(DEADLINE, "done"), Ok(Outcome::Changed), "late is not stuck");
-        assert!(matches!(after(DEADLINE, "failed"), Err(StepError::Stuck { .. })));
+    fn what_systemd_says_of_the_job_is_what_became_of_the_program() {
+        let of = |result| succeeded(result, Duration::from_secs(1));
+        assert_eq!(of("done"), Ok(true));
+        assert_eq!(succeeded("done", DEADLINE), Ok(true), "late is not stuck");
+        assert!(matches!(succeeded("failed", DEADLINE), Err(StepError::Stuck { .. })));
         for result in ["failed", "canceled", "dependency", "skipped", "", "new in systemd 300"] {
-            let Err(StepError::Failed(text)) = of(result) else { panic!("{result}") };
-            assert!(text.contains("journalctl -u onloadd-load-sfc.service"), "{text}");
+            assert_eq!(of(result), Ok(false), "{result}");
+            let Err(StepError::Failed(text)) = stopped("a.service", result) else {
+                panic!("{result}")
+            };
+            assert!(text.contains("systemctl status a.service"), "{text}");
         }
+        assert_eq!(stopped("a.service", "done"), Ok(Outcome::Changed));
+    }
+
+    #[test]
+    fn an_error_of_systemd_is_known_by_its_name() {
+        let reply = zbus::Message::method_call("/", "Ping").build(&()).unwrap();
+        let error = |name: &'static str| {
+            let name = zbus::names::ErrorName::try_from(name).unwrap();
+            zbus::Error::MethodError(name.into(), None, reply.clone())
+        };
+        assert!(is_named(&error(UNIT_EXISTS), UNIT_EXISTS));
+        assert!(!is_named(&error(NO_SUCH_UNIT), UNIT_EXISTS));
+        assert!(!is_named(&zbus::Error::Failure(String::new()), UNIT_EXISTS));
     }
 }

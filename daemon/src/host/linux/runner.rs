@@ -1,0 +1,200 @@
+//! Programs that a step needs: run by systemd as a transient unit, or directly. Either way with a
+//! fixed path, a small environment, a time limit, and what they print in one place.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use onload_core::step::StepError;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::systemd;
+use crate::descriptor;
+
+/// How programs are run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Runner {
+    /// By systemd, in a transient unit: it has what the system manager gives a service and not what
+    /// the daemon has, and it outlives the daemon.
+    #[default]
+    Transient,
+    /// As a child, for a process that has the capabilities itself and no bus yet: early in the boot.
+    Direct,
+}
+
+/// The slowest module takes 0.8 s on an emulated CPU (reference/onload-measured.md section 1), and
+/// a card that resets its firmware tens of seconds.
+pub(super) const DEADLINE: Duration = Duration::from_secs(120);
+/// What a program that is told to stop then has: a load that waits in the kernel heeds nothing.
+pub(super) const STOP: Duration = Duration::from_secs(10);
+/// Most that is kept of what a program printed, from its end: the kernel's log, at most 1 MiB as
+/// distributions build it, is the longest.
+const OUTPUT_BYTES: u64 = 1 << 20;
+/// Where programs lie, so that no search path decides what runs as root.
+const DIRECTORIES: [&str; 4] = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+
+/// A program to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    /// Name of the transient unit: one for each thing that must not run twice at a time.
+    pub(super) unit: String,
+    /// What it is for, for people.
+    pub(super) description: String,
+    /// Name of the file.
+    pub(super) name: &'static str,
+    pub(super) arguments: Vec<String>,
+    /// `NAME=VALUE`, beside `LC_ALL` and `PATH`.
+    pub(super) environment: Vec<String>,
+    /// Directories before the usual ones in its `PATH`.
+    pub(super) path: Vec<String>,
+}
+
+/// How a program ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ended {
+    pub(super) success: bool,
+    /// What it printed, errors too.
+    pub(super) output: String,
+}
+
+impl Program {
+    /// Its file.
+    pub(super) fn file(&self) -> Result<String, StepError> {
+        let mut files = DIRECTORIES.iter().map(|directory| format!("{directory}/{}", self.name));
+        files.find(|file| Path::new(file).exists()).ok_or_else(|| {
+            let name = self.name;
+            StepError::Unsupported(format!("{name} is not installed in /usr/sbin or /usr/bin"))
+        })
+    }
+
+    /// The whole environment.
+    pub(super) fn variables(&self) -> Vec<String> {
+        let usual = DIRECTORIES.map(str::to_owned);
+        let path: Vec<_> = self.path.iter().cloned().chain(usual).collect();
+        // Messages are read, so they must not be translated.
+        let fixed = ["LC_ALL=C".to_owned(), format!("PATH={}", path.join(":"))];
+        fixed.into_iter().chain(self.environment.iter().cloned()).collect()
+    }
+}
+
+impl Runner {
+    /// Runs a program to its end.
+    ///
+    /// # Errors
+    /// It could not be run, or did not end in its time.
+    pub(super) async fn run(self, program: &Program) -> Result<Ended, StepError> {
+        // A file and no pipe: whoever writes into a pipe without a reader is killed, and the reader
+        // may be restarted.
+        let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let output = output.map_err(|errno| failed(program, &errno))?;
+        let success = match self {
+            Self::Transient => systemd::run(program, &output).await?,
+            Self::Direct => direct(program, &output).await?,
+        };
+        let output = tail(&output).map_err(|error| failed(program, &error))?;
+        Ok(Ended { success, output })
+    }
+}
+
+pub(super) fn failed(program: &Program, why: &dyn std::fmt::Display) -> StepError {
+    StepError::Failed(format!("{} was not run: {why}", program.name))
+}
+
+fn tail(output: &File) -> std::io::Result<String> {
+    let length = output.metadata()?.len();
+    let start = length.saturating_sub(OUTPUT_BYTES);
+    let mut bytes = vec![0; usize::try_from(length - start).unwrap_or_default()];
+    output.read_exact_at(&mut bytes, start)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Runs it as a child. Its end is heard through a pidfd, so nothing is blocked meanwhile.
+async fn direct(program: &Program, output: &File) -> Result<bool, StepError> {
+    let refuse = |error: std::io::Error| failed(program, &error);
+    let stream = || output.try_clone().map(Stdio::from).map_err(refuse);
+    let variables = program.variables();
+    let variables = variables.iter().filter_map(|variable| variable.split_once('='));
+    let mut child = Command::new(program.file()?)
+        .args(&program.arguments)
+        .env_clear()
+        .envs(variables)
+        .stdin(Stdio::null())
+        .stdout(stream()?)
+        .stderr(stream()?)
+        .spawn()
+        .map_err(refuse)?;
+    let watched = i32::try_from(child.id()).ok().and_then(Pid::from_raw).map(|pid| {
+        let fd: OwnedFd = pidfd_open(pid, PidfdFlags::empty())?;
+        descriptor::readable(fd)
+    });
+    let watched = watched.unwrap_or_else(|| Err(std::io::Error::other("it has no process id")));
+    let watched = watched.map_err(refuse)?;
+    if tokio::time::timeout(DEADLINE, watched.readable()).await.is_err() {
+        let _ = child.kill();
+        if tokio::time::timeout(STOP, watched.readable()).await.is_err() {
+            return Err(StepError::Stuck { limit_secs: (DEADLINE + STOP).as_secs() });
+        }
+        let _ = child.wait();
+        let seconds = DEADLINE.as_secs();
+        return Err(StepError::Failed(format!(
+            "{} did not end within {seconds} s and was stopped",
+            program.name
+        )));
+    }
+    child.wait().map(|status| status.success()).map_err(refuse)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Program {
+        Program {
+            unit: "onloadd-test.service".to_owned(),
+            description: "Test".to_owned(),
+            name: "sh",
+            arguments: vec!["-c".to_owned(), script.to_owned()],
+            environment: vec!["MODPROBE_OPTIONS=-d /tree".to_owned()],
+            path: vec!["/tree/sbin".to_owned()],
+        }
+    }
+
+    fn run(program: &Program) -> Result<Ended, StepError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(Runner::Direct.run(program))
+    }
+
+    #[test]
+    fn a_child_has_a_small_environment_and_all_it_prints_is_kept_in_order() {
+        let ended = run(&shell("echo out; echo err >&2; env | sort; exit 3")).unwrap();
+        assert!(!ended.success);
+        assert!(ended.output.starts_with("out\nerr\n"), "{}", ended.output);
+        for line in [
+            "LC_ALL=C",
+            "MODPROBE_OPTIONS=-d /tree",
+            "PATH=/tree/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ] {
+            assert!(ended.output.lines().any(|found| found == line), "{line}: {}", ended.output);
+        }
+        assert!(!ended.output.contains("HOME=") && !ended.output.contains("CARGO"));
+        assert!(run(&shell("true")).unwrap().success);
+    }
+
+    #[test]
+    fn of_much_output_the_end_is_kept() {
+        let ended = run(&shell("head -c 3000000 /dev/zero; echo; echo last")).unwrap();
+        assert_eq!(ended.output.len(), 1 << 20);
+        assert!(ended.output.ends_with("\nlast\n"));
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told_by_name() {
+        let missing = Program { name: "onloadd-no-such-program", ..shell("") };
+        let Err(StepError::Unsupported(why)) = run(&missing) else { panic!("it is not there") };
+        assert!(why.contains("onloadd-no-such-program"), "{why}");
+    }
+}

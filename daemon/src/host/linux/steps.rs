@@ -1,0 +1,82 @@
+//! Steps carried out on the running machine, each after a look whether it is still to be done.
+
+use std::path::Path;
+
+use onload_core::inventory::{Depth, Loader, Snapshot};
+use onload_core::step::{Outcome, Step, StepError};
+
+use super::modprobe::Loading;
+use super::runner::Program;
+use super::source::Source;
+use super::{Linux, control_plane, loader, modules, onload, systemd};
+use crate::host::Host as _;
+
+/// There while udevd runs.
+const UDEVD_SOCKET: &str = "/run/udev/control";
+
+impl Linux {
+    /// Carries out a step that does not hold.
+    pub(super) async fn carry_out(&self, step: &Step) -> Result<Outcome, StepError> {
+        if matches!(self.source, Source::Recorded) {
+            return Err(self.unsupported());
+        }
+        if step.holds_in(&self.glance(step).await) {
+            return Ok(Outcome::Unchanged);
+        }
+        let loading = Loading {
+            root: &self.root,
+            runner: self.runner,
+            state_directory: &self.state_directory,
+        };
+        match step {
+            Step::LoadModule { module, release } => loading.load(module, release).await,
+            Step::UnloadModule { module } => loading.unload(module).await,
+            Step::StopControlPlane => control_plane::stop(&self.root).await,
+            Step::StopUnit { unit } => systemd::stop(unit).await,
+            Step::WriteLoader(wanted) => self.write_loader(wanted).await,
+        }
+    }
+
+    /// As much of a look as tells whether a step holds.
+    async fn glance(&self, step: &Step) -> Snapshot {
+        let root = &self.root;
+        match step {
+            Step::LoadModule { .. } | Step::UnloadModule { .. } => {
+                Snapshot { modules: modules::read(root), ..Snapshot::default() }
+            }
+            Step::StopControlPlane => {
+                Snapshot { driver: onload::driver(root), ..Snapshot::default() }
+            }
+            Step::StopUnit { .. } => self.observe(Depth::Users).await,
+            Step::WriteLoader(_) => Snapshot { loader: loader::read(root), ..Snapshot::default() },
+        }
+    }
+
+    async fn write_loader(&self, wanted: &Loader) -> Result<Outcome, StepError> {
+        let former = loader::read(&self.root).into_known().unwrap_or_default();
+        loader::write(Path::new(loader::DIRECTORY), wanted).map_err(|error| {
+            StepError::Failed(format!("{} was not written: {error}", loader::DIRECTORY))
+        })?;
+        if former.autoload != wanted.autoload && Path::new(UDEVD_SOCKET).exists() {
+            // udevd looks for changes of this configuration at most every three seconds, and never
+            // at a directory that was made after it started.
+            let ended = self.runner.run(&reload()).await?;
+            if !ended.success {
+                let why = ended.output.trim();
+                return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
+            }
+        }
+        Ok(Outcome::Changed)
+    }
+}
+
+fn reload() -> Program {
+    Program {
+        unit: "onloadd-udev-reload.service".to_owned(),
+        description: "Tell udev for onloadd what modprobe was told".to_owned(),
+        name: "udevadm",
+        arguments: vec!["control".to_owned(), "--reload".to_owned()],
+        environment: Vec::new(),
+        path: Vec::new(),
+    }
+}
