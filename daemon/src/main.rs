@@ -10,7 +10,7 @@ use onload_core::time::Span;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
-use onloadd::host::linux::{Linux, Places};
+use onloadd::host::linux::{Linux, Places, Runner};
 use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
@@ -187,6 +187,8 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
                 return Ok(ExitCode::SUCCESS);
             }
             if args.boot {
+                // No bus yet, by which systemd would be asked for a unit.
+                let linux = linux.with_runner(Runner::Direct);
                 return run_boot(&args, linux, sources).await;
             }
             let address = address(&args, "system");
