@@ -26,7 +26,7 @@ use crate::settings_dir::Sources;
 pub const LIMIT: Duration = Duration::from_secs(60);
 /// What the way back then has: as many steps as the way there, and ten seconds to see the driver at
 /// work. units/onloadd-boot.service allows for both times.
-const WAY_BACK: Duration = Duration::from_secs(25);
+pub const WAY_BACK: Duration = Duration::from_secs(25);
 /// How long what may pass by itself is waited for: udev opens each new clock to name it, and then
 /// looks like somebody who uses it.
 const PATIENCE: Duration = Duration::from_secs(5);
