@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::change::{Change, Manner, Origin, Outcome, Past, Proven};
-use crate::inventory::{Interface, Routes};
+use crate::inventory::{Autoload, Interface, Loader, Routes};
 use crate::ledger::Adopted;
 use crate::names::ReleaseName;
 use crate::reading::Reading::{self, Known};
@@ -278,12 +278,21 @@ fn a_boot_is_proven_by_a_default_route_once_it_has_what_is_wanted() {
     assert_eq!(replay.ledger.proven, bench.brain.ledger().proven, "and is in the file");
 }
 
-/// A change at boot whose first step is under way.
+/// The machine in the middle of a change: nobody uses it, and the kernel's own driver is kept from
+/// coming back by itself.
+fn mid_change() -> Event {
+    let mut node = spoilt_users(at_boot("b1", routes(false)));
+    node.loader = Known(Loader { autoload: Autoload::Blocked, server: None });
+    Event::Looked(Box::new(node))
+}
+
+/// A change at boot, about to take the driver away.
 fn at_work() -> Bench {
     let mut bench = Bench::after(Ledger::default(), CONFIG, at_boot("b1", routes(false)));
-    bench.handle(Event::Looked(Box::new(spoilt_users(at_boot("b1", routes(false))))));
-    bench.handle(Event::Looked(Box::new(spoilt_users(at_boot("b1", routes(false))))));
-    assert_eq!(bench.applied.len(), 1, "{:?}", bench.brain.plan);
+    bench.handle(mid_change());
+    bench.handle(mid_change());
+    let sfc = Step::UnloadModule { module: "sfc".parse().unwrap() };
+    assert_eq!(bench.applied, [sfc], "{:?}", bench.brain.plan);
     bench
 }
 
@@ -293,14 +302,19 @@ fn a_change_that_must_turn_back_lets_the_step_under_way_end_first() {
     bench.handle(Event::TurnBack { why: "it is late".to_owned() });
     let turned = |bench: &Bench| bench.brain.ledger().change.as_ref()?.turned.clone();
     assert_eq!(turned(&bench).as_deref(), Some("it is late"));
-    bench.handle(Event::Looked(Box::new(spoilt_users(at_boot("b1", routes(false))))));
+    bench.handle(mid_change());
     bench.pass(1000);
     assert_eq!(bench.applied.len(), 1, "one step at a time");
 
     // Its failure is none of the way back, which goes on to the former release.
     bench.handle(Event::StepEnded(Err(StepError::Stuck { limit_secs: 1 })));
-    for _ in 0..3 {
-        bench.handle(Event::Looked(Box::new(spoilt_users(at_boot("b1", routes(false))))));
+    bench.handle(mid_change());
+    bench.pass(1000);
+    assert_eq!(bench.applied[1..], [Step::WriteLoader(Loader::default())], "the way back");
+    bench.handle(Event::StepEnded(Ok(Ended::Changed)));
+    for _ in 0..2 {
+        let there = spoilt_users(at_boot("b1", routes(false)));
+        bench.handle(Event::Looked(Box::new(there)));
         bench.pass(1000);
     }
     let ledger = bench.brain.ledger();
@@ -337,7 +351,7 @@ fn what_a_kubelet_had_before_the_boot_does_not_hold_up_a_change_that_was_cut_off
     ledger.take(Entry::Loaded { module, release: release("9.2.1"), boot });
     let mut bench = Bench::after(ledger, CONFIG, at_boot("b1", routes(false)));
     for _ in 0..3 {
-        bench.handle(Event::Looked(Box::new(spoilt_users(at_boot("b1", routes(false))))));
+        bench.handle(mid_change());
         bench.pass(1000);
     }
     assert!(bench.brain.ledger().past.is_empty(), "{:?}", bench.brain.ledger().past);
