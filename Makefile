@@ -43,6 +43,10 @@ test: setup ## every test level, with counts
 test-fast: ## decisions and random schedules only
 	tests/run.sh 0 1
 
+.PHONY: test-kernel
+test-kernel: setup ## the installed project in an emulated machine
+	tests/run.sh 5
+
 .PHONY: bench
 bench: setup ## measure memory, start and latency
 	cargo build --release --locked -p onloadd -p onloadctl

@@ -3,6 +3,9 @@
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 use onload_dbus::error::exit;
+use zbus::Variant;
+
+use crate::follow::Until;
 
 /// What people look for at the end of `--help`. Codes: one table in `onload-dbus`.
 const EXIT_CODES: &str = "Exit codes:
@@ -57,6 +60,93 @@ pub struct Read {
     pub watch: bool,
 }
 
+/// How a driver is replaced, and whether the order is followed to its end.
+#[derive(Clone, Debug, Default, Group)]
+pub struct Manner {
+    /// Refuse when somebody uses the stack (the default)
+    #[arg(long, conflicts_with_all = ["wait", "stop_holders"])]
+    pub refuse: bool,
+    /// Wait until nobody uses the stack, at most this long if a duration is given
+    #[arg(long, value_name = "DURATION", require_equals = true, conflicts_with = "stop_holders")]
+    pub wait: Option<Option<String>>,
+    /// Stop the units that use the stack; containers are never stopped: drain the node
+    #[arg(long)]
+    pub stop_holders: bool,
+    /// Go back by itself unless `onloadctl confirm` comes within this time
+    #[arg(long, value_name = "DURATION")]
+    pub confirm_within: Option<String>,
+    /// Return as soon as the order is taken
+    #[arg(long)]
+    pub no_follow: bool,
+}
+
+impl Manner {
+    /// The options of the call; what is not said is left to onloadd.
+    pub fn words(&self) -> Vec<(&'static str, Variant<'static>)> {
+        let holders = match (self.refuse, &self.wait, self.stop_holders) {
+            (true, _, _) => Some("refuse"),
+            (false, Some(_), _) => Some("wait"),
+            (false, None, true) => Some("stop"),
+            (false, None, false) => None,
+        };
+        let text = |text: &String| Variant::from(text.clone());
+        let holders = holders.map(|word| ("Holders", Variant::from(word)));
+        let limit = self.wait.as_ref().and_then(Option::as_ref);
+        let limit = limit.map(|limit| ("WaitFor", text(limit)));
+        let confirm = self.confirm_within.as_ref();
+        let confirm = confirm.map(|within| ("ConfirmWithin", text(within)));
+        [holders, limit, confirm].into_iter().flatten().collect()
+    }
+
+    /// How long the order is followed.
+    pub fn until(&self) -> Until {
+        if self.no_follow { Until::Taken } else { Until::Ended }
+    }
+}
+
+/// What to do with releases.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReleaseVerb {
+    /// Releases on this node, and whether the running kernel takes them
+    List(Read),
+    /// Everything about one
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// Everything that speaks against loading one; ends with 4 when something does
+    Check {
+        /// Its name
+        name: String,
+        /// Another kernel than the running one, such as the one of the next boot
+        #[arg(long, value_name = "KERNEL")]
+        kernel: Option<String>,
+    },
+    /// Take one in: a directory, a tar archive (- for standard input), or an image through podman
+    Import {
+        /// A path, -, or an image reference such as registry.example/onload:9.1.0
+        #[arg(value_name = "PATH|IMAGE")]
+        source: String,
+        /// Its name; otherwise what its onload module says
+        #[arg(long, value_name = "NAME")]
+        version: Option<String>,
+    },
+    /// Bring the node to one, whatever the configuration names; Ctrl-C asks the job to stop
+    Use {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        manner: Manner,
+    },
+    /// Remove one that was taken in and that nothing needs
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
+
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Verb {
@@ -109,10 +199,30 @@ pub enum Verb {
     Jobs(Read),
     /// Bring the node to what the configuration asks for, now; Ctrl-C asks the job to stop
     Apply {
+        /// Only show what would be done, as `plan` does
+        #[arg(long)]
+        dry_run: bool,
         /// Also try again what has failed
         #[arg(long)]
         retry: bool,
+        #[command(flatten)]
+        manner: Manner,
     },
+    /// Onload releases: list, check, take in, use, remove
+    #[command(subcommand, arg_required_else_help = false)]
+    Release(ReleaseVerb),
+    /// Bring the node back to a release it had; Ctrl-C asks the job to stop
+    Rollback {
+        /// How many changes back
+        #[arg(default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        back: u32,
+        #[command(flatten)]
+        manner: Manner,
+    },
+    /// Keep the change that waits to be confirmed
+    Confirm,
+    /// The change of driver under way, and those that ended
+    History(Read),
     /// Freeze the node: no steps, nothing lent anew to local programs
     Hold {
         /// Why, for the next person
@@ -166,6 +276,35 @@ mod tests {
         assert_eq!(bus("session"), Ok(Bus::Session));
         assert_eq!(bus("unix:path=/x"), Ok(Bus::Address("unix:path=/x".into())));
         assert!(bus("sytem").is_err());
+    }
+
+    #[test]
+    fn holders_are_treated_in_one_way() {
+        let manner = |words: &[&str]| {
+            let line = [&["onloadctl", "release", "use", "9.1.0"], words].concat();
+            let verb = Args::try_parse_from(line).map(|args| args.verb);
+            verb.map(|verb| match verb {
+                Some(Verb::Release(ReleaseVerb::Use { manner, .. })) => manner.words(),
+                _ => Vec::new(),
+            })
+        };
+        let text = |word: &'static str| Variant::from(word);
+        let cases: [(&[&str], &[_]); 5] = [
+            (&[], &[]),
+            (&["--refuse"], &[("Holders", text("refuse"))]),
+            (&["--wait"], &[("Holders", text("wait"))]),
+            (&["--wait=30s"], &[("Holders", text("wait")), ("WaitFor", text("30s"))]),
+            (
+                &["--stop-holders", "--confirm-within", "60s"],
+                &[("Holders", text("stop")), ("ConfirmWithin", text("60s"))],
+            ),
+        ];
+        for (words, wanted) in cases {
+            assert_eq!(manner(words).unwrap(), wanted, "{words:?}");
+        }
+        for words in [["--wait", "--refuse"], ["--stop-holders", "--wait"]] {
+            assert!(manner(&words).is_err(), "{words:?}");
+        }
     }
 
     #[test]

@@ -5,16 +5,20 @@ mod allocations;
 mod apply;
 mod completion;
 mod config;
+mod confirm;
 mod devices;
 mod free;
+pub mod history;
 mod hold;
-mod jobs;
+pub mod jobs;
 mod modules;
 mod plan;
 mod pools;
 mod ports;
+mod release;
 mod reload;
-mod status;
+mod rollback;
+pub mod status;
 mod watch;
 mod why;
 
@@ -32,6 +36,11 @@ use crate::render::Output;
 
 /// Options of a call.
 type Options<'a> = HashMap<&'a str, &'a Variant<'a>>;
+
+/// Options as a call takes them.
+fn chosen<'a>(words: &'a [(&'static str, Variant<'static>)]) -> Options<'a> {
+    words.iter().map(|(name, value)| (*name, value)).collect()
+}
 
 /// The answer to an order that answers nothing.
 #[derive(Debug, Serialize)]
@@ -75,7 +84,14 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             allocate::order(bus, output, &pool, count, lease.as_deref()).await?;
         }
         Verb::Free { id, force } => free::order(bus, output, &id, force).await?,
-        Verb::Apply { retry } => apply::order(bus, output, retry).await?,
+        Verb::Apply { dry_run: true, .. } => apply::dry_run(bus, output).await?,
+        Verb::Apply { dry_run: false, retry, manner } => {
+            apply::order(bus, output, retry, &manner).await?;
+        }
+        Verb::Release(verb) => return release::run(bus, output, verb).await,
+        Verb::Rollback { back, manner } => rollback::order(bus, output, back, &manner).await?,
+        Verb::Confirm => confirm::order(bus, output).await?,
+        Verb::History(how) => drop(show(bus, output, how.watch, history::read).await?),
         Verb::Hold { reason, duration } => {
             hold::order(bus, output, &reason, duration.as_deref()).await?;
         }

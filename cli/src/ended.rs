@@ -70,8 +70,14 @@ impl Complaint {
         }
     }
 
-    /// An order that was taken and then failed or was stopped.
-    pub fn of_job(kind: Kind, what: String, why: String, fix: String) -> Self {
+    /// Something that did not happen for a reason which the contract has a name for.
+    pub fn of(
+        kind: Kind,
+        what: impl Into<String>,
+        why: impl Into<String>,
+        fix: impl Into<String>,
+    ) -> Self {
+        let (what, why, fix) = (what.into(), why.into(), fix.into());
         Self { name: kind.as_str().into(), what, why, fix, exit: kind.row().exit }
     }
 }

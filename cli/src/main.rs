@@ -4,6 +4,7 @@ mod args;
 mod bus;
 mod commands;
 mod ended;
+mod follow;
 mod live;
 mod properties;
 mod render;

@@ -8,6 +8,7 @@ pub mod caller;
 mod clients;
 mod desk;
 pub mod errors;
+mod files;
 mod job;
 mod module;
 mod node;

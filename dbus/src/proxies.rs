@@ -66,11 +66,41 @@ pub trait Manager {
     #[zbus(property)]
     fn wanted_release(&self) -> zbus::Result<String>;
 
+    /// WantedBy property
+    ///
+    /// What says so, in words: a setting, one of its mappings, or an order; empty where modules are left alone.
+    #[zbus(property)]
+    fn wanted_by(&self) -> zbus::Result<String>;
+
     /// LoadedVersion property
     ///
     /// The version the loaded onload module says; empty while none is loaded, and for an unstamped build.
     #[zbus(property)]
     fn loaded_version(&self) -> zbus::Result<String>;
+
+    /// LoadedRelease property
+    ///
+    /// The release the loaded modules are from; empty while none is loaded, and where it cannot be told.
+    #[zbus(property)]
+    fn loaded_release(&self) -> zbus::Result<String>;
+
+    /// Change property
+    ///
+    /// The change of driver under way; empty when there is none. Number (t), from 1; From (s), the release that was there, empty where that could not be told and there is no way back; To (s), the release that shall be there; Origin (s): boot, idle, drift (the machine was not as it had been left) or order; Uid (u) of who ordered it, there with an order only; Holders (s): refuse, wait or stop; Kernel (s) it is made on; Began (t); Turned (s), why it is being taken back, empty while it goes forward; ConfirmBy (t), until when Confirm must come, 0 while it is not awaited.
+    #[zbus(property)]
+    fn change(&self) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// History property
+    ///
+    /// Changes that ended, newest first: what Change has, and Ended (t), Outcome (s): done, rolled-back or failed, and Why (s), empty for done.
+    #[zbus(property)]
+    fn history(&self) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;
+
+    /// Users property
+    ///
+    /// Processes that use the stack or the clock of a port, as the last look that searched for them found them: process id, command name, systemd unit or nothing, container or nothing, and what it has open or mapped. Nobody is told command lines.
+    #[zbus(property)]
+    fn users(&self) -> zbus::Result<Vec<(u32, String, String, String, Vec<String>)>>;
 
     /// Conditions property
     ///
@@ -162,16 +192,76 @@ pub trait Manager {
 
     /// Apply method
     ///
-    /// Brings the node to what the configuration asks for, now. Options: Retry (b): also try again what has failed. Fails with Busy while another order runs.
+    /// Brings the node to what the configuration asks for, now. Options: Retry (b): also try again what has failed; Holders (s), what becomes of those who use the stack when a driver is to be replaced: refuse (the default; they stay and the change is refused), wait (until they are gone) or stop (the units they belong to are stopped; containers never are); WaitFor (s), with wait only: a duration after which the change is refused, otherwise it waits until the job is cancelled; ConfirmWithin (s): a duration within which Confirm must follow, or the change is taken back. Fails with Busy while another order runs.
     ///
     /// # Arguments
     ///
-    /// * `options` - Retry.
+    /// * `options` - Retry, Holders, WaitFor, ConfirmWithin.
     /// * `job` - The job to follow.
     fn apply(
         &self,
         options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
     ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// UseRelease method
+    ///
+    /// Brings the node to a release, whatever the configuration names. The order stands until the modules section of the configuration changes. Options and Busy as with Apply, without Retry; fails with NotFound for a release that is not there, and Blocked, with every reason, where the running kernel will not take it.
+    ///
+    /// # Arguments
+    ///
+    /// * `release` - Name of the release.
+    /// * `options` - Holders, WaitFor, ConfirmWithin.
+    /// * `job` - The job to follow.
+    fn use_release(
+        &self,
+        release: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Rollback method
+    ///
+    /// Brings the node back to the release that was there before a former change; an order as UseRelease gives one. Options and errors as there.
+    ///
+    /// # Arguments
+    ///
+    /// * `back` - How many changes back; 1 takes back the last one.
+    /// * `options` - Holders, WaitFor, ConfirmWithin.
+    /// * `job` - The job to follow.
+    fn rollback(
+        &self,
+        back: u32,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Confirm method
+    ///
+    /// Keeps the change that waits for it (ConfirmBy). Fails with NotFound where none does.
+    fn confirm(&self) -> zbus::Result<()>;
+
+    /// ImportRelease method
+    ///
+    /// Takes a release in from files that the caller has opened, and keeps a copy that never changes. Options: Version (s): its name; otherwise the version its onload module says. Anything but a directory, a file or a pipe that can be read is refused with InvalidArgument, as is a name that is taken.
+    ///
+    /// # Arguments
+    ///
+    /// * `files` - A directory, or an archive as a file or through a pipe: tar, plain or compressed (gz, xz, zst), of a tree or as `podman save --format docker-archive` writes one.
+    /// * `options` - Version.
+    /// * `job` - The job to follow.
+    fn import_release(
+        &self,
+        files: zbus::Fd<'_>,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// RemoveRelease method
+    ///
+    /// Removes a release that was taken in. Fails with InUse while the node, a change or the configuration needs it, and with NotFound where it is not there.
+    ///
+    /// # Arguments
+    ///
+    /// * `release` - Name of the release.
+    /// * `job` - The job to follow.
+    fn remove_release(&self, release: &str) -> zbus::Result<zbus::OwnedObjectPath>;
 
     /// Reload method
     ///
@@ -447,7 +537,7 @@ pub trait Module {
     fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
 }
 
-/// One Onload release whose user libraries are on this node.
+/// One Onload release on this node: host (what packages installed), in-tree (the kernel's own driver), or one that was taken in.
 #[proxy(
     interface = "com.amd.Onload1.Release",
     default_service = "com.amd.Onload1",
@@ -456,7 +546,7 @@ pub trait Module {
 pub trait Release {
     /// Name property
     ///
-    /// Its name: a version, or host.
+    /// Its name: a version, host or in-tree.
     #[zbus(property)]
     fn name(&self) -> zbus::Result<String>;
 
@@ -489,6 +579,29 @@ pub trait Release {
     /// Names of its profiles.
     #[zbus(property)]
     fn profiles(&self) -> zbus::Result<Vec<String>>;
+
+    /// Server property
+    ///
+    /// Its control-plane server below the root, such as sbin/onload_cp_server; empty where it has none.
+    #[zbus(property)]
+    fn server(&self) -> zbus::Result<String>;
+
+    /// Modules property
+    ///
+    /// Its module files, by the kernel they are for: module, version and srcversion (empty where the file has none), path on the host, and whether a signature is appended (whose, and whether it is trusted, is not told here).
+    #[zbus(property)]
+    #[allow(clippy::type_complexity)]
+    fn modules(
+        &self,
+    ) -> zbus::Result<std::collections::HashMap<String, Vec<(String, String, String, String, bool)>>>;
+
+    /// Kernels property
+    ///
+    /// By kernel, for each on the disk and each it has modules for, everything that speaks against loading it there: one CamelCase word, why, and what to do. An empty list says that nothing does.
+    #[zbus(property)]
+    fn kernels(
+        &self,
+    ) -> zbus::Result<std::collections::HashMap<String, Vec<(String, String, String)>>>;
 
     /// MatchesDriver property
     ///
@@ -660,7 +773,7 @@ pub trait Job {
 
     /// Kind property
     ///
-    /// What was ordered, such as apply.
+    /// What was ordered: apply, use, rollback, import or remove.
     #[zbus(property)]
     fn kind(&self) -> zbus::Result<String>;
 
@@ -684,7 +797,7 @@ pub trait Job {
 
     /// Message property
     ///
-    /// What is going on, or how it ended.
+    /// What is going on, or how it ended; in three lines, as an error, where it failed for a reason that brings its remedy.
     #[zbus(property)]
     fn message(&self) -> zbus::Result<String>;
 

@@ -10,6 +10,8 @@ mod live;
 mod orders;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/releases.rs"]
+mod releases;
 #[allow(dead_code)] // Its other half is for the contract's tests.
 #[path = "contract/rig.rs"]
 mod rig;

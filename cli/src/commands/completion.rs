@@ -28,6 +28,9 @@ mod tests {
             let script = String::from_utf8_lossy(&script).into_owned();
             for verb in Args::command().get_subcommands() {
                 assert!(script.contains(verb.get_name()), "{shell}: {}", verb.get_name());
+                for below in verb.get_subcommands() {
+                    assert!(script.contains(below.get_name()), "{shell}: {}", below.get_name());
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use onload_dbus::error::Parts;
 use onload_dbus::path::Kind;
 use serde::Serialize;
 
@@ -57,6 +58,15 @@ impl Job {
         }
     }
 
+    /// Its message on one line: what failed for a reason that brings its remedy has three.
+    pub fn told(&self) -> String {
+        let parts = Parts::of(&self.message);
+        match parts.why {
+            "" => self.message.clone(),
+            why => format!("{}: {why}", parts.what),
+        }
+    }
+
     fn cells(&self, now: u64) -> Vec<Cell> {
         let state = match self.state.as_str() {
             "done" => Paint::Good,
@@ -70,7 +80,7 @@ impl Job {
             Cell::number(format!("{}/{}", self.done, self.total)),
             Cell::number(age(now, self.started)),
             Cell::number(self.uid),
-            Cell::new(&self.message),
+            Cell::new(self.told()),
         ]
     }
 }
@@ -102,11 +112,20 @@ mod tests {
             started: 1_000,
             ..Job::default()
         };
+        let refused = Job {
+            id: "j4".into(),
+            kind: "import".into(),
+            state: "failed".into(),
+            message: "no release was taken in\n  why: it has no sfc\n  fix: build it".into(),
+            started: 1_000,
+            ..Job::default()
+        };
         assert_eq!(
-            without(&Jobs { jobs: vec![job] }.text(5_000)),
+            without(&Jobs { jobs: vec![job, refused] }.text(5_000)),
             "\
-JOB  ORDER  STATE    STEPS  AGE  UID  MESSAGE
-j3   apply  running    1/4   4s    0  load sfc
+JOB  ORDER   STATE    STEPS  AGE  UID  MESSAGE
+j3   apply   running    1/4   4s    0  load sfc
+j4   import  failed     0/0   4s    0  no release was taken in: it has no sfc
 "
         );
     }

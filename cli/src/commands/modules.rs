@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use onload_dbus::path::Kind;
 use serde::Serialize;
 
-use crate::bus::Bus;
+use crate::bus::{Bus, Subject, of_kind};
+use crate::commands::release::{File, Release};
 use crate::ended::Ended;
 use crate::properties::Properties;
 use crate::render::Page;
@@ -33,6 +34,10 @@ pub struct Module {
     pub taint: Option<String>,
     pub origin: Option<String>,
     pub parameters: BTreeMap<String, String>,
+    /// The release the loaded stack is from, where that has a file of this module.
+    pub release: Option<String>,
+    /// Whether what is loaded is that file, by its srcversion, or its version where it has none.
+    pub verified: Option<bool>,
     pub unreadable: BTreeMap<String, String>,
 }
 
@@ -41,7 +46,19 @@ const LOAD_ORDER: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
 
 /// Reads them.
 pub async fn read(bus: &Bus) -> Result<Modules, Ended> {
-    Ok(Modules::of(bus.all(Kind::Module).await?))
+    let mut objects = bus.objects().await?;
+    let mut modules = Modules::of(of_kind(&mut objects, Kind::Module));
+    let releases = of_kind(&mut objects, Kind::Release).into_iter().map(Release::of);
+    let mut node = Properties::new(objects.remove(&Subject::Node).unwrap_or_default());
+    let (kernel, loaded) = (node.text("kernel"), node.text("loaded_release"));
+    let (mut releases, kernel) = (releases, kernel.unwrap_or_default());
+    let from = releases.find(|release| Some(&release.name) == loaded.as_ref());
+    if let Some((name, files)) =
+        from.as_ref().and_then(|from| Some((&from.name, from.modules.get(&kernel)?)))
+    {
+        modules.modules.iter_mut().for_each(|module| module.trace(name, files));
+    }
+    Ok(modules)
 }
 
 impl Modules {
@@ -71,8 +88,22 @@ impl Module {
             taint: module.text("taint"),
             origin: module.text("origin"),
             parameters: module.get("parameters"),
+            release: None,
+            verified: None,
             unreadable: module.unreadable(),
         }
+    }
+
+    /// Names the file it was loaded from.
+    fn trace(&mut self, release: &str, files: &[File]) {
+        let file = files.iter().find(|file| file.module == self.name);
+        let Some(file) = file.filter(|_| self.loaded == Some(true)) else { return };
+        let same = |loaded: &Option<String>, file: &Option<String>| {
+            Some(loaded.as_ref()? == file.as_ref()?)
+        };
+        self.release = Some(release.to_owned());
+        self.verified = same(&self.src_version, &file.srcversion)
+            .or_else(|| same(&self.module_version, &file.version));
     }
 
     fn cells(&self) -> Vec<Cell> {
@@ -97,6 +128,14 @@ impl Module {
             state,
             fact(self.module_version.clone(), "module_version", &gaps),
             fact(self.origin.clone(), "origin", &gaps),
+            match (&self.release, self.verified) {
+                (Some(release), Some(false)) => {
+                    Cell::painted(format!("{release} (another build)"), Paint::Bad)
+                }
+                (Some(release), Some(true)) => Cell::painted(release, Paint::Good),
+                (Some(release), None) => Cell::new(release),
+                (None, _) => fact(None::<String>, "origin", &gaps),
+            },
             fact(self.refcount, "refcount", &gaps),
             fact(holders, "holders", &gaps),
         ]
@@ -109,7 +148,10 @@ impl Page for Modules {
             return "no module of the stack is loaded or wanted\n".into();
         }
         let rows: Vec<_> = self.modules.iter().map(Module::cells).collect();
-        table(&["MODULE", "WANTED", "STATE", "VERSION", "ORIGIN", "REFS", "USED BY"], &rows)
+        table(
+            &["MODULE", "WANTED", "STATE", "VERSION", "ORIGIN", "RELEASE", "REFS", "USED BY"],
+            &rows,
+        )
     }
 }
 
@@ -145,11 +187,38 @@ mod tests {
         assert_eq!(
             without(&Modules { modules: vec![loaded, missing, blind] }.text(0)),
             "\
-MODULE    WANTED  STATE   VERSION  ORIGIN       REFS  USED BY
-sfc       yes     live    -        out-of-tree  2     onload sfc_resource
-sfc_char  no      absent  -        -            -     -
-onload    yes     ?       ?        ?            ?     ?
+MODULE    WANTED  STATE   VERSION  ORIGIN       RELEASE  REFS  USED BY
+sfc       yes     live    -        out-of-tree  -        2     onload sfc_resource
+sfc_char  no      absent  -        -            -        -     -
+onload    yes     ?       ?        ?            ?        ?     ?
 "
         );
+    }
+
+    #[test]
+    fn a_module_is_traced_to_the_file_it_came_from() {
+        let file = |module: &str, srcversion: &str| File {
+            module: module.into(),
+            version: Some("9.1.0".into()),
+            srcversion: Some(srcversion.into()),
+            ..File::default()
+        };
+        let files = [file("sfc", "ab"), file("onload", "ab"), file("sfc_char", "ab")];
+        let module = |name: &str, src_version: Option<&str>, module_version: &str| {
+            let mut module = Module {
+                name: name.into(),
+                loaded: Some(true),
+                src_version: src_version.map(Into::into),
+                module_version: Some(module_version.into()),
+                ..Module::default()
+            };
+            module.trace("9.1.0", &files);
+            (module.release, module.verified)
+        };
+        let known = |verified| (Some("9.1.0".to_owned()), verified);
+        assert_eq!(module("sfc", Some("ab"), "x"), known(Some(true)));
+        assert_eq!(module("sfc", Some("cd"), "9.1.0"), known(Some(false)), "another build");
+        assert_eq!(module("onload", None, "9.1.0"), known(Some(true)));
+        assert_eq!(module("ptp", Some("ab"), "9.1.0"), (None, None), "not of this release");
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::bus::Bus;
+use crate::commands::history::{Change, change};
 use crate::commands::status::{Blocker, blockers};
 use crate::ended::Ended;
 use crate::render::Page;
@@ -14,6 +15,8 @@ use crate::render::paint::{Paint, plain};
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Plan {
     pub state: String,
+    /// Under way.
+    pub change: Option<Change>,
     pub probing: bool,
     /// Only the first is ever done before the next look.
     pub steps: Vec<String>,
@@ -26,6 +29,7 @@ pub async fn read(bus: &Bus) -> Result<Plan, Ended> {
     let mut node = bus.node().await?;
     Ok(Plan {
         state: node.get("state"),
+        change: change(&mut node),
         probing: node.get("probing"),
         steps: node.get("plan"),
         blockers: blockers(&mut node),
@@ -34,8 +38,11 @@ pub async fn read(bus: &Bus) -> Result<Plan, Ended> {
 }
 
 impl Page for Plan {
-    fn text(&self, _now: u64) -> String {
+    fn text(&self, now: u64) -> String {
         let mut text = String::new();
+        if let Some(change) = &self.change {
+            text += &format!("{} {}\n", Paint::Dim.on("change"), change.lines(None, now));
+        }
         for (index, step) in self.steps.iter().enumerate() {
             let number = format!("{:>3}.", index + 1);
             text += &format!("{} {}\n", Paint::Dim.on(&number), plain(step));
@@ -87,5 +94,22 @@ in the way:
 "
         );
         assert_eq!(Plan::default().text(0), "nothing to do\n");
+        let change = Change {
+            number: 3,
+            from: Some("host".into()),
+            to: "9.1.0".into(),
+            origin: "boot".into(),
+            turned: Some("onload is not bound".into()),
+            ..Change::default()
+        };
+        let plan = Plan { change: Some(change), ..Plan::default() };
+        assert_eq!(
+            without(&plan.text(2_000)),
+            "change 3: host → 9.1.0 (boot, 2s ago)
+going back to host: onload is not bound
+
+nothing to do
+"
+        );
     }
 }

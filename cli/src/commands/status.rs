@@ -8,6 +8,7 @@ use onload_dbus::path::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Bus, Objects, Subject, of_kind};
+use crate::commands::history::{Change, change};
 use crate::commands::pools::{Pool, Pools};
 use crate::commands::ports::{Port, Ports};
 use crate::ended::Ended;
@@ -25,7 +26,17 @@ pub struct Status {
     pub kernel: Option<String>,
     pub boot_id: Option<String>,
     pub wanted_release: Option<String>,
+    /// What says so, in words.
+    pub wanted_by: Option<String>,
     pub loaded_version: Option<String>,
+    /// The release the loaded modules are from.
+    pub loaded_release: Option<String>,
+    /// Under way.
+    pub change: Option<Change>,
+    /// What is done just now, or next.
+    pub step: Option<String>,
+    /// Who uses the stack.
+    pub users: Vec<User>,
     pub generation: u64,
     pub observed_generation: u64,
     pub probing: bool,
@@ -36,6 +47,18 @@ pub struct Status {
     pub blockers: Vec<Blocker>,
     pub interfaces: Vec<Interface>,
     pub unreadable: BTreeMap<String, String>,
+}
+
+/// A process that uses the stack.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct User {
+    pub pid: u32,
+    pub comm: String,
+    /// The systemd unit it belongs to.
+    pub unit: Option<String>,
+    pub container: Option<String>,
+    /// What it has open or mapped.
+    pub uses: Vec<String>,
 }
 
 /// Ports that are alike.
@@ -120,7 +143,12 @@ impl Status {
             kernel: node.text("kernel"),
             boot_id: node.text("boot_id"),
             wanted_release: node.text("wanted_release"),
+            wanted_by: node.text("wanted_by"),
             loaded_version: node.text("loaded_version"),
+            loaded_release: node.text("loaded_release"),
+            change: change(&mut node),
+            step: node.get::<Vec<String>>("plan").into_iter().next(),
+            users: users(&mut node),
             generation: node.get("generation"),
             observed_generation: node.get("observed_generation"),
             probing: node.get("probing"),
@@ -175,6 +203,19 @@ pub fn blockers(node: &mut Properties) -> Vec<Blocker> {
     let blockers: Vec<(String, String, String, String)> = node.get("blockers");
     let blocker = |(subject, reason, why, fix)| Blocker { subject, reason, why, fix };
     blockers.into_iter().map(blocker).collect()
+}
+
+fn users(node: &mut Properties) -> Vec<User> {
+    let users: Vec<(u32, String, String, String, Vec<String>)> = node.get("users");
+    let named = |text: String| Some(text).filter(|text| !text.is_empty());
+    let user = |(pid, comm, unit, container, uses)| User {
+        pid,
+        comm,
+        unit: named(unit),
+        container: named(container),
+        uses,
+    };
+    users.into_iter().map(user).collect()
 }
 
 fn hold(node: &mut Properties) -> Option<Hold> {

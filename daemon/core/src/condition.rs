@@ -31,6 +31,10 @@ pub enum ConditionKind {
     LedgerAvailable,
     /// The wanted modules are loaded.
     ModulesLoaded,
+    /// The machine shows what the release makes of it: drivers bound, auxiliary devices, nodes.
+    ReleaseVerified,
+    /// A control-plane server serves `onload`.
+    ControlPlaneRunning,
     /// Every device of every pool can work.
     DevicesHealthy,
     /// Every pool is registered with a kubelet.
@@ -45,6 +49,8 @@ impl ConditionKind {
             Self::ConfigurationValid => "ConfigurationValid",
             Self::LedgerAvailable => "LedgerAvailable",
             Self::ModulesLoaded => "ModulesLoaded",
+            Self::ReleaseVerified => "ReleaseVerified",
+            Self::ControlPlaneRunning => "ControlPlaneRunning",
             Self::DevicesHealthy => "DevicesHealthy",
             Self::KubeletRegistered => "KubeletRegistered",
         }

@@ -21,8 +21,10 @@ use crate::time::{Moment, Now};
 mod boots;
 mod changing;
 mod choosing;
+mod conditions;
 mod ending;
 mod event;
+mod judging;
 mod lending;
 mod orders;
 mod pools;
@@ -64,7 +66,7 @@ enum LedgerHealth {
 const COALESCE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// The one writer.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Reconciler {
     hardware: Hardware,
     config: Config,
@@ -278,6 +280,14 @@ impl Reconciler {
 
     /// Arms the settle timer; a storm cannot put a look off for more than four times its length.
     fn settle(&mut self, now: Now) {
+        // What a change does tells of itself, and each of its steps is followed by a look: to wait
+        // for quiet as well would only keep the devices away for longer.
+        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_none()) {
+            if self.progress == Progress::Idle && !self.looking {
+                self.look();
+            }
+            return;
+        }
         let length = self.config.settings.daemon.settle.0;
         let at_latest = self.settle.map_or(now.boot + length * 4, |settle| settle.at_latest);
         if self.settle.is_none() {

@@ -125,8 +125,22 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
     if subject == "node" {
         explanation.input(
             "wanted release",
-            wanted.map_or_else(|| "none: modules are left alone".to_owned(), ToString::to_string),
+            wanted.map_or_else(
+                || "none: modules are left alone".to_owned(),
+                |wanted| format!("{wanted} ({})", picture.wanted_by),
+            ),
         );
+        if let Some(loaded) = &picture.loaded_release {
+            explanation.input("loaded release", loaded);
+        }
+        if let Some(change) = &picture.change {
+            let from = change.from.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
+            let way = change.turned.as_ref().map_or_else(
+                || format!("from {from} to {}", change.to),
+                |why| format!("back from {} to {from}: {why}", change.to),
+            );
+            explanation.input("change under way", way);
+        }
         explanation.input("loaded Onload", shown(&picture.loaded_version));
         explanation.input("kernel", shown(&picture.kernel));
         explanation.input(
@@ -196,6 +210,10 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
     let waits = module.wanted && module.module.is_absent();
     let mut explanation = Explanation::new(name, decision)
         .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
+    for (pid, user) in picture.users.iter().filter(|_| name == "onload" || name == "sfc_char") {
+        let uses: Vec<_> = user.uses.iter().map(String::as_str).collect();
+        explanation.input("user", format!("pid {pid} ({}) has {}", user.comm, uses.join(" and ")));
+    }
     if let Reading::Known(seen) = &module.module {
         let holders: Vec<_> = seen.holders.iter().map(ToString::to_string).collect();
         explanation.input("version", shown(&seen.version));
@@ -229,10 +247,34 @@ fn release(picture: &Picture, name: &ReleaseName, release: &ReleasePicture) -> E
         Reading::Absent => "no driver is loaded to fit",
         Reading::Unreadable(_) => "whether its libraries fit cannot be told",
     };
-    Explanation::new(name, decision)
+    let mut explanation = Explanation::new(name, decision)
         .with("root", &release.release.root)
         .with("libraries", release.release.libraries.len())
-        .with("loaded Onload", shown(&picture.loaded_version))
+        .with("loaded Onload", shown(&picture.loaded_version));
+    let is = |one: &Option<ReleaseName>| if one.as_ref() == Some(name) { "yes" } else { "no" };
+    explanation.input("its modules are loaded", is(&picture.loaded_release));
+    match &picture.wanted_release {
+        Some(wanted) if wanted == name => explanation.input("wanted by", &picture.wanted_by),
+        Some(wanted) => {
+            explanation.input("wanted in its place", format!("{wanted} ({})", picture.wanted_by));
+        }
+        None => explanation.input("wanted in its place", "none: modules are left alone"),
+    }
+    for (kernel, objections) in &release.kernels {
+        let running = picture.kernel.known() == Some(kernel);
+        let of = if running { "running kernel" } else { "kernel" };
+        let input = format!("{of} {kernel}");
+        if objections.is_empty() {
+            explanation.input(&input, "would take it");
+        }
+        for objection in objections {
+            explanation.input(&input, objection);
+            if running {
+                explanation.would_change.push(objection.fix());
+            }
+        }
+    }
+    explanation
 }
 
 fn pool(name: &PoolName, pool: &PoolPicture) -> Explanation {

@@ -5,6 +5,7 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use onload_core::allocation::TenureWish;
+use onload_core::change::{Holders, Manner};
 use onload_core::time::Span;
 use onload_dbus::error::{Failure, Kind};
 use zbus::{OwnedVariant, Variant};
@@ -44,6 +45,7 @@ pub(super) fn name<T: FromStr<Err: Display>>(argument: &str, text: &str) -> Resu
     let fix = match argument {
         "pool" => "see `onloadctl pools` for the names there are",
         "id" => "see `onloadctl allocations` for the ids there are",
+        "release" | "Version" => "see `onloadctl release list` for the names there are",
         _ => "see `onloadctl status` for the names there are",
     };
     bounded(argument, text, LONGEST_NAME)?.parse().map_err(|error| refuse(argument, error, fix))
@@ -67,6 +69,18 @@ pub(super) fn count(count: u32) -> Result<u32, Failure> {
     }
     let why = format!("count is {count}, and 1 to {MOST_DEVICES} are allowed");
     Err(refuse("count", why, "ask for as many as you need"))
+}
+
+/// How many changes back.
+///
+/// # Errors
+/// `InvalidArgument` for none: that is where the node is.
+pub(super) fn back(back: u32) -> Result<u32, Failure> {
+    if back > 0 {
+        return Ok(back);
+    }
+    let fix = "1 takes the last change back; see `onloadctl history`";
+    Err(refuse("back", "it is 0, and changes are counted from 1", fix))
 }
 
 /// A reason, on one line: it is shown in tables and logs.
@@ -137,6 +151,28 @@ impl Known {
         Ok(Some(span))
     }
 
+    /// How a driver is to be replaced.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, naming the option.
+    pub(super) fn manner(&mut self) -> Result<Manner, Failure> {
+        let (holders, limit) = (self.text("Holders")?, self.span("WaitFor")?);
+        let holders = match (holders.as_deref(), limit) {
+            (None | Some("refuse"), None) => Holders::Refuse,
+            (Some("wait"), limit) => Holders::Wait(limit),
+            (Some("stop"), None) => Holders::Stop,
+            (None | Some("refuse" | "stop"), Some(_)) => {
+                let fix = "leave it out, or give Holders as wait";
+                return Err(refuse("WaitFor", "nobody is waited for", fix));
+            }
+            (Some(_), _) => {
+                let why = "it is neither refuse nor wait nor stop";
+                return Err(refuse("Holders", why, "give one of the three"));
+            }
+        };
+        Ok(Manner { holders, confirm_within: self.span("ConfirmWithin")? })
+    }
+
     /// Ends.
     ///
     /// # Errors
@@ -168,6 +204,17 @@ pub(super) fn tenure(options: Options) -> Result<TenureWish, Failure> {
             Err(refuse("Tenure", "it is neither client nor persistent", "give one of the two"))
         }
     }
+}
+
+/// How a driver is to be replaced, where nothing else can be said.
+///
+/// # Errors
+/// `InvalidArgument`, naming the option.
+pub(super) fn manner(options: Options) -> Result<Manner, Failure> {
+    let mut known = Known::of(options)?;
+    let manner = known.manner()?;
+    known.end()?;
+    Ok(manner)
 }
 
 #[cfg(test)]
@@ -209,6 +256,42 @@ mod tests {
             assert_eq!(failure.kind, Kind::InvalidArgument, "{why}");
             assert!(failure.to_string().contains(named), "{why}: {failure}");
         }
+    }
+
+    #[test]
+    fn a_manner_says_what_becomes_of_holders() {
+        let minute: Span = "1m".parse().unwrap();
+        let of = |holders| Manner { holders, confirm_within: None };
+        let confirmed = Manner { confirm_within: Some(minute), ..Manner::default() };
+        let good = [
+            (options([]), Manner::default()),
+            (options([("Holders", "refuse".into())]), Manner::default()),
+            (options([("Holders", "wait".into())]), of(Holders::Wait(None))),
+            (
+                options([("Holders", "wait".into()), ("WaitFor", "1m".into())]),
+                of(Holders::Wait(Some(minute))),
+            ),
+            (options([("Holders", "stop".into())]), of(Holders::Stop)),
+            (options([("ConfirmWithin", "60s".into())]), confirmed),
+        ];
+        for (given, wanted) in good {
+            assert_eq!(manner(given).unwrap(), wanted);
+        }
+        let bad = [
+            (options([("Holders", "kill".into())]), "Holders"),
+            (options([("Holders", true.into())]), "Holders"),
+            (options([("WaitFor", "1m".into())]), "WaitFor"),
+            (options([("Holders", "stop".into()), ("WaitFor", "1m".into())]), "WaitFor"),
+            (options([("Holders", "wait".into()), ("WaitFor", "0s".into())]), "WaitFor"),
+            (options([("ConfirmWithin", "soon".into())]), "ConfirmWithin"),
+            (options([("Retry", true.into())]), "Retry"),
+        ];
+        for (given, named) in bad {
+            let failure = manner(given).unwrap_err();
+            assert_eq!(failure.kind, Kind::InvalidArgument, "{failure}");
+            assert!(failure.to_string().contains(named), "{failure}");
+        }
+        assert!(back(0).is_err() && back(1).is_ok());
     }
 
     #[test]

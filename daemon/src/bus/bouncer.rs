@@ -43,12 +43,17 @@ const fn rule(interface: &'static str, method: &'static str, access: Access) -> 
 }
 
 /// Every method of the contract. A test compares it with the contract's annotations.
-pub const TABLE: [Rule; 10] = [
+pub const TABLE: [Rule; 15] = [
     rule(interface::MANAGER, "Allocate", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Free", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Hold", Access::Action(action::HOLD)),
     rule(interface::MANAGER, "Unhold", Access::Action(action::HOLD)),
     rule(interface::MANAGER, "Apply", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "UseRelease", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "Rollback", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "Confirm", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "ImportRelease", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "RemoveRelease", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "Reload", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "Why", Access::Everybody),
     rule(interface::MANAGER, "ListDevices", Access::Everybody),

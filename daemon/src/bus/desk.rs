@@ -1,14 +1,16 @@
 //! What the methods of all objects share: who may come in, where orders are posted, and when an
 //! answer may go out.
 
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use onload_core::command::{Command, Reply};
 use onload_core::names::AllocationId;
 use onload_core::picture::Picture;
 use onload_dbus::error::{Failure, Kind};
-use zbus::Connection;
+use onload_dbus::path;
 use zbus::message::Header;
+use zbus::{Connection, ObjectPath, OwnedObjectPath};
 
 use super::bouncer::{Bouncer, Pass};
 use super::errors;
@@ -52,6 +54,15 @@ impl Desk {
     /// # Errors
     /// What the loop refuses.
     pub(super) async fn submit(&self, pass: &Pass, command: Command) -> Result<Reply, Failure> {
+        self.submit_with(pass, command, None).await
+    }
+
+    async fn submit_with(
+        &self,
+        pass: &Pass,
+        command: Command,
+        files: Option<OwnedFd>,
+    ) -> Result<Reply, Failure> {
         let freed = match &command {
             Command::Free { allocation, .. } => Some(*allocation),
             Command::Allocate { .. }
@@ -67,7 +78,7 @@ impl Desk {
             | Command::Reload
             | Command::KubeletAllocate { .. } => None,
         };
-        let answer = self.letterbox.submit(pass.caller.clone(), command).await;
+        let answer = self.letterbox.submit_with(pass.caller.clone(), command, files).await;
         let reply = answer.map_err(|refusal| errors::failure(&refusal))?;
         if let View::Published(pictures) = &self.published {
             let mut pictures = pictures.clone();
@@ -116,6 +127,31 @@ impl Desk {
             }
         }
     }
+
+    /// Posts an order that takes time, with the files that come with it, and gives its job.
+    ///
+    /// # Errors
+    /// What the loop refuses.
+    pub(super) async fn job(
+        &self,
+        pass: &Pass,
+        command: Command,
+        files: Option<OwnedFd>,
+        method: &str,
+    ) -> Result<OwnedObjectPath, Failure> {
+        match self.submit_with(pass, command, files).await? {
+            Reply::Job(id) => Ok(object(path::Kind::Job, &id.to_string())),
+            Reply::Done | Reply::Allocated(_) | Reply::Containers(_) => {
+                Err(errors::unexpected(method))
+            }
+        }
+    }
+}
+
+/// The path of an object of ours.
+pub(super) fn object(kind: path::Kind, name: &str) -> OwnedObjectPath {
+    // An escaped name has no byte that a path may not have.
+    ObjectPath::from_string_unchecked(path::of(kind, name)).into()
 }
 
 /// The watch on the caller of an allocation.

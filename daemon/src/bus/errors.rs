@@ -27,6 +27,28 @@ pub fn kind(kind: RefusalKind) -> Kind {
     }
 }
 
+/// The refusal for a name that nothing has.
+pub(super) fn absent(kind: &str, name: &str, list: &str) -> Failure {
+    let shown: String = name.chars().filter(|c| !c.is_control()).collect();
+    Failure::new(
+        Kind::NotFound,
+        &format!("there is no {kind} {shown}"),
+        "nothing on this node has that name just now",
+        &format!("see `{list}` for the names there are"),
+    )
+}
+
+/// The refusal for a caller whose process cannot be told: nothing could end with it once the bus
+/// has restarted.
+pub(super) fn faceless() -> Failure {
+    Failure::new(
+        Kind::Blocked,
+        "nothing was lent: it shall end with the caller",
+        "the caller's process cannot be seen from here (or this boot's id not yet)",
+        "ask for a lease or a persistent allocation, or call from the host's own processes",
+    )
+}
+
 /// The answer that no command of ours should give: said, and logged by the caller's edge.
 pub(super) fn unexpected(member: &str) -> Failure {
     Failure::new(

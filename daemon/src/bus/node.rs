@@ -5,20 +5,20 @@ use std::collections::BTreeMap;
 use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
 use onload_core::config::Origin;
-use onload_core::names::{AllocationId, PoolName};
+use onload_core::names::{AllocationId, PoolName, ReleaseName};
 use onload_core::picture::Picture;
 use onload_core::why::explain;
-use onload_dbus::error::{Failure, Kind as ErrorKind};
+use onload_dbus::error::Failure;
 use onload_dbus::interface::MANAGER;
-use onload_dbus::path::{self, Kind};
+use onload_dbus::path::Kind;
 use zbus::message::Header;
-use zbus::{Connection, ObjectPath, OwnedObjectPath, Variant, interface};
+use zbus::{Connection, OwnedObjectPath, Variant, interface};
 
 use super::arguments::{self, Known, Options};
-use super::desk::Desk;
-use super::errors;
+use super::desk::{Desk, object};
 use super::view::View;
 use super::wire::{self, Dictionary};
+use super::{errors, files};
 
 /// The node.
 #[derive(Debug)]
@@ -33,12 +33,6 @@ impl Node {
     fn with<T>(&self, read: impl FnOnce(&Picture) -> T) -> T {
         read(&self.view.picture())
     }
-}
-
-/// The path of an object of ours.
-fn object(kind: Kind, name: &str) -> OwnedObjectPath {
-    // An escaped name has no byte that a path may not have.
-    ObjectPath::from_string_unchecked(path::of(kind, name)).into()
 }
 
 fn place(origin: &Origin) -> String {
@@ -93,8 +87,40 @@ impl Node {
     }
 
     #[zbus(property)]
+    fn wanted_by(&self) -> String {
+        self.with(|picture| picture.wanted_by.clone())
+    }
+
+    #[zbus(property)]
     fn loaded_version(&self) -> String {
         self.with(|picture| wire::text(&picture.loaded_version))
+    }
+
+    #[zbus(property)]
+    fn loaded_release(&self) -> String {
+        self.with(|p| p.loaded_release.as_ref().map(ToString::to_string).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn change(&self) -> Dictionary {
+        self.with(|picture| picture.change.as_ref().map(wire::change).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn history(&self) -> Vec<Dictionary> {
+        self.with(|picture| picture.history.iter().rev().map(wire::past).collect())
+    }
+
+    #[zbus(property)]
+    fn users(&self) -> Vec<(u32, String, String, String, Vec<String>)> {
+        self.with(|picture| {
+            let users = picture.users.iter().map(|(pid, user)| {
+                let group = |name: &Option<String>| name.clone().unwrap_or_default();
+                let (unit, container) = (group(&user.unit), group(&user.container));
+                (*pid, user.comm.clone(), unit, container, wire::texts(&user.uses))
+            });
+            users.collect()
+        })
     }
 
     #[zbus(property)]
@@ -168,7 +194,7 @@ impl Node {
         let tenure = arguments::tenure(options)?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Allocate"), None).await?;
         if tenure == TenureWish::Client && pass.caller.process.is_none() {
-            return Err(faceless());
+            return Err(errors::faceless());
         }
         let watch = self.desk.watch_caller(&call, connection).await?;
         let reply = self.desk.submit(&pass, Command::Allocate { pool, count, tenure }).await;
@@ -227,15 +253,77 @@ impl Node {
         options: Options,
     ) -> Result<OwnedObjectPath, Failure> {
         let mut known = Known::of(options)?;
-        let retry = known.switch("Retry")?;
+        let (retry, manner) = (known.switch("Retry")?, known.manner()?);
         known.end()?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Apply"), None).await?;
-        match self.desk.submit(&pass, Command::Apply { retry, manner: Default::default() }).await? {
-            Reply::Job(id) => Ok(object(Kind::Job, &id.to_string())),
-            Reply::Done | Reply::Allocated(_) | Reply::Containers(_) => {
-                Err(errors::unexpected("Apply"))
-            }
-        }
+        self.desk.job(&pass, Command::Apply { retry, manner }, None, "Apply").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn use_release(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        release: &str,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let release = arguments::name::<ReleaseName>("release", release)?;
+        let manner = arguments::manner(options)?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "UseRelease"), None).await?;
+        self.desk.job(&pass, Command::Use { release, manner }, None, "UseRelease").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn rollback(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        back: u32,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let (back, manner) = (arguments::back(back)?, arguments::manner(options)?);
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Rollback"), None).await?;
+        self.desk.job(&pass, Command::Rollback { back, manner }, None, "Rollback").await
+    }
+
+    async fn confirm(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+    ) -> Result<(), Failure> {
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Confirm"), None).await?;
+        self.desk.order(&pass, Command::Confirm, "Confirm").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn import_release(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        files: zbus::OwnedFd,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let files = files::readable(files)?;
+        let mut known = Known::of(options)?;
+        let version = known.text("Version")?;
+        known.end()?;
+        let version =
+            version.map(|text| arguments::name::<ReleaseName>("Version", &text)).transpose()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "ImportRelease"), None).await?;
+        let command = Command::Import { version };
+        self.desk.job(&pass, command, Some(files), "ImportRelease").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn remove_release(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        release: &str,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let release = arguments::name::<ReleaseName>("release", release)?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "RemoveRelease"), None).await?;
+        self.desk.job(&pass, Command::Remove { release }, None, "RemoveRelease").await
     }
 
     async fn reload(
@@ -251,7 +339,7 @@ impl Node {
     fn why(&self, subject: &str) -> Result<Dictionary, Failure> {
         let subject = arguments::subject(subject)?;
         let found = self.with(|picture| explain(picture, subject));
-        let found = found.ok_or_else(|| absent("subject", subject, "onloadctl status"))?;
+        let found = found.ok_or_else(|| errors::absent("subject", subject, "onloadctl status"))?;
         Ok(Dictionary::from([
             ("Subject".to_owned(), Variant::from(found.subject)),
             ("Decision".to_owned(), Variant::from(found.decision)),
@@ -269,7 +357,7 @@ impl Node {
         let name = arguments::name::<PoolName>("pool", pool)?;
         let picture = self.view.picture();
         let pool = picture.pools.get(&name);
-        let pool = pool.ok_or_else(|| absent("pool", name.as_str(), "onloadctl pools"))?;
+        let pool = pool.ok_or_else(|| errors::absent("pool", name.as_str(), "onloadctl pools"))?;
         let rows = pool.devices.iter().map(|device| {
             let (reason, health) = match &device.cause {
                 Some(cause) => (cause.reason(), cause.to_string()),
@@ -295,26 +383,4 @@ impl Node {
             rows.collect()
         })
     }
-}
-
-/// The refusal for a name that nothing has.
-fn absent(kind: &str, name: &str, list: &str) -> Failure {
-    let shown: String = name.chars().filter(|c| !c.is_control()).collect();
-    Failure::new(
-        ErrorKind::NotFound,
-        &format!("there is no {kind} {shown}"),
-        "nothing on this node has that name just now",
-        &format!("see `{list}` for the names there are"),
-    )
-}
-
-/// The refusal for a caller whose process cannot be told: nothing could end with it once the bus
-/// has restarted.
-fn faceless() -> Failure {
-    Failure::new(
-        ErrorKind::Blocked,
-        "nothing was lent: it shall end with the caller",
-        "the caller's process cannot be seen from here (or this boot's id not yet)",
-        "ask for a lease or a persistent allocation, or call from the host's own processes",
-    )
 }

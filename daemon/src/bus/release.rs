@@ -1,4 +1,4 @@
-//! `com.amd.Onload1.Release`: one release whose user libraries are present.
+//! `com.amd.Onload1.Release`: one release on this node.
 
 use std::collections::BTreeMap;
 
@@ -59,6 +59,34 @@ impl Release {
     }
 
     #[zbus(property)]
+    fn server(&self) -> String {
+        self.with(|r| r.release.server.clone().unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn modules(&self) -> BTreeMap<String, Vec<wire::ModuleRow>> {
+        self.with(|r| {
+            let kernels = r.release.modules.known().into_iter().flatten();
+            let rows = kernels.map(|(kernel, modules)| {
+                (kernel.to_string(), modules.iter().map(wire::module_file).collect())
+            });
+            rows.collect()
+        })
+    }
+
+    #[zbus(property)]
+    fn kernels(&self) -> BTreeMap<String, Vec<(String, String, String)>> {
+        self.with(|r| {
+            let kernels = r.kernels.iter();
+            kernels
+                .map(|(kernel, against)| {
+                    (kernel.to_string(), against.iter().map(wire::objection).collect())
+                })
+                .collect()
+        })
+    }
+
+    #[zbus(property)]
     fn matches_driver(&self) -> &'static str {
         self.with(|r| match r.matches_driver {
             Reading::Known(true) => "yes",
@@ -69,6 +97,11 @@ impl Release {
 
     #[zbus(property)]
     fn unreadable(&self) -> BTreeMap<String, String> {
-        self.with(|r| wire::gaps([("MatchesDriver", wire::gap(&r.matches_driver))]))
+        self.with(|r| {
+            wire::gaps([
+                ("MatchesDriver", wire::gap(&r.matches_driver)),
+                ("Modules", wire::gap(&r.release.modules)),
+            ])
+        })
     }
 }

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Interface, Link, ModuleState, Origin};
-use onload_core::names::InterfaceName;
+use onload_core::names::{InterfaceName, ModuleName};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
+use onload_core::release::ModuleFile;
+use onload_core::release::preflight::Objection;
+use onload_core::step::StepError;
 use zbus::Variant;
 
 /// A dictionary of named values.
@@ -88,6 +92,87 @@ pub(super) fn hold(hold: Option<&Hold>) -> Dictionary {
         ("Since".to_owned(), Variant::from(hold.since.0)),
         ("Until".to_owned(), Variant::from(hold.until.unwrap_or_default().0)),
     ])
+}
+
+/// A module file as the contract's row: module, version, srcversion, path, signed.
+pub(super) type ModuleRow = (String, String, String, String, bool);
+
+/// A module file as a row.
+pub(super) fn module_file((name, file): (&ModuleName, &ModuleFile)) -> ModuleRow {
+    let text = |part: &Option<String>| part.clone().unwrap_or_default();
+    (name.to_string(), text(&file.version), text(&file.srcversion), file.path.clone(), file.signed)
+}
+
+/// One CamelCase word for what speaks against a load.
+trait Reason {
+    fn reason(&self) -> &'static str;
+}
+
+impl Reason for StepError {
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Unsupported(_) => "Unsupported",
+            Self::NotFound { .. } => "NotFound",
+            Self::KeyRejected { .. } => "KeyRejected",
+            Self::InUse { .. } => "InUse",
+            Self::WrongKernel { .. } => "WrongKernel",
+            Self::UnknownSymbol { .. } => "UnknownSymbol",
+            Self::BadParameter { .. } => "BadParameter",
+            Self::Failed(_) => "Failed",
+            Self::Stuck { .. } => "Stuck",
+        }
+    }
+}
+
+/// An objection as reason, why and fix.
+pub(super) fn objection(objection: &Objection) -> (String, String, String) {
+    (objection.reason().to_owned(), objection.to_string(), objection.fix())
+}
+
+/// A change as a dictionary.
+pub(super) fn change(change: &Change) -> Dictionary {
+    let text = |name: Option<String>| Variant::from(name.unwrap_or_default());
+    let (origin, uid) = match change.origin {
+        change::Origin::Boot => ("boot", None),
+        change::Origin::Idle => ("idle", None),
+        change::Origin::Drift => ("drift", None),
+        change::Origin::Order(uid) => ("order", Some(uid)),
+    };
+    let holders = match change.manner.holders {
+        Holders::Refuse => "refuse",
+        Holders::Wait(_) => "wait",
+        Holders::Stop => "stop",
+    };
+    let confirm_by = change.confirm_by.as_ref().map(|deadline| deadline.wall.0);
+    let mut facts = Dictionary::from([
+        ("Number".to_owned(), Variant::from(change.number)),
+        ("From".to_owned(), text(change.from.as_ref().map(ToString::to_string))),
+        ("To".to_owned(), Variant::from(change.to.to_string())),
+        ("Origin".to_owned(), Variant::from(origin)),
+        ("Holders".to_owned(), Variant::from(holders)),
+        ("Kernel".to_owned(), text(change.kernel.as_ref().map(ToString::to_string))),
+        ("Began".to_owned(), Variant::from(change.began.0)),
+        ("Turned".to_owned(), text(change.turned.clone())),
+        ("ConfirmBy".to_owned(), Variant::from(confirm_by.unwrap_or_default())),
+    ]);
+    facts.extend(uid.map(|uid| ("Uid".to_owned(), Variant::from(uid))));
+    facts
+}
+
+/// A change that ended, as a dictionary.
+pub(super) fn past(past: &Past) -> Dictionary {
+    let why = match &past.outcome {
+        Outcome::Done => String::new(),
+        Outcome::RolledBack => past.change.turned.clone().unwrap_or_default(),
+        Outcome::Failed(why) => why.clone(),
+    };
+    let mut facts = change(&past.change);
+    facts.extend([
+        ("Ended".to_owned(), Variant::from(past.ended.0)),
+        ("Outcome".to_owned(), Variant::from(past.outcome.as_str())),
+        ("Why".to_owned(), Variant::from(why)),
+    ]);
+    facts
 }
 
 /// A network interface as a dictionary, with the facts that there are.

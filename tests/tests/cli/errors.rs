@@ -40,7 +40,7 @@ async fn every_error_name_has_its_exit_code_and_three_lines() {
 async fn without_a_daemon_every_verb_says_where_to_look() {
     let bus = Bus::running().unwrap();
     let (empty, missing) = (bus.address(), "unix:path=/nonexistent/bus".to_owned());
-    let verbs: [&[&str]; 8] = [
+    let verbs: [&[&str]; 12] = [
         &[],
         &["ports", "--watch"],
         &["pools", "onload"],
@@ -48,6 +48,10 @@ async fn without_a_daemon_every_verb_says_where_to_look() {
         &["config"],
         &["allocate", "onload"],
         &["apply"],
+        &["rollback"],
+        &["history"],
+        &["release", "list"],
+        &["release", "import", "/"],
         &["unhold"],
     ];
     for (address, why) in [(&empty, "nobody owns the name"), (&missing, "no bus")] {
@@ -76,11 +80,15 @@ async fn a_bus_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn wrong_usage_is_told_before_any_bus_is_asked() {
     let nowhere = "unix:path=/nonexistent/bus";
-    let wrong: [&[&str]; 5] = [
+    let wrong: [&[&str]; 9] = [
         &["stats"],
         &["allocate"],
         &["free", "a1", "--watch"],
         &["completion", "tcsh"],
+        &["release"],
+        &["rollback", "0"],
+        &["apply", "--wait", "--stop-holders"],
+        &["release", "check", "9.1.0", "--kernel"],
         &["allocate", "onload", "--count", "many"],
     ];
     for words in wrong {

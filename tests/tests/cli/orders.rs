@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onload_core::allocation::TenureWish;
+use onload_core::change::{Holders, Manner};
 use onload_core::command::Command as Order;
 use onload_core::job::JobState;
 use onload_core::names::{AllocationId, JobId};
 use onload_core::picture::Picture;
 use onload_core::time::Span;
-use tokio::process::Child;
+use tokio::process::{Child, Command};
 
-use crate::rig::{PATIENCE, Rig, node};
+use crate::rig::{PATIENCE, Rig, changing, node};
 use crate::run::{Ended, command};
 
 #[tokio::test]
@@ -61,23 +62,24 @@ async fn holds_pass_reason_and_duration() {
 
 /// Starts `apply` and waits until the job runs.
 async fn applying(rig: &Rig, words: &[&str]) -> Child {
-    let child = command(&rig.bus.address(), &[&["apply"], words].concat())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    ordering(rig, &mut command(&rig.bus.address(), &[&["apply"], words].concat())).await
+}
+
+/// Starts an order and waits until its job runs.
+pub async fn ordering(rig: &Rig, command: &mut Command) -> Child {
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut pictures = rig.pictures.subscribe();
     let runs = pictures.wait_for(|picture| picture.jobs.contains_key(&JobId(7)));
     tokio::time::timeout(PATIENCE, runs).await.expect("not ordered").unwrap();
     child
 }
 
-fn end_job(picture: &mut Picture, state: JobState, message: &str) {
+pub fn end_job(picture: &mut Picture, state: JobState, message: &str) {
     let job = Arc::make_mut(&mut picture.jobs).get_mut(&JobId(7)).unwrap();
     (job.state, job.done, job.message) = (state, 3, message.to_owned());
 }
 
-async fn end(child: Child) -> Ended {
+pub async fn end(child: Child) -> Ended {
     let output = tokio::time::timeout(PATIENCE, child.wait_with_output()).await;
     Ended::of(output.expect("onloadctl did not end").unwrap())
 }
@@ -103,6 +105,94 @@ async fn apply_follows_the_job_to_its_end() {
         assert!(ended.err.contains(err), "{ended:?}");
         assert_eq!(rig.commands(), [Order::Apply { retry: true, manner: Default::default() }]);
     }
+}
+
+#[tokio::test]
+async fn orders_of_a_change_pass_its_manner() {
+    let rig = Rig::new(node()).await;
+    let orders: [&[&str]; 5] = [
+        &["apply", "--retry", "--refuse", "--no-follow"],
+        &["release", "use", "9.1.0", "--wait=30s", "--no-follow"],
+        &["rollback", "--stop-holders", "--confirm-within", "60s", "--no-follow"],
+        &["rollback", "2", "--wait", "--no-follow"],
+        &["confirm"],
+    ];
+    for words in orders {
+        let ended = rig.ctl(words).await;
+        assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{words:?}: {ended:?}");
+        assert!(ended.out.starts_with("j7: ordered") || words == ["confirm"], "{ended:?}");
+    }
+    let span = |text: &str| Some(text.parse::<Span>().unwrap());
+    let of = |holders| Manner { holders, confirm_within: None };
+    assert_eq!(
+        rig.commands(),
+        [
+            Order::Apply { retry: true, manner: Manner::default() },
+            Order::Use {
+                release: "9.1.0".parse().unwrap(),
+                manner: of(Holders::Wait(span("30s"))),
+            },
+            Order::Rollback {
+                back: 1,
+                manner: Manner { holders: Holders::Stop, confirm_within: span("60s") },
+            },
+            Order::Rollback { back: 2, manner: of(Holders::Wait(None)) },
+            Order::Confirm,
+        ]
+    );
+    let ended = rig.ctl(&["release", "use", "9.1.0", "--wait=soon"]).await;
+    assert_eq!(ended.code, Some(2), "the daemon checks durations: {ended:?}");
+}
+
+#[tokio::test]
+async fn a_dry_run_shows_the_plan_and_orders_nothing() {
+    let mut picture = node();
+    picture.plan = Arc::new(vec!["unload module onload".to_owned()]);
+    let rig = Rig::new(picture).await;
+    let plan = rig.ctl(&["plan"]).await;
+    let ended = rig.ctl(&["apply", "--dry-run", "--retry"]).await;
+    assert_eq!((ended.code, &ended.out), (Some(0), &plan.out), "{ended:?}");
+    assert!(ended.out.contains("1. unload module onload"), "{ended:?}");
+    assert_eq!(rig.commands(), []);
+}
+
+#[tokio::test]
+async fn a_change_that_waits_says_how_to_confirm_it() {
+    let hint = "change 3 waits to be confirmed: `onloadctl confirm` keeps it, otherwise host";
+    // Its job may be over by then, or run until it is confirmed.
+    for job_runs in [false, true] {
+        let rig = Rig::new(node()).await;
+        let words = ["release", "use", "9.1.0", "--confirm-within=1m"];
+        let mut child = ordering(&rig, &mut command(&rig.bus.address(), &words)).await;
+        let mut progress = tokio::io::BufReader::new(child.stderr.take().unwrap());
+        let mut said = String::new();
+        tokio::io::AsyncBufReadExt::read_line(&mut progress, &mut said).await.unwrap();
+        rig.alter(changing);
+        if job_runs {
+            tokio::io::AsyncBufReadExt::read_line(&mut progress, &mut said).await.unwrap();
+            assert!(said.contains(hint), "{said}");
+            rig.alter(|picture| picture.change = None);
+        }
+        rig.alter(|picture| end_job(picture, JobState::Done, "release 9.1.0 is in use"));
+        let ended = end(child).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        assert_eq!(ended.out.contains(hint), !job_runs, "{ended:?}");
+        assert!(ended.out.starts_with("j7: release 9.1.0 is in use\n"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_with_its_remedy_is_told_in_its_words() {
+    let rig = Rig::new(node()).await;
+    let words = ["release", "remove", "9.1.0"];
+    let child = ordering(&rig, &mut command(&rig.bus.address(), &words)).await;
+    let message = "release 9.1.0 was not removed\n  why: trader uses it\n  fix: end trader";
+    rig.alter(|picture| end_job(picture, JobState::Failed, message));
+    let ended = end(child).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    assert!(ended.err.ends_with(&format!("error: {message}\n")), "{ended:?}");
+    let jobs = rig.ctl(&["jobs"]).await;
+    assert!(jobs.out.contains("release 9.1.0 was not removed: trader uses it\n"), "{jobs:?}");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use onload_core::picture::{Hold, Picture};
 use onload_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::rig::{Rig, node};
+use crate::rig::{KERNELS, Rig, changing, node};
 use crate::run::Ended;
 
 fn directory() -> PathBuf {
@@ -67,6 +67,7 @@ fn faults(place: &str, schema: &Value, value: &Value) -> Vec<String> {
 /// A picture in which no list that a page shows is empty.
 fn full() -> Picture {
     let mut picture = node();
+    changing(&mut picture);
     picture.conditions = Arc::new(vec![Condition {
         kind: ConditionKind::Ready,
         status: Status::True,
@@ -96,7 +97,7 @@ fn full() -> Picture {
 #[tokio::test]
 async fn json_is_as_documented() {
     let rig = Rig::new(full()).await;
-    let verbs: [(&str, &[&str]); 13] = [
+    let verbs: [(&str, &[&str]); 19] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -106,8 +107,14 @@ async fn json_is_as_documented() {
         ("plan", &["plan"]),
         ("why", &["why", "sfc"]),
         ("jobs", &["jobs"]),
+        ("history", &["history"]),
+        ("release-list", &["release", "list"]),
+        ("release-show", &["release", "show", "9.1.0"]),
+        ("release-check", &["release", "check", "9.1.0", "--kernel", KERNELS[1]]),
         ("config", &["config"]),
         ("allocate", &["allocate", "onload"]),
+        ("apply", &["rollback", "--no-follow"]),
+        ("plan", &["apply", "--dry-run"]),
         ("order", &["unhold"]),
         ("error", &["reload"]),
     ];

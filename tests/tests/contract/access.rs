@@ -1,6 +1,7 @@
 //! Who may call what: users without privilege, with and without polkit.
 
 use std::collections::HashMap;
+use std::os::fd::AsFd as _;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,6 +21,9 @@ async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Outpu
         println!("skipped: only root can make calls as another user");
         return None;
     }
+    if words == [HAND_OVER] {
+        return Some(other_process(rig, "access::a_release_handed_over").await);
+    }
     let interface = if object == path::ROOT { "Manager" } else { "Job" };
     let output = Command::new("setpriv")
         .args([&format!("--reuid={NOBODY}"), &format!("--regid={NOBODY}"), "--clear-groups"])
@@ -34,6 +38,9 @@ async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Outpu
     output.ok()
 }
 
+/// The call that busctl cannot make: it passes no descriptors.
+const HAND_OVER: &str = "ImportRelease";
+
 /// Every method that changes something, as busctl takes it.
 fn changes() -> Vec<(String, Vec<&'static str>, &'static str)> {
     let root = || path::ROOT.to_owned();
@@ -43,6 +50,11 @@ fn changes() -> Vec<(String, Vec<&'static str>, &'static str)> {
         (root(), vec!["Hold", "sa{sv}", "because", "0"], action::HOLD),
         (root(), vec!["Unhold"], action::HOLD),
         (root(), vec!["Apply", "a{sv}", "0"], action::MANAGE_MODULES),
+        (root(), vec!["UseRelease", "sa{sv}", "9.1.0", "0"], action::MANAGE_MODULES),
+        (root(), vec!["Rollback", "ua{sv}", "1", "0"], action::MANAGE_MODULES),
+        (root(), vec!["Confirm"], action::MANAGE_MODULES),
+        (root(), vec![HAND_OVER], action::MANAGE_MODULES),
+        (root(), vec!["RemoveRelease", "s", "9.1.0"], action::MANAGE_MODULES),
         (root(), vec!["Reload"], action::MANAGE_MODULES),
         // Job 1 is this user's own, job 2 somebody else's.
         (path::of(Kind::Job, "j1"), vec!["Cancel"], action::ALLOCATE),
@@ -160,17 +172,43 @@ async fn reading_asks_nobody() {
     assert_eq!(*asked.lock().unwrap(), []);
 }
 
-/// Where the client process of the next test finds its bus.
+/// Where a client in a process of its own finds its bus.
 const ADDRESS: &str = "ONLOADD_TEST_BUS";
+
+/// Runs an ignored test of this program: a client in a process of its own.
+async fn other_process(rig: &Rig, test: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", test, "--ignored", "--nocapture"])
+        .env(ADDRESS, rig.bus.address())
+        .output()
+        .await
+        .unwrap()
+}
+
+/// A connection to the rig's bus without privilege, for good.
+async fn nobody() -> Connection {
+    let address = std::env::var(ADDRESS).unwrap();
+    nix::unistd::setgid(NOBODY.into()).unwrap();
+    nix::unistd::setuid(NOBODY.into()).unwrap();
+    zbus::connection::Builder::address(address.as_str()).build().await.unwrap()
+}
+
+/// A client without privilege that hands files over.
+#[tokio::test]
+#[ignore = "the other process of tests that make every call"]
+async fn a_release_handed_over() {
+    let client = nobody().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let place = std::fs::File::open("/").unwrap();
+    let answer = manager.import_release(place.as_fd().into(), HashMap::new()).await;
+    answer.map(drop).unwrap_or_else(|error| panic!("{error}"));
+}
 
 /// A client without privilege that calls six times at once; run by the test below.
 #[tokio::test]
 #[ignore = "the other process of `a_client_has_so_many_requests_and_no_more`"]
 async fn six_calls_at_once() {
-    let address = std::env::var(ADDRESS).unwrap();
-    nix::unistd::setgid(NOBODY.into()).unwrap();
-    nix::unistd::setuid(NOBODY.into()).unwrap();
-    let client = zbus::connection::Builder::address(address.as_str()).build().await.unwrap();
+    let client = nobody().await;
     let manager = ManagerProxy::new(&client).await.unwrap();
     let calls: Vec<_> = (0..6)
         .map(|_| {
@@ -208,12 +246,7 @@ async fn a_client_has_so_many_requests_and_no_more() {
         ..Authority::default()
     };
     let _polkit = polkit(&rig, authority).await;
-    let client = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "access::six_calls_at_once", "--ignored"])
-        .env(ADDRESS, rig.bus.address())
-        .output()
-        .await
-        .unwrap();
+    let client = other_process(&rig, "access::six_calls_at_once").await;
     assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stdout));
     assert_eq!(rig.commands().len(), 5);
 }

@@ -1,25 +1,28 @@
 //! Calls: what they post, what they return, and how they fail.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use onload_core::allocation::{Process, TenureWish};
+use onload_core::change::{Holders, Manner};
 use onload_core::command::Command;
 use onload_core::config::{Entry, Origin};
 use onload_core::names::BootId;
 use onload_core::reading::Reading;
 use onload_dbus::error::{self, Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
-use onload_dbus::proxies::{AllocationProxy, JobProxy, ManagerProxy};
+use onload_dbus::proxies::{AllocationProxy, JobProxy, ManagerProxy, ReleaseProxy};
 use onload_tests::bus::Bus;
 use onloadd::bus::caller::Processes;
 use onloadd::bus::{Options, errors};
 use onloadd::letterbox::Notice;
-use zbus::Variant;
 use zbus::proxy::CacheProperties;
+use zbus::{OwnedVariant, Variant};
 
-use crate::rig::{KINDS, PATIENCE, Rig, node};
+use crate::rig::{CONFIRM_BY, KERNELS, KINDS, PATIENCE, Rig, changing, node};
 
 fn failure(error: &zbus::Error) -> Failure {
     Failure::from_reply(error).unwrap_or_else(|| panic!("not an error of ours: {error}"))
@@ -90,6 +93,103 @@ async fn calls_post_what_they_say() {
 }
 
 #[tokio::test]
+async fn orders_about_releases_post_what_they_say() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let (minute, wait, stop) = (Variant::from("1m"), Variant::from("wait"), Variant::from("stop"));
+    let waiting = HashMap::from([("Holders", &wait), ("WaitFor", &minute)]);
+    manager.apply(waiting).await.unwrap();
+    let stopping = HashMap::from([("Holders", &stop), ("ConfirmWithin", &minute)]);
+    manager.use_release("9.1.0", stopping).await.unwrap();
+    manager.rollback(2, HashMap::new()).await.unwrap();
+    manager.confirm().await.unwrap();
+    let job = manager.remove_release("9.0.0").await.unwrap();
+    assert_eq!(path::parse(job.as_str()), Some((Kind::Job, "j7".to_owned())));
+    let span = "1m".parse().unwrap();
+    let retry = false;
+    let holders = Holders::Wait(Some(span));
+    assert_eq!(
+        rig.commands(),
+        [
+            Command::Apply { retry, manner: Manner { holders, confirm_within: None } },
+            Command::Use {
+                release: "9.1.0".parse().unwrap(),
+                manner: Manner { holders: Holders::Stop, confirm_within: Some(span) },
+            },
+            Command::Rollback { back: 2, manner: Manner::default() },
+            Command::Confirm,
+            Command::Remove { release: "9.0.0".parse().unwrap() },
+        ]
+    );
+}
+
+#[tokio::test]
+async fn files_travel_with_the_order_that_takes_them_in() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let (reader, mut writer) = io::pipe().unwrap();
+    writer.write_all(b"a release").unwrap();
+    let version = Variant::from("9.2.0");
+    let options = HashMap::from([("Version", &version)]);
+    manager.import_release(reader.as_fd().into(), options).await.unwrap();
+    // What the daemon has is all there is: a pipe ends when its writer does.
+    drop((reader, writer));
+    let files = rig.posted.lock().unwrap().files.pop().unwrap();
+    let mut text = String::new();
+    File::from(files).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "a release");
+    let version = Some("9.2.0".parse().unwrap());
+    assert_eq!(rig.commands(), [Command::Import { version }]);
+}
+
+#[tokio::test]
+async fn a_change_its_past_and_releases_can_be_read() {
+    let mut picture = node();
+    changing(&mut picture);
+    let rig = Rig::new(picture).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let change = manager.change().await.unwrap();
+    let number = |dict: &HashMap<String, OwnedVariant>, key: &str| {
+        u64::try_from(dict[key].try_clone().unwrap()).unwrap()
+    };
+    let text = |dict: &HashMap<String, OwnedVariant>, key: &str| {
+        String::try_from(dict[key].try_clone().unwrap()).unwrap()
+    };
+    assert_eq!((number(&change, "Number"), number(&change, "ConfirmBy")), (3, CONFIRM_BY));
+    assert_eq!((text(&change, "From"), text(&change, "To")), ("host".into(), "9.1.0".into()));
+    assert_eq!(
+        (text(&change, "Origin"), text(&change, "Holders")),
+        ("order".into(), "stop".into())
+    );
+    assert!(change.contains_key("Uid"));
+    let history = manager.history().await.unwrap();
+    let ends: Vec<_> = history
+        .iter()
+        .map(|past| (number(past, "Number"), text(past, "Outcome"), text(past, "Why")))
+        .collect();
+    let end = |number, outcome: &str, why: &str| (number, outcome.to_owned(), why.to_owned());
+    let rolled_back = end(2, "rolled-back", "onload is not bound");
+    assert_eq!(ends, [rolled_back, end(1, "failed", "sfc refuses to go")], "newest first");
+    assert!(!history[0].contains_key("Uid"), "nobody orders a boot");
+    let users = manager.users().await.unwrap();
+    assert_eq!((users[0].0, users[0].1.as_str(), users[0].3.as_str()), (4711, "trader", ""));
+    let release =
+        ReleaseProxy::builder(&client).path(path::of(Kind::Release, "9.1.0")).build().await;
+    let release = release.unwrap();
+    let kernels = release.kernels().await.unwrap();
+    assert_eq!(kernels[KERNELS[0]], [], "nothing speaks against it");
+    let reasons: Vec<_> = kernels[KERNELS[1]].iter().map(|against| against.0.as_str()).collect();
+    assert_eq!(reasons, ["NotFound", "WrongKernel"]);
+    let modules = release.modules().await.unwrap();
+    let (module, version, srcversion, file, signed) = &modules[KERNELS[0]][0];
+    assert_eq!((module.as_str(), version.as_str(), srcversion.as_str()), ("onload", "9.1.0", ""));
+    assert!(file.starts_with("/var/lib/onloadd/releases/9.1.0/") && *signed);
+}
+
+#[tokio::test]
 async fn every_refusal_arrives_as_its_own_error_in_three_parts() {
     let rig = Rig::new(node()).await;
     let client = rig.client().await;
@@ -117,6 +217,8 @@ async fn what_is_too_large_or_unknown_never_reaches_the_loop() {
     let client = rig.client().await;
     let manager = ManagerProxy::new(&client).await.unwrap();
     let (yes, text) = (Variant::from(true), Variant::from("x"));
+    let (minute, slash) = (Variant::from("1m"), Variant::from("a/b"));
+    let (null, place) = (File::open("/dev/null").unwrap(), File::open("/").unwrap());
     let (long, keys) = ("x".repeat(100_000), (0..9).map(|n| n.to_string()).collect::<Vec<_>>());
     let many: HashMap<&str, &Variant<'_>> = keys.iter().map(|key| (key.as_str(), &yes)).collect();
     let none = HashMap::new;
@@ -137,6 +239,20 @@ async fn what_is_too_large_or_unknown_never_reaches_the_loop() {
         ("reason", manager.hold(&"x".repeat(201), none()).await),
         ("reason", manager.hold("two\nlines", none()).await),
         ("Retry", manager.apply(HashMap::from([("Retry", &text)])).await.map(drop)),
+        ("Holders", manager.apply(HashMap::from([("Holders", &text)])).await.map(drop)),
+        ("WaitFor", manager.apply(HashMap::from([("WaitFor", &minute)])).await.map(drop)),
+        ("Retry", manager.use_release("9.1.0", HashMap::from([("Retry", &yes)])).await.map(drop)),
+        ("release", manager.use_release("../9.1.0", none()).await.map(drop)),
+        ("release", manager.remove_release(&long).await.map(drop)),
+        ("back", manager.rollback(0, none()).await.map(drop)),
+        ("files", manager.import_release(null.as_fd().into(), none()).await.map(drop)),
+        (
+            "Version",
+            manager
+                .import_release(place.as_fd().into(), HashMap::from([("Version", &slash)]))
+                .await
+                .map(drop),
+        ),
         ("subject", manager.why(&long).await.map(drop)),
     ];
     for (named, result) in cases {

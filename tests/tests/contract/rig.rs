@@ -1,12 +1,14 @@
 //! The edge under test on a bus of its own, with a loop behind it that does as it is told.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use onload_core::allocation::{Allocation, Holder, Process, Tenure};
+use onload_core::change::{self, Deadline, Holders, Manner, Origin, Outcome, Past};
 use onload_core::command::{Answer, Caller, Command, Reply};
-use onload_core::inventory::{Interface, Link, Module, ModuleState, Port};
+use onload_core::inventory::{Interface, Link, Module, ModuleState, Port, User};
 use onload_core::job::{Job, JobKind, JobState};
 use onload_core::names::{AllocationId, JobId};
 use onload_core::picture::{
@@ -15,8 +17,9 @@ use onload_core::picture::{
 use onload_core::pool::Cause;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
-use onload_core::release::Release;
-use onload_core::time::Timestamp;
+use onload_core::release::{ModuleFile, Release};
+use onload_core::step::StepError;
+use onload_core::time::{Moment, Timestamp};
 use onload_tests::bus::Bus;
 use onloadd::bus::{Address, Options, ServeError, serve_with};
 use onloadd::letterbox::{Letterbox, Notice, Post};
@@ -38,6 +41,8 @@ pub const NOBODY: u32 = 65534;
 #[derive(Debug, Default)]
 pub struct Posted {
     pub commands: Vec<(Caller, Command)>,
+    /// What came with them.
+    pub files: Vec<OwnedFd>,
     pub notices: Vec<Notice>,
 }
 
@@ -74,9 +79,9 @@ impl Rig {
             let mut lent = 100;
             while let Some(post) = posts.recv().await {
                 match post {
-                    Post::Request { caller, command, answer, .. } => {
+                    Post::Request { caller, command, files, answer } => {
                         let (reply, change) = obey(&mut lent, &caller, &command);
-                        log.lock().unwrap().commands.push((caller, command));
+                        note(&log, caller, command, files);
                         let _ = answer.send(reply);
                         if let Some(change) = change {
                             tokio::time::sleep(PUBLISHED_AFTER).await;
@@ -133,6 +138,12 @@ impl Rig {
         let posted = self.posted.lock().unwrap();
         posted.commands.iter().map(|(_, command)| command.clone()).collect()
     }
+}
+
+fn note(log: &Mutex<Posted>, caller: Caller, command: Command, files: Option<OwnedFd>) {
+    let mut posted = log.lock().unwrap();
+    posted.commands.push((caller, command));
+    posted.files.extend(files);
 }
 
 /// A change that an order makes.
@@ -293,11 +304,6 @@ pub fn node() -> Picture {
         answer: None,
         registered: true,
     };
-    let release = ReleasePicture {
-        release: Release { root: "/".to_owned(), ..Release::default() },
-        kernels: BTreeMap::new(),
-        matches_driver: Reading::Known(true),
-    };
     Picture {
         state: NodeState::Ready,
         boot_id: Reading::Known("ab-12".parse().unwrap()),
@@ -308,10 +314,94 @@ pub fn node() -> Picture {
             "sfc".parse().unwrap(),
             ModulePicture { module: Reading::Known(module), wanted: true },
         )])),
-        releases: Arc::new(BTreeMap::from([("host".parse().unwrap(), release)])),
+        releases: Arc::new(BTreeMap::from([
+            ("host".parse().unwrap(), release("/", &[])),
+            ("9.1.0".parse().unwrap(), release("/var/lib/onloadd/releases/9.1.0", &objections())),
+        ])),
         pools: Arc::new(BTreeMap::from([("onload".parse().unwrap(), pool)])),
         allocations: Arc::new(BTreeMap::from([(AllocationId(1), Arc::new(allocation(1)))])),
         jobs: Arc::new(BTreeMap::from([(JobId(1), job(1))])),
         ..Picture::default()
     }
+}
+
+/// The kernel that runs where the tests say so, and one that is only on the disk.
+pub const KERNELS: [&str; 2] = ["6.1.0-40-amd64", "6.1.0-41-amd64"];
+
+/// Until when the change of [`changing`] must be confirmed: in 2100.
+pub const CONFIRM_BY: u64 = 4_102_444_800_000;
+
+/// Two reasons at once.
+fn objections() -> [StepError; 2] {
+    let module = || "onload".parse().unwrap();
+    [
+        StepError::NotFound { module: module() },
+        StepError::WrongKernel { module: module(), detail: "built for 5.14".to_owned() },
+    ]
+}
+
+/// A release with one module for the first kernel, and what speaks against the second.
+fn release(root: &str, against: &[StepError]) -> ReleasePicture {
+    let file = ModuleFile {
+        path: format!("{root}/lib/modules/{}/onload.ko", KERNELS[0]),
+        version: Some("9.1.0".to_owned()),
+        signed: true,
+        ..ModuleFile::default()
+    };
+    let modules = BTreeMap::from([("onload".parse().unwrap(), file)]);
+    let release = Release {
+        root: root.to_owned(),
+        library_directory: "usr/lib64".to_owned(),
+        libraries: ["libonload.so".to_owned()].into(),
+        profiles: ["latency".to_owned()].into(),
+        modules: Reading::Known(BTreeMap::from([(KERNELS[0].parse().unwrap(), modules)])),
+        server: Some("sbin/onload_cp_server".to_owned()),
+        ..Release::default()
+    };
+    let kernels = [(KERNELS[0], &[][..]), (KERNELS[1], against)];
+    let kernels = kernels.map(|(kernel, against)| (kernel.parse().unwrap(), against.to_vec()));
+    ReleasePicture { release, matches_driver: Reading::Known(true), kernels: kernels.into() }
+}
+
+/// A change that is done and waits to be confirmed, two that ended, and somebody who uses the
+/// stack.
+pub fn changing(picture: &mut Picture) {
+    let change = |number: u64, from: &str, to: &str| change::Change {
+        number,
+        from: Some(from.parse().unwrap()),
+        to: to.parse().unwrap(),
+        origin: Origin::Order(1000),
+        manner: Manner { holders: Holders::Stop, confirm_within: Some("1m".parse().unwrap()) },
+        kernel: Some(KERNELS[0].parse().unwrap()),
+        boot: None,
+        began: Timestamp(1_000),
+        turned: None,
+        confirm_by: None,
+    };
+    let failed = Outcome::Failed("sfc refuses to go".to_owned());
+    let ended = |change, outcome| Past { change, ended: Timestamp(4_000), outcome };
+    let turned = change::Change {
+        turned: Some("onload is not bound".to_owned()),
+        origin: Origin::Boot,
+        ..change(2, "host", "9.0.0")
+    };
+    // A time that no test sees the end of.
+    let deadline = Deadline { moment: Moment(9), boot: None, wall: Timestamp(CONFIRM_BY) };
+    picture.wanted_release = Some("9.1.0".parse().unwrap());
+    picture.wanted_by = "an order of uid 1000".to_owned();
+    picture.loaded_release = Some("9.1.0".parse().unwrap());
+    picture.change =
+        Some(change::Change { confirm_by: Some(deadline), ..change(3, "host", "9.1.0") });
+    picture.history = Arc::new(vec![
+        ended(change(1, "in-tree", "host"), failed),
+        ended(turned, Outcome::RolledBack),
+    ]);
+    let user = User {
+        started: 1,
+        comm: "trader".to_owned(),
+        unit: Some("trader.service".to_owned()),
+        container: None,
+        uses: ["/dev/onload".to_owned()].into(),
+    };
+    picture.users = Arc::new(BTreeMap::from([(4711, user)]));
 }

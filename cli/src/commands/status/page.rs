@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::commands::pools::Pool;
-use crate::commands::status::{Condition, Hold, Interface, PortGroup, Status};
+use crate::commands::status::{Condition, Hold, Interface, PortGroup, Status, User};
 use crate::render::Page;
 use crate::render::paint::{Paint, plain};
 use crate::render::phrase::{ABSENT, UNREADABLE, age, count, fact, left, speed};
@@ -14,6 +14,9 @@ const LABEL: usize = 10;
 
 /// Interfaces shown; a node with many bridges has hundreds, and `--json` has them all.
 const INTERFACES: usize = 12;
+
+/// Users shown, for the same reason.
+const USERS: usize = 8;
 
 /// Lines under labels: a label on the first line, the others below its text.
 #[derive(Default)]
@@ -36,11 +39,17 @@ impl Page for Status {
         let mut lines = Lines::default();
         lines.add("kernel", &gap(self.kernel.as_deref(), "kernel", &self.unreadable));
         lines.add("release", &self.release());
+        if let Some(change) = &self.change {
+            lines.add("change", &change.lines(self.step.as_deref(), now));
+        }
         lines.add("ports", &ports(&self.ports));
         if self.ports.is_empty() {
             lines.add("interfaces", &interfaces(&self.interfaces));
         }
         lines.add("pools", &pools(&self.pools));
+        if !self.users.is_empty() {
+            lines.add("users", &users(&self.users));
+        }
         lines.add("conditions", &conditions(&self.conditions, now));
         if let Some(hold) = &self.hold {
             lines.add("held", &held(hold, now));
@@ -66,16 +75,22 @@ impl Status {
     }
 
     fn release(&self) -> String {
-        let loaded = match &self.loaded_version {
-            Some(version) => format!("{} loaded", plain(version)),
-            None if self.unreadable.contains_key("loaded_version") => {
+        let loaded = match (&self.loaded_release, &self.loaded_version) {
+            (Some(release), Some(version)) if release != version => {
+                format!("{} loaded ({})", plain(release), plain(version))
+            }
+            (Some(name), _) | (None, Some(name)) => format!("{} loaded", plain(name)),
+            (None, None) if self.unreadable.contains_key("loaded_version") => {
                 format!("{} loaded", Paint::Warn.on(UNREADABLE))
             }
-            None => "none loaded".into(),
+            (None, None) => "none loaded".into(),
         };
-        match &self.wanted_release {
-            Some(wanted) => format!("{} wanted, {loaded}", plain(wanted)),
-            None => format!("{loaded}, modules are left alone"),
+        match (&self.wanted_release, &self.wanted_by) {
+            (Some(wanted), Some(by)) => {
+                format!("{} wanted ({}), {loaded}", plain(wanted), plain(by))
+            }
+            (Some(wanted), None) => format!("{} wanted, {loaded}", plain(wanted)),
+            (None, _) => format!("{loaded}, modules are left alone"),
         }
     }
 
@@ -149,6 +164,24 @@ fn pools(pools: &[Pool]) -> String {
         return Paint::Dim.on("none");
     }
     pools.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Who uses the stack: `trader (4711, trader.service)  /dev/onload`.
+fn users(users: &[User]) -> String {
+    let row = |user: &User| {
+        let group = user.container.as_ref().or(user.unit.as_ref());
+        let group = group.map(|group| format!(", {group}")).unwrap_or_default();
+        vec![
+            Cell::new(format!("{} ({}{group})", user.comm, user.pid)),
+            Cell::new(user.uses.join(" ")),
+        ]
+    };
+    let rows: Vec<_> = users.iter().take(USERS).map(row).collect();
+    let mut text = body(&rows);
+    if let Some(more) = users.len().checked_sub(USERS).filter(|more| *more > 0) {
+        text += &Paint::Dim.on(&format!("and {more} more; --json has all"));
+    }
+    text
 }
 
 /// How many hold, and a line for each that does not.

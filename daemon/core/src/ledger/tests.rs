@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::allocation::{Holder, Tenure};
+use crate::config::ModuleSettings;
+use crate::step::StepError;
 use crate::time::{Moment, Timestamp};
 
 fn granted(id: u64, device: &str) -> Entry {
@@ -131,4 +133,80 @@ fn every_format_ever_shipped_still_reads() {
     let first = include_str!("../../../../tests/formats/ledger-1.json");
     let replay = Ledger::parse(first.as_bytes()).unwrap();
     assert_eq!(replay, Replay { ledger: sample(), torn: 0 });
+    let second = include_str!("../../../../tests/formats/ledger-2.json");
+    let replay = Ledger::parse(second.as_bytes()).unwrap();
+    let mut ledger = sample();
+    changes().into_iter().for_each(|entry| ledger.take(entry));
+    assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
+    assert_eq!(ledger.next_change(), 3);
+    let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+    assert_eq!(again.ledger, ledger, "and so does what is written of it");
+}
+
+/// What format 2 has beside format 1.
+fn changes() -> Vec<Entry> {
+    let change = |number| Change {
+        number,
+        from: Some("in-tree".parse().unwrap()),
+        to: "9.2.1".parse().unwrap(),
+        origin: crate::change::Origin::Order(7),
+        manner: crate::change::Manner::default(),
+        kernel: Some("5.14.0".parse().unwrap()),
+        boot: Some("ab-12".parse().unwrap()),
+        began: Timestamp(9),
+        turned: None,
+        confirm_by: None,
+    };
+    let boot = Some("ab-12".parse().unwrap());
+    let order = Order { release: "9.2.1".parse().unwrap(), uid: 7, at: Timestamp(8) };
+    let rejected = Rejected {
+        release: "9.3.0".parse().unwrap(),
+        former: Some("9.2.1".parse().unwrap()),
+        why: "no".to_owned(),
+        kernel: None,
+        boot: None,
+        touched: true,
+    };
+    let deadline = crate::change::Deadline {
+        moment: crate::time::Moment(70_000),
+        boot: boot.clone(),
+        wall: Timestamp(70),
+    };
+    let outcome = crate::change::Outcome::RolledBack;
+    vec![
+        Entry::Ordered(Some(order)),
+        Entry::ChangeBegan(change(1)),
+        Entry::ChangeAwaits(deadline),
+        Entry::ChangeTurned { why: "no confirmation came in time".to_owned() },
+        Entry::ChangeEnded { outcome, ended: Timestamp(11) },
+        Entry::Rejected(Some(rejected)),
+        Entry::Loaded {
+            module: "sfc".parse().unwrap(),
+            release: "9.2.1".parse().unwrap(),
+            boot: boot.clone(),
+        },
+        Entry::Loaded {
+            module: "onload".parse().unwrap(),
+            release: "9.2.1".parse().unwrap(),
+            boot,
+        },
+        Entry::BootProven(Proven {
+            boot: "ab-11".parse().unwrap(),
+            kernel: Some("5.14.0".parse().unwrap()),
+            release: Some("9.1.2".parse().unwrap()),
+        }),
+        Entry::Unloaded { module: "onload".parse().unwrap() },
+        Entry::ChangeBegan(change(2)),
+    ]
+}
+
+/// `FIXTURE=1 cargo test -p onload-core writes_the_fixture` writes the file of a new format, once.
+#[test]
+fn writes_the_fixture_of_the_newest_format() {
+    let text: String = journal().iter().chain(&changes()).map(line).collect();
+    let text = format!("{HEADER}\n{text}");
+    assert!(Ledger::parse(text.as_bytes()).is_ok());
+    if std::env::var_os("FIXTURE").is_some() {
+        std::fs::write("../../tests/formats/ledger-2.json", text).unwrap();
+    }
 }

@@ -7,7 +7,7 @@ use crate::reading::Reading;
 
 /// References that a control-plane server holds on `onload`
 /// (reference/onload-measured.md section 1).
-const SERVER_REFERENCES: u32 = 4;
+pub(crate) const SERVER_REFERENCES: u32 = 4;
 
 /// Somebody who uses the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]

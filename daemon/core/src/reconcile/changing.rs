@@ -7,15 +7,14 @@ use super::boots::WENT_DOWN;
 use super::steps::Progress;
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
-use crate::config::Drift;
-use crate::inventory::{Depth, STACK, Snapshot};
+use crate::inventory::Depth;
 use crate::job::JobState;
 use crate::ledger::Entry;
 use crate::names::ReleaseName;
-use crate::plan::holders::{self, Holder, Users};
-use crate::plan::standing::{self, Standing};
-use crate::plan::{Takes, verify};
-use crate::release::{self, IN_TREE, preflight};
+use crate::plan::Takes;
+use crate::plan::holders::Users;
+use crate::plan::verify;
+use crate::release::IN_TREE;
 use crate::step::Step;
 use crate::time::{Moment, Now, Timestamp};
 
@@ -32,12 +31,12 @@ const MOST_STEPS: u32 = 64;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changing {
     /// How the last order wants it; without an order, nobody is put out.
-    manner: Manner,
-    origin: Option<Origin>,
+    pub(super) manner: Manner,
+    pub(super) origin: Option<Origin>,
     /// Devices have been withdrawn; the kubelet knows from here on.
     withdrawn: Option<Moment>,
     /// Something was taken away, or may have been before a restart.
-    touched: bool,
+    pub(super) touched: bool,
     steps: u32,
     /// Until when the machine may show what was loaded.
     verify_until: Option<Moment>,
@@ -85,177 +84,6 @@ fn takes_away(step: &Step) -> bool {
 }
 
 impl Reconciler {
-    /// How far the next look must go.
-    pub(super) fn depth(&self) -> Depth {
-        if self.ledger.change.is_some() || self.needs_change() {
-            Depth::Users
-        } else {
-            Depth::Usual
-        }
-    }
-
-    /// Whether what is planned is more than loading what is not there: it takes something away, or
-    /// brings in a release that may not come up.
-    pub(super) fn needs_change(&self) -> bool {
-        let imported = |step: &Step| match step {
-            Step::LoadModule { release, .. } => release::is_imported(release),
-            Step::UnloadModule { .. }
-            | Step::StopControlPlane
-            | Step::StopUnit { .. }
-            | Step::WriteLoader(_) => false,
-        };
-        self.plan.takes > Takes::Nothing || self.plan.steps.iter().any(imported)
-    }
-
-    /// What speaks against carrying the plan out, added to it.
-    pub(super) fn judge_plan(&mut self, snapshot: &Snapshot) {
-        self.remember_loads(snapshot);
-        let Some(target) = self.target() else { return };
-        let turned = self.ledger.change.as_ref().is_some_and(|change| change.turned.is_some());
-        if self.plan.steps.is_empty() || turned {
-            return;
-        }
-        if self.ledger.change.is_none() && self.drifted(&target) {
-            let steps = self.plan.steps.drain(..).map(|step| step.to_string()).collect();
-            self.plan.takes = Takes::Nothing;
-            return self.plan.block("modules", Blocker::Drifted { steps });
-        }
-        let known = snapshot.releases.known();
-        if release::is_imported(&target) && known.is_some_and(|all| !all.contains_key(&target)) {
-            let by = self.intent().by;
-            return self.refuse_plan(Blocker::ReleaseMissing { release: target, by });
-        }
-        if let Some(kernel) = self.kernel.clone().filter(|_| self.ledger.change.is_none()) {
-            let objections = preflight::check(&target, &kernel, snapshot);
-            if !objections.is_empty() {
-                let release = target;
-                return self.refuse_plan(Blocker::Preflight { release, kernel, objections });
-            }
-        }
-        if self.ledger.change.is_none() && self.plan.takes > Takes::Nothing {
-            self.judge_holders(snapshot, target);
-        }
-    }
-
-    fn refuse_plan(&mut self, blocker: Blocker) {
-        self.plan.steps.clear();
-        self.plan.takes = Takes::Nothing;
-        let subject = match &blocker {
-            Blocker::ReleaseMissing { release, .. } | Blocker::Preflight { release, .. } => {
-                release.to_string()
-            }
-            _ => "node".to_owned(),
-        };
-        self.plan.block(subject, blocker);
-    }
-
-    /// Names who would lose something, before anything is touched.
-    fn judge_holders(&mut self, snapshot: &Snapshot, release: ReleaseName) {
-        match self.holders(snapshot) {
-            // The next look searches.
-            Users::NotSought if self.looked_depth < Depth::Users => {}
-            Users::NotSought => {
-                let why = "the look did not tell".to_owned();
-                self.plan.block("node", Blocker::Unreadable { part: USERS.to_owned(), why });
-            }
-            Users::Unreadable(why) => {
-                self.plan.block("node", Blocker::Unreadable { part: USERS.to_owned(), why });
-            }
-            Users::Known(holders) if holders.is_empty() => {}
-            Users::Known(holders) => match self.stoppable(&holders) {
-                Some(units) => {
-                    let stops = units.into_iter().map(|unit| Step::StopUnit { unit });
-                    self.plan.steps = stops.chain(self.plan.steps.drain(..)).collect();
-                }
-                None => {
-                    let by = holders.into_iter().map(|holder| holder.who).collect();
-                    self.plan.block("onload", Blocker::InUse { release, by });
-                }
-            },
-        }
-        let confirmed = self.changing.manner.confirm_within.is_some();
-        if self.plan.takes == Takes::Driver && !confirmed {
-            let interfaces: Vec<_> = holders::protected(snapshot, &self.hardware)
-                .into_iter()
-                .map(|one| format!("{}: {}", one.interface, one.why))
-                .collect();
-            if !interfaces.is_empty() {
-                self.plan.block("node", Blocker::Protected { interfaces });
-            }
-        }
-    }
-
-    /// Everybody who uses the stack, or has a device of it.
-    fn holders(&self, snapshot: &Snapshot) -> Users {
-        let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
-        // At boot nothing runs yet, and what the kubelet had given is given again. That is so for
-        // the whole of a change, whatever it has loaded by now.
-        let origin =
-            self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
-        if let Users::Known(holders) = &mut users
-            && origin != Origin::Boot
-        {
-            let lent = self.ledger.allocations.values().map(|one| Holder {
-                who: format!("{} has {} ({})", one.holder, one.device, one.id),
-                unit: None,
-            });
-            holders.extend(lent);
-        }
-        users
-    }
-
-    /// The units to stop, where that is ordered and ends every use.
-    fn stoppable(&self, holders: &[Holder]) -> Option<std::collections::BTreeSet<String>> {
-        let ordered = self.changing.manner.holders == Holders::Stop && self.running_job().is_some();
-        holders.iter().map(|holder| holder.unit.clone()).collect::<Option<_>>().filter(|_| ordered)
-    }
-
-    /// Why a change would be made now.
-    fn origin(&self) -> Origin {
-        let ordered = self.changing.origin.filter(|_| self.running_job().is_some());
-        ordered.unwrap_or_else(|| {
-            let boot = self.boot.as_ref();
-            let seen =
-                self.ledger.loaded.values().any(|(_, of)| of.as_ref() == boot && of.is_some());
-            match self.changing.origin {
-                Some(Origin::Idle) => Origin::Idle,
-                _ if seen => Origin::Drift,
-                _ => Origin::Boot,
-            }
-        })
-    }
-
-    /// Whether the release was there in this boot, somebody changed that, and it is only reported.
-    fn drifted(&self, target: &ReleaseName) -> bool {
-        let policy = self.adopted().map(|modules| modules.drift);
-        let was_there = self.ledger.loaded.values().any(|(release, boot)| {
-            release == target && boot.is_some() && boot.as_ref() == self.boot.as_ref()
-        });
-        policy == Some(Drift::Report) && was_there && self.running_job().is_none()
-    }
-
-    /// Notes which release the modules are from once everything is as wanted: not every module
-    /// tells, and what was there once can be missed.
-    fn remember_loads(&mut self, snapshot: &Snapshot) {
-        let as_wanted = self.plan.steps.is_empty() && !self.plan.waiting;
-        let Some(target) = self.target().filter(|_| as_wanted && self.plan.blockers.is_empty())
-        else {
-            return;
-        };
-        let boot = self.boot.clone();
-        let right = STACK.iter().filter(|name| {
-            standing::of(name, &target, snapshot, &self.ledger.loaded) == Standing::Right
-        });
-        let entries: Vec<_> = right
-            .filter_map(|name| name.parse().ok())
-            .filter(|name| self.ledger.loaded.get(name) != Some(&(target.clone(), boot.clone())))
-            .map(|module| Entry::Loaded { module, release: target.clone(), boot: boot.clone() })
-            .collect();
-        if !entries.is_empty() {
-            self.record(entries, None);
-        }
-    }
-
     /// Opens a change if nothing speaks against it.
     pub(super) fn open_change(&mut self, now: Now) {
         let Some(to) = self.target() else { return };
@@ -350,7 +178,7 @@ impl Reconciler {
         if self.changing.steps >= MOST_STEPS {
             return self.turn(now, format!("it goes in circles at: {step}"));
         }
-        if takes_away(&step) && !self.is_way_clear(now) {
+        if self.plan.takes > Takes::Nothing && !self.is_way_clear(now) {
             return;
         }
         self.try_step(now, step);
@@ -537,6 +365,3 @@ impl Reconciler {
         self.next_look = self.next_look.min(now.boot + pause);
     }
 }
-
-/// A part of the machine, in words.
-const USERS: &str = "who uses the stack";

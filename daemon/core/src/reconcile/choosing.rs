@@ -68,6 +68,13 @@ impl Reconciler {
         back: u32,
         manner: Manner,
     ) -> Refused {
+        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_some()) {
+            self.must_act("nothing is rolled back")?;
+            let job = self.new_job(now, caller, JobKind::Rollback);
+            self.turn(now, format!("it was rolled back by uid {}", caller.uid));
+            self.order(now, request, Vec::new(), Vec::new(), Reply::Job(job));
+            return Ok(());
+        }
         let done = self.ledger.past.iter().rev().filter(|past| past.outcome == Outcome::Done);
         let place = usize::try_from(back.max(1) - 1).unwrap_or(usize::MAX);
         let former = done.clone().nth(place).and_then(|past| past.change.from.clone());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
-use crate::inventory::ModuleState;
+use crate::inventory::{ModuleState, Snapshot};
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
 use crate::names::ModuleName;
@@ -153,7 +153,7 @@ impl Reconciler {
             }
             Progress::Verifying { step, fresh: true } => {
                 if step.holds_in(&snapshot) {
-                    let mut entries = self.loads(&step);
+                    let mut entries = self.loads(&step, &snapshot);
                     entries.push(Entry::StepEnded { step, failure: None });
                     self.record(entries, None);
                     if let Some(job) = self.running_job() {
@@ -180,20 +180,28 @@ impl Reconciler {
         self.record(vec![Entry::StepEnded { step, failure }], None);
     }
 
-    /// What a step has brought in, with what modprobe brings along.
-    fn loads(&self, step: &Step) -> Vec<Entry> {
-        let Step::LoadModule { module, release } = step else { return Vec::new() };
+    /// What a step has brought in, with what modprobe brings along; what it has taken out, with
+    /// what modprobe takes along. A load that fails leaves behind what it had brought before
+    /// (reference/onload-measured.md section 1: no version tells of it), so that is noted as well.
+    fn loads(&self, step: &Step, snapshot: &Snapshot) -> Vec<Entry> {
+        let Step::LoadModule { module, release } = step else {
+            let gone = |name: &&ModuleName| snapshot.module(name.as_str()).is_absent();
+            let gone = self.ledger.loaded.keys().filter(gone).cloned();
+            return gone.map(|module| Entry::Unloaded { module }).collect();
+        };
         let along: &[&str] = match module.as_str() {
             "onload" => &["sfc_resource", "sfc_char", "onload"],
             "sfc" => &["sfc"],
             _ => return Vec::new(),
         };
+        let holds = step.holds_in(snapshot);
         let entry = |module: ModuleName| Entry::Loaded {
             module,
             release: release.clone(),
             boot: self.boot(),
         };
-        along.iter().filter_map(|name| name.parse().ok()).map(entry).collect()
+        let named = along.iter().filter_map(|name| name.parse().ok());
+        named.filter(|name| holds || !self.ledger.loaded.contains_key(name)).map(entry).collect()
     }
 
     fn fail(&mut self, now: Now, step: Step, error: Option<StepError>) {
@@ -204,11 +212,18 @@ impl Reconciler {
             Some(error) => format!("could not {step}: {error}"),
             None => format!("{step}: reported done, but the machine does not show it"),
         };
-        if self.changing.has_crossed(&step) {
-            self.record(vec![Entry::StepEnded { step, failure: None }], None);
+        let mut entries = match &self.snapshot {
+            Some(snapshot) => self.loads(&step, snapshot),
+            None => Vec::new(),
+        };
+        // A step over which the change turned says nothing about the way back.
+        let crossed = self.changing.has_crossed(&step);
+        let failure = Some(failure).filter(|_| !crossed);
+        entries.push(Entry::StepEnded { step, failure });
+        self.record(entries, None);
+        if crossed {
             return self.replan();
         }
-        self.record(vec![Entry::StepEnded { step, failure: Some(failure) }], None);
         if self.ledger.change.is_some() && !retrying {
             return self.turn(now, why);
         }

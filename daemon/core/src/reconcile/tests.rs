@@ -12,6 +12,8 @@ use crate::sample::{node, spoilt, without};
 use crate::time::{Span, Timestamp};
 
 mod boots;
+mod changes;
+mod lab;
 mod lasting;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.

@@ -6,16 +6,14 @@ use std::sync::Arc;
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::{Blocked, Blocker};
 use crate::change::Rejected;
-use crate::condition::{Condition, ConditionKind, Status};
 use crate::inventory::{Interface, STACK, Snapshot};
-use crate::kubelet;
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause};
 use crate::reading::Reading;
 use crate::release::preflight;
-use crate::time::{Now, Timestamp};
+use crate::time::Now;
 
 impl Reconciler {
     /// Brings the picture up to date.
@@ -237,98 +235,6 @@ impl Reconciler {
                 None => String::new(),
             },
         }
-    }
-
-    fn conditions(&self, blockers: &[Blocked], now: Timestamp) -> Vec<Condition> {
-        let first = blockers.first().map(|one| (one.blocker.reason(), one.blocker.why()));
-        let ready = match self.picture.state {
-            NodeState::Ready | NodeState::Idle => {
-                (Status::True, "AsWanted", self.picture.summary.clone())
-            }
-            NodeState::Converging | NodeState::Blocked | NodeState::Held | NodeState::Degraded => {
-                let (reason, message) =
-                    first.unwrap_or(("Converging", self.picture.summary.clone()));
-                (Status::False, reason, message)
-            }
-        };
-        let config = match &self.config_fault {
-            None => (Status::True, "Valid", String::new()),
-            Some(error) => (Status::False, "Refused", error.to_string()),
-        };
-        let ledger = match &self.ledger_health {
-            LedgerHealth::Available => (Status::True, "Available", String::new()),
-            LedgerHealth::Unwritable(why) => (Status::False, "Unwritable", why.clone()),
-            LedgerHealth::Unreadable(why) => (Status::False, "Unreadable", why.clone()),
-        };
-        let missing: Vec<_> = self
-            .picture
-            .modules
-            .iter()
-            .filter(|(_, module)| module.wanted && module.module.known().is_none())
-            .map(|(name, _)| name.to_string())
-            .collect();
-        let is_any_wanted = self.picture.modules.values().any(|module| module.wanted);
-        let modules = if self.hands_off() {
-            (Status::Unknown, "HandsOff", "nothing is decided while hands are off".to_owned())
-        } else if self.picture.wanted_release.is_none() {
-            (Status::Unknown, "LeftAlone", "the configuration names no release".to_owned())
-        } else if !is_any_wanted {
-            (Status::Unknown, "NotNeeded", "no card needs them".to_owned())
-        } else if missing.is_empty() {
-            (Status::True, "Loaded", String::new())
-        } else {
-            (Status::False, "Missing", missing.join(", "))
-        };
-        let causes: Vec<_> = self
-            .pools
-            .values()
-            .flat_map(|pool| pool.devices())
-            .filter_map(|d| d.cause.as_ref())
-            .collect();
-        let devices = match causes.first() {
-            _ if self.pools.is_empty() => (Status::Unknown, "NoPools", String::new()),
-            Some(Cause::NoPort) if self.picture.ports.is_empty() => {
-                (Status::Unknown, "NoCard", "there is no card to have devices on".to_owned())
-            }
-            None => (Status::True, "Healthy", String::new()),
-            Some(cause) => {
-                (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
-            }
-        };
-        let waiting: Vec<_> = self
-            .pools
-            .keys()
-            .filter(|pool| !self.registered.contains(*pool))
-            .map(ToString::to_string)
-            .collect();
-        let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
-        let kubelet = if !self.config.settings.kubelet.enabled || !offers {
-            (Status::Unknown, "NotOffered", String::new())
-        } else if waiting.is_empty() {
-            (Status::True, "Registered", String::new())
-        } else {
-            (Status::False, "NotRegistered", waiting.join(", "))
-        };
-        let kinds = [
-            (ConditionKind::Ready, ready),
-            (ConditionKind::ConfigurationValid, config),
-            (ConditionKind::LedgerAvailable, ledger),
-            (ConditionKind::ModulesLoaded, modules),
-            (ConditionKind::DevicesHealthy, devices),
-            (ConditionKind::KubeletRegistered, kubelet),
-        ];
-        kinds
-            .into_iter()
-            .map(|(kind, (status, reason, message))| {
-                let former = self
-                    .picture
-                    .conditions
-                    .iter()
-                    .find(|one| one.kind == kind && one.status == status);
-                let since = former.map_or(now, |one| one.since);
-                Condition { kind, status, reason: reason.to_owned(), message, since }
-            })
-            .collect()
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::commands::history::Change;
 use crate::commands::status::Blocker;
 use crate::render::paint::without;
 
@@ -142,6 +143,46 @@ fn what_is_wrong_comes_with_what_to_do() {
     ] {
         assert!(text.contains(expected), "{expected:?} is not in\n{text}");
     }
+}
+
+#[test]
+fn a_change_shows_its_way_its_step_and_who_is_in_it() {
+    let mut changing = ready();
+    changing.wanted_by = Some("an order of uid 1000".into());
+    changing.wanted_release = Some("9.1.0".into());
+    changing.loaded_release = Some("host".into());
+    changing.loaded_version = Some("9.0.0".into());
+    changing.step = Some("unload module onload".into());
+    changing.change = Some(Change {
+        number: 3,
+        from: Some("host".into()),
+        to: "9.1.0".into(),
+        origin: "order".into(),
+        uid: Some(1000),
+        confirm_by: Some(90_000),
+        ..Change::default()
+    });
+    let user = |pid, unit: Option<&str>| User {
+        pid,
+        comm: "trader".into(),
+        unit: unit.map(Into::into),
+        uses: vec!["/dev/onload".into()],
+        ..User::default()
+    };
+    changing.users = vec![user(7, Some("trader.service")), user(4711, None)];
+    let text = without(&changing.text(60_000));
+    let expected = "\
+     release  9.1.0 wanted (an order of uid 1000), host loaded (9.0.0)
+      change  3: host → 9.1.0 (order of uid 1000, 1m ago)
+              now: unload module onload
+              change 3 waits to be confirmed: `onloadctl confirm` keeps it, otherwise host comes back in 30s
+";
+    assert!(text.contains(expected), "{text}");
+    let expected = "\
+       users  trader (7, trader.service)  /dev/onload
+              trader (4711)               /dev/onload
+";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[test]

@@ -29,6 +29,7 @@ fn routes(default: bool) -> Reading<Routes> {
 fn at_boot(now: &str, routes: Reading<Routes>) -> Snapshot {
     spoilt(|node| {
         node.boot_id = Known(boot_id(now));
+        node.users = Known(BTreeMap::new());
         for gone in ["onload", "sfc_char", "sfc_resource"] {
             without(node, gone);
         }
@@ -226,19 +227,13 @@ fn two_boots_that_went_down_under_way_keep_the_third_from_it() {
         assert_eq!(instead(&bench), None, "boot {boot} tries it");
         let mut bench = bench;
         // The look that the change asks for before it begins, and then the end of the node.
-        bench.handle(Event::Looked(Box::new(spoilt_users(at_boot(boot, routes(false))))));
+        bench.handle(Event::Looked(Box::new(at_boot(boot, routes(false)))));
         left = bench.brain.ledger().clone();
         assert!(left.change.is_some(), "boot {boot} is in the middle of it");
     }
     let bench = Bench::after(left, CONFIG, at_boot("b3", routes(false)));
     assert_eq!(instead(&bench).as_deref(), Some("in-tree"));
     assert!(bench.applied.is_empty(), "{:?}", bench.applied);
-}
-
-/// The same, with a search for users that found none.
-fn spoilt_users(mut node: Snapshot) -> Snapshot {
-    node.users = Known(BTreeMap::new());
-    node
 }
 
 #[test]
@@ -281,7 +276,7 @@ fn a_boot_is_proven_by_a_default_route_once_it_has_what_is_wanted() {
 /// The machine in the middle of a change: nobody uses it, and the kernel's own driver is kept from
 /// coming back by itself.
 fn mid_change() -> Event {
-    let mut node = spoilt_users(at_boot("b1", routes(false)));
+    let mut node = at_boot("b1", routes(false));
     node.loader = Known(Loader { autoload: Autoload::Blocked, server: None });
     Event::Looked(Box::new(node))
 }
@@ -313,7 +308,7 @@ fn a_change_that_must_turn_back_lets_the_step_under_way_end_first() {
     assert_eq!(bench.applied[1..], [Step::WriteLoader(Loader::default())], "the way back");
     bench.handle(Event::StepEnded(Ok(Ended::Changed)));
     for _ in 0..2 {
-        let there = spoilt_users(at_boot("b1", routes(false)));
+        let there = at_boot("b1", routes(false));
         bench.handle(Event::Looked(Box::new(there)));
         bench.pass(1000);
     }

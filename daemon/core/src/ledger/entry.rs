@@ -1,0 +1,117 @@
+//! What a line of the journal may say.
+
+use serde::{Deserialize, Serialize};
+
+use crate::allocation::Allocation;
+use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
+use crate::config::ModuleSettings;
+use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
+use crate::picture::Hold;
+use crate::step::{Step, StepError};
+use crate::time::Timestamp;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case", deny_unknown_fields)]
+pub enum Entry {
+    /// A device was lent.
+    Granted(Allocation),
+    /// An allocation goes on with another device of its pool.
+    Moved {
+        /// Which allocation.
+        id: AllocationId,
+        /// Its device from now on.
+        device: DeviceId,
+    },
+    /// An allocation ended.
+    Freed {
+        /// Which.
+        id: AllocationId,
+    },
+    /// The lowest number not given out yet; numbers are never used twice.
+    NextAllocation(u64),
+    /// Orders accepted so far.
+    Generation(u64),
+    /// A hold began.
+    Held(Hold),
+    /// A hold ended.
+    Unheld,
+    /// `[modules]` as it is carried out until the next order or boot.
+    Adopted(Adopted),
+    /// A step is about to be done.
+    StepStarted(Step),
+    /// A step ended.
+    StepEnded {
+        /// Which.
+        step: Step,
+        /// How it failed, if it did.
+        failure: Option<Failure>,
+    },
+    /// Failed steps may be tried again.
+    FailuresForgotten,
+    /// A cancelled job: nothing is done until the next order (true), or an order came (false).
+    Stopped(bool),
+    /// An order that names a release; none: the configuration counts again.
+    Ordered(Option<Order>),
+    /// A change began.
+    ChangeBegan(Change),
+    /// The change under way is being taken back.
+    ChangeTurned {
+        /// Why.
+        why: String,
+    },
+    /// The change under way is done, and must be confirmed.
+    ChangeAwaits(Deadline),
+    /// The change under way ended.
+    ChangeEnded {
+        /// How.
+        outcome: Outcome,
+        /// When.
+        ended: Timestamp,
+    },
+    /// A change that ended, in a journal written anew.
+    Past(Past),
+    /// A release did not come up; none: it may be tried again.
+    Rejected(Option<Rejected>),
+    /// A boot had a default route.
+    BootProven(Proven),
+    /// A module was loaded from a release, which not every module tells of itself.
+    Loaded {
+        /// The module.
+        module: ModuleName,
+        /// Where it came from.
+        release: ReleaseName,
+        /// In which boot.
+        boot: Option<BootId>,
+    },
+    /// A module was taken out: where it came from counts no more.
+    Unloaded {
+        /// The module.
+        module: ModuleName,
+    },
+}
+
+/// The `[modules]` in force, and the boot it was taken up in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Adopted {
+    /// What is wanted.
+    pub modules: ModuleSettings,
+    /// Since which boot; none where it could not be read.
+    pub boot: Option<BootId>,
+}
+
+/// A failed step. It stands until release, kernel or boot change, or an order forgets it
+/// (DESIGN section 10.2); the release is part of the step.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Failure {
+    /// Why; none: it was reported done and the machine does not show it.
+    pub error: Option<StepError>,
+    /// How often so far.
+    pub attempts: u32,
+    /// The kernel it failed on.
+    pub kernel: Option<KernelRelease>,
+    /// The boot it failed in.
+    pub boot: Option<BootId>,
+}

@@ -1,0 +1,71 @@
+#!/bin/bash
+# overlay.sh ROOT BIN_DIR OUT: packs what lies over the Debian root ROOT (as root.sh prints it) into OUT, an
+# archive to be put behind ROOT/root.cpio: the project as `make install` puts it on a machine, from the binaries
+# in BIN_DIR; the agent; and the kernel modules of tests/kernel, which are built once for what they are made from.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+# Where Debian keeps an administrator's tools, which are not on everybody's path.
+PATH=$PATH:/usr/sbin:/sbin
+umask 022
+# Builds of other inputs that stay, as in root.sh.
+KEEP=3
+
+root=$1 binaries=$2 out=$3
+kver=$(<"$root/kver")
+cache=$(dirname "$root")
+# Beside OUT, which is below the same cache: what is built is moved there.
+work=$(mktemp -d "$(dirname "$out")/overlay-XXXXXX")
+trap 'rm -rf "$work"' EXIT
+stage=$work/stage
+mkdir -p "$stage"/{usr/{bin,sbin,lib,lib64},opt} "$work/bin"
+# As in the root, or a directory /lib in the archive would take the place of the link.
+for name in bin sbin lib lib64; do ln -s "usr/$name" "$stage/$name"; done
+lay() { tar -C "$1" -c . | tar -C "$2" -x --no-same-owner --keep-directory-symlink --no-overwrite-dir; }
+
+lay tests/guest/files "$stage"
+# A tenth of the size, for a processor that unpacks it slowly.
+for name in onloadd onloadctl guest-agent; do
+    strip --strip-debug -o "$work/bin/$name" "$binaries/$name"
+done
+# Under `make test` those would make this a part of that run.
+env -u MAKEFLAGS -u MAKELEVEL -u PREFIX make --silent install "DESTDIR=$stage" "BIN_DIR=$work/bin" >&2
+install -D -m 0755 "$work/bin/guest-agent" "$stage/usr/lib/guest/agent"
+systemctl --quiet --root="$stage" enable guest-agent.service onloadd.service >&2
+
+# The modules, below the name of what they were made from; a lock, so that two runs do not make them at once.
+modules() {
+    local key made
+    key=$( (echo "$kver"; find tests/kernel -type f -print0 | sort -z | xargs -0 sha256sum) | sha256sum | cut -c 1-16)
+    made=$cache/modules-$key
+    if [[ ! -e $made ]]; then
+        exec 9>"$cache/modules.lock"
+        flock 9
+        if [[ ! -e $made ]]; then
+            mkdir "$work/modules"
+            tests/kernel/build.sh "$work/modules" "$kver" >&2
+            rm -rf "$work/modules"/.[!.]*
+            mv -T "$work/modules" "$made"
+            # shellcheck disable=SC2012 # the names are ours
+            ls -td "$cache"/modules-*/ | tail -n +$((KEEP + 1)) | xargs -r rm -rf
+        fi
+        exec 9>&-
+    fi
+    echo "$made"
+}
+if [[ -d tests/kernel ]]; then
+    made=$(modules)
+    tree=$work/tree
+    mkdir -p "$tree"
+    (cd "$tree" && cpio --quiet -idm 'usr/lib/modules/*' <"$root/root.cpio")
+    ln -s usr/lib "$tree/lib"
+    # The in-tree one takes the place of the distribution's; the host's own are added.
+    install -D -m 0644 "$made/in-tree/sfc.ko" "$stage/usr/lib/modules/$kver/kernel/drivers/net/ethernet/sfc/sfc.ko"
+    [[ ! -d $made/host ]] || lay "$made/host" "$stage"
+    [[ ! -d $made/releases ]] || { mkdir "$stage/opt/releases" && lay "$made/releases" "$stage/opt/releases"; }
+    [[ ! -d $made/kmm ]] || { mkdir "$stage/opt/kmm" && lay "$made/kmm" "$stage/opt/kmm"; }
+    install -D -m 0644 "$made/card/onloadd_card.ko" "$stage/opt/card/onloadd_card.ko"
+    lay "$stage/usr/lib/modules" "$tree/usr/lib/modules"
+    depmod -b "$tree" "$kver"
+    cp "$tree/usr/lib/modules/$kver"/modules.* "$stage/usr/lib/modules/$kver/"
+fi
+tests/guest/pack.sh "$stage" "$out"

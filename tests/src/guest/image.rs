@@ -1,0 +1,178 @@
+//! What guests are made from: the Debian root, and the project that is laid over it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, bail};
+use tempfile::TempDir;
+
+use crate::binaries::binary;
+
+/// The parts of all guests of one run.
+#[derive(Debug)]
+pub struct Image {
+    root: PathBuf,
+    /// Everything of this run, gone after it.
+    run: TempDir,
+}
+
+/// A file laid into the root of one guest before it boots.
+#[derive(Debug, Clone)]
+pub struct Extra {
+    /// From the root on.
+    pub path: String,
+    /// What is in it.
+    pub content: Vec<u8>,
+    /// Its permissions.
+    pub mode: u32,
+}
+
+/// Why this machine cannot have guests, or `None`.
+///
+/// # Errors
+/// It cannot be found out.
+pub fn lacking() -> anyhow::Result<Option<String>> {
+    let output = script("root.sh").arg("--check").output()?;
+    let why = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    if !output.status.success() {
+        bail!("tests/guest/root.sh --check: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok((!why.is_empty()).then_some(why))
+}
+
+impl Image {
+    /// Builds what is not there yet: for the root that takes a minute and a network.
+    ///
+    /// # Errors
+    /// A script failed; what it said has gone to stderr.
+    pub fn prepare() -> anyhow::Result<Self> {
+        let mut build = script("root.sh");
+        let output = build.stderr(Stdio::inherit()).output()?;
+        if !output.status.success() {
+            bail!("tests/guest/root.sh failed ({}); what it said is above", output.status);
+        }
+        let root = PathBuf::from(String::from_utf8(output.stdout)?.trim());
+        let cache = root.parent().context("the root is in a directory")?;
+        forget_ended(cache)?;
+        let prefix = format!("run-{}-", std::process::id());
+        let run = tempfile::Builder::new().prefix(&prefix).tempdir_in(cache)?;
+        let image = Self { root, run };
+        let agent = binary("guest-agent");
+        let binaries = agent.parent().context("binaries are in a directory")?;
+        let status = script("overlay.sh")
+            .args([&image.root, binaries, &image.overlay()])
+            .stdout(io::stderr())
+            .status()?;
+        if !status.success() {
+            bail!("tests/guest/overlay.sh failed ({status}); what it said is above");
+        }
+        Ok(image)
+    }
+
+    /// Removes what is of this run only.
+    pub fn forget(&self) {
+        // What stays is removed by a later run.
+        let _ = fs::remove_dir_all(self.run.path());
+    }
+
+    fn overlay(&self) -> PathBuf {
+        self.run.path().join("overlay.cpio")
+    }
+
+    /// The kernel.
+    pub fn kernel(&self) -> PathBuf {
+        self.root.join("vmlinuz")
+    }
+
+    /// The kernel's version.
+    ///
+    /// # Errors
+    /// The root is damaged.
+    pub fn kernel_version(&self) -> anyhow::Result<String> {
+        Ok(fs::read_to_string(self.root.join("kver"))?.trim().to_owned())
+    }
+
+    /// A directory for one guest, in this run's.
+    ///
+    /// # Errors
+    /// It cannot be made.
+    pub fn directory(&self) -> anyhow::Result<TempDir> {
+        Ok(tempfile::Builder::new().prefix("guest-").tempdir_in(self.run.path())?)
+    }
+
+    /// A fresh `/var`.
+    ///
+    /// # Errors
+    /// The disk is full.
+    pub fn var(&self, to: &Path) -> anyhow::Result<()> {
+        let mut copy = Command::new("cp");
+        copy.args(["--sparse=always", "--reflink=auto"]).arg(self.root.join("var.ext4")).arg(to);
+        succeed(copy)
+    }
+
+    /// Writes the whole root: Debian, the project, the extra files; later ones win.
+    ///
+    /// # Errors
+    /// The disk is full, or a file has no place in a root.
+    pub fn initrd(&self, extra: &[Extra], to: &Path) -> anyhow::Result<()> {
+        let mut parts = vec![self.root.join("root.cpio"), self.overlay()];
+        let stage = tempfile::tempdir_in(self.run.path())?;
+        if !extra.is_empty() {
+            let packed = self.run.path().join("extra.cpio");
+            for file in extra {
+                let path = stage.path().join(file.path.trim_start_matches('/'));
+                fs::create_dir_all(path.parent().context("a file is in a directory")?)?;
+                fs::write(&path, &file.content)?;
+                fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
+            }
+            let mut pack = script("pack.sh");
+            pack.arg(stage.path()).arg(&packed);
+            succeed(pack)?;
+            parts.push(packed);
+        }
+        let mut whole = File::create(to)?;
+        for part in parts {
+            io::copy(
+                &mut File::open(&part).with_context(|| part.display().to_string())?,
+                &mut whole,
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn script(name: &str) -> Command {
+    let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name));
+    // The target directory this program lies in, whatever cargo was told.
+    let this = std::env::current_exe().unwrap_or_default();
+    if let Some(target) = this.ancestors().find(|path| path.join("CACHEDIR.TAG").exists()) {
+        command.env("CARGO_TARGET_DIR", target);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn succeed(mut command: Command) -> anyhow::Result<()> {
+    let output = command.output().with_context(|| format!("{command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+/// Removes what runs that were killed have left.
+fn forget_ended(cache: &Path) -> anyhow::Result<()> {
+    for entry in fs::read_dir(cache)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let pid = name.strip_prefix("run-").and_then(|rest| rest.split('-').next());
+        if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            // Another run may be at the same.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,23 @@
+//! Level 5: the project as it is installed, on a real kernel under a real systemd. Each theme has a
+//! guest; `cargo test -p onload-tests --test kernel -- NAME` runs the cases whose name has NAME in it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops where it broke"
+)]
+
+mod agent;
+mod modules;
+mod node;
+mod service;
+mod swap;
+
+use std::process::ExitCode;
+
+use onload_tests::guest::cases;
+
+fn main() -> ExitCode {
+    cases::main(vec![service::theme(), modules::theme(), swap::theme()])
+}

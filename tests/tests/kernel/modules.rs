@@ -1,0 +1,139 @@
+//! Kernel modules, loaded by systemd on the daemon's behalf. The card is a PCI bus made by a module
+//! of ours, the drivers are stand-ins; the loader, udev and sysfs are the kernel's and Debian's.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use onload_dbus::error::exit;
+use onload_tests::cases;
+use onload_tests::guest::cases::Theme;
+use onload_tests::guest::{Guest, Options};
+
+use crate::node::{as_visitor, configure, json, kill, until_state};
+
+/// A function of the card.
+const FUNCTION: &str = "10000:00:00.0";
+/// An order is carried out with six attempts, the last 30 s after the first.
+const APPLY: Duration = Duration::from_secs(90);
+
+pub fn theme() -> Theme {
+    // So that the card's alias does not load the driver before onloadd is asked to. By its name,
+    // as onloadd loads it, it still comes.
+    let options = Options::new().file("/etc/modprobe.d/guest.conf", "blacklist sfc\n", 0o644);
+    Theme {
+        name: "modules",
+        options,
+        cases: cases![
+            a_card_is_seen_when_it_comes,
+            the_in_tree_driver_is_loaded_by_order,
+            a_missing_module_is_named_and_taken_up_when_it_comes,
+            what_is_lent_outlives_the_daemon,
+        ],
+    }
+}
+
+/// Each case can be run alone.
+fn card(guest: &Guest) -> anyhow::Result<()> {
+    guest.ok("test -d /sys/module/onloadd_card || insmod /opt/card/onloadd_card.ko")?;
+    guest.ok("udevadm settle")?;
+    let seen = format!("onloadctl ports | grep -q {FUNCTION}");
+    guest.until("the card in onloadctl", &seen).map(drop)
+}
+
+fn a_card_is_seen_when_it_comes(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest)?;
+    let properties = guest.ok(&format!("udevadm info /sys/bus/pci/devices/{FUNCTION}"))?;
+    assert!(properties.contains("TAGS=:systemd:"), "the rule tags it\n{properties}");
+    let ports = json(guest, "ports")?;
+    let ports = ports["ports"].as_array().unwrap_or_else(|| panic!("{ports}"));
+    assert_eq!(ports.len(), 2, "{ports:?}");
+    assert!(!guest.run("test -d /sys/module/sfc")?.ok(), "modules are left alone");
+    Ok(())
+}
+
+fn the_in_tree_driver_is_loaded_by_order(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest)?;
+    configure(guest, "[modules]\nrelease = \"in-tree\"\n")?;
+    let waiting = guest.run("test -d /sys/module/sfc")?;
+    assert!(!waiting.ok(), "a changed release waits for an order");
+    let applied = guest.run_within("onloadctl apply", APPLY)?;
+    ensure!(applied.ok(), "{applied:?}");
+    for function in [FUNCTION, "10000:00:00.1"] {
+        let driver = guest.ok(&format!("readlink /sys/bus/pci/devices/{function}/driver"))?;
+        assert!(driver.trim().ends_with("/sfc"), "{driver}");
+    }
+    let unit = guest.journal("-u onloadd-load-sfc.service -o cat")?;
+    assert!(unit.contains("Load kernel module sfc for onloadd"), "{unit}");
+    let left = guest.ok("systemctl list-units --all --no-legend 'onloadd-load-*'")?;
+    assert_eq!(left, "", "the unit is gone when its work is done");
+    Ok(())
+}
+
+fn a_missing_module_is_named_and_taken_up_when_it_comes(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest)?;
+    // A host whose packages brought the driver, but not yet the rest.
+    host_modules(guest, "sfc")?;
+    configure(guest, "[modules]\nrelease = \"host\"\n")?;
+    let apply = guest.begin("onloadctl apply", APPLY)?;
+    guest.until(
+        "the failed step",
+        "onloadctl status | grep -q 'could not load module onload from host'",
+    )?;
+    let status = guest.run("onloadctl status")?;
+    assert_eq!(status.status, Some(i32::from(exit::BLOCKED)), "{status:?}");
+    assert!(status.stdout.contains("onloadd-load-onload.service"), "{}", status.stdout);
+    let said = guest.journal("-u onloadd-load-onload.service -o cat")?;
+    assert!(said.contains("could not find module by name='onload'"), "{said}");
+
+    host_modules(guest, "*")?;
+    let applied = apply.wait()?;
+    ensure!(applied.ok(), "{applied:?}");
+    let loaded = guest.ok("cat /sys/module/onload/version")?;
+    assert_eq!(loaded.trim(), "9.2.1");
+    let status = until_state(guest, "ready")?;
+    assert_eq!(status["loaded_version"], "9.2.1", "{status}");
+    assert_eq!(status["pools"][0]["free"], 100, "{status}");
+    Ok(())
+}
+
+/// Puts modules of a release where the distribution's packages put them, with their tools.
+fn host_modules(guest: &Guest, which: &str) -> anyhow::Result<()> {
+    let from = "/opt/releases/9.2.1";
+    let tree = "/lib/modules/$(uname -r)";
+    guest.ok(&format!(
+        "lsmod | grep -q '^onload ' || rmmod -f sfc 2>&- || true
+         mkdir -p {tree}/updates && cp {from}{tree}/extra/{which}.ko {tree}/updates/ &&
+         cp -r {from}/usr/. /usr/ && depmod -a"
+    ))?;
+    Ok(())
+}
+
+fn what_is_lent_outlives_the_daemon(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest)?;
+    host_modules(guest, "*")?;
+    configure(guest, "[modules]\nrelease = \"host\"\n")?;
+    let applied = guest.run_within("onloadctl apply", APPLY)?;
+    ensure!(applied.ok(), "{applied:?}");
+    until_state(guest, "ready")?;
+
+    let refused = as_visitor(guest, "onloadctl allocate onload")?;
+    assert_eq!(refused.status, Some(i32::from(exit::NOT_ALLOWED)), "{refused:?}");
+    guest.ok("onloadctl allocate onload --count 3")?;
+    let lent = json(guest, "allocations")?["allocations"].clone();
+    assert_eq!(lent.as_array().map(Vec::len), Some(3), "{lent}");
+    let ids = |lent: &serde_json::Value| -> Vec<String> {
+        let all = lent.as_array().into_iter().flatten();
+        all.map(|one| format!("{} {}", one["id"], one["device"])).collect()
+    };
+    kill(guest)?;
+    until_state(guest, "ready")?;
+    assert_eq!(ids(&json(guest, "allocations")?["allocations"]), ids(&lent), "after kill -9");
+    guest.ok("systemctl restart onloadd")?;
+    until_state(guest, "ready")?;
+    assert_eq!(ids(&json(guest, "allocations")?["allocations"]), ids(&lent), "after a restart");
+    for id in lent.as_array().into_iter().flatten().filter_map(|one| one["id"].as_str()) {
+        guest.ok(&format!("onloadctl free {id}"))?;
+    }
+    assert_eq!(json(guest, "status")?["pools"][0]["free"], 100);
+    Ok(())
+}
