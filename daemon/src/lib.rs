@@ -10,6 +10,7 @@ pub mod kubelet;
 pub mod ledger_file;
 pub mod letterbox;
 pub mod logging;
+pub mod module_file;
 pub mod processes;
 pub mod service;
 pub mod settings_dir;

@@ -194,6 +194,15 @@ pub struct Parts<'a> {
     pub fix: &'a str,
 }
 
+/// What the bus says when it would start the daemon and systemd does not: the unit is disabled,
+/// masked, or fails.
+const NOT_STARTED: [&str; 4] = [
+    "org.freedesktop.systemd1.NoSuchUnit",
+    "org.freedesktop.systemd1.UnitMasked",
+    "org.freedesktop.systemd1.LoadFailed",
+    "org.freedesktop.systemd1.TransactionJobFailed",
+];
+
 const WHY: &str = "\n  why: ";
 const FIX: &str = "\n  fix: ";
 
@@ -296,6 +305,9 @@ pub fn exit_code(error: &zbus::Error) -> u8 {
             // Types and members that only another version of the daemon has.
             _ => exit::FAILED,
         },
+        zbus::Error::MethodError(name, ..) if NOT_STARTED.contains(&name.as_str()) => {
+            exit::UNREACHABLE
+        }
         _ => exit::FAILED,
     }
 }
@@ -356,6 +368,10 @@ mod tests {
         let denied = zbus::fdo::Error::AccessDenied(String::new());
         assert_eq!(exit_code(&denied.into()), exit::NOT_ALLOWED);
         assert_eq!(exit_code(&zbus::Error::IncorrectType), exit::FAILED);
+        let call = Message::method_call("/com/amd/Onload1", "Hold").build(&()).unwrap();
+        let disabled = Message::error(&call.header(), NOT_STARTED[0]);
+        let disabled = disabled.build(&("no unit",)).unwrap();
+        assert_eq!(exit_code(&zbus::Error::from(disabled)), exit::UNREACHABLE);
     }
 
     #[test]

@@ -4,21 +4,19 @@
 //! No case changes the machine. Where a real machine may change by itself between two looks, a case
 //! looks again a few times before it complains.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use onload_core::inventory::{
-    COMPANIONS, DEVICE_NODES, Interface, Module, ModuleState, STACK, Snapshot,
-};
-use onload_core::names::{InterfaceName, ModuleName};
-use onload_core::reading::Reading;
+use onload_core::inventory::{Depth, STACK, Snapshot};
 use onload_core::step::{Outcome, Step, StepError};
 use onloadd::host::Host;
 use tokio::time::timeout;
+
+mod looks;
 
 /// Looks that are tried before a machine counts as one that never stands still.
 const LOOKS: usize = 5;
@@ -57,8 +55,12 @@ pub enum Behaviour {
     HoldingStep,
     /// A step on an absent module fails and changes nothing.
     AbsentStep,
+    /// Each other kind of step, where it holds, is `Unchanged`.
+    HoldingSteps,
     /// A step may be dropped at any point.
     StepDropped,
+    /// A look that searches for users shows the same machine.
+    DeepLook,
     /// `changed` is pending while nothing happens.
     Quiet,
     /// A dropped `changed` leaves the host usable.
@@ -66,29 +68,40 @@ pub enum Behaviour {
 }
 
 /// All cases.
-pub const CASES: [(&str, Case); 22] = [
+pub const CASES: [(&str, Case); 27] = [
     ("two looks with nothing changed between agree", Case::Behaviour(Behaviour::LooksAgree)),
     ("looks that overlap agree", Case::Behaviour(Behaviour::LooksOverlap)),
     ("a dropped look leaves the host usable", Case::Behaviour(Behaviour::LookDropped)),
     ("a step that holds is unchanged", Case::Behaviour(Behaviour::HoldingStep)),
     ("a step on an absent module changes nothing", Case::Behaviour(Behaviour::AbsentStep)),
+    ("whatever else holds is unchanged", Case::Behaviour(Behaviour::HoldingSteps)),
     ("a dropped step leaves the host usable", Case::Behaviour(Behaviour::StepDropped)),
+    ("a look for users shows the same machine", Case::Behaviour(Behaviour::DeepLook)),
     ("no hint comes while nothing happens", Case::Behaviour(Behaviour::Quiet)),
     ("a dropped wait leaves the host usable", Case::Behaviour(Behaviour::ChangedDropped)),
-    ("kernel and boot are known", Case::Look(kernel_and_boot)),
-    ("every index belongs to one interface", Case::Look(indices)),
-    ("no name belongs to two interfaces", Case::Look(interface_names)),
-    ("a port's interface points back to a port that is there", Case::Look(ports_of_interfaces)),
-    ("no port has more virtual functions than it can have", Case::Look(virtual_functions)),
-    ("speed is absent while a link is down", Case::Look(speeds)),
-    ("only the modules of the stack and its companions are told", Case::Look(module_names)),
-    ("holders of a loaded module are loaded", Case::Look(holders)),
-    ("what onload and sfc_char need holds them", Case::Look(parents)),
-    ("references are at least as many as holders, and absent in flight", Case::Look(references)),
-    ("what the driver says is absent exactly when onload is", Case::Look(driver)),
-    ("each device node is answered for, and no other", Case::Look(device_nodes)),
-    ("releases lie below an absolute root and hold libraries", Case::Look(releases)),
-    ("a look survives writing and reading", Case::Look(serialization)),
+    ("kernel and boot are known", Case::Look(looks::kernel_and_boot)),
+    ("every index belongs to one interface", Case::Look(looks::indices)),
+    ("no name belongs to two interfaces", Case::Look(looks::interface_names)),
+    (
+        "a port's interface points back to a port that is there",
+        Case::Look(looks::ports_of_interfaces),
+    ),
+    ("no port has more virtual functions than it can have", Case::Look(looks::virtual_functions)),
+    ("speed is absent while a link is down", Case::Look(looks::speeds)),
+    ("only the modules of the stack and its companions are told", Case::Look(looks::module_names)),
+    ("holders of a loaded module are loaded", Case::Look(looks::holders)),
+    ("what onload and sfc_char need holds them", Case::Look(looks::parents)),
+    (
+        "references are at least as many as holders, and absent in flight",
+        Case::Look(looks::references),
+    ),
+    ("what the driver says is absent exactly when onload is", Case::Look(looks::driver)),
+    ("each device node is answered for, and no other", Case::Look(looks::device_nodes)),
+    ("releases lie below an absolute root and hold something", Case::Look(looks::releases)),
+    ("module files are absolute and of a kernel", Case::Look(looks::module_files)),
+    ("routes add up", Case::Look(looks::routes)),
+    ("users use something", Case::Look(looks::users)),
+    ("a look survives writing and reading", Case::Look(looks::serialization)),
 ];
 
 /// Runs all cases: the name of each and how it went.
@@ -113,11 +126,13 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
         Behaviour::LooksOverlap => overlap(host).await,
         Behaviour::LookDropped => {
             let before = settled(host).await?;
-            poll_and_drop(host.observe(onload_core::inventory::Depth::Usual)).await;
+            poll_and_drop(host.observe(Depth::Usual)).await;
             same_machine(&before, &settled(host).await?)
         }
         Behaviour::HoldingStep => holding_step(host).await,
         Behaviour::AbsentStep => absent_step(host).await,
+        Behaviour::HoldingSteps => holding_steps(host).await,
+        Behaviour::DeepLook => deep_look(host).await,
         Behaviour::StepDropped => {
             let before = settled(host).await?;
             poll_and_drop(host.apply(&no_such_step()?)).await;
@@ -133,9 +148,7 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
 }
 
 async fn look<H: Host>(host: &H) -> Result<Snapshot> {
-    timeout(PATIENCE, host.observe(onload_core::inventory::Depth::Usual))
-        .await
-        .context("a look did not end")
+    timeout(PATIENCE, host.observe(Depth::Usual)).await.context("a look did not end")
 }
 
 /// A look that the next one confirms.
@@ -155,9 +168,9 @@ async fn overlap<H: Host>(host: &H) -> Result<()> {
     for _ in 0..LOOKS {
         let together = async {
             tokio::join!(
-                host.observe(onload_core::inventory::Depth::Usual),
-                host.observe(onload_core::inventory::Depth::Usual),
-                host.observe(onload_core::inventory::Depth::Usual)
+                host.observe(Depth::Usual),
+                host.observe(Depth::Usual),
+                host.observe(Depth::Usual)
             )
         };
         let (a, b, c) =
@@ -200,6 +213,43 @@ async fn holding_step<H: Host>(host: &H) -> Result<()> {
     same_machine(&before, &settled(host).await?)
 }
 
+/// Steps that hold on most machines; none that does not hold is asked for.
+async fn holding_steps<H: Host>(host: &H) -> Result<()> {
+    let before = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+    let steps = [
+        Step::UnloadModule { module: NO_SUCH_MODULE.parse()? },
+        Step::StopUnit { unit: "onload-conformance-no-such-unit.service".to_owned() },
+        Step::StopControlPlane,
+        Step::WriteLoader(before.loader.known().cloned().unwrap_or_default()),
+    ];
+    for step in steps {
+        // Without a word on who has which unit nobody knows whether the second holds.
+        if !step.holds_in(&before) {
+            continue;
+        }
+        match timeout(PATIENCE, host.apply(&step)).await.context("the step did not end")? {
+            Ok(Outcome::Unchanged) | Err(StepError::Unsupported(_)) => {}
+            other => bail!("`{step}` holds, and yet: {other:?}"),
+        }
+    }
+    let after = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+    ensure!(before.loader == after.loader, "what modprobe is told changed");
+    same_machine(&before, &after)
+}
+
+async fn deep_look<H: Host>(host: &H) -> Result<()> {
+    for _ in 0..LOOKS {
+        let usual = settled(host).await?;
+        let mut deep = timeout(PATIENCE, host.observe(Depth::Users)).await?;
+        looks::users(&deep)?;
+        deep.users = usual.users.clone();
+        if deep == usual {
+            return Ok(());
+        }
+    }
+    bail!("a look for users shows another machine in each of {LOOKS} tries")
+}
+
 async fn absent_step<H: Host>(host: &H) -> Result<()> {
     let before = settled(host).await?;
     let step = no_such_step()?;
@@ -232,174 +282,4 @@ async fn quiet<H: Host>(host: &H) -> Result<()> {
         }
     }
     bail!("{IDLE_HINTS} hints in a row for nothing")
-}
-
-fn modules(look: &Snapshot) -> impl Iterator<Item = (&ModuleName, &Module)> {
-    look.modules.known().into_iter().flatten()
-}
-
-fn interfaces(look: &Snapshot) -> impl Iterator<Item = (&InterfaceName, &Interface)> {
-    look.interfaces.known().into_iter().flatten()
-}
-
-fn kernel_and_boot(look: &Snapshot) -> Result<()> {
-    ensure!(look.kernel.known().is_some(), "kernel: {:?}", look.kernel);
-    ensure!(look.boot_id.known().is_some(), "boot id: {:?}", look.boot_id);
-    Ok(())
-}
-
-fn indices(look: &Snapshot) -> Result<()> {
-    let mut seen = BTreeMap::new();
-    for (name, interface) in interfaces(look) {
-        ensure!(interface.index > 0, "{name} has no index");
-        if let Some(other) = seen.insert(interface.index, name) {
-            bail!("{name} and {other} share index {}", interface.index);
-        }
-    }
-    Ok(())
-}
-
-fn interface_names(look: &Snapshot) -> Result<()> {
-    let mut seen: BTreeSet<&str> = interfaces(look).map(|(name, _)| name.as_str()).collect();
-    for (name, interface) in interfaces(look) {
-        for altname in &interface.altnames {
-            ensure!(seen.insert(altname), "{altname}, another name of {name}, is taken");
-        }
-    }
-    Ok(())
-}
-
-fn ports_of_interfaces(look: &Snapshot) -> Result<()> {
-    let Some(ports) = look.ports.known() else { return Ok(()) };
-    for (name, interface) in interfaces(look) {
-        if let Some(port) = interface.port.known() {
-            ensure!(ports.contains_key(port), "{name} is of {port}, which is not there");
-        }
-    }
-    for port in ports.keys() {
-        if let Some((name, interface)) = look.interface_of(port) {
-            ensure!(interface.port.known() == Some(port), "{name} points elsewhere than to {port}");
-        }
-    }
-    Ok(())
-}
-
-fn virtual_functions(look: &Snapshot) -> Result<()> {
-    for (address, port) in look.ports.known().into_iter().flatten() {
-        if let Some(sriov) = port.sriov.known() {
-            ensure!(sriov.enabled <= sriov.total, "{address}: {sriov:?}");
-        }
-    }
-    Ok(())
-}
-
-fn speeds(look: &Snapshot) -> Result<()> {
-    use onload_core::inventory::Link;
-    for (name, interface) in interfaces(look) {
-        let down = interface.link == Reading::Known(Link::Down);
-        ensure!(!down || interface.speed_mbps.known().is_none(), "{name} is down and has a speed");
-    }
-    Ok(())
-}
-
-fn module_names(look: &Snapshot) -> Result<()> {
-    for (name, _) in modules(look) {
-        let known = STACK.contains(&name.as_str()) || COMPANIONS.contains(&name.as_str());
-        ensure!(known, "{name} is told");
-    }
-    Ok(())
-}
-
-fn holders(look: &Snapshot) -> Result<()> {
-    let loaded: BTreeSet<&ModuleName> = modules(look).map(|(name, _)| name).collect();
-    for (name, module) in modules(look) {
-        for holder in &module.holders {
-            ensure!(holder != name, "{name} holds itself");
-            // Holders beyond the modules that are told may be anything.
-            let told = STACK.contains(&holder.as_str()) || COMPANIONS.contains(&holder.as_str());
-            ensure!(!told || loaded.contains(holder), "{holder} holds {name} and is not loaded");
-        }
-    }
-    Ok(())
-}
-
-fn parents(look: &Snapshot) -> Result<()> {
-    // reference/onload-modules.md section 2.1
-    let needs = [("onload", "sfc_char"), ("onload", "sfc_resource"), ("sfc_char", "sfc_resource")];
-    for (holder, parent) in needs {
-        let live = |name| look.module(name).known().is_some_and(|m| m.state == ModuleState::Live);
-        if !live(holder) {
-            continue;
-        }
-        let Reading::Known(module) = look.module(parent) else {
-            bail!("{holder} is loaded without {parent}");
-        };
-        let listed = module.holders.iter().any(|name| name.as_str() == holder);
-        ensure!(listed, "{holder} is no holder of {parent}");
-    }
-    Ok(())
-}
-
-fn references(look: &Snapshot) -> Result<()> {
-    for (name, module) in modules(look) {
-        match (module.state, module.refcount.known()) {
-            (ModuleState::Live, Some(count)) => {
-                let holders = u32::try_from(module.holders.len())?;
-                ensure!(*count >= holders, "{name}: {count} references, {holders} holders");
-            }
-            (ModuleState::Live, None) => {}
-            (ModuleState::Coming | ModuleState::Going, count) => {
-                ensure!(count.is_none(), "{name} is in flight and has references");
-            }
-        }
-    }
-    Ok(())
-}
-
-fn driver(look: &Snapshot) -> Result<()> {
-    let live = match look.module("onload") {
-        Reading::Known(module) => module.state == ModuleState::Live,
-        Reading::Absent => false,
-        Reading::Unreadable(_) => return Ok(()),
-    };
-    let driver = &look.driver;
-    let absent = [
-        driver.version.is_absent(),
-        driver.interface.is_absent(),
-        driver.stacks.is_absent(),
-        driver.control_plane.is_absent(),
-    ];
-    ensure!(absent.iter().all(|absent| *absent != live), "onload live: {live}, {driver:?}");
-    Ok(())
-}
-
-fn device_nodes(look: &Snapshot) -> Result<()> {
-    let answered: BTreeSet<&str> = look.device_nodes.keys().map(String::as_str).collect();
-    ensure!(answered == BTreeSet::from(DEVICE_NODES), "{answered:?}");
-    for (path, node) in &look.device_nodes {
-        if let Some(node) = node.known() {
-            ensure!(node.mode <= 0o7777, "{path}: mode {:o} is more than permissions", node.mode);
-        }
-    }
-    Ok(())
-}
-
-fn releases(look: &Snapshot) -> Result<()> {
-    for (name, release) in look.releases.known().into_iter().flatten() {
-        ensure!(release.root.starts_with('/'), "{name}: root {}", release.root);
-        let directory = &release.library_directory;
-        ensure!(!directory.is_empty() && !directory.starts_with('/'), "{name}: {directory}");
-        ensure!(!release.libraries.is_empty(), "{name} has no libraries and is no release");
-        let ours = |library: &String| {
-            library.starts_with("libonload.so") || library.starts_with("libonload_ext.so")
-        };
-        ensure!(release.libraries.iter().all(ours), "{name}: {:?}", release.libraries);
-    }
-    Ok(())
-}
-
-fn serialization(look: &Snapshot) -> Result<()> {
-    let text = serde_json::to_string(look)?;
-    ensure!(serde_json::from_str::<Snapshot>(&text)? == *look, "it reads back as another: {text}");
-    Ok(())
 }

@@ -11,6 +11,7 @@ use fastrand::Rng;
 use onload_core::allocation::Process;
 use onload_core::command::{Answer, Caller, Command, RequestId};
 use onload_core::config::{Config, Fragment};
+use onload_core::inventory::Depth;
 use onload_core::kubelet::Advertised;
 use onload_core::ledger::Ledger;
 use onload_core::names::{BootId, PoolName};
@@ -21,6 +22,7 @@ use onload_core::time::{Moment, Now, Timestamp};
 use onloadd::host::sim::World;
 use onloadd::host::sim::action::{Action, ActionError};
 
+pub mod changes;
 pub mod disk;
 mod effects;
 pub mod kubelet;
@@ -30,6 +32,10 @@ pub mod promises;
 use disk::{Disk, Sync};
 use kubelet::Kubelet;
 use promises::Promises;
+
+/// Whether the daemon changes drivers by order. While it refuses to, nothing orders it to, and what
+/// is promised of changes has nothing to be said of.
+pub const CHANGES: bool = false;
 
 /// How long a control-plane server takes after a load of `onload`, as in the simulated host.
 const CONTROL_PLANE_MS: u64 = 50;
@@ -65,7 +71,7 @@ impl Pace {
 /// Something on its way.
 #[derive(Debug)]
 enum Arrival {
-    Looked,
+    Looked(Depth),
     Applied(Result<Outcome, StepError>),
     Synced(RecordId, Sync),
     Told(Event),
@@ -314,8 +320,8 @@ impl Machine {
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Looked => {
-                let snapshot = self.world.snapshot();
+            Arrival::Looked(depth) => {
+                let snapshot = self.world.look(depth);
                 self.promises.looked(&snapshot);
                 self.handle(Event::Looked(Box::new(snapshot)));
             }

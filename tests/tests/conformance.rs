@@ -59,6 +59,14 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
         "fault load onload hang times 1",
         "load onload",
         "reboot",
+        "load onload",
+        "run 7 as trader in trader.service",
+        "clock ens1f0 8 in container c1",
+        "address ens1f0 192.0.2.1/24",
+        "driver gone sfc",
+        "coldplug",
+        "fault unload sfc hang times 1",
+        "unload sfc",
     ];
     let sim = shipped("two-x2522");
     for line in moments {
@@ -108,6 +116,7 @@ async fn the_suite_notices_what_is_broken() {
     let expected = [
         "a step that holds is unchanged",
         "a step on an absent module changes nothing",
+        "whatever else holds is unchanged",
         "no hint comes while nothing happens",
         "holders of a loaded module are loaded",
         "what the driver says is absent exactly when onload is",

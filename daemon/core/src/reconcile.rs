@@ -230,8 +230,7 @@ impl Reconciler {
         let grants = self.grants.values().filter_map(LocalGrant::settled_at);
         [settle, tick, self.publish_at, self.retry_due(), self.hold_ends(), self.lease_ends()]
             .into_iter()
-            .chain(self.changing.deadlines())
-            .chain([self.confirm_due()])
+            .chain([self.change_due()])
             .flatten()
             .chain(grants)
             .min()

@@ -37,6 +37,9 @@ pub struct Release {
     /// Its module files, by the kernel they are for. `host` has those modprobe would take, without
     /// the kernel's own; `in-tree` has the kernel's own `sfc`.
     pub modules: Reading<BTreeMap<KernelRelease, BTreeMap<ModuleName, ModuleFile>>>,
+    /// Those of its module files that do not read, and why.
+    #[serde(default)]
+    pub damaged: BTreeMap<KernelRelease, BTreeMap<ModuleName, String>>,
     /// Its control-plane server below the root, such as `sbin/onload_cp_server`.
     pub server: Option<String>,
 }
@@ -61,6 +64,10 @@ pub struct ModuleFile {
     pub in_tree: bool,
     /// Whether a signature is appended. Whose, and whether it is trusted, is not told here.
     pub signed: bool,
+    /// Every 32-digit hash that stands as a string in it. `onload` carries that of the interface it
+    /// serves among them (reference/onload-modules.md section 4).
+    #[serde(default)]
+    pub interfaces: BTreeSet<InterfaceHash>,
     /// Checksums of the symbols it imports (`__versions`); empty for a build without them.
     #[serde(skip)]
     pub symbols: Symbols,

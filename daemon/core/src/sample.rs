@@ -8,12 +8,37 @@ use crate::inventory::{
 };
 use crate::names::{ModuleName, PciAddress};
 use crate::reading::Reading::{self, Absent, Known};
-use crate::release::Release;
+use crate::release::{Kernel, ModuleFile, Release};
 
 /// Its ports.
 pub(crate) const PORTS: [&str; 2] = ["0000:3b:00.0", "0000:af:00.0"];
 /// The hash its driver and its libraries share.
 pub(crate) const HASH: &str = "b1f7c0de4a5d2e90813c6f27d94ab065";
+
+/// Its kernel.
+pub(crate) const KERNEL: &str = "5.14.0-570.el9.x86_64";
+const VERMAGIC: &str = "5.14.0-570.el9.x86_64 SMP mod_unload";
+/// The ELF machine number of x86-64.
+const X86_64: u16 = 62;
+
+/// Module files for its kernel, with the version that each has.
+pub(crate) fn files(versions: &[(&str, Option<&str>)]) -> BTreeMap<ModuleName, ModuleFile> {
+    let file = |(name, version): &(&str, Option<&str>)| {
+        let file = ModuleFile {
+            path: format!("/lib/modules/{KERNEL}/extra/{name}.ko"),
+            machine: X86_64,
+            vermagic: VERMAGIC.to_owned(),
+            version: version.map(str::to_owned),
+            ..ModuleFile::default()
+        };
+        (name.parse().unwrap(), file)
+    };
+    versions.iter().map(file).collect()
+}
+
+fn kernel() -> Kernel {
+    Kernel { machine: Known(X86_64), vermagic: Known(VERMAGIC.to_owned()), ..Kernel::default() }
+}
 
 /// The node.
 pub(crate) fn node() -> Snapshot {
@@ -24,10 +49,15 @@ pub(crate) fn node() -> Snapshot {
         launcher: true,
         profiles: BTreeSet::new(),
         interfaces: Known(BTreeSet::from([HASH.parse().unwrap()])),
+        modules: Known(BTreeMap::from([(
+            KERNEL.parse().unwrap(),
+            files(&[("sfc", None), ("sfc_resource", None), ("sfc_char", None), ("onload", None)]),
+        )])),
         ..Release::default()
     };
     Snapshot {
-        kernel: Known("5.14.0-570.el9.x86_64".parse().unwrap()),
+        kernel: Known(KERNEL.parse().unwrap()),
+        kernels: Known(BTreeMap::from([(KERNEL.parse().unwrap(), kernel())])),
         boot_id: Known("6f1c2a3e-5d74".parse().unwrap()),
         ports: Known(
             (0..).zip(PORTS).map(|(node, at)| (at.parse().unwrap(), port(node))).collect(),

@@ -9,7 +9,6 @@ use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
 use onload_core::release::preflight::Objection;
-use onload_core::step::StepError;
 use zbus::Variant;
 
 /// A dictionary of named values.
@@ -101,27 +100,6 @@ pub(super) type ModuleRow = (String, String, String, String, bool);
 pub(super) fn module_file((name, file): (&ModuleName, &ModuleFile)) -> ModuleRow {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     (name.to_string(), text(&file.version), text(&file.srcversion), file.path.clone(), file.signed)
-}
-
-/// One CamelCase word for what speaks against a load.
-trait Reason {
-    fn reason(&self) -> &'static str;
-}
-
-impl Reason for StepError {
-    fn reason(&self) -> &'static str {
-        match self {
-            Self::Unsupported(_) => "Unsupported",
-            Self::NotFound { .. } => "NotFound",
-            Self::KeyRejected { .. } => "KeyRejected",
-            Self::InUse { .. } => "InUse",
-            Self::WrongKernel { .. } => "WrongKernel",
-            Self::UnknownSymbol { .. } => "UnknownSymbol",
-            Self::BadParameter { .. } => "BadParameter",
-            Self::Failed(_) => "Failed",
-            Self::Stuck { .. } => "Stuck",
-        }
-    }
 }
 
 /// An objection as reason, why and fix.

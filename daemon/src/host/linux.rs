@@ -24,7 +24,7 @@ use onload_core::step::{Outcome, Step, StepError};
 
 use self::events::Events;
 use self::netlink::Connections;
-use self::releases::Libraries;
+use self::releases::OnDisk;
 use self::root::Dir;
 use self::source::Source;
 use super::Host;
@@ -40,10 +40,12 @@ mod ethtool;
 mod events;
 mod interfaces;
 mod kernel_log;
+mod kernels;
 mod kubelet;
 mod links;
 mod loader;
 mod modprobe;
+mod module_files;
 mod modules;
 mod netlink;
 mod onload;
@@ -117,7 +119,7 @@ pub struct Linux {
     runner: Runner,
     /// None for a root that does not change.
     events: Option<Events>,
-    libraries: Libraries,
+    on_disk: OnDisk,
 }
 
 impl Linux {
@@ -144,7 +146,7 @@ impl Linux {
             source: if live { Source::Live(Connections::default()) } else { Source::Recorded },
             runner: Runner::default(),
             events: live.then(|| Events::open(&places.kubelet_directory)),
-            libraries: Libraries::default(),
+            on_disk: OnDisk::default(),
             places,
         })
     }
@@ -192,7 +194,7 @@ impl Host for Linux {
         let driver = onload::driver(root);
         let device_nodes = onload::device_nodes(root);
         pause().await;
-        let releases = releases::read(root, &self.state_directory, &self.libraries);
+        let (releases, kernels) = releases::read(root, &self.state_directory, &self.on_disk);
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
         let mut seen = Snapshot {
             kernel,
@@ -205,6 +207,7 @@ impl Host for Linux {
             releases,
             signatures_enforced: modules::signatures_enforced(root),
             loader: loader::read(root),
+            kernels,
             kubelet,
             ..Snapshot::default()
         };

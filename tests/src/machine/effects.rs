@@ -32,14 +32,15 @@ impl Machine {
         if let Some(brain) = &self.brain {
             let now = Now { boot: Moment(self.boot), wall: Timestamp(self.wall) };
             self.promises.check(brain, &self.disk, &self.kubelet, &self.boot_id, now);
+            self.promises.changes.check(brain.ledger());
         }
     }
 
     fn carry_out_one(&mut self, effect: Effect) -> Option<Event> {
         self.note_effect(&effect);
         match effect {
-            Effect::Look(_) => {
-                self.later(self.pace.look, Arrival::Looked);
+            Effect::Look(depth) => {
+                self.later(self.pace.look, Arrival::Looked(depth));
                 None
             }
             Effect::Import { job, .. } => Some(Event::Imported { job, result: Err(no_store()) }),
@@ -86,6 +87,7 @@ impl Machine {
     fn apply(&mut self, step: &Step) {
         let brain = self.brain.as_ref().unwrap();
         self.promises.step_begun(step, brain, &self.disk, self.now());
+        self.promises.changes.step_begun(step, brain.ledger(), &self.picture);
         let limit = brain.settings().daemon.step_limit.0;
         let (took, result) = match self.world.answer(step) {
             Some(result) => (self.pace.step, result),
@@ -118,6 +120,7 @@ impl Machine {
     fn publish(&mut self, picture: Arc<Picture>) {
         let former = std::mem::replace(&mut self.picture, picture);
         self.promises.published(&self.picture);
+        self.promises.changes.published(&self.picture);
         let pools: Vec<_> = self.picture.pools.keys().cloned().collect();
         for pool in pools {
             let shown = &self.picture.pools[&pool];

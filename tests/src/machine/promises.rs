@@ -15,6 +15,7 @@ use onload_core::reconcile::Reconciler;
 use onload_core::step::Step;
 use onload_core::time::Now;
 
+use super::changes::Changes;
 use super::disk::Disk;
 use super::kubelet::Kubelet;
 
@@ -36,12 +37,16 @@ struct Claim {
 pub struct Promises {
     claims: BTreeMap<AllocationId, Claim>,
     admitted: BTreeMap<RequestId, String>,
-    look: Option<Snapshot>,
+    look: Option<Arc<Snapshot>>,
     running: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
+    /// The change that the attempts belong to, and whether it was on its way back.
+    attempts_of: Option<(u64, bool)>,
     since_reading: u32,
     /// The ledger could not be read at this start: hands off, and nothing is known of holders.
     blind: bool,
+    /// What is promised of changes.
+    pub changes: Changes,
     /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
     pub steps: u32,
     /// Local grants that were answered.
@@ -57,7 +62,9 @@ impl Promises {
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
         self.attempts.retain(|step, _| !step.holds_in(snapshot));
-        self.look = Some(snapshot.clone());
+        let look = Arc::new(snapshot.clone());
+        self.changes.looked(&look);
+        self.look = Some(look);
     }
 
     pub(super) fn asked(&mut self, command: &Command) {
@@ -139,6 +146,7 @@ impl Promises {
 
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
+        self.changes.restarted();
         if let Some(step) = self.running.take() {
             // Whether it failed is not known; it counts from the one before.
             if let Some((count, _)) = self.attempts.get_mut(&step) {
@@ -162,6 +170,7 @@ impl Promises {
     }
 
     pub(super) fn rebooted(&mut self) {
+        self.changes.restarted();
         self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
         self.running = None;
         self.attempts.clear();
@@ -191,11 +200,19 @@ impl Promises {
         assert!(!ledger.stopped, "a step is begun after its job was cancelled: {step}");
         let safe = Ledger::parse(disk.safe_bytes()).unwrap().ledger;
         assert_eq!(safe.step.as_ref(), Some(step), "a step is begun before it is on the disk");
+        // What is done for another change, or on its way back, is tried as if for the first time.
+        let change = ledger.change.as_ref().map(|change| (change.number, change.turned.is_some()));
+        if change != self.attempts_of {
+            self.attempts.clear();
+            self.attempts_of = change;
+        }
         let (count, last) = self.attempts.get(step).copied().unwrap_or_default();
         let count = count + 1;
         assert!(count <= MOST_ATTEMPTS, "attempt {count} without an order: {step}");
         if count > 1 && last > 0 {
-            let pause = 1000 << (count - 2);
+            // While a driver is being replaced nobody has it, and less time is given.
+            let first = if ledger.change.is_some() { 250 } else { 1000 };
+            let pause = first << (count - 2);
             let waited = now.boot.0 - last;
             assert!(waited >= pause, "attempt {count} after {waited} ms, not {pause}: {step}");
         }

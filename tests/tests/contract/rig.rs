@@ -1,6 +1,6 @@
 //! The edge under test on a bus of its own, with a loop behind it that does as it is told.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +17,8 @@ use onload_core::picture::{
 use onload_core::pool::Cause;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::release::preflight::Objection;
 use onload_core::release::{ModuleFile, Release};
-use onload_core::step::StepError;
 use onload_core::time::{Moment, Timestamp};
 use onload_tests::bus::Bus;
 use onloadd::bus::{Address, Options, ServeError, serve_with};
@@ -332,16 +332,13 @@ pub const KERNELS: [&str; 2] = ["6.1.0-40-amd64", "6.1.0-41-amd64"];
 pub const CONFIRM_BY: u64 = 4_102_444_800_000;
 
 /// Two reasons at once.
-fn objections() -> [StepError; 2] {
-    let module = || "onload".parse().unwrap();
-    [
-        StepError::NotFound { module: module() },
-        StepError::WrongKernel { module: module(), detail: "built for 5.14".to_owned() },
-    ]
+fn objections() -> [Objection; 2] {
+    let onload = || BTreeSet::from(["onload".parse().unwrap()]);
+    [Objection::Incomplete { missing: onload() }, Objection::Unsigned { modules: onload() }]
 }
 
 /// A release with one module for the first kernel, and what speaks against the second.
-fn release(root: &str, against: &[StepError]) -> ReleasePicture {
+fn release(root: &str, against: &[Objection]) -> ReleasePicture {
     let file = ModuleFile {
         path: format!("{root}/lib/modules/{}/onload.ko", KERNELS[0]),
         version: Some("9.1.0".to_owned()),

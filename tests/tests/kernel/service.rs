@@ -151,7 +151,8 @@ fn starts_when_called_if_enabled(guest: &mut Guest) -> anyhow::Result<()> {
     until_state(guest, "idle")?;
     guest.ok("systemctl disable --now onloadd")?;
     let status = guest.run("onloadctl status")?;
-    assert!(!status.ok(), "{status:?}");
+    assert_eq!(status.status, Some(i32::from(exit::UNREACHABLE)), "{status:?}");
+    assert!(status.stderr.contains("systemctl enable --now onloadd"), "{status:?}");
     assert!(!guest.run("systemctl is-active onloadd")?.ok(), "a call brought a disabled one back");
     guest.ok("systemctl enable --now onloadd")?;
     until_state(guest, "idle").map(drop)

@@ -1,9 +1,12 @@
-//! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs`: parts of the
-//! published picture, as plain lines.
+//! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs|release|users|
+//! change|history`: parts of the published picture, as plain lines.
 
 use std::fmt::Write as _;
 
+use onload_core::change::{Change, Origin, Outcome, Past};
+use onload_core::inventory::User;
 use onload_core::kubelet::device_list;
+use onload_core::names::ReleaseName;
 use onload_core::picture::{Lent, Picture, PoolPicture};
 use onload_core::why;
 
@@ -17,6 +20,10 @@ pub fn show(picture: &Picture, what: &[&str]) -> String {
         ["allocations"] => allocations(picture),
         ["conditions"] => conditions(picture),
         ["jobs"] => jobs(picture),
+        ["release"] => release(picture),
+        ["users"] => users(picture),
+        ["change"] => picture.change.as_ref().map_or_else(|| "none\n".to_owned(), change),
+        ["history"] => history(picture),
         ["why", subject] => explanation(picture, subject),
         other => panic!("unknown: show {other:?}"),
     }
@@ -101,6 +108,62 @@ fn jobs(picture: &Picture) -> String {
         )
     };
     picture.jobs.values().map(line).collect()
+}
+
+fn release(picture: &Picture) -> String {
+    let name =
+        |name: &Option<_>| name.as_ref().map_or_else(|| "none".to_owned(), ReleaseName::to_string);
+    let by = &picture.wanted_by;
+    let by = if by.is_empty() { String::new() } else { format!(" by {by}") };
+    format!(
+        "wanted: {}{by}\nloaded: {}\n",
+        name(&picture.wanted_release),
+        name(&picture.loaded_release)
+    )
+}
+
+fn users(picture: &Picture) -> String {
+    let line = |(pid, user): (&u32, &User)| {
+        let place = match (&user.unit, &user.container) {
+            (Some(unit), _) => format!(" in {unit}"),
+            (None, Some(id)) => format!(" in container {id}"),
+            (None, None) => String::new(),
+        };
+        let uses: Vec<_> = user.uses.iter().map(String::as_str).collect();
+        format!("{pid} {}{place}: {}\n", user.comm, uses.join(", "))
+    };
+    let text: String = picture.users.iter().map(line).collect();
+    if text.is_empty() { "none\n".to_owned() } else { text }
+}
+
+fn change(change: &Change) -> String {
+    let from = change.from.as_ref().map_or("unknown", ReleaseName::as_str);
+    let origin = match change.origin {
+        Origin::Boot => "a new boot".to_owned(),
+        Origin::Idle => "an idle node".to_owned(),
+        Origin::Drift => "drift".to_owned(),
+        Origin::Order(uid) => format!("an order of user {uid}"),
+    };
+    let mut text = format!("{}: {from} -> {}, for {origin}", change.number, change.to);
+    if let Some(why) = &change.turned {
+        let _ = write!(text, ", taken back: {why}");
+    }
+    if change.confirm_by.is_some() {
+        text.push_str(", to be confirmed");
+    }
+    text + "\n"
+}
+
+fn history(picture: &Picture) -> String {
+    let line = |past: &Past| {
+        let why = match &past.outcome {
+            Outcome::Done | Outcome::RolledBack => String::new(),
+            Outcome::Failed(why) => format!(": {why}"),
+        };
+        format!("{}: {}{why}\n", past.outcome.as_str(), change(&past.change).trim_end())
+    };
+    let text: String = picture.history.iter().map(line).collect();
+    if text.is_empty() { "none\n".to_owned() } else { text }
 }
 
 fn explanation(picture: &Picture, subject: &str) -> String {

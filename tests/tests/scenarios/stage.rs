@@ -3,7 +3,9 @@
 //! `world NAME [bare]`, `config <<<` to `>>>`, `start` · `act LINE` (see the simulated host) ·
 //! `allocate POOL [N] [by PROGRAM | lease DURATION]`, `exit PROGRAM`, `free ID [force]` ·
 //! `pod start NAME POOL N|DEVICE...`, `pod stop NAME`, `kubelet up|gone|restart` ·
-//! `hold [DURATION] REASON`, `unhold`, `apply [retry]`, `cancel JOB`, `reload` ·
+//! `hold [DURATION] REASON`, `unhold`, `cancel JOB`, `reload`, `confirm` · `apply [retry] MANNER`,
+//! `use RELEASE MANNER`, `rollback [N] MANNER`, with a manner of `[wait [DURATION]|stop] [confirm
+//! DURATION]` ·
 //! `kill [after N effects]`, `reboot`, `power-loss`, `disk full|ok`, `ledger damaged` ·
 //! `clock back|forward DURATION`, `after DURATION`, `settle` · `show ...` (see [`shown`]).
 
@@ -11,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use onload_core::allocation::{Process, TenureWish};
+use onload_core::change::{Holders, Manner};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::config::Fragment;
 use onload_core::names::{DeviceId, PoolName};
@@ -229,8 +232,21 @@ impl Stage {
                 Command::Hold { reason, expiry }
             }
             ["unhold"] => Command::Unhold,
-            ["apply"] => Command::Apply { retry: false, manner: Default::default() },
-            ["apply", "retry"] => Command::Apply { retry: true, manner: Default::default() },
+            ["apply", "retry", rest @ ..] => Command::Apply { retry: true, manner: manner(rest) },
+            ["apply", rest @ ..] => Command::Apply { retry: false, manner: manner(rest) },
+            ["use", release, rest @ ..] => {
+                Command::Use { release: release.parse().unwrap(), manner: manner(rest) }
+            }
+            ["rollback", rest @ ..] => {
+                let (back, rest) = match rest {
+                    [back, rest @ ..] if back.parse::<u32>().is_ok() => {
+                        (back.parse().unwrap(), rest)
+                    }
+                    rest => (1, rest),
+                };
+                Command::Rollback { back, manner: manner(rest) }
+            }
+            ["confirm"] => Command::Confirm,
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,
             other => panic!("unknown: {other:?}"),
@@ -327,6 +343,27 @@ impl Stage {
         self.told = machine.journal.len();
         self.out.push_str(&told);
     }
+}
+
+/// How a change is to be made: `[wait [DURATION]|stop] [confirm DURATION]`.
+fn manner(words: &[&str]) -> Manner {
+    let (holders, rest) = match words {
+        ["stop", rest @ ..] => (Holders::Stop, rest),
+        ["wait", "confirm", rest @ ..] => return confirmed(Holders::Wait(None), rest),
+        ["wait", span, rest @ ..] => (Holders::Wait(Some(span.parse().unwrap())), rest),
+        ["wait"] => (Holders::Wait(None), &[][..]),
+        rest => (Holders::Refuse, rest),
+    };
+    match rest {
+        [] => Manner { holders, confirm_within: None },
+        ["confirm", rest @ ..] => confirmed(holders, rest),
+        other => panic!("unknown: {other:?}"),
+    }
+}
+
+fn confirmed(holders: Holders, words: &[&str]) -> Manner {
+    let [span] = words else { panic!("confirm DURATION, not {words:?}") };
+    Manner { holders, confirm_within: Some(span.parse().unwrap()) }
 }
 
 fn millis(span: &str) -> u64 {

@@ -1,8 +1,10 @@
 //! How a schedule ends, and a day without lots.
 
+use onload_core::change::Manner;
 use onload_core::command::{Answer, Caller, Command, Reply};
-use onload_core::inventory::ModuleState;
+use onload_core::inventory::{Depth, ModuleState};
 use onload_core::names::PciAddress;
+use onload_tests::machine::CHANGES;
 use onloadd::host::sim::World;
 
 use super::happening::{Schedule, VALID, files};
@@ -27,7 +29,10 @@ impl Schedule {
             }
             let _ = self.machine.act(&format!("link {port} up").parse().unwrap());
         }
-        let _ = self.machine.act(&"libraries of host back".parse().unwrap());
+        self.everybody_leaves();
+        for release in self.releases() {
+            let _ = self.machine.act(&format!("libraries of {release} back").parse().unwrap());
+        }
         if !self.machine.is_up() {
             self.machine.start();
         }
@@ -56,6 +61,25 @@ impl Schedule {
         self.register_all();
     }
 
+    /// Programs end, and what was made of the ports is taken from them.
+    fn everybody_leaves(&mut self) {
+        let snapshot = self.machine.world.look(Depth::Users);
+        for pid in snapshot.users.known().into_iter().flatten().map(|(pid, _)| *pid) {
+            self.machine.act(&format!("exit {pid}").parse().unwrap()).unwrap();
+        }
+        for (name, interface) in snapshot.interfaces.known().into_iter().flatten() {
+            let is_card = interface
+                .port
+                .known()
+                .is_some_and(|port| snapshot_ports(&self.machine.world).contains(port));
+            for verb in ["address", "route", "upper"] {
+                if is_card {
+                    self.machine.act(&format!("{verb} {name} none").parse().unwrap()).unwrap();
+                }
+            }
+        }
+    }
+
     /// A day on which a little of everything is ordered, each thing until it is done; killed once.
     /// Tells whether it was.
     pub fn day(&mut self, fuse: Option<u32>) -> bool {
@@ -65,7 +89,7 @@ impl Schedule {
         let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
         let hold = Command::Hold { reason: "work".to_owned(), expiry: None };
         let mut killed = false;
-        for (line, order) in [
+        let mut orders = vec![
             ("nothing", Command::Apply { retry: false, manner: Default::default() }),
             ("driver gone sfc", Command::Reload),
             ("link 0000:3b:00.0 down", hold),
@@ -74,7 +98,15 @@ impl Schedule {
                 "driver gone sfc_resource",
                 Command::Apply { retry: true, manner: Default::default() },
             ),
-        ] {
+        ];
+        if CHANGES {
+            let manner = Manner::default();
+            let to = |name: &str| Command::Use { release: name.parse().unwrap(), manner };
+            orders.push(("nothing", to("9.2.1")));
+            orders.push(("coldplug", to("9.3.2-noaux")));
+            orders.push(("nothing", Command::Rollback { back: 1, manner }));
+        }
+        for (line, order) in orders {
             let _ = self.machine.act(&line.parse().unwrap());
             for attempt in 0.. {
                 assert!(attempt < 5, "{order:?} is never answered");

@@ -2,13 +2,15 @@
 
 use fastrand::Rng;
 use onload_core::allocation::{Process, TenureWish};
+use onload_core::change::{Holders, Manner};
 use onload_core::command::{Caller, Command};
 use onload_core::config::Fragment;
-use onload_core::names::{AllocationId, JobId, PciAddress, PoolName};
+use onload_core::names::{AllocationId, JobId, PciAddress, PoolName, ReleaseName};
 use onload_core::reconcile::Event;
 use onload_core::time::Span;
-use onload_tests::machine::{Machine, Pace};
+use onload_tests::machine::{CHANGES, Machine, Pace};
 use onloadd::host::sim::World;
+use onloadd::host::sim::faults::LOAD_FAULTS;
 use std::time::Duration;
 
 /// Configurations that come and go, the last two refused. The first is the one that stays.
@@ -61,7 +63,11 @@ impl Schedule {
             "unenrolled-key",
             "no-card",
         ];
-        let text = World::shipped(names[random.usize(0..names.len())]).unwrap();
+        let mut name = names[random.usize(0..names.len())];
+        if CHANGES && random.u32(0..3) == 0 {
+            name = "releases";
+        }
+        let text = World::shipped(name).unwrap();
         let mut world = World::parse(text).unwrap();
         // Half of the nodes come up with nothing loaded.
         if random.bool() {
@@ -85,6 +91,11 @@ impl Schedule {
         let mut calm = Machine::new(world, self.machine.config.clone(), Pace::STEADY, 7);
         let pools: Vec<PoolName> = self.machine.picture.pools.keys().cloned().collect();
         calm.pass(1000);
+        // An order stands until the configuration changes, so this one has it too.
+        if let Some(order) = self.machine.ledger().order {
+            let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+            calm.ask(root, Command::Use { release: order.release, manner: Manner::default() });
+        }
         for pool in pools {
             calm.register(&pool, true);
         }
@@ -151,6 +162,9 @@ impl Schedule {
     }
 
     fn line(&mut self) -> String {
+        if CHANGES && self.random.u32(0..4) == 0 {
+            return self.line_of_a_change();
+        }
         let random = &mut self.random;
         let ports: Vec<PciAddress> = self
             .machine
@@ -199,6 +213,40 @@ impl Schedule {
             19 => format!("run {}", random.u32(1..4)),
             20 => "nothing".to_owned(),
             _ => "clear faults".to_owned(),
+        }
+    }
+
+    /// What bears upon a change of drivers.
+    fn line_of_a_change(&mut self) -> String {
+        let release = self.release();
+        let random = &mut self.random;
+        let interfaces = self.machine.picture.interfaces.keys();
+        let interface = random.choice(interfaces).map_or("lo".to_owned(), ToString::to_string);
+        let module = *random.choice(&["sfc", "sfc_resource", "sfc_char", "onload"]).unwrap();
+        let answer = *random.choice(&LOAD_FAULTS.map(|(word, _)| word)).unwrap();
+        let pid = random.u32(1..4);
+        match random.u32(0..12) {
+            0 => "coldplug".to_owned(),
+            1 => format!("load {module} from {release}"),
+            2 => format!("run {pid} as trader in trader.service"),
+            3 => format!("open /dev/sfc_char {pid} in container c1"),
+            4 => format!("clock {interface} {pid} as ptp4l in ptp4l.service"),
+            5 => format!("exit {pid}"),
+            6 => format!("address {interface} 192.0.2.{pid}/24"),
+            7 => format!("route {interface} {}", random.choice(&["default", "none"]).unwrap()),
+            8 => format!("fault unload {module} refused times {}", random.u32(1..9)),
+            9 => format!("fault load {module} from {release} {answer} times {}", random.u32(1..9)),
+            10 => (*random
+                .choice(&[
+                    "fault eager",
+                    "fault control-plane stays",
+                    "fault unit trader.service stays",
+                    "fault unreadable users",
+                    "control-plane dies",
+                ])
+                .unwrap())
+            .to_owned(),
+            _ => format!("unit trader.service starts {pid}"),
         }
     }
 
@@ -288,7 +336,12 @@ impl Schedule {
         let mut caller = self.caller();
         caller.privileged = true;
         let job = self.machine.picture.jobs.keys().last().copied().unwrap_or(JobId(99));
-        let command = match self.random.u32(0..8) {
+        let command = match self.random.u32(0..if CHANGES { 16 } else { 8 }) {
+            8..=11 => Command::Use { release: self.release(), manner: self.manner() },
+            12 => Command::Rollback { back: self.random.u32(1..4), manner: self.manner() },
+            13 => Command::Confirm,
+            14 => Command::Apply { retry: false, manner: self.manner() },
+            15 => Command::Apply { retry: true, manner: self.manner() },
             0 => Command::Hold { reason: "maintenance".to_owned(), expiry: Some(span(300_000)) },
             1 => Command::Hold {
                 reason: "short work".to_owned(),
@@ -301,6 +354,31 @@ impl Schedule {
             _ => Command::Reload,
         };
         self.machine.ask(caller, command);
+    }
+
+    /// The releases of the world, by name.
+    pub fn releases(&self) -> Vec<ReleaseName> {
+        let mut world = self.machine.world.clone();
+        world.act(&"clear faults".parse().unwrap()).unwrap();
+        world.snapshot().releases.into_known().unwrap().into_keys().collect()
+    }
+
+    /// Any release of the world, or one that it has not.
+    fn release(&mut self) -> ReleaseName {
+        let some = self.random.choice(self.releases()).filter(|_| self.random.u32(0..8) > 0);
+        some.unwrap_or_else(|| "9.9".parse().unwrap())
+    }
+
+    fn manner(&mut self) -> Manner {
+        let holders = match self.random.u32(0..5) {
+            0 | 1 => Holders::Refuse,
+            2 => Holders::Wait(None),
+            3 => Holders::Wait(Some(span(self.random.u64(0..30_000)))),
+            _ => Holders::Stop,
+        };
+        let confirmed = self.random.u32(0..3) == 0;
+        let confirm_within = confirmed.then(|| span(self.random.u64(1_000..60_000)));
+        Manner { holders, confirm_within }
     }
 
     fn program_ends(&mut self) {

@@ -69,10 +69,6 @@ impl Changing {
     pub(super) fn has_crossed(&mut self, step: &Step) -> bool {
         self.crossed.take().is_some_and(|crossed| crossed == *step)
     }
-
-    pub(super) fn deadlines(&self) -> [Option<Moment>; 2] {
-        [self.withdrawn, self.wait_until]
-    }
 }
 
 /// Whether a step takes something away that somebody may use.
@@ -342,7 +338,8 @@ impl Reconciler {
     /// A change that a reboot cut off: what was on its way back, or not confirmed, is not tried in
     /// this boot.
     pub(super) fn close_change_of_former_boot(&mut self, now: Now) {
-        let Some(change) = self.ledger.change.clone() else { return };
+        let former = self.ledger.change.clone().filter(|change| change.boot != self.boot);
+        let Some(change) = former.filter(|change| change.boot.is_some()) else { return };
         let unconfirmed = change.confirm_by.is_some();
         let unconfirmed =
             unconfirmed.then(|| "the node went down before it was confirmed".to_owned());
@@ -355,9 +352,12 @@ impl Reconciler {
         }
     }
 
-    /// When a change must be confirmed at the latest.
-    pub(super) fn confirm_due(&self) -> Option<Moment> {
-        Some(self.ledger.change.as_ref()?.confirm_by.as_ref()?.moment)
+    /// When a change has something to do by the clock: devices are withdrawn long enough, or no
+    /// confirmation came.
+    pub(super) fn change_due(&self) -> Option<Moment> {
+        let change = self.ledger.change.as_ref().filter(|_| self.may_step())?;
+        let confirm = change.confirm_by.as_ref().map(|deadline| deadline.moment);
+        [confirm, self.changing.withdrawn].into_iter().flatten().min()
     }
 
     /// Brings the next look nearer.

@@ -51,7 +51,7 @@ impl Reconciler {
     }
 
     /// Whether a step may begin at all.
-    fn may_step(&self) -> bool {
+    pub(super) fn may_step(&self) -> bool {
         self.progress == Progress::Idle
             && !self.hands_off()
             && self.ledger_health == LedgerHealth::Available

@@ -216,6 +216,10 @@ impl Reconciler {
             NodeState::Converging => match self.plan.steps.first() {
                 Some(step) => step.to_string(),
                 None if self.plan.waiting => "waiting for a module".to_owned(),
+                None if self.ledger.change.is_some() => match blockers.first() {
+                    Some(one) => one.blocker.why(),
+                    None => "looking whether the release is in place".to_owned(),
+                },
                 None => "looking at the machine".to_owned(),
             },
             NodeState::Idle => "no card that Onload accelerates".to_owned(),

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -19,6 +19,9 @@ pub(super) const SPECIAL_FILE: &str = ".capture";
 
 /// Read permission of anybody.
 pub(super) const READABLE: u32 = 0o444;
+
+/// Leave to execute for anybody.
+pub(super) const EXECUTABLE: u32 = 0o111;
 
 /// What an unprivileged user cannot make, git cannot keep, and a copy would change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,6 +146,10 @@ impl Recorder {
             Kind::Directory => self.directory(path),
             // Nobody reads it, and in a capture, whose files all can be read, somebody would.
             Kind::File if node.mode & READABLE == 0 => {}
+            Kind::File if node.mode & EXECUTABLE != 0 => self.at(path, |place| {
+                touch(place)?;
+                fs::set_permissions(place, fs::Permissions::from_mode(0o755))
+            }),
             Kind::File | Kind::Link | Kind::Other => self.at(path, touch),
         }
     }

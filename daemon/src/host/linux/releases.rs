@@ -1,13 +1,17 @@
-//! User libraries: the host's own and those of imported releases.
+//! Releases on the disk: the host's own, the kernel's own, and those imported.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use onload_core::names::{InterfaceHash, ReleaseName};
+use onload_core::names::{InterfaceHash, KernelRelease, ReleaseName};
 use onload_core::reading::Reading;
-use onload_core::release::Release;
+use onload_core::release::{HOST, IN_TREE, Kernel, Release};
 
+use super::capture::EXECUTABLE;
+use super::kernels::{self, Indexes};
+use super::module_files::{ModuleFiles, Trees, tree};
 use super::root::{Dir, Kind, Node};
+use crate::module_file::hashes::{self, HashSearch};
 
 /// The library that makes a tree a release.
 const LIBRARY: &str = "libonload.so";
@@ -17,65 +21,117 @@ const LIBRARY_DIRECTORIES: [&str; 3] =
 const LAUNCHER: &str = "usr/bin/onload";
 const PROFILES: &str = "usr/libexec/onload/profiles";
 const PROFILE_SUFFIX: &str = ".opf";
+/// The path `onload` has built in first (reference/onload-modules.md section 9).
+const SERVERS: [&str; 2] = ["sbin/onload_cp_server", "usr/sbin/onload_cp_server"];
 /// Many times the size of the library; a file above it is none.
 const LIBRARY_BYTES: usize = 256 << 20;
-const HASH_DIGITS: usize = 32;
-/// Releases that are not kept as directories of their own.
-const RESERVED: [&str; 2] = ["host", "in-tree"];
 
-/// The hashes of libraries read before, so that an idle look reads none.
+/// What files said when they were last read, so that an idle look reads none.
 #[derive(Debug, Default)]
-pub(super) struct Libraries(RefCell<BTreeMap<String, (Node, BTreeSet<InterfaceHash>)>>);
+pub(super) struct OnDisk {
+    libraries: Libraries,
+    modules: ModuleFiles,
+    indexes: Indexes,
+}
 
-/// Every release whose user libraries are there. `state` is the state directory below the root.
+/// The hashes of libraries read before.
+#[derive(Debug, Default)]
+struct Libraries(RefCell<BTreeMap<String, (Node, BTreeSet<InterfaceHash>)>>);
+
+type Releases = BTreeMap<ReleaseName, Release>;
+type Kernels = BTreeMap<KernelRelease, Kernel>;
+
+/// Every release of which there are user libraries or modules, and every kernel. `state` is the
+/// state directory below the root.
 pub(super) fn read(
     root: &Dir,
     state: &str,
-    libraries: &Libraries,
-) -> Reading<BTreeMap<ReleaseName, Release>> {
-    let mut releases = BTreeMap::new();
-    let mut add = |name: &str, place: &str| {
-        if let (Ok(name), Some(release)) = (name.parse(), release(root, place, libraries)) {
-            releases.insert(name, release);
-        }
-    };
-    add("host", "/");
-    let imported = format!("{}/releases", state.trim_end_matches('/'));
-    match root.list(&imported) {
-        Reading::Known(entries) => {
-            let directories = entries.iter().filter(|(_, kind)| **kind == Kind::Directory);
-            for (name, _) in directories.filter(|(name, _)| !RESERVED.contains(&name.as_str())) {
-                add(name, &format!("{imported}/{name}"));
+    known: &OnDisk,
+) -> (Reading<Releases>, Reading<Kernels>) {
+    let imported = imported(root, &format!("{}/releases", state.trim_end_matches('/')), known);
+    let depends = imported.known().into_iter().flat_map(BTreeMap::values);
+    let depends = depends.flat_map(|release| kernels::dependencies(&release.modules)).collect();
+    let own = kernels::read(root, depends, &known.modules, &known.indexes);
+    known.modules.forget_others();
+    let releases = imported.map(|mut releases| {
+        let host = with_modules(release(root, "/", &known.libraries), own.host);
+        let in_tree = Release { root: "/".to_owned(), ..Release::default() };
+        for (name, release) in [(HOST, host), (IN_TREE, with_modules(in_tree, own.in_tree))] {
+            if let Ok(name) = name.parse()
+                && is_there(&release)
+            {
+                releases.insert(name, release);
             }
         }
-        Reading::Absent => {}
-        Reading::Unreadable(why) => return Reading::Unreadable(format!("{imported}: {why}")),
-    }
-    Reading::Known(releases)
+        releases
+    });
+    (releases, own.kernels)
 }
 
-/// The release whose tree begins at `place`; none where there is no library.
-fn release(root: &Dir, place: &str, libraries: &Libraries) -> Option<Release> {
+fn imported(root: &Dir, directory: &str, known: &OnDisk) -> Reading<Releases> {
+    let entries = match root.list(directory) {
+        Reading::Known(entries) => entries,
+        Reading::Absent => return Reading::Known(BTreeMap::new()),
+        Reading::Unreadable(why) => return Reading::Unreadable(format!("{directory}: {why}")),
+    };
+    let directories = entries.iter().filter(|(_, kind)| **kind == Kind::Directory);
+    let releases = directories.filter(|(name, _)| ![HOST, IN_TREE].contains(&name.as_str()));
+    let releases = releases.filter_map(|(name, _)| {
+        let place = format!("{directory}/{name}");
+        let trees = tree(root, &format!("{place}/lib/modules"), &known.modules);
+        let release = with_modules(release(root, &place, &known.libraries), trees);
+        Some((name.parse().ok()?, release)).filter(|(_, release)| is_there(release))
+    });
+    Reading::Known(releases.collect())
+}
+
+fn with_modules(release: Release, trees: Trees) -> Release {
+    Release { modules: trees.modules, damaged: trees.damaged, ..release }
+}
+
+/// Whether there is anything of it: the programs alone are none.
+fn is_there(release: &Release) -> bool {
+    let modules = match &release.modules {
+        Reading::Known(modules) => !modules.is_empty(),
+        Reading::Absent => false,
+        Reading::Unreadable(_) => !release.libraries.is_empty(),
+    };
+    !release.library_directory.is_empty() || modules || !release.damaged.is_empty()
+}
+
+/// What lies at `place` beside modules.
+fn release(root: &Dir, place: &str, libraries: &Libraries) -> Release {
     let at = |path: &str| format!("{}/{path}", place.trim_end_matches('/'));
-    let (directory, interfaces) = LIBRARY_DIRECTORIES.into_iter().find_map(|directory| {
+    let library = LIBRARY_DIRECTORIES.into_iter().find_map(|directory| {
         let interfaces = interfaces(root, &at(&format!("{directory}/{LIBRARY}")), libraries);
         (!interfaces.is_absent()).then_some((directory, interfaces))
-    })?;
+    });
     let names = |directory: &str, wanted: fn(&str) -> bool| {
         root.names(&at(directory), wanted).into_known().unwrap_or_default()
     };
-    Some(Release {
+    let file =
+        |path: &str| root.node(&at(path)).into_known().filter(|node| node.kind == Kind::File);
+    let (library_directory, interfaces) = library.unwrap_or(("", Reading::Absent));
+    Release {
         root: place.to_owned(),
-        library_directory: directory.to_owned(),
-        libraries: names(directory, is_library),
-        launcher: root.node(&at(LAUNCHER)).known().is_some_and(|node| node.kind == Kind::File),
+        library_directory: library_directory.to_owned(),
+        libraries: if library_directory.is_empty() {
+            BTreeSet::new()
+        } else {
+            names(library_directory, is_library)
+        },
+        launcher: file(LAUNCHER).is_some(),
         profiles: names(PROFILES, |name| name.ends_with(PROFILE_SUFFIX))
             .iter()
             .filter_map(|name| name.strip_suffix(PROFILE_SUFFIX).map(str::to_owned))
             .collect(),
         interfaces,
+        server: SERVERS
+            .into_iter()
+            .find(|path| file(path).is_some_and(|node| node.mode & EXECUTABLE != 0))
+            .map(str::to_owned),
         ..Release::default()
-    })
+    }
 }
 
 /// A library of the kubernetes-onload mounts (reference/kubernetes-onload.md section 1.3).
@@ -101,7 +157,7 @@ fn interfaces(root: &Dir, path: &str, libraries: &Libraries) -> Reading<BTreeSet
                 hashes
             }
         };
-        root.keep(path, &Reading::Known(in_place_of_library(&hashes)));
+        root.keep(path, &Reading::Known(hashes::stand_in(&hashes)));
         Reading::Known(hashes)
     })
 }
@@ -117,57 +173,8 @@ fn search(root: &Dir, path: &str) -> Reading<BTreeSet<InterfaceHash>> {
             // As a package leaves it that is being installed, or a full disk.
             return Reading::Unreadable("the file is empty".to_owned());
         }
-        Reading::Known(search.found)
+        Reading::Known(search.found())
     })
-}
-
-/// What a recording keeps of a library: the strings that were looked for, findable as before.
-fn in_place_of_library(hashes: &BTreeSet<InterfaceHash>) -> Vec<u8> {
-    let mut bytes = vec![0];
-    for hash in hashes {
-        bytes.extend_from_slice(hash.as_str().as_bytes());
-        bytes.push(0);
-    }
-    bytes
-}
-
-/// Finds strings of exactly 32 hexadecimal digits, with a NUL before and after, in bytes that come
-/// in pieces.
-#[derive(Debug)]
-struct HashSearch {
-    /// The digits since the last NUL.
-    digits: String,
-    /// Whether anything else stood since the last NUL.
-    spoilt: bool,
-    found: BTreeSet<InterfaceHash>,
-}
-
-impl Default for HashSearch {
-    fn default() -> Self {
-        // The first byte of the file has no NUL before it.
-        Self { digits: String::new(), spoilt: true, found: BTreeSet::new() }
-    }
-}
-
-impl HashSearch {
-    fn push(&mut self, piece: &[u8]) {
-        for byte in piece {
-            if *byte == 0 {
-                if !self.spoilt
-                    && let Ok(hash) = self.digits.parse()
-                {
-                    self.found.insert(hash);
-                }
-                self.digits.clear();
-                self.spoilt = false;
-            } else if self.spoilt {
-            } else if byte.is_ascii_hexdigit() && self.digits.len() < HASH_DIGITS {
-                self.digits.push(char::from(*byte));
-            } else {
-                self.spoilt = true;
-            }
-        }
-    }
 }
 
 #[cfg(test)]
@@ -178,29 +185,6 @@ mod tests {
     use super::*;
 
     const HASH: &str = "0123456789abcdef0123456789abcdef";
-
-    fn found(bytes: &[u8], piece: usize) -> usize {
-        let mut search = HashSearch::default();
-        bytes.chunks(piece).for_each(|piece| search.push(piece));
-        search.found.len()
-    }
-
-    #[test]
-    fn only_whole_strings_of_32_digits_are_hashes() {
-        let with = |before: &str, after: &str| format!("x\0{before}{HASH}{after}\0y").into_bytes();
-        for piece in [1, 2, 7, 4096] {
-            assert_eq!(found(&with("", ""), piece), 1);
-            assert_eq!(found(&with("\0\0", "\0f00d\0"), piece), 1);
-            for (before, after) in [("0", ""), ("", "0"), ("z", ""), ("", " "), (HASH, "")] {
-                assert_eq!(found(&with(before, after), piece), 0, "{before}|{after}");
-            }
-        }
-        assert_eq!(found(HASH.as_bytes(), 4096), 0, "no NUL around it");
-        assert_eq!(found(format!("{HASH}\0").as_bytes(), 4096), 0, "no NUL before it");
-        assert_eq!(found(&vec![b'a'; 1 << 20], 4096), 0);
-        let kept = in_place_of_library(&BTreeSet::from([HASH.parse().unwrap()]));
-        assert_eq!(found(&kept, 4096), 1, "a recording is found again");
-    }
 
     #[test]
     fn the_host_and_imported_releases_are_told_apart() {
@@ -218,7 +202,7 @@ mod tests {
             ("var/lib/onloadd/releases/half/usr/bin/onload", ""),
             ("var/lib/onloadd/releases/notes.txt", ""),
         ]);
-        let releases = read(&root, "/var/lib/onloadd", &Libraries::default()).into_known().unwrap();
+        let releases = read(&root, "/var/lib/onloadd", &OnDisk::default()).0.into_known().unwrap();
         let names: Vec<_> = releases.keys().map(ReleaseName::as_str).collect();
         assert_eq!(names, ["9.2.1", "host"]);
         let host = &releases[&"host".parse().unwrap()];

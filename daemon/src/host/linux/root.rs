@@ -165,20 +165,11 @@ impl Dir {
         limit: usize,
         mut piece: impl FnMut(&[u8]),
     ) -> Reading<()> {
-        if let Some(why) = self.barred(name) {
-            return Reading::Unreadable(why);
-        }
-        // A FIFO in a hand-made root would block the opening without O_NONBLOCK.
-        let fd = match self.open(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
-            Ok(fd) => fd,
-            Err(errno) => return gap(errno),
+        let mut file = match self.file(name) {
+            Reading::Known(file) => file,
+            Reading::Absent => return Reading::Absent,
+            Reading::Unreadable(why) => return Reading::Unreadable(why),
         };
-        match fstat(&fd).map(|stat| kind_of(&stat)) {
-            Ok(Kind::File) => {}
-            Ok(_) => return Reading::Unreadable("it is not a regular file".to_owned()),
-            Err(errno) => return gap(errno),
-        }
-        let mut file = File::from(fd);
         let mut buffer = [0; 8 << 10];
         let mut total = 0;
         loop {
@@ -200,6 +191,24 @@ impl Dir {
                     None => return Reading::Unreadable(error.to_string()),
                 },
             }
+        }
+    }
+
+    /// A file, opened for those who read here and there. A recording leaves its content to the
+    /// caller, see [`Dir::keep`].
+    pub(super) fn file(&self, name: &str) -> Reading<File> {
+        if let Some(why) = self.barred(name) {
+            return Reading::Unreadable(why);
+        }
+        // A FIFO in a hand-made root would block the opening without O_NONBLOCK.
+        let fd = match self.open(name, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(fd) => fd,
+            Err(errno) => return gap(errno),
+        };
+        match fstat(&fd).map(|stat| kind_of(&stat)) {
+            Ok(Kind::File) => Reading::Known(File::from(fd)),
+            Ok(_) => Reading::Unreadable("it is not a regular file".to_owned()),
+            Err(errno) => gap(errno),
         }
     }
 

@@ -123,14 +123,13 @@ impl World {
                 self.enrolled.insert(key.clone());
             }
             Action::Reboot => self.reboot(),
-            Action::Libraries { release, presence } => match presence {
-                Presence::Gone => {
-                    self.lost_libraries.insert(release.clone());
-                }
-                Presence::Back => {
-                    self.lost_libraries.remove(release);
-                }
-            },
+            Action::Libraries { release, presence } => {
+                match presence {
+                    Presence::Gone => self.lost_libraries.insert(release.clone()),
+                    Presence::Back => self.lost_libraries.remove(release),
+                };
+                self.read_disk();
+            }
             Action::Fault(fault) => self.faults.order(fault),
             Action::ClearFaults => self.faults = Faults::default(),
             Action::Nothing => {}

@@ -19,9 +19,22 @@ const X86_64: u16 = 62;
 /// (reference/onload-modules.md section 9).
 const BUILT_IN_SERVER: &str = "/sbin/onload_cp_server";
 
+/// What a look finds on the disk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OnDisk {
+    pub releases: BTreeMap<ReleaseName, Release>,
+    pub kernels: BTreeMap<KernelRelease, Kernel>,
+}
+
 impl World {
+    /// Reads the disk again. It changes far less often than it is looked at.
+    pub(super) fn read_disk(&mut self) {
+        self.on_disk =
+            Arc::new(OnDisk { releases: self.release_readings(), kernels: self.kernel_readings() });
+    }
+
     /// Releases as a look finds them: those that have anything left, and the kernel's own driver.
-    pub(super) fn release_readings(&self) -> BTreeMap<ReleaseName, Release> {
+    fn release_readings(&self) -> BTreeMap<ReleaseName, Release> {
         let written = self.file.releases.iter().map(|release| {
             let name = release.name.get_ref().clone();
             let read = self.release_reading(&name, release);
@@ -94,7 +107,7 @@ impl World {
     }
 
     /// Kernels as a look finds them.
-    pub(super) fn kernel_readings(&self) -> BTreeMap<KernelRelease, Kernel> {
+    fn kernel_readings(&self) -> BTreeMap<KernelRelease, Kernel> {
         let files = self.file.releases.iter().flat_map(|release| &release.modules);
         let mut named: BTreeSet<ModuleName> =
             files.flat_map(|file| needed(file.name.get_ref().as_str())).collect();

@@ -147,17 +147,19 @@ impl World {
         if release.as_str() == IN_TREE {
             return in_tree();
         }
-        let found = self.release(release)?;
-        if !found.kernels.contains(&self.file.node.kernel) {
-            return None;
-        }
-        match found.modules.iter().find(|file| file.name.get_ref() == module) {
+        let kernel = &self.file.node.kernel;
+        let found = self.release(release).filter(|found| found.kernels.contains(kernel));
+        let files = found.map(|found| found.modules.as_slice()).unwrap_or_default();
+        match files.iter().find(|file| file.name.get_ref() == module) {
             Some(file) => Some(Found {
                 name: module.clone(),
                 release: release.clone(),
                 file: Some(file.clone()),
             }),
-            None if module.as_str() == "mtd" => in_tree(),
+            // What else a module needs is the kernel's, whoever asks modprobe for it.
+            None if module.as_str() == "mtd" && (found.is_some() || release.as_str() == HOST) => {
+                in_tree()
+            }
             None => None,
         }
     }

@@ -1,6 +1,7 @@
 //! The simulated machine: a value that steps and actions change, without I/O and without a clock.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
@@ -9,6 +10,7 @@ use onload_core::step::{Outcome, Step, StepError};
 
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
+use super::disk::OnDisk;
 use super::faults::Faults;
 use super::file::{Card, Clock, Event, Key, KeyName, ReleaseOnDisk, WorldFile};
 use super::kernel::{ControlPlane, Loaded};
@@ -61,6 +63,7 @@ pub struct World {
     pub(super) loader: Option<Loader>,
     next_pid: u32,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
+    pub(super) on_disk: Arc<OnDisk>,
     pub(super) faults: Faults,
 }
 
@@ -97,9 +100,11 @@ impl World {
             loader: None,
             next_pid: FIRST_PID,
             lost_libraries: BTreeSet::new(),
+            on_disk: Arc::default(),
             faults: Faults::default(),
             file,
         };
+        world.read_disk();
         world.boot();
         world.load_at_start(text)?;
         Ok(world)
@@ -140,6 +145,12 @@ impl World {
         &self.file.clocks
     }
 
+    /// The release a loaded module came from: what a real machine does not tell.
+    pub fn loaded_from(&self, module: &str) -> Option<&ReleaseName> {
+        let (_, loaded) = self.modules.iter().find(|(name, _)| name.as_str() == module)?;
+        Some(&loaded.release)
+    }
+
     /// How often anything has changed: equal numbers, equal snapshots.
     pub fn changes(&self) -> u64 {
         self.changes
@@ -173,7 +184,7 @@ impl World {
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
             Step::WriteLoader(loader) => {
-                if self.loader.as_ref() == Some(loader) {
+                if self.loader.clone().unwrap_or_default() == *loader {
                     return Some(Ok(Outcome::Unchanged));
                 }
                 self.loader = Some(loader.clone());

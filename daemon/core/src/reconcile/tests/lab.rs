@@ -8,11 +8,9 @@ use crate::inventory::{Autoload, Module, ModuleState, Routes, User};
 use crate::names::{ModuleName, ReleaseName};
 use crate::plan::holders::SERVER_REFERENCES;
 use crate::reading::Reading::{Absent, Known};
-use crate::release::{IN_TREE, ModuleFile, Release};
-use crate::sample::{inner, module};
+use crate::release::{IN_TREE, Release};
+use crate::sample::{KERNEL, files, inner, module};
 use crate::step::{Outcome, StepError};
-
-pub(super) const KERNEL: &str = "5.14.0-570.el9.x86_64";
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
 const RELEASES: [(&str, &str, char); 3] =
@@ -277,21 +275,9 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
 }
 
 fn releases() -> BTreeMap<ReleaseName, Release> {
-    let file = |name: &str, version: Option<&str>| ModuleFile {
-        path: format!("/{name}.ko"),
-        machine: 62,
-        vermagic: format!("{KERNEL} SMP"),
-        version: version.map(str::to_owned),
-        ..ModuleFile::default()
-    };
-    let files = |release: &str, sfc: &str| {
-        let modules = [
-            ("sfc", Some(sfc)),
-            ("sfc_resource", None),
-            ("sfc_char", None),
-            ("onload", Some(release)),
-        ];
-        modules.map(|(name, version)| (name.parse().unwrap(), file(name, version))).into()
+    let set = |release: &str, sfc: &str| {
+        let (onload, sfc) = (Some(release), Some(sfc));
+        files(&[("sfc", sfc), ("sfc_resource", None), ("sfc_char", None), ("onload", onload)])
     };
     let imported = RELEASES.iter().map(|(name, sfc, digit)| {
         let hash = digit.to_string().repeat(32).parse().unwrap();
@@ -300,13 +286,13 @@ fn releases() -> BTreeMap<ReleaseName, Release> {
             library_directory: "usr/lib64".to_owned(),
             libraries: BTreeSet::from(["libonload.so".to_owned()]),
             interfaces: Known(BTreeSet::from([hash])),
-            modules: Known(BTreeMap::from([(KERNEL.parse().unwrap(), files(name, sfc))])),
+            modules: Known(BTreeMap::from([(KERNEL.parse().unwrap(), set(name, sfc))])),
             server: Some("sbin/onload_cp_server".to_owned()),
             ..Release::default()
         };
         (name.parse().unwrap(), release)
     });
-    let own = BTreeMap::from([("sfc".parse().unwrap(), file("sfc", None))]);
+    let own = files(&[("sfc", None)]);
     let in_tree = Release {
         root: "/".to_owned(),
         modules: Known(BTreeMap::from([(KERNEL.parse().unwrap(), own)])),

@@ -103,6 +103,7 @@ fn sfc_goes_under_a_live_onload_and_the_kernels_own_comes_by_itself() {
     let mut world = world("releases");
     assert_eq!(origin(&world), Reading::Known(Origin::InTree));
     assert_eq!(world.apply(&unload("sfc")), CHANGED);
+    assert_eq!(world.apply(&load("mtd", "host")), CHANGED, "the kernel's, host release or not");
     assert_eq!(world.apply(&load("sfc", "9.2.1")), CHANGED);
     assert_eq!(world.apply(&load("onload", "9.2.1")), CHANGED);
     act(&mut world, &["run 7"]);
