@@ -14,3 +14,4 @@ pub mod module_file;
 pub mod processes;
 pub mod service;
 pub mod settings_dir;
+pub mod store;

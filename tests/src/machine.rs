@@ -35,7 +35,7 @@ use promises::Promises;
 
 /// Whether the daemon changes drivers by order. While it refuses to, nothing orders it to, and what
 /// is promised of changes has nothing to be said of.
-pub const CHANGES: bool = false;
+pub const CHANGES: bool = true;
 
 /// How long a control-plane server takes after a load of `onload`, as in the simulated host.
 const CONTROL_PLANE_MS: u64 = 50;

@@ -28,6 +28,7 @@ use self::releases::OnDisk;
 use self::root::Dir;
 use self::source::Source;
 use super::Host;
+use crate::store::Store;
 
 pub use self::runner::Runner;
 
@@ -120,6 +121,8 @@ pub struct Linux {
     /// None for a root that does not change.
     events: Option<Events>,
     on_disk: OnDisk,
+    /// None for a root that is not this machine's.
+    store: Option<Store>,
 }
 
 impl Linux {
@@ -139,7 +142,12 @@ impl Linux {
         let text = |path: &Path| {
             path.to_str().map(str::to_owned).ok_or_else(|| OpenError::NotText(path.to_owned()))
         };
+        let store = live.then(|| Store::new(&places.state_directory));
+        if let Some(Err(error)) = store.as_ref().map(Store::sweep) {
+            tracing::warn!(%error, "leftovers of an interrupted import stay");
+        }
         Ok(Self {
+            store,
             kubelet_directory: text(&places.kubelet_directory)?,
             state_directory: text(&places.state_directory)?,
             root,
@@ -176,6 +184,15 @@ impl Linux {
             "nothing can be changed below {}: only the running machine (--root /) can",
             self.places.root.display()
         ))
+    }
+
+    /// Where releases are kept; `what` does not happen on a root that is not this machine's.
+    fn store(&self, what: &str) -> Result<&Store, Refusal> {
+        self.store.as_ref().ok_or_else(|| {
+            let why = format!("{} is not the running machine", self.places.root.display());
+            let fix = "ask the daemon of that machine, which runs on --root /";
+            Refusal::new(RefusalKind::Unsupported, what, why, fix)
+        })
     }
 }
 
@@ -221,14 +238,14 @@ impl Host for Linux {
 
     async fn import(
         &self,
-        _source: OwnedFd,
-        _version: Option<ReleaseName>,
+        source: OwnedFd,
+        version: Option<ReleaseName>,
     ) -> Result<ReleaseName, Refusal> {
-        Err(Refusal::new(RefusalKind::Unsupported, "nothing is imported", "not yet", "wait"))
+        self.store("no release was taken in")?.import(source, version).await
     }
 
-    async fn remove(&self, _release: &ReleaseName) -> Result<(), Refusal> {
-        Err(Refusal::new(RefusalKind::Unsupported, "nothing is removed", "not yet", "wait"))
+    async fn remove(&self, release: &ReleaseName) -> Result<(), Refusal> {
+        self.store(&format!("release {release} was not removed"))?.remove(release).await
     }
 
     async fn changed(&self) {

@@ -83,6 +83,7 @@ impl World {
             profiles: release.profiles.clone(),
             modules: Reading::Known(modules.filter(|_| !release.modules.is_empty()).collect()),
             server: Some(release.server.get_ref().clone()).filter(|server| !server.is_empty()),
+            ..Release::default()
         }
     }
 
@@ -93,6 +94,7 @@ impl World {
         file: &ModuleOnDisk,
     ) -> ModuleFile {
         let (root, name) = (release.root.get_ref().trim_end_matches('/'), file.name.get_ref());
+        let carries = (name.as_str() == "onload").then(|| release.interface.clone());
         ModuleFile {
             path: format!("{root}/lib/modules/{kernel}/extra/{name}.ko"),
             machine: X86_64,
@@ -103,6 +105,7 @@ impl World {
             in_tree: false,
             signed: file.signed_by.is_some(),
             symbols: Arc::new(file.symbols.clone()),
+            interfaces: carries.into_iter().collect(),
         }
     }
 
