@@ -235,7 +235,8 @@ impl Reconciler {
     /// Everything is loaded: it counts when the machine shows all of it.
     fn settle_change(&mut self, now: Now) {
         if self.plan.waiting {
-            return;
+            // A module that never arrives tells of nothing, and is given up by looking.
+            return self.look_within(now, PACE);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
@@ -295,6 +296,7 @@ impl Reconciler {
                 }
                 self.end_change(now, Outcome::Done);
                 self.replan();
+                self.prove_boot();
             }
         }
         self.publish_soon(now.boot);
