@@ -6,7 +6,6 @@ use crate::inventory::{Autoload, Interface, Loader, Routes};
 use crate::ledger::Adopted;
 use crate::names::ReleaseName;
 use crate::reading::Reading::{self, Known};
-use crate::release::Release;
 use crate::sample::{inner, module_of};
 use crate::step::{Outcome as Ended, StepError};
 
@@ -35,8 +34,7 @@ fn at_boot(now: &str, routes: Reading<Routes>) -> Snapshot {
         }
         let sfc = module_of(node, "sfc");
         (sfc.taint, sfc.version) = (Known(String::new()), Reading::Absent);
-        let names = ["9.2.1", "9.1.2", "in-tree"].map(release);
-        inner(&mut node.releases).extend(names.map(|name| (name, Release::default())));
+        inner(&mut node.releases).extend(lab::releases());
         let other = Interface { routes, ..Interface::default() };
         inner(&mut node.interfaces).insert("eno1".parse().unwrap(), other);
     })
