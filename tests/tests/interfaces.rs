@@ -7,14 +7,14 @@
     reason = "a test that meets what it does not expect ends there"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use onload_core::inventory::{Interface, Link};
+use onload_core::inventory::{Interface, Link, Routes};
 use onload_core::names::InterfaceName;
 use onload_core::reading::Reading;
 use onloadd::host::Host;
@@ -147,6 +147,26 @@ fn a_change_is_heard_and_the_next_look_shows_it() {
 
         let seen = after(&host, "link del fast0\n").await;
         assert_eq!(seen.len(), 1, "its peer goes with it");
+    });
+}
+
+#[test]
+fn what_an_interface_carries_is_seen() {
+    in_a_namespace("what_an_interface_carries_is_seen", async || {
+        let host = host();
+        // An address brings routes of the kernel's own, which do not count.
+        ip("link add one type veth peer name two\nlink set one up\nlink set two up\n\
+            addr add 10.9.0.1/24 dev one\nroute add default via 10.9.0.2 dev one\n\
+            route add 192.0.2.0/24 via 10.9.0.2 dev one table 77\n");
+        let seen = look(&host).await;
+        let of = |name: &str| &seen[&name.parse::<InterfaceName>().unwrap()];
+        let addresses = of("one").addresses.known().unwrap();
+        assert_eq!(addresses.iter().map(String::as_str).collect::<Vec<_>>(), ["10.9.0.1/24"]);
+        assert_eq!(of("one").routes, Reading::Known(Routes { count: 2, default: true }));
+        for other in ["two", "lo"] {
+            assert_eq!(of(other).addresses.known().map(BTreeSet::len), Some(0), "{other}");
+            assert_eq!(of(other).routes, Reading::Known(Routes::default()), "{other}");
+        }
     });
 }
 

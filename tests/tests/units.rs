@@ -287,8 +287,12 @@ fn tmpfiles_makes_our_directories_and_none_of_the_kubelet() {
             .unwrap();
         assert!(out.status.success(), "{program}: {}", text(&out));
     }
-    for directory in ["etc/onloadd/onloadd.toml.d", "run/onloadd/onloadd.toml.d", "run/modprobe.d"]
-    {
+    for directory in [
+        "etc/onloadd/onloadd.toml.d",
+        "run/onloadd/onloadd.toml.d",
+        "run/modprobe.d",
+        "run/udev/rules.d",
+    ] {
         let mode = fs::metadata(root.join(directory)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o755, "{directory}");
     }

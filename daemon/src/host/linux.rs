@@ -222,9 +222,9 @@ impl Host for Linux {
             driver,
             device_nodes,
             releases,
+            kernels,
             signatures_enforced: modules::signatures_enforced(root),
             loader: loader::read(root),
-            kernels,
             kubelet,
             ..Snapshot::default()
         };

@@ -69,7 +69,9 @@ pub fn of(name: &str, release: &ReleaseName, snapshot: &Snapshot, loads: &Loads)
         None => {}
     }
     if release.as_str() == HOST {
-        return Standing::Right;
+        // Whatever the distribution brings, it is not what another release proves to be its own.
+        let proven = proven_by(name, module, snapshot).map(ToString::to_string);
+        return proven.map_or(Standing::Right, Standing::WrongRelease);
     }
     match name {
         // What it says is the version of the whole release.
@@ -121,6 +123,16 @@ pub fn file_of<'a>(
         .iter()
         .find(|(key, _)| key.as_str() == name)
         .map(|(_, f)| f)
+}
+
+/// The imported release whose file says just what a loaded module says.
+fn proven_by<'a>(name: &str, module: &Module, snapshot: &'a Snapshot) -> Option<&'a ReleaseName> {
+    let releases = snapshot.releases.known()?.keys();
+    let mut imported = releases.filter(|release| release::is_imported(release));
+    imported.find(|release| {
+        file_of(name, release, snapshot)
+            .is_some_and(|file| differs(module, file).is_none() && is_told(module, file))
+    })
 }
 
 /// The version of a loaded module that is not the one of this file.

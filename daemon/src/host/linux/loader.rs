@@ -14,9 +14,17 @@ use super::root::Dir;
 
 /// The directory, made by tmpfiles so that the daemon's sandbox can open it for writing.
 pub(super) const DIRECTORY: &str = "/run/modprobe.d";
+/// udev's own directory for this boot, made by tmpfiles for the same reason.
+pub(super) const RULES: &str = "/run/udev/rules.d";
 const FILE: &str = "onloadd.conf";
 /// Does not end in `.conf`, so that modprobe does not read half of it.
-const DRAFT: &str = ".onloadd.conf.new";
+const DRAFT: &str = ".onloadd.new";
+/// Before `80-drivers.rules`, where udev loads what the alias names.
+const RULE_FILE: &str = "79-onloadd-block.rules";
+/// The functions that `sfc` knows: of Solarflare, and those of AMD and Xilinx beside them
+/// (reference/onload-modules.md section 13).
+const RULE: &str = "# Written by onloadd: a driver is being replaced, and none must come back in between.\n\
+    SUBSYSTEM==\"pci\", ENV{MODALIAS}==\"pci:v00001924d*|pci:v00001022d00001190*|pci:v000010EEd0000[01]100*\", ENV{MODALIAS}=\"\"\n";
 /// Three lines and a few of comment.
 const FILE_BYTES: usize = 64 << 10;
 
@@ -28,7 +36,19 @@ const SERVER: &str = "options onload cplane_server_path=";
 /// What stands there now; absent where onloadd has written nothing.
 pub(super) fn read(root: &Dir) -> Reading<Loader> {
     let text = root.read(&format!("{DIRECTORY}/{FILE}"), FILE_BYTES).and_then(attribute::text);
-    text.and_then(|text| parse(&text))
+    let said = text.and_then(|text| parse(&text));
+    // The last of it to go: while it is there, the hardware loads nothing.
+    match root.node(&format!("{RULES}/{RULE_FILE}")) {
+        Reading::Known(_) => match said {
+            Reading::Unreadable(why) => Reading::Unreadable(why),
+            said => {
+                let server = said.into_known().and_then(|loader| loader.server);
+                Reading::Known(Loader { autoload: Autoload::Blocked, server })
+            }
+        },
+        Reading::Absent => said,
+        Reading::Unreadable(why) => Reading::Unreadable(why),
+    }
 }
 
 /// Only what onloadd writes: with anything else in it, the file does not say what it was told.
@@ -88,13 +108,39 @@ pub(super) fn write(directory: &Path, loader: &Loader) -> io::Result<()> {
         return Err(io::Error::other(format!("modprobe cannot be told the path `{server}`")));
     }
     fs::create_dir_all(directory)?;
+    replace(directory, FILE, &print(loader))
+}
+
+/// Has udev load a driver for the hardware, or not. A rule for this boot, because udevd does not heed
+/// the file above: of modprobe's directories it knows only those that were there when it started, and
+/// being told to reload does not change that (seen with systemd 252). True where something changed
+/// and udevd is to be told.
+///
+/// # Errors
+/// The directory cannot be written.
+pub(super) fn rule(rules: &Path, autoload: Autoload) -> io::Result<bool> {
+    let file = rules.join(RULE_FILE);
+    match autoload {
+        Autoload::Allowed => match fs::remove_file(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            removed => removed.map(|()| true),
+        },
+        Autoload::Blocked => {
+            fs::create_dir_all(rules)?;
+            replace(rules, RULE_FILE, RULE).map(|()| true)
+        }
+    }
+}
+
+/// Writes a file as a whole.
+fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
     let path = directory.join(DRAFT);
     let mut draft = File::create(&path)?;
-    // Others look at it with `modprobe -c`, whatever the daemon's umask.
+    // Others look at it, whatever the daemon's umask.
     draft.set_permissions(Permissions::from_mode(0o644))?;
-    draft.write_all(print(loader).as_bytes())?;
+    draft.write_all(text.as_bytes())?;
     drop(draft);
-    fs::rename(path, file)
+    fs::rename(path, directory.join(name))
 }
 
 #[cfg(test)]
@@ -111,6 +157,10 @@ mod tests {
         let (place, root) = root_with(&[]);
         let directory = place.path().join("run/modprobe.d");
         assert_eq!(read(&root), Reading::Absent);
+        let rules = place.path().join("run/udev/rules.d");
+        rule(&rules, Autoload::Blocked).unwrap();
+        assert_eq!(read(&root), Reading::Known(loader(Autoload::Blocked, None)), "half undone");
+        rule(&rules, Autoload::Allowed).unwrap();
         for autoload in [Autoload::Allowed, Autoload::Blocked] {
             for server in [None, Some("/opt/onload/sbin/onload_cp_server")] {
                 let wanted = loader(autoload, server);
@@ -133,6 +183,20 @@ mod tests {
         write(place.path(), &loader(Autoload::Blocked, None)).unwrap();
         let mode = fs::metadata(place.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o644);
+    }
+
+    #[test]
+    fn the_rule_is_there_while_blocked_and_only_changes_are_told() {
+        let place = tempfile::tempdir().unwrap();
+        let rules = place.path().join("udev/rules.d");
+        assert!(!rule(&rules, Autoload::Allowed).unwrap(), "nothing to tell");
+        assert!(rule(&rules, Autoload::Blocked).unwrap());
+        let text = fs::read_to_string(rules.join(RULE_FILE)).unwrap();
+        assert!(
+            text.lines().all(|line| line.starts_with('#') || line.ends_with("ENV{MODALIAS}=\"\""))
+        );
+        assert!(rule(&rules, Autoload::Allowed).unwrap());
+        assert_eq!(fs::read_dir(&rules).unwrap().count(), 0);
     }
 
     #[test]

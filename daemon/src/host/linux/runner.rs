@@ -96,6 +96,11 @@ impl Runner {
             Self::Direct => direct(program, &output).await?,
         };
         let output = tail(&output).map_err(|error| failed(program, &error))?;
+        if !success {
+            // The unit's own journal has none of it.
+            let said = output.trim();
+            tracing::warn!(program = program.name, unit = program.unit, said, "a program failed");
+        }
         Ok(Ended { success, output })
     }
 }

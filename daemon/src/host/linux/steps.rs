@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use onload_core::inventory::{Depth, Loader, Snapshot};
+use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
@@ -53,21 +53,42 @@ impl Linux {
     }
 
     async fn write_loader(&self, wanted: &Loader) -> Result<Outcome, StepError> {
-        let former = loader::read(&self.root).into_known().unwrap_or_default();
-        loader::write(Path::new(loader::DIRECTORY), wanted).map_err(|error| {
-            StepError::Failed(format!("{} was not written: {error}", loader::DIRECTORY))
-        })?;
-        if former.autoload != wanted.autoload && Path::new(UDEVD_SOCKET).exists() {
-            // udevd looks for changes of this configuration at most every three seconds, and never
-            // at a directory that was made after it started.
+        let write = || {
+            let written = loader::write(Path::new(loader::DIRECTORY), wanted);
+            written.map_err(|error| unwritten(loader::DIRECTORY, &error))
+        };
+        // What udevd reads when it is told must be what is to hold from then on: the rule blocks by
+        // itself, and with the file still there it would go on blocking.
+        match wanted.autoload {
+            Autoload::Blocked => {
+                self.write_rule(wanted.autoload).await?;
+                write()?;
+            }
+            Autoload::Allowed => {
+                write()?;
+                self.write_rule(wanted.autoload).await?;
+            }
+        }
+        Ok(Outcome::Changed)
+    }
+
+    async fn write_rule(&self, autoload: Autoload) -> Result<(), StepError> {
+        let changed = loader::rule(Path::new(loader::RULES), autoload)
+            .map_err(|error| unwritten(loader::RULES, &error))?;
+        if changed && Path::new(UDEVD_SOCKET).exists() {
+            // By itself it looks for changes at most every three seconds.
             let ended = self.runner.run(&reload()).await?;
             if !ended.success {
                 let why = ended.output.trim();
                 return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
             }
         }
-        Ok(Outcome::Changed)
+        Ok(())
     }
+}
+
+fn unwritten(place: &str, error: &std::io::Error) -> StepError {
+    StepError::Failed(format!("{place} was not written: {error}"))
 }
 
 fn reload() -> Program {
