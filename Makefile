@@ -92,8 +92,9 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadd $(DESTDIR)$(sbindir)/onloadd
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadctl $(DESTDIR)$(bindir)/onloadctl
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
-	sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/onloadd.service > $(DESTDIR)$(unitdir)/onloadd.service
-	chmod 0644 $(DESTDIR)$(unitdir)/onloadd.service
+	for unit in onloadd onloadd-boot; do \
+	  sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/$$unit.service > $(DESTDIR)$(unitdir)/$$unit.service && \
+	  chmod 0644 $(DESTDIR)$(unitdir)/$$unit.service || exit 1; done
 	$(INSTALL) -D -m 0644 units/90-onloadd.preset $(DESTDIR)$(presetdir)/90-onloadd.preset
 	$(INSTALL) -D -m 0644 units/onloadd.sysusers.conf $(DESTDIR)$(sysusersdir)/onloadd.conf
 	$(INSTALL) -D -m 0644 units/onloadd.tmpfiles.conf $(DESTDIR)$(tmpfilesdir)/onloadd.conf

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::allocation::{Allocation, Tenure};
-use crate::change::{Change, Order, Past, Rejected};
+use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, ModuleName, ReleaseName};
 use crate::picture::Hold;
 use crate::step::Step;
@@ -52,6 +52,8 @@ pub struct Ledger {
     pub past: Vec<Past>,
     /// A release that did not come up.
     pub rejected: Option<Rejected>,
+    /// The last boot that had a default route.
+    pub proven: Option<Proven>,
     /// Which release modules were loaded from, and in which boot.
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
 }
@@ -117,6 +119,7 @@ impl Ledger {
             }
             Entry::Past(past) => self.remember(past),
             Entry::Rejected(rejected) => self.rejected = rejected,
+            Entry::BootProven(proven) => self.proven = Some(proven),
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
             }
@@ -166,6 +169,7 @@ impl Ledger {
         entries.extend(self.past.iter().cloned().map(Entry::Past));
         entries.extend(self.change.clone().map(Entry::ChangeBegan));
         entries.extend(self.rejected.clone().map(|one| Entry::Rejected(Some(one))));
+        entries.extend(self.proven.clone().map(Entry::BootProven));
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
             release: release.clone(),
@@ -254,6 +258,7 @@ impl Holders {
             | Entry::ChangeEnded { .. }
             | Entry::Past(_)
             | Entry::Rejected(_)
+            | Entry::BootProven(_)
             | Entry::Loaded { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }

@@ -18,6 +18,7 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
 use crate::time::{Moment, Now};
 
+mod boots;
 mod changing;
 mod choosing;
 mod conditions;
@@ -215,6 +216,7 @@ impl Reconciler {
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
+            Event::TurnBack { why } => self.turn_back(now, why),
             Event::Deadline => {}
         }
         self.due(now);
@@ -318,6 +320,7 @@ impl Reconciler {
         self.verify_step(now);
         self.stand_pools();
         self.replan();
+        self.prove_boot();
         self.give_up_waiting(now);
         self.publish_soon(now.boot);
     }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::Allocation;
-use crate::change::{Change, Deadline, Order, Outcome, Past, Rejected};
+use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
 use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
 use crate::picture::Hold;
@@ -73,6 +73,8 @@ pub enum Entry {
     Past(Past),
     /// A release did not come up; none: it may be tried again.
     Rejected(Option<Rejected>),
+    /// A boot had a default route.
+    BootProven(Proven),
     /// A module was loaded from a release, which not every module tells of itself.
     Loaded {
         /// The module.

@@ -190,6 +190,11 @@ fn changes() -> Vec<Entry> {
             release: "9.2.1".parse().unwrap(),
             boot,
         },
+        Entry::BootProven(Proven {
+            boot: "ab-11".parse().unwrap(),
+            kernel: Some("5.14.0".parse().unwrap()),
+            release: Some("9.1.2".parse().unwrap()),
+        }),
         Entry::Unloaded { module: "onload".parse().unwrap() },
         Entry::ChangeBegan(change(2)),
     ]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Reconciler;
+use super::boots::WENT_DOWN;
 use super::steps::Progress;
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
@@ -41,6 +42,9 @@ pub(super) struct Changing {
     verify_until: Option<Moment>,
     /// Until when holders may take.
     wait_until: Option<Moment>,
+    /// A step that was under way when the change turned: what becomes of it says nothing about the
+    /// way back.
+    crossed: Option<Step>,
 }
 
 impl Changing {
@@ -59,6 +63,11 @@ impl Changing {
         self.steps += 1;
         self.touched |= takes_away(step);
         self.verify_until = None;
+    }
+
+    /// Whether the change turned over this step, asked when it failed.
+    pub(super) fn has_crossed(&mut self, step: &Step) -> bool {
+        self.crossed.take().is_some_and(|crossed| crossed == *step)
     }
 }
 
@@ -136,7 +145,7 @@ impl Reconciler {
         self.publish_soon(now.boot);
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         release: ReleaseName,
         former: Option<ReleaseName>,
@@ -228,7 +237,8 @@ impl Reconciler {
     /// Everything is loaded: it counts when the machine shows all of it.
     fn settle_change(&mut self, now: Now) {
         if self.plan.waiting {
-            return;
+            // A module that never arrives tells of nothing, and is given up by looking.
+            return self.look_within(now, PACE);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
@@ -288,6 +298,7 @@ impl Reconciler {
                 }
                 self.end_change(now, Outcome::Done);
                 self.replan();
+                self.prove_boot();
             }
         }
         self.publish_soon(now.boot);
@@ -314,10 +325,16 @@ impl Reconciler {
         } else {
             self.record(vec![Entry::ChangeTurned { why }, Entry::FailuresForgotten], None);
             self.retry_at.clear();
-            self.changing = Changing { touched: true, ..Changing::default() };
+            // A step under way cannot be taken from the host: it ends first.
+            let crossed = match &self.progress {
+                Progress::Idle => None,
+                Progress::Recording(step)
+                | Progress::Running(step)
+                | Progress::Verifying { step, .. } => Some(step.clone()),
+            };
+            self.changing = Changing { touched: true, crossed, ..Changing::default() };
             self.look();
         }
-        self.progress = Progress::Idle;
         self.replan();
         self.publish_soon(now.boot);
     }
@@ -335,7 +352,7 @@ impl Reconciler {
                 self.end_change(now, Outcome::RolledBack);
                 self.reject(change.to, change.from, why, true);
             }
-            None => self.end_change(now, Outcome::Failed("the node went down".to_owned())),
+            None => self.end_change(now, Outcome::Failed(WENT_DOWN.to_owned())),
         }
     }
 

@@ -122,9 +122,12 @@ impl Reconciler {
     /// Everybody who uses the stack, or has a device of it.
     pub(super) fn holders(&self, snapshot: &Snapshot) -> Users {
         let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
-        // At boot nothing runs yet, and what the kubelet had given is given again.
+        // At boot nothing runs yet, and what the kubelet had given is given again. That is so for
+        // the whole of a change, whatever it has loaded by now.
+        let origin =
+            self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users
-            && self.origin() != Origin::Boot
+            && origin != Origin::Boot
         {
             let lent = self.ledger.allocations.values().map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),

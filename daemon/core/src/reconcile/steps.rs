@@ -216,8 +216,14 @@ impl Reconciler {
             Some(snapshot) => self.loads(&step, snapshot),
             None => Vec::new(),
         };
-        entries.push(Entry::StepEnded { step, failure: Some(failure) });
+        // A step over which the change turned says nothing about the way back.
+        let crossed = self.changing.has_crossed(&step);
+        let failure = Some(failure).filter(|_| !crossed);
+        entries.push(Entry::StepEnded { step, failure });
         self.record(entries, None);
+        if crossed {
+            return self.replan();
+        }
         if self.ledger.change.is_some() && !retrying {
             return self.turn(now, why);
         }
