@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod boot;
 mod modules;
 mod node;
 mod service;
@@ -19,5 +20,5 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme(), swap::theme()])
+    cases::main(vec![service::theme(), modules::theme(), swap::theme(), boot::theme()])
 }
