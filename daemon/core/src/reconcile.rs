@@ -50,6 +50,8 @@ enum Pending {
     Free { request: RequestId },
     /// A step to begin.
     Step(Step),
+    /// A change to go on with.
+    Change,
 }
 
 /// Whether the ledger can be relied on.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::Reconciler;
 use super::boots::WENT_DOWN;
 use super::steps::Progress;
+use super::{Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
 use crate::inventory::Depth;
@@ -117,7 +117,7 @@ impl Reconciler {
             turned: None,
             confirm_by: None,
         };
-        self.record(vec![Entry::ChangeBegan(change)], None);
+        self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
         let Changing { manner, origin, .. } = std::mem::take(&mut self.changing);
         self.changing = Changing { manner, origin, ..Changing::default() };
         if let Holders::Wait(Some(span)) = manner.holders {
@@ -157,8 +157,11 @@ impl Reconciler {
         self.record(vec![Entry::Rejected(Some(rejected))], None);
     }
 
-    /// Takes a change one step further.
+    /// Takes a change one step further, once it is on the disk.
     pub(super) fn go_on_changing(&mut self, now: Now) {
+        if self.pending.values().any(|pending| matches!(pending, Pending::Change)) {
+            return;
+        }
         if self.changing.withdrawn.is_some_and(|at| now.boot < at) {
             return;
         }
@@ -264,6 +267,8 @@ impl Reconciler {
 
     fn complete(&mut self, now: Now) {
         let Some(change) = self.ledger.change.clone() else { return };
+        // The last looks saw the modules alone.
+        self.look();
         if let Some(why) = change.turned {
             self.end_change(now, Outcome::RolledBack);
             let message = match &change.from {
@@ -360,6 +365,9 @@ impl Reconciler {
     /// confirmation came.
     pub(super) fn change_due(&self) -> Option<Moment> {
         let change = self.ledger.change.as_ref().filter(|_| self.may_step())?;
+        if self.pending.values().any(|pending| matches!(pending, Pending::Change)) {
+            return None;
+        }
         let confirm = change.confirm_by.as_ref().map(|deadline| deadline.moment);
         [confirm, self.changing.withdrawn].into_iter().flatten().min()
     }

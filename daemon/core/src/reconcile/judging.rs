@@ -25,7 +25,11 @@ impl Reconciler {
         // Once something was taken away the kernel says who is in the way, and time counts.
         let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
         let begun = open.is_some_and(|change| change.turned.is_some() || self.changing.touched);
-        if !begun && (open.is_some() || self.needs_change()) { Depth::Users } else { Depth::Usual }
+        match (begun, open.is_some() || self.needs_change()) {
+            (true, _) => Depth::Modules,
+            (false, true) => Depth::Users,
+            (false, false) => Depth::Usual,
+        }
     }
 
     /// Whether what is planned is more than loading what is not there: it takes something away, or

@@ -109,12 +109,14 @@ impl Reconciler {
         self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
         let started = vec![Entry::StepStarted(step.clone())];
-        if self.ledger_health == LedgerHealth::Available {
-            self.record(started, Some(Pending::Step(step)));
-        } else {
-            self.record(started, None);
-            self.begin(now, step);
+        if self.ledger.change.is_none() {
+            return self.record(started, Some(Pending::Step(step)));
         }
+        // That the change is open is on the disk. A kill of the daemon loses nothing of this either,
+        // and after a power loss no module of it is loaded any more: to wait for the disk at each
+        // step would only keep the devices away.
+        self.record(started, None);
+        self.begin(now, step);
         self.publish_soon(now.boot);
     }
 
