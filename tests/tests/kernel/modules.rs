@@ -63,7 +63,7 @@ fn the_in_tree_driver_is_loaded_by_order(guest: &mut Guest) -> anyhow::Result<()
         assert!(driver.trim().ends_with("/sfc"), "{driver}");
     }
     let unit = guest.journal("-u onloadd-load-sfc.service -o cat")?;
-    assert!(unit.contains("Load kernel module sfc for onloadd"), "{unit}");
+    assert!(unit.contains("Load kernel module sfc of in-tree for onloadd"), "{unit}");
     let left = guest.ok("systemctl list-units --all --no-legend 'onloadd-load-*'")?;
     assert_eq!(left, "", "the unit is gone when its work is done");
     Ok(())

@@ -121,7 +121,7 @@ fn releases_are_taken_in_whole_or_not_at_all(guest: &mut Guest) -> anyhow::Resul
     let tree = format!("/var/lib/onloadd/releases/{NEXT}");
     let writable = guest.ok(&format!("find {tree} -perm /222 ! -type l"))?;
     ensure!(writable.is_empty(), "stored read-only: {writable}");
-    let left = guest.ok("find /var/lib/onloadd/releases -maxdepth 1 -name '.*' ! -name .")?;
+    let left = guest.ok("find /var/lib/onloadd/releases -maxdepth 1 -name '.*' ! -name . ! -name .lock")?;
     ensure!(left.is_empty(), "nothing half-done is left: {left}");
     guest.ok("onloadctl release import /opt/releases/9.3.2-noaux --version gone")?;
     guest.ok("onloadctl release remove gone && ! test -e /var/lib/onloadd/releases/gone")?;
