@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::allocation::{Allocation, Tenure};
 use crate::change::{Change, Order, Past, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, ModuleName, ReleaseName};
+use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::step::Step;
 
@@ -52,6 +53,8 @@ pub struct Ledger {
     pub past: Vec<Past>,
     /// A release that did not come up.
     pub rejected: Option<Rejected>,
+    /// Managers of the modules that onloadd goes ahead beside.
+    pub others: Adoptions,
     /// Which release modules were loaded from, and in which boot.
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
 }
@@ -117,6 +120,7 @@ impl Ledger {
             }
             Entry::Past(past) => self.remember(past),
             Entry::Rejected(rejected) => self.rejected = rejected,
+            Entry::OthersAdopted(others) => self.others = others,
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
             }
@@ -166,6 +170,9 @@ impl Ledger {
         entries.extend(self.past.iter().cloned().map(Entry::Past));
         entries.extend(self.change.clone().map(Entry::ChangeBegan));
         entries.extend(self.rejected.clone().map(|one| Entry::Rejected(Some(one))));
+        if !self.others.is_empty() {
+            entries.push(Entry::OthersAdopted(self.others.clone()));
+        }
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
             release: release.clone(),
@@ -254,6 +261,7 @@ impl Holders {
             | Entry::ChangeEnded { .. }
             | Entry::Past(_)
             | Entry::Rejected(_)
+            | Entry::OthersAdopted(_)
             | Entry::Loaded { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }

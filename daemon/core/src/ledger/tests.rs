@@ -3,6 +3,7 @@
 use super::*;
 use crate::allocation::{Holder, Tenure};
 use crate::config::ModuleSettings;
+use crate::others::{Adoption, Manager};
 use crate::step::StepError;
 use crate::time::{Moment, Timestamp};
 
@@ -191,6 +192,10 @@ fn changes() -> Vec<Entry> {
             boot,
         },
         Entry::Unloaded { module: "onload".parse().unwrap() },
+        Entry::OthersAdopted(Adoptions::from([(
+            Manager::OnloadOperator,
+            Adoption { evidence: "a socket".to_owned(), uid: 7, at: Timestamp(12) },
+        )])),
         Entry::ChangeBegan(change(2)),
     ]
 }

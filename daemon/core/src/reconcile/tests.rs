@@ -14,6 +14,7 @@ use crate::time::{Span, Timestamp};
 mod changes;
 mod lab;
 mod lasting;
+mod others;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
 struct Bench {
