@@ -199,7 +199,8 @@ fn restore(snapshot: &Snapshot, release: Option<&ReleaseName>) -> Option<Step> {
 /// A parameter of the loaded `onload`.
 pub fn parameter<'a>(snapshot: &'a Snapshot, name: &str) -> Option<&'a str> {
     let Reading::Known(module) = snapshot.module("onload") else { return None };
-    module.parameters.get(name)?.known().map(String::as_str)
+    // Whoever writes one may end it with a line feed, which the kernel keeps.
+    module.parameters.get(name)?.known().map(|value| value.trim())
 }
 
 /// A manager as outsiders see it.

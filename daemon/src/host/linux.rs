@@ -50,11 +50,13 @@ mod module_files;
 mod modules;
 mod netlink;
 mod onload;
+mod others;
 mod pci;
 mod releases;
 mod root;
 mod routes;
 mod runner;
+mod servers;
 mod source;
 mod steps;
 mod systemd;
@@ -213,6 +215,8 @@ impl Host for Linux {
         pause().await;
         let (releases, kernels) = releases::read(root, &self.state_directory, &self.on_disk);
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
+        let loader = loader::read(root);
+        let others = others::read(root, &self.kubelet_directory, &modules, &loader);
         let mut seen = Snapshot {
             kernel,
             boot_id,
@@ -224,11 +228,15 @@ impl Host for Linux {
             releases,
             kernels,
             signatures_enforced: modules::signatures_enforced(root),
-            loader: loader::read(root),
+            loader,
             kubelet,
+            others,
             ..Snapshot::default()
         };
         seen.users = users::read(root, depth, &seen).await;
+        if let Some(events) = &self.events {
+            events.watch(seen.driver.control_plane.known());
+        }
         seen
     }
 

@@ -103,6 +103,7 @@ async fn orders_about_releases_post_what_they_say() {
     let stopping = HashMap::from([("Holders", &stop), ("ConfirmWithin", &minute)]);
     manager.use_release("9.1.0", stopping).await.unwrap();
     manager.rollback(2, HashMap::new()).await.unwrap();
+    manager.adopt(HashMap::new()).await.unwrap();
     manager.confirm().await.unwrap();
     let job = manager.remove_release("9.0.0").await.unwrap();
     assert_eq!(path::parse(job.as_str()), Some((Kind::Job, "j7".to_owned())));
@@ -118,6 +119,7 @@ async fn orders_about_releases_post_what_they_say() {
                 manner: Manner { holders: Holders::Stop, confirm_within: Some(span) },
             },
             Command::Rollback { back: 2, manner: Manner::default() },
+            Command::Adopt,
             Command::Confirm,
             Command::Remove { release: "9.0.0".parse().unwrap() },
         ]

@@ -362,6 +362,7 @@ fn a_person_without_rights_changes_nothing(guest: &mut Guest) -> anyhow::Result<
         "release import /opt/releases/9.2.1 --version mine",
         "release remove 9.1.2",
         "rollback",
+        "adopt",
         "confirm",
         "apply",
     ] {
