@@ -11,6 +11,7 @@
 mod agent;
 mod modules;
 mod node;
+mod others;
 mod service;
 mod swap;
 
@@ -19,5 +20,5 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme(), swap::theme()])
+    cases::main(vec![service::theme(), modules::theme(), swap::theme(), others::theme()])
 }
