@@ -50,13 +50,13 @@ test-kernel: setup ## the installed project in an emulated machine
 .PHONY: bench
 bench: setup ## measure memory, start and latency
 	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench
+	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent
 	$(TARGET_DIR)/release/bench
 
 .PHONY: bench-check
 bench-check: setup ## measure and fail on a missed budget; BENCH="memory exposure" for some
 	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench
+	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent
 	$(TARGET_DIR)/release/bench --check $(BENCH)
 
 .PHONY: check
@@ -92,8 +92,9 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadd $(DESTDIR)$(sbindir)/onloadd
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadctl $(DESTDIR)$(bindir)/onloadctl
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
-	sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/onloadd.service > $(DESTDIR)$(unitdir)/onloadd.service
-	chmod 0644 $(DESTDIR)$(unitdir)/onloadd.service
+	for unit in onloadd onloadd-boot; do \
+	  sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/$$unit.service > $(DESTDIR)$(unitdir)/$$unit.service && \
+	  chmod 0644 $(DESTDIR)$(unitdir)/$$unit.service || exit 1; done
 	$(INSTALL) -D -m 0644 units/90-onloadd.preset $(DESTDIR)$(presetdir)/90-onloadd.preset
 	$(INSTALL) -D -m 0644 units/onloadd.sysusers.conf $(DESTDIR)$(sysusersdir)/onloadd.conf
 	$(INSTALL) -D -m 0644 units/onloadd.tmpfiles.conf $(DESTDIR)$(tmpfilesdir)/onloadd.conf

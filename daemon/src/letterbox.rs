@@ -32,6 +32,13 @@ pub enum Post {
 /// News from an edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The machine may have changed: worth another look.
+    Changed,
+    /// Whoever waits for the change under way waits no longer: back to the former release.
+    TurnBack {
+        /// Why.
+        why: String,
+    },
     /// A unique bus name has vanished: its connection is closed.
     ClientGone {
         /// The name.

@@ -1,6 +1,7 @@
 //! The daemon as a library: the host behind one trait, the edges around one loop.
 
 pub mod app;
+pub mod boot;
 pub mod bus;
 pub mod clock;
 pub mod descriptor;

@@ -22,6 +22,8 @@ pub const STEP_FAILED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a004";
 pub const DEGRADED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a005";
 /// A configuration was refused.
 pub const CONFIGURATION_REFUSED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a006";
+/// What became of the modules at boot.
+pub const BOOT: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a007";
 
 /// Starts logging. `level` is a level or a list such as `info,onloadd::bus=debug`.
 ///

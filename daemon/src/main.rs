@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use clap::Parser;
 use onload_core::config::Fragment;
+use onload_core::time::Span;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
-use onloadd::host::linux::{Linux, Places};
+use onloadd::host::linux::{Linux, Places, Runner};
 use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
-use onloadd::{kubelet, logging, service};
+use onloadd::{boot, kubelet, logging, service};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -50,6 +51,13 @@ struct Args {
     /// This boot's directory, in which configuration counts above the vendor's.
     #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY")]
     runtime_directory: Option<PathBuf>,
+    /// Bring the modules to what is wanted before the network starts, and end: no bus, no kubelet.
+    /// Ends well whatever comes of it; the daemon shows that later.
+    #[arg(long, conflicts_with_all = ["bus", "kubelet_directory", "check_config", "record"])]
+    boot: bool,
+    /// How long --boot may take, before what is under way is taken back: such as 60s or 2m.
+    #[arg(long, value_name = "TIME", requires = "boot", default_value_t = Span(boot::LIMIT))]
+    boot_limit: Span,
     /// Read the configuration, say whether it holds, and end.
     #[arg(long)]
     check_config: bool,
@@ -129,6 +137,10 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
             if args.check_config {
                 return check(&sources);
             }
+            if args.boot {
+                let sim = simulated(&args, world)?;
+                return run_boot(&args, sim, sources).await;
+            }
             let address = address(&args, "session");
             let on_system_bus = match &address {
                 Address::System => true,
@@ -147,14 +159,7 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
                     "name another --kubelet-directory",
                 ));
             }
-            let sim = Sim::new(world);
-            let control =
-                args.sim_control.as_deref().map(|path| sim.serve_control(path)).transpose();
-            let control =
-                control.map_err(|error| failure(error, "choose another --sim-control"))?;
-            if let Some(control) = control {
-                tokio::spawn(control);
-            }
+            let sim = simulated(&args, world)?;
             run(&args, sim, sources, address).await
         }
         None => {
@@ -181,10 +186,26 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
                 })?;
                 return Ok(ExitCode::SUCCESS);
             }
+            if args.boot {
+                // No bus yet, by which systemd would be asked for a unit.
+                let linux = linux.with_runner(Runner::Direct);
+                return run_boot(&args, linux, sources).await;
+            }
             let address = address(&args, "system");
             run(&args, linux, sources, address).await
         }
     }
+}
+
+/// The simulated machine, and its control socket if one is asked for.
+fn simulated(args: &Args, world: World) -> Result<Sim, Failure> {
+    let sim = Sim::new(world);
+    let control = args.sim_control.as_deref().map(|path| sim.serve_control(path)).transpose();
+    let control = control.map_err(|error| failure(error, "choose another --sim-control"))?;
+    if let Some(control) = control {
+        tokio::spawn(control);
+    }
+    Ok(sim)
 }
 
 /// A world by name or file.
@@ -270,6 +291,12 @@ fn address(args: &Args, default: &str) -> Address {
     // Every text is an address: a word that is none is told when it is tried.
     let Ok(address) = args.bus.as_deref().unwrap_or(default).parse();
     address
+}
+
+/// The boot never fails for us: only a wrong command line does.
+async fn run_boot<H: Host>(args: &Args, host: H, sources: Sources) -> Result<ExitCode, Failure> {
+    boot::run(host, sources, state_directory(args)?, args.boot_limit.0).await;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Starts the edges around the loop and runs until a signal ends it.

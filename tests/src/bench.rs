@@ -15,6 +15,7 @@ pub mod machine;
 pub mod memory;
 pub mod samples;
 pub mod start;
+pub mod swap;
 pub mod table;
 
 /// The resource of the pool that is measured.

@@ -33,10 +33,6 @@ use disk::{Disk, Sync};
 use kubelet::Kubelet;
 use promises::Promises;
 
-/// Whether the daemon changes drivers by order. While it refuses to, nothing orders it to, and what
-/// is promised of changes has nothing to be said of.
-pub const CHANGES: bool = true;
-
 /// How long a control-plane server takes after a load of `onload`, as in the simulated host.
 const CONTROL_PLANE_MS: u64 = 50;
 /// Wall time at which every run begins: 2025-01-01.

@@ -7,6 +7,8 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "units/boot.rs"]
+mod boot;
 #[path = "units/bus.rs"]
 mod bus;
 #[path = "units/hardware.rs"]
@@ -115,6 +117,7 @@ fn install_puts_every_file_in_place_and_no_other() {
         ("usr/bin/onloadctl", 0o755),
         ("usr/lib/onloadd/onloadd.toml", 0o644),
         (UNIT, 0o644),
+        (boot::UNIT, 0o644),
         ("usr/lib/systemd/system-preset/90-onloadd.preset", 0o644),
         ("usr/lib/sysusers.d/onloadd.conf", 0o644),
         ("usr/lib/tmpfiles.d/onloadd.conf", 0o644),
@@ -134,7 +137,10 @@ fn install_puts_every_file_in_place_and_no_other() {
     ];
     let expected = expected.map(|(name, mode)| (name.to_owned(), mode));
     assert_eq!(files_below(&root), BTreeMap::from(expected));
-    assert_eq!(read(root.join(UNIT)), read(repository().join("units/onloadd.service")));
+    for unit in [UNIT, boot::UNIT] {
+        let source = repository().join("units").join(Path::new(unit).file_name().unwrap());
+        assert_eq!(read(root.join(unit)), read(source));
+    }
 }
 
 #[test]
@@ -146,6 +152,8 @@ fn another_prefix_moves_the_programs_and_the_unit_follows() {
     assert!(out.status.success(), "{}", text(&out));
     let unit = read(root.join("usr/local/lib/systemd/system/onloadd.service"));
     assert!(unit.contains("\nExecStart=/usr/local/sbin/onloadd\n"), "{unit}");
+    let unit = read(root.join("usr/local/lib/systemd/system/onloadd-boot.service"));
+    assert!(unit.contains("\nExecStart=/usr/local/sbin/onloadd --boot "), "{unit}");
     assert!(root.join("usr/local/sbin/onloadd").exists());
     assert!(root.join("usr/lib/onloadd/onloadd.toml").exists(), "where the daemon looks");
 }
@@ -172,15 +180,16 @@ fn with_systemd(root: &Path) {
 }
 
 #[test]
-fn systemd_finds_no_fault_with_the_unit() {
+fn systemd_finds_no_fault_with_the_units() {
     if !runs("systemd-analyze") {
-        return skip("systemd_finds_no_fault_with_the_unit", "no systemd-analyze");
+        return skip("systemd_finds_no_fault_with_the_units", "no systemd-analyze");
     }
     let (_scratch, root) = installed();
     with_systemd(&root);
     let verify = || {
         let root = format!("--root={}", root.display());
-        Command::new("systemd-analyze").args([&root, "verify", "onloadd.service"]).output().unwrap()
+        let verify = [&root, "verify", "onloadd.service", "onloadd-boot.service"];
+        Command::new("systemd-analyze").args(verify).output().unwrap()
     };
     let out = verify();
     assert!(out.status.success(), "{}", text(&out));
@@ -188,9 +197,13 @@ fn systemd_finds_no_fault_with_the_unit() {
     assert_eq!(text(&out), "");
 
     // That silence means something: a misspelt key is told.
-    let unit = root.join(UNIT);
-    fs::write(&unit, read(&unit).replace("NoNewPrivileges=", "NoNewPrivilege=")).unwrap();
-    assert!(text(&verify()).contains("NoNewPrivilege"));
+    for unit in [UNIT, boot::UNIT] {
+        let unit = root.join(unit);
+        let right = read(&unit);
+        fs::write(&unit, right.replace("NoNewPrivileges=", "NoNewPrivilege=")).unwrap();
+        assert!(text(&verify()).contains("NoNewPrivilege"));
+        fs::write(&unit, right).unwrap();
+    }
 }
 
 #[test]

@@ -160,3 +160,16 @@ pub struct Order {
     /// When.
     pub at: Timestamp,
 }
+
+/// A boot in which the node had a default route, with what it had by then. What comes up without
+/// one after a change at boot is not used in the next (DESIGN section 10.3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Proven {
+    /// The boot.
+    pub boot: BootId,
+    /// Its kernel.
+    pub kernel: Option<KernelRelease>,
+    /// The release that was loaded; none where none was or it could not be told.
+    pub release: Option<ReleaseName>,
+}

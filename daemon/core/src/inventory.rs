@@ -250,6 +250,9 @@ pub struct DeviceNode {
 /// How far a look goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
+    /// Only what a step of a driver change can have changed: modules, what they show of
+    /// themselves, and what hangs on them. The rest may be as an earlier look found it.
+    Modules,
     /// What is cheap. Users are searched for only where references on the modules show that there
     /// are some.
     #[default]

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::allocation::{Allocation, Tenure};
-use crate::change::{Change, Order, Past, Rejected};
+use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, ModuleName, ReleaseName};
 use crate::others::Adoptions;
 use crate::picture::Hold;
@@ -55,6 +55,8 @@ pub struct Ledger {
     pub rejected: Option<Rejected>,
     /// Managers of the modules that onloadd goes ahead beside.
     pub others: Adoptions,
+    /// The last boot that had a default route.
+    pub proven: Option<Proven>,
     /// Which release modules were loaded from, and in which boot.
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
 }
@@ -121,6 +123,7 @@ impl Ledger {
             Entry::Past(past) => self.remember(past),
             Entry::Rejected(rejected) => self.rejected = rejected,
             Entry::OthersAdopted(others) => self.others = others,
+            Entry::BootProven(proven) => self.proven = Some(proven),
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
             }
@@ -173,6 +176,7 @@ impl Ledger {
         if !self.others.is_empty() {
             entries.push(Entry::OthersAdopted(self.others.clone()));
         }
+        entries.extend(self.proven.clone().map(Entry::BootProven));
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
             release: release.clone(),
@@ -262,6 +266,7 @@ impl Holders {
             | Entry::Past(_)
             | Entry::Rejected(_)
             | Entry::OthersAdopted(_)
+            | Entry::BootProven(_)
             | Entry::Loaded { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }

@@ -18,6 +18,7 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
 use crate::time::{Moment, Now};
 
+mod boots;
 mod changing;
 mod choosing;
 mod conditions;
@@ -50,6 +51,8 @@ enum Pending {
     Free { request: RequestId },
     /// A step to begin.
     Step(Step),
+    /// A change to go on with.
+    Change,
 }
 
 /// Whether the ledger can be relied on.
@@ -216,6 +219,7 @@ impl Reconciler {
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
+            Event::TurnBack { why } => self.turn_back(now, why),
             Event::Deadline => {}
         }
         self.due(now);
@@ -320,6 +324,7 @@ impl Reconciler {
         self.forget_adoptions();
         self.stand_pools();
         self.replan();
+        self.prove_boot();
         self.give_up_waiting(now);
         self.publish_soon(now.boot);
     }

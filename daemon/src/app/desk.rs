@@ -87,6 +87,8 @@ impl Desk {
                 self.files.extend(files.map(|files| (id, files)));
                 Event::Request { id, caller, command }
             }
+            Post::Notice(Notice::Changed) => Event::Changed,
+            Post::Notice(Notice::TurnBack { why }) => Event::TurnBack { why },
             Post::Notice(Notice::ClientGone { bus_name }) => Event::ClientGone(bus_name),
             Post::Notice(Notice::BusLost) => Event::BusLost,
             Post::Notice(Notice::ProcessGone(process)) => Event::ProcessGone(process),

@@ -16,21 +16,25 @@ const VERDICT: &str = "Overall exposure level for ";
 /// # Errors
 /// Its answer has no figure.
 pub fn measure() -> anyhow::Result<Vec<Row>> {
-    let what = "systemd-analyze security, onloadd.service";
-    let unit = Node::repository("units/onloadd.service");
+    ["onloadd.service", "onloadd-boot.service"].into_iter().map(of_unit).collect()
+}
+
+fn of_unit(name: &str) -> anyhow::Result<Row> {
+    let what = format!("systemd-analyze security, {name}");
+    let unit = Node::repository(&format!("units/{name}"));
     let mut command = Command::new("systemd-analyze");
     command.args(["security", "--offline=true", "--no-pager"]).arg(unit);
     let output = match command.output() {
         Ok(output) => output,
         Err(error) => {
-            return Ok(vec![Row::skipped(what, "≤ 4.0", format!("systemd-analyze: {error}"))]);
+            return Ok(Row::skipped(what, "≤ 4.0", format!("systemd-analyze: {error}")));
         }
     };
     let text = String::from_utf8_lossy(&output.stdout);
     let figure = exposure(&text).with_context(|| {
         format!("no figure of systemd-analyze: {text}{}", String::from_utf8_lossy(&output.stderr))
     })?;
-    Ok(vec![Row::new(Weight::Held, what, "≤ 4.0", format!("{figure:.1}"), figure <= BUDGET)])
+    Ok(Row::new(Weight::Held, what, "≤ 4.0", format!("{figure:.1}"), figure <= BUDGET))
 }
 
 fn exposure(text: &str) -> Option<f64> {

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use onload_tests::background::Background;
-use onload_tests::bench::{calls, echo, exposure, idle, machine, memory, start};
+use onload_tests::bench::{calls, echo, exposure, idle, machine, memory, start, swap};
 use tokio::runtime::{Builder, Runtime};
 
 /// What can be measured by itself; all of it unless named.
-const GROUPS: [&str; 6] = ["exposure", "memory", "start", "calls", "bus", "idle"];
+const GROUPS: [&str; 7] = ["exposure", "memory", "start", "calls", "bus", "swap", "idle"];
 /// Exit status for words that make no sense.
 const USAGE: u8 = 2;
 
@@ -63,6 +63,7 @@ fn bench(check: bool, groups: &[&str]) -> anyhow::Result<bool> {
             "start" => start::measure(&background)?,
             "calls" => calls::measure(&background, &runtime)?,
             "bus" => echo::measure(&runtime)?,
+            "swap" => swap::measure()?,
             _ => {
                 println!("(two daemons are now watched for one idle minute)");
                 idle::measure(&background)?

@@ -22,7 +22,7 @@ async fn a_check_says_by_its_code_what_it_says_in_words() {
     assert_eq!((good.code, good.out), (Some(0), text));
     let bad = rig.ctl(&["release", "check", "9.1.0", "--kernel", KERNELS[1]]).await;
     assert_eq!((bad.code, bad.err.as_str()), (Some(4), ""), "{bad:?}");
-    for (number, reason) in [(2, "  NotFound"), (6, "  WrongKernel")] {
+    for (number, reason) in [(2, "  Incomplete"), (6, "  Unsigned")] {
         let lines: Vec<_> = bad.out.lines().skip(number).take(3).collect();
         let [first, why, fix] = lines[..] else { panic!("{bad:?}") };
         assert_eq!(first, reason, "{bad:?}");

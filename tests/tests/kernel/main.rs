@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod boot;
 mod modules;
 mod node;
 mod others;
@@ -20,5 +21,7 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme(), swap::theme(), others::theme()])
+    let themes =
+        vec![service::theme(), modules::theme(), swap::theme(), boot::theme(), others::theme()];
+    cases::main(themes)
 }

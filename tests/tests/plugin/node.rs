@@ -153,6 +153,8 @@ fn announced(notices: &[Notice], name: &str) -> Vec<bool> {
     let of_pool = |notice: &Notice| match notice {
         Notice::Registered { pool, registered } if pool.as_str() == name => Some(*registered),
         Notice::Registered { .. }
+        | Notice::Changed
+        | Notice::TurnBack { .. }
         | Notice::ClientGone { .. }
         | Notice::BusLost
         | Notice::ProcessGone(_) => None,

@@ -11,13 +11,7 @@ use std::path::Path;
 mod shown;
 mod stage;
 
-use onload_tests::machine::CHANGES;
 use stage::Stage;
-
-/// Scripts that order a driver to be changed begin with `change-`.
-fn is_of_a_change(script: &Path) -> bool {
-    script.file_name().is_some_and(|name| name.to_string_lossy().starts_with("change-"))
-}
 
 #[test]
 fn every_scenario_plays_as_written() {
@@ -26,7 +20,6 @@ fn every_scenario_plays_as_written() {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
-        .filter(|path| CHANGES || !is_of_a_change(path))
         .collect();
     scripts.sort();
     assert!(scripts.len() >= 15, "scenarios are missing: {} found", scripts.len());

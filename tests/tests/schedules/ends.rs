@@ -5,7 +5,6 @@ use onload_core::command::{Answer, Caller, Command, Reply};
 use onload_core::inventory::{Depth, ModuleState};
 use onload_core::names::PciAddress;
 use onload_core::refusal::RefusalKind;
-use onload_tests::machine::CHANGES;
 use onloadd::host::sim::World;
 
 use super::happening::{Schedule, VALID, files};
@@ -100,15 +99,13 @@ impl Schedule {
                 Command::Apply { retry: true, manner: Default::default() },
             ),
         ];
-        if CHANGES {
-            let manner = Manner::default();
-            let to = |name: &str| Command::Use { release: name.parse().unwrap(), manner };
-            orders.push(("nothing", to("9.2.1")));
-            orders.push(("coldplug", to("9.3.2-noaux")));
-            // By name: a rollback that is asked for again, since nobody heard the answer to the first,
-            // is one more.
-            orders.push(("nothing", to("in-tree")));
-        }
+        let manner = Manner::default();
+        let to = |name: &str| Command::Use { release: name.parse().unwrap(), manner };
+        orders.push(("nothing", to("9.2.1")));
+        orders.push(("coldplug", to("9.3.2-noaux")));
+        // By name: a rollback that is asked for again, since nobody heard the answer to the first,
+        // is one more.
+        orders.push(("nothing", to("in-tree")));
         for (line, order) in orders {
             let _ = self.machine.act(&line.parse().unwrap());
             for attempt in 0.. {

@@ -8,7 +8,7 @@ use onload_core::config::Fragment;
 use onload_core::names::{AllocationId, JobId, PciAddress, PoolName, ReleaseName};
 use onload_core::reconcile::Event;
 use onload_core::time::Span;
-use onload_tests::machine::{CHANGES, Machine, Pace};
+use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
 use onloadd::host::sim::faults::LOAD_FAULTS;
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Schedule {
             "no-card",
         ];
         let mut name = names[random.usize(0..names.len())];
-        if CHANGES && random.u32(0..3) == 0 {
+        if random.u32(0..3) == 0 {
             name = "releases";
         }
         let text = World::shipped(name).unwrap();
@@ -162,7 +162,7 @@ impl Schedule {
     }
 
     fn line(&mut self) -> String {
-        if CHANGES && self.random.u32(0..4) == 0 {
+        if self.random.u32(0..4) == 0 {
             return self.line_of_a_change();
         }
         let random = &mut self.random;
@@ -336,7 +336,7 @@ impl Schedule {
         let mut caller = self.caller();
         caller.privileged = true;
         let job = self.machine.picture.jobs.keys().last().copied().unwrap_or(JobId(99));
-        let command = match self.random.u32(0..if CHANGES { 16 } else { 8 }) {
+        let command = match self.random.u32(0..16) {
             8..=11 => Command::Use { release: self.release(), manner: self.manner() },
             12 => Command::Rollback { back: self.random.u32(1..4), manner: self.manner() },
             13 => Command::Confirm,

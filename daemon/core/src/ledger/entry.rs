@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::allocation::Allocation;
-use crate::change::{Change, Deadline, Order, Outcome, Past, Rejected};
+use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
 use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
 use crate::others::Adoptions;
@@ -76,6 +76,8 @@ pub enum Entry {
     Rejected(Option<Rejected>),
     /// Managers of the modules that onloadd goes ahead beside: all there are from here on.
     OthersAdopted(Adoptions),
+    /// A boot had a default route.
+    BootProven(Proven),
     /// A module was loaded from a release, which not every module tells of itself.
     Loaded {
         /// The module.

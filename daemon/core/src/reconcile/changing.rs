@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use super::Reconciler;
+use super::boots::WENT_DOWN;
 use super::steps::Progress;
+use super::{Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
 use crate::inventory::Depth;
@@ -41,6 +42,9 @@ pub(super) struct Changing {
     verify_until: Option<Moment>,
     /// Until when holders may take.
     wait_until: Option<Moment>,
+    /// A step that was under way when the change turned: what becomes of it says nothing about the
+    /// way back.
+    crossed: Option<Step>,
 }
 
 impl Changing {
@@ -59,6 +63,11 @@ impl Changing {
         self.steps += 1;
         self.touched |= takes_away(step);
         self.verify_until = None;
+    }
+
+    /// Whether the change turned over this step, asked when it failed.
+    pub(super) fn has_crossed(&mut self, step: &Step) -> bool {
+        self.crossed.take().is_some_and(|crossed| crossed == *step)
     }
 }
 
@@ -111,7 +120,7 @@ impl Reconciler {
             turned: None,
             confirm_by: None,
         };
-        self.record(vec![Entry::ChangeBegan(change)], None);
+        self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
         let Changing { manner, origin, .. } = std::mem::take(&mut self.changing);
         self.changing = Changing { manner, origin, ..Changing::default() };
         if let Holders::Wait(Some(span)) = manner.holders {
@@ -139,7 +148,7 @@ impl Reconciler {
         self.publish_soon(now.boot);
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         release: ReleaseName,
         former: Option<ReleaseName>,
@@ -151,8 +160,11 @@ impl Reconciler {
         self.record(vec![Entry::Rejected(Some(rejected))], None);
     }
 
-    /// Takes a change one step further.
+    /// Takes a change one step further, once it is on the disk.
     pub(super) fn go_on_changing(&mut self, now: Now) {
+        if self.pending.values().any(|pending| matches!(pending, Pending::Change)) {
+            return;
+        }
         if self.changing.withdrawn.is_some_and(|at| now.boot < at) {
             return;
         }
@@ -231,7 +243,8 @@ impl Reconciler {
     /// Everything is loaded: it counts when the machine shows all of it.
     fn settle_change(&mut self, now: Now) {
         if self.plan.waiting {
-            return;
+            // A module that never arrives tells of nothing, and is given up by looking.
+            return self.look_within(now, PACE);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
@@ -257,6 +270,8 @@ impl Reconciler {
 
     fn complete(&mut self, now: Now) {
         let Some(change) = self.ledger.change.clone() else { return };
+        // The last looks saw the modules alone.
+        self.look();
         if let Some(why) = change.turned {
             self.end_change(now, Outcome::RolledBack);
             let message = match &change.from {
@@ -291,6 +306,7 @@ impl Reconciler {
                 }
                 self.end_change(now, Outcome::Done);
                 self.replan();
+                self.prove_boot();
             }
         }
         self.publish_soon(now.boot);
@@ -317,10 +333,16 @@ impl Reconciler {
         } else {
             self.record(vec![Entry::ChangeTurned { why }, Entry::FailuresForgotten], None);
             self.retry_at.clear();
-            self.changing = Changing { touched: true, ..Changing::default() };
+            // A step under way cannot be taken from the host: it ends first.
+            let crossed = match &self.progress {
+                Progress::Idle => None,
+                Progress::Recording(step)
+                | Progress::Running(step)
+                | Progress::Verifying { step, .. } => Some(step.clone()),
+            };
+            self.changing = Changing { touched: true, crossed, ..Changing::default() };
             self.look();
         }
-        self.progress = Progress::Idle;
         self.replan();
         self.publish_soon(now.boot);
     }
@@ -338,7 +360,7 @@ impl Reconciler {
                 self.end_change(now, Outcome::RolledBack);
                 self.reject(change.to, change.from, why, true);
             }
-            None => self.end_change(now, Outcome::Failed("the node went down".to_owned())),
+            None => self.end_change(now, Outcome::Failed(WENT_DOWN.to_owned())),
         }
     }
 
@@ -346,6 +368,9 @@ impl Reconciler {
     /// confirmation came.
     pub(super) fn change_due(&self) -> Option<Moment> {
         let change = self.ledger.change.as_ref().filter(|_| self.may_step())?;
+        if self.pending.values().any(|pending| matches!(pending, Pending::Change)) {
+            return None;
+        }
         let confirm = change.confirm_by.as_ref().map(|deadline| deadline.moment);
         [confirm, self.changing.withdrawn].into_iter().flatten().min()
     }

@@ -129,7 +129,7 @@ impl Reconciler {
     }
 
     /// Refuses a release that is not there, or that this kernel would not take, with all reasons.
-    fn must_be_loadable(&self, what: &str, name: &ReleaseName) -> Refused {
+    pub(super) fn must_be_loadable(&self, what: &str, name: &ReleaseName) -> Refused {
         let Some(snapshot) = &self.snapshot else {
             let why = "the machine has not been looked at yet";
             return Err(Refusal::new(RefusalKind::Busy, what, why, "try again"));

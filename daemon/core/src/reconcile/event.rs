@@ -75,6 +75,11 @@ pub enum Event {
         /// Whether one does.
         registered: bool,
     },
+    /// The change under way must not go on: back to the former release.
+    TurnBack {
+        /// Why.
+        why: String,
+    },
     /// The time that [`super::Reconciler::deadline`] named has come.
     Deadline,
 }

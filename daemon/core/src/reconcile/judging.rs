@@ -25,7 +25,11 @@ impl Reconciler {
         // Once something was taken away the kernel says who is in the way, and time counts.
         let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
         let begun = open.is_some_and(|change| change.turned.is_some() || self.changing.touched);
-        if !begun && (open.is_some() || self.needs_change()) { Depth::Users } else { Depth::Usual }
+        match (begun, open.is_some() || self.needs_change()) {
+            (true, _) => Depth::Modules,
+            (false, true) => Depth::Users,
+            (false, false) => Depth::Usual,
+        }
     }
 
     /// Whether what is planned is more than loading what is not there: it takes something away, or
@@ -129,9 +133,12 @@ impl Reconciler {
     /// Everybody who uses the stack, or has a device of it.
     pub(super) fn holders(&self, snapshot: &Snapshot) -> Users {
         let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
-        // At boot nothing runs yet, and what the kubelet had given is given again.
+        // At boot nothing runs yet, and what the kubelet had given is given again. That is so for
+        // the whole of a change, whatever it has loaded by now.
+        let origin =
+            self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users
-            && self.origin() != Origin::Boot
+            && origin != Origin::Boot
         {
             let lent = self.ledger.allocations.values().map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),

@@ -246,10 +246,12 @@ impl Reconciler {
         let new_boot =
             self.ledger.adopted.as_ref().is_none_or(|adopted| adopted.boot.as_ref() != Some(&boot));
         if new_boot {
+            let former = self.ledger.adopted.as_ref().and_then(|adopted| adopted.boot.clone());
             self.close_change_of_former_boot(now);
             let mut entries = self.adopt();
             entries.push(Entry::Stopped(false));
             self.record(entries, None);
+            self.judge_former_boots(former);
             // Processes of an earlier boot are gone, whatever their numbers are now.
             let gone = self.held_by(|one| match &one.holder {
                 Holder::Process(process) => process.boot != boot,

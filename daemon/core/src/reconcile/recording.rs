@@ -84,7 +84,7 @@ impl Reconciler {
             Some(Pending::Order { request, reply, .. }) => self.answer(request, Ok(reply)),
             Some(Pending::Free { request }) => self.answer(request, Ok(Reply::Done)),
             Some(Pending::Step(step)) => self.begin(now, step),
-            None => {}
+            Some(Pending::Change) | None => {}
         }
         self.compact();
     }
@@ -113,6 +113,12 @@ impl Reconciler {
             Some(Pending::Step(_)) => {
                 self.ledger.step = None;
                 self.progress = Progress::Idle;
+            }
+            // Nothing of it was begun.
+            Some(Pending::Change) => {
+                self.ledger.change = None;
+                self.changing.reset();
+                self.stand_pools();
             }
             None => {}
         }

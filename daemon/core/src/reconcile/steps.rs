@@ -55,11 +55,21 @@ impl Reconciler {
     pub(super) fn may_step(&self) -> bool {
         self.progress == Progress::Idle
             && !self.hands_off()
-            && self.ledger_health == LedgerHealth::Available
+            && self.is_recorded_or_must_end()
             && !self.is_frozen()
             && self.settle.is_none()
             && !self.looking
             && self.snapshot.is_some()
+    }
+
+    /// No step begins that is not in the ledger, but for those that bring an open change to one of its
+    /// ends: that it is open is in the ledger, and what is left of it follows from the machine.
+    fn is_recorded_or_must_end(&self) -> bool {
+        match self.ledger_health {
+            LedgerHealth::Available => true,
+            LedgerHealth::Unwritable(_) => self.ledger.change.is_some() && self.changing.touched,
+            LedgerHealth::Unreadable(_) => false,
+        }
     }
 
     /// What an operator stopped or holds. A change goes on to one of its ends all the same: a node
@@ -99,7 +109,15 @@ impl Reconciler {
         self.retry_at.remove(&step);
         self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
-        self.record(vec![Entry::StepStarted(step.clone())], Some(Pending::Step(step)));
+        let started = vec![Entry::StepStarted(step.clone())];
+        if self.ledger.change.is_none() {
+            return self.record(started, Some(Pending::Step(step)));
+        }
+        // That the change is open is on the disk. A kill of the daemon loses nothing of this either,
+        // and after a power loss no module of it is loaded any more: to wait for the disk at each
+        // step would only keep the devices away.
+        self.record(started, None);
+        self.begin(now, step);
         self.publish_soon(now.boot);
     }
 
@@ -217,8 +235,14 @@ impl Reconciler {
             Some(snapshot) => self.loads(&step, snapshot),
             None => Vec::new(),
         };
-        entries.push(Entry::StepEnded { step, failure: Some(failure) });
+        // A step over which the change turned says nothing about the way back.
+        let crossed = self.changing.has_crossed(&step);
+        let failure = Some(failure).filter(|_| !crossed);
+        entries.push(Entry::StepEnded { step, failure });
         self.record(entries, None);
+        if crossed {
+            return self.replan();
+        }
         if self.ledger.change.is_some() && !retrying {
             return self.turn(now, why);
         }

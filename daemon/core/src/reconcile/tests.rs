@@ -11,6 +11,7 @@ use crate::picture::NodeState;
 use crate::sample::{node, spoilt, without};
 use crate::time::{Span, Timestamp};
 
+mod boots;
 mod changes;
 mod lab;
 mod lasting;
@@ -33,10 +34,18 @@ struct Bench {
 
 impl Bench {
     fn new(config: &str, snapshot: Snapshot) -> Self {
+        let mut bench = Self::after(Ledger::default(), config, snapshot);
+        let pool = "p".parse().unwrap();
+        bench.handle(Event::Registered { pool, registered: true });
+        bench
+    }
+
+    /// A run on the ledger that another left, without a kubelet.
+    fn after(ledger: Ledger, config: &str, snapshot: Snapshot) -> Self {
         let file = Fragment { file: "onloadd.toml".to_owned(), text: config.to_owned() };
         let config = Config::merge(&[file]);
         let now = Now { boot: Moment(1000), wall: Timestamp(1_000_000) };
-        let (brain, effects) = Reconciler::start(now, config, Ok(Ledger::default()));
+        let (brain, effects) = Reconciler::start(now, config, Ok(ledger));
         let mut bench = Self {
             brain,
             at: 1000,
@@ -52,8 +61,6 @@ impl Bench {
         };
         bench.carry_out(effects);
         bench.handle(Event::Looked(Box::new(snapshot)));
-        let pool = "p".parse().unwrap();
-        bench.handle(Event::Registered { pool, registered: true });
         bench
     }
 

@@ -283,7 +283,8 @@ fn parse(text: &str) -> Result<Config, ConfigError> {
     Config::merge(&[file])
 }
 
-fn releases() -> BTreeMap<ReleaseName, Release> {
+/// Releases on the disk, and the kernel's own driver.
+pub(super) fn releases() -> BTreeMap<ReleaseName, Release> {
     let set = |release: &str, sfc: &str| {
         let (onload, sfc) = (Some(release), Some(sfc));
         files(&[("sfc", sfc), ("sfc_resource", None), ("sfc_char", None), ("onload", onload)])
