@@ -33,9 +33,12 @@ pub struct Other {
     pub left: Vec<String>,
 }
 
+/// A row of the property: manager, evidence, adopted, does, left.
+type Row = (String, String, bool, Vec<String>, Vec<String>);
+
 /// Reads who is seen.
 pub fn others(node: &mut Properties) -> Vec<Other> {
-    let rows: Vec<(String, String, bool, Vec<String>, Vec<String>)> = node.get("others");
+    let rows: Vec<Row> = node.get("others");
     let other =
         |(manager, evidence, adopted, does, left)| Other { manager, evidence, adopted, does, left };
     rows.into_iter().map(other).collect()

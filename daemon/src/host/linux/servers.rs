@@ -54,10 +54,15 @@ impl Servers {
         let mut is_ended = |process: &AsyncFd<OwnedFd>| {
             matches!(process.poll_read_ready(context), Poll::Ready(Ok(_)))
         };
-        let over = self.watched.extract_if(.., |_, process| is_ended(process));
-        let over: Vec<u32> = over.map(|(pid, _)| pid).collect();
-        self.ended.extend(&over);
-        std::mem::take(&mut self.missed) || !over.is_empty()
+        let before = self.ended.len();
+        self.watched.retain(|pid, process| {
+            let ended = is_ended(process);
+            if ended {
+                self.ended.insert(*pid);
+            }
+            !ended
+        });
+        std::mem::take(&mut self.missed) || self.ended.len() > before
     }
 }
 

@@ -91,8 +91,9 @@ impl World {
 
     /// Stops a unit of somebody else; false where none of that name runs.
     pub(super) fn stop_other(&mut self, unit: &str) -> bool {
-        let of_others = self.others.values_mut().filter_map(|trace| trace.units.get_mut(unit));
-        of_others.fold(false, |stopped, runs| std::mem::take(runs) || stopped)
+        let mut of_others = self.others.values_mut().filter_map(|trace| trace.units.get_mut(unit));
+        // A unit is in one place.
+        of_others.any(std::mem::take)
     }
 
     /// What a look finds of them.
