@@ -219,6 +219,15 @@ pub enum Verb {
         #[command(flatten)]
         manner: Manner,
     },
+    /// Take over from others who manage Onload's modules here: shows the plan, then does it
+    Adopt {
+        /// Only show who is seen, and what taking over would be
+        #[arg(long)]
+        dry_run: bool,
+        /// Return as soon as the order is taken
+        #[arg(long, conflicts_with = "dry_run")]
+        no_follow: bool,
+    },
     /// Keep the change that waits to be confirmed
     Confirm,
     /// The change of driver under way, and those that ended

@@ -1,5 +1,6 @@
 //! One file per verb.
 
+mod adopt;
 mod allocate;
 mod allocations;
 mod apply;
@@ -31,6 +32,7 @@ use zbus::Variant;
 use crate::args::{Args, Read, Verb};
 use crate::bus::Bus;
 use crate::ended::Ended;
+use crate::follow::Until;
 use crate::live::show;
 use crate::render::Output;
 
@@ -90,6 +92,11 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         }
         Verb::Release(verb) => return release::run(bus, output, verb).await,
         Verb::Rollback { back, manner } => rollback::order(bus, output, back, &manner).await?,
+        Verb::Adopt { dry_run: true, .. } => adopt::dry_run(bus, output).await?,
+        Verb::Adopt { dry_run: false, no_follow } => {
+            let until = if no_follow { Until::Taken } else { Until::Ended };
+            adopt::order(bus, output, until).await?;
+        }
         Verb::Confirm => confirm::order(bus, output).await?,
         Verb::History(how) => drop(show(bus, output, how.watch, history::read).await?),
         Verb::Hold { reason, duration } => {

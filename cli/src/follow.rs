@@ -31,7 +31,7 @@ const FAILED: &str = "failed";
 /// State of a node on which something is in the way.
 const BLOCKED: &str = "blocked";
 /// Orders that bring the node to a state, and so are stopped by what is in its way.
-const CHANGES: [&str; 3] = ["apply", "use", "rollback"];
+const CHANGES: [&str; 4] = ["apply", "use", "rollback", "adopt"];
 
 /// Whether somebody stays to see the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -162,6 +162,7 @@ fn weigh(blocker: &Blocker) -> Verdict {
         | Blocker::AwaitingPermit
         | Blocker::ReleaseMissing { .. }
         | Blocker::Preflight { .. }
+        | Blocker::OtherManager { .. }
         | Blocker::Protected { .. }
         | Blocker::Rejected { .. }
         | Blocker::AwaitingConfirmation { .. }

@@ -120,6 +120,12 @@ pub trait Manager {
     #[zbus(property)]
     fn plan(&self) -> zbus::Result<Vec<String>>;
 
+    /// Others property
+    ///
+    /// Others who have to do with Onload's modules on this node: which (onload-operator, kmm, machine-config, control-plane or dkms), what shows it, whether onloadd was told to go ahead beside it (Adopt), what onloadd does or would do to take over, and what is left for people to do where it comes from. All but dkms, which only builds, keep onloadd from changing modules until then.
+    #[zbus(property)]
+    fn others(&self) -> zbus::Result<Vec<(String, String, bool, Vec<String>, Vec<String>)>>;
+
     /// Held property
     ///
     /// An operator's hold; empty when there is none. Reason (s), Uid (u) of who ordered it, Since (t), and Until (t), 0 for until Unhold.
@@ -230,6 +236,19 @@ pub trait Manager {
     fn rollback(
         &self,
         back: u32,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// Adopt method
+    ///
+    /// Takes over from all that Others shows: onloadd does what is listed there, and goes ahead with the modules beside them. Files of others are left alone. It stands for each until nothing of it is seen any more. Fails with NotFound where there is nobody to take over from, and with Busy while another order runs.
+    ///
+    /// # Arguments
+    ///
+    /// * `options` - None so far.
+    /// * `job` - The job to follow.
+    fn adopt(
+        &self,
         options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
     ) -> zbus::Result<zbus::OwnedObjectPath>;
 
@@ -773,7 +792,7 @@ pub trait Job {
 
     /// Kind property
     ///
-    /// What was ordered: apply, use, rollback, import or remove.
+    /// What was ordered: apply, use, rollback, adopt, import or remove.
     #[zbus(property)]
     fn kind(&self) -> zbus::Result<String>;
 

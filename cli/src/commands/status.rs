@@ -8,6 +8,7 @@ use onload_dbus::path::Kind;
 use serde::{Deserialize, Serialize};
 
 use crate::bus::{Bus, Objects, Subject, of_kind};
+use crate::commands::adopt::{Other, others};
 use crate::commands::history::{Change, change};
 use crate::commands::pools::{Pool, Pools};
 use crate::commands::ports::{Port, Ports};
@@ -37,6 +38,8 @@ pub struct Status {
     pub step: Option<String>,
     /// Who uses the stack.
     pub users: Vec<User>,
+    /// Others who have to do with the modules.
+    pub others: Vec<Other>,
     pub generation: u64,
     pub observed_generation: u64,
     pub probing: bool,
@@ -149,6 +152,7 @@ impl Status {
             change: change(&mut node),
             step: node.get::<Vec<String>>("plan").into_iter().next(),
             users: users(&mut node),
+            others: others(&mut node),
             generation: node.get("generation"),
             observed_generation: node.get("observed_generation"),
             probing: node.get("probing"),

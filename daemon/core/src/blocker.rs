@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ConfigError;
 use crate::names::{KernelRelease, PoolName, ReleaseName};
+use crate::others::Manager;
 use crate::pool::Cause;
 use crate::release::preflight::Objection;
 use crate::step::{Step, StepError};
@@ -91,6 +92,13 @@ pub enum Blocker {
         /// All that speaks against it.
         objections: Vec<Objection>,
     },
+    /// Somebody else has to do with the modules, and two would fight over them.
+    OtherManager {
+        /// Who.
+        manager: Manager,
+        /// What shows it.
+        evidence: String,
+    },
     /// The driver cannot be replaced: somebody uses it.
     InUse {
         /// The release that shall be there.
@@ -163,6 +171,9 @@ impl Blocker {
                 let all: Vec<_> = objections.iter().map(ToString::to_string).collect();
                 format!("kernel {kernel} would not take release {release}: {}", all.join("; "))
             }
+            Self::OtherManager { manager, evidence } => {
+                format!("{manager} has to do with the modules on this node: {evidence}")
+            }
             Self::InUse { release, by } => {
                 format!("the driver cannot be replaced by release {release}: {}", by.join("; "))
             }
@@ -227,6 +238,10 @@ impl Blocker {
                 fixes.dedup();
                 fixes.join("; ")
             }
+            Self::OtherManager { manager, .. } => {
+                let adopt = "`onloadctl adopt` has onloadd take over (`--dry-run` shows how)";
+                manager.leave().map_or_else(|| adopt.to_owned(), |leave| format!("{leave}; or {adopt}"))
+            }
             Self::InUse { .. } => {
                 "end them, or drain the node where they are pods; then `onloadctl apply`, with --wait or --stop-holders as fits".to_owned()
             }
@@ -257,6 +272,7 @@ impl Blocker {
             Self::NotSeen { .. } => "NotSeen",
             Self::ReleaseMissing { .. } => "ReleaseMissing",
             Self::Preflight { .. } => "Preflight",
+            Self::OtherManager { .. } => "OtherManager",
             Self::InUse { .. } => "InUse",
             Self::Protected { .. } => "Protected",
             Self::Rejected { .. } => "Rejected",

@@ -76,6 +76,8 @@ pub enum Command {
         /// How the driver is replaced.
         manner: Manner,
     },
+    /// Go ahead with the modules although others have to do with them.
+    Adopt,
     /// Keep the change that waits for it.
     Confirm,
     /// Take a release in. The edge that asks holds its files.

@@ -33,6 +33,8 @@ pub enum ConditionKind {
     ModulesLoaded,
     /// The machine shows what the release makes of it: drivers bound, auxiliary devices, nodes.
     ReleaseVerified,
+    /// Nobody else loads or unloads the modules, or onloadd was told to go ahead.
+    SoleManager,
     /// A control-plane server serves `onload`.
     ControlPlaneRunning,
     /// Every device of every pool can work.
@@ -50,6 +52,7 @@ impl ConditionKind {
             Self::LedgerAvailable => "LedgerAvailable",
             Self::ModulesLoaded => "ModulesLoaded",
             Self::ReleaseVerified => "ReleaseVerified",
+            Self::SoleManager => "SoleManager",
             Self::ControlPlaneRunning => "ControlPlaneRunning",
             Self::DevicesHealthy => "DevicesHealthy",
             Self::KubeletRegistered => "KubeletRegistered",

@@ -8,6 +8,7 @@ use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
 };
+use crate::others::Traces;
 use crate::reading::Reading;
 use crate::release::{Kernel, Release};
 
@@ -63,6 +64,9 @@ pub struct Snapshot {
     pub loader: Reading<Loader>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
+    /// Others who have to do with the modules, and what shows them.
+    #[serde(default, skip_serializing_if = "Traces::is_empty")]
+    pub others: Traces,
 }
 
 /// One NIC port: a PCI function.

@@ -37,6 +37,8 @@ pub enum JobKind {
     Use,
     /// `rollback`.
     Rollback,
+    /// `adopt`.
+    Adopt,
     /// `release import`.
     Import,
     /// `release remove`.
@@ -64,6 +66,7 @@ impl JobKind {
             Self::Apply => "apply",
             Self::Use => "use",
             Self::Rollback => "rollback",
+            Self::Adopt => "adopt",
             Self::Import => "import",
             Self::Remove => "remove",
         }
@@ -72,7 +75,7 @@ impl JobKind {
     /// Whether it brings the node to a state, and so takes its turn with others that do.
     pub fn is_change(self) -> bool {
         match self {
-            Self::Apply | Self::Use | Self::Rollback => true,
+            Self::Apply | Self::Use | Self::Rollback | Self::Adopt => true,
             Self::Import | Self::Remove => false,
         }
     }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::allocation::{Allocation, Tenure};
 use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, ModuleName, ReleaseName};
+use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::step::Step;
 
@@ -52,6 +53,8 @@ pub struct Ledger {
     pub past: Vec<Past>,
     /// A release that did not come up.
     pub rejected: Option<Rejected>,
+    /// Managers of the modules that onloadd goes ahead beside.
+    pub others: Adoptions,
     /// The last boot that had a default route.
     pub proven: Option<Proven>,
     /// Which release modules were loaded from, and in which boot.
@@ -119,6 +122,7 @@ impl Ledger {
             }
             Entry::Past(past) => self.remember(past),
             Entry::Rejected(rejected) => self.rejected = rejected,
+            Entry::OthersAdopted(others) => self.others = others,
             Entry::BootProven(proven) => self.proven = Some(proven),
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
@@ -169,6 +173,9 @@ impl Ledger {
         entries.extend(self.past.iter().cloned().map(Entry::Past));
         entries.extend(self.change.clone().map(Entry::ChangeBegan));
         entries.extend(self.rejected.clone().map(|one| Entry::Rejected(Some(one))));
+        if !self.others.is_empty() {
+            entries.push(Entry::OthersAdopted(self.others.clone()));
+        }
         entries.extend(self.proven.clone().map(Entry::BootProven));
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
@@ -258,6 +265,7 @@ impl Holders {
             | Entry::ChangeEnded { .. }
             | Entry::Past(_)
             | Entry::Rejected(_)
+            | Entry::OthersAdopted(_)
             | Entry::BootProven(_)
             | Entry::Loaded { .. }
             | Entry::Unloaded { .. } => Ok(()),

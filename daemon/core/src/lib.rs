@@ -13,6 +13,7 @@ pub mod job;
 pub mod kubelet;
 pub mod ledger;
 pub mod names;
+pub mod others;
 pub mod picture;
 pub mod plan;
 pub mod pool;

@@ -19,6 +19,7 @@ use crate::names::{
     AllocationId, BootId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress, PoolName,
     ReleaseName,
 };
+use crate::others::{Manager, OtherPicture};
 use crate::pool::Cause;
 pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
@@ -100,6 +101,8 @@ pub struct Picture {
     pub conditions: Arc<Vec<Condition>>,
     /// Why the node is not as wanted, most important first.
     pub blockers: Arc<Vec<Blocked>>,
+    /// Others who have to do with the modules.
+    pub others: Arc<BTreeMap<Manager, OtherPicture>>,
     /// What would be done, in order; only the first is ever done before the next look.
     pub plan: Arc<Vec<String>>,
     /// An operator's hold.

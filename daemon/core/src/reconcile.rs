@@ -27,6 +27,7 @@ mod event;
 mod judging;
 mod lending;
 mod orders;
+mod others;
 mod pools;
 mod recording;
 mod releases;
@@ -323,6 +324,7 @@ impl Reconciler {
         }
         self.check_boot(now);
         self.verify_step(now);
+        self.forget_adoptions();
         self.stand_pools();
         self.replan();
         self.prove_boot();
@@ -359,6 +361,7 @@ impl Reconciler {
             Command::Apply { retry, manner } => self.apply(now, id, &caller, retry, manner),
             Command::Use { release, manner } => self.use_release(now, id, &caller, release, manner),
             Command::Rollback { back, manner } => self.roll_back(now, id, &caller, back, manner),
+            Command::Adopt => self.adopt_others(now, id, &caller),
             Command::Confirm => self.confirm(now, id),
             Command::Import { version } => self.import(now, id, &caller, version),
             Command::Remove { release } => self.remove(now, id, &caller, release),

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
 use crate::names::{ModuleName, ReleaseName};
+use crate::others::{self, SERVER_PARAMETERS, SERVER_PATH};
 use crate::reading::Reading;
 
 /// One thing the host may be asked to do.
@@ -33,6 +34,13 @@ pub enum Step {
     },
     /// Tell modprobe, until the end of this boot.
     WriteLoader(Loader),
+    /// Tell the loaded `onload` which control-plane server to start from now on.
+    RestoreServer {
+        /// Its path.
+        server: String,
+        /// Whether what stands before the server's own arguments goes: it was for another program.
+        clear: bool,
+    },
 }
 
 impl Step {
@@ -51,12 +59,27 @@ impl Step {
                 Reading::Unreadable(_) => false,
             },
             Self::StopUnit { unit } => {
+                // One that uses nothing shows by running.
+                let mut of_others = others::seen(&snapshot.others);
+                if let Some(runs) = of_others.find_map(|(_, trace)| trace.units.get(unit)) {
+                    return !runs;
+                }
                 let uses = |user: &crate::inventory::User| user.unit.as_ref() == Some(unit);
                 snapshot.users.known().is_some_and(|users| !users.values().any(uses))
             }
             Self::WriteLoader(loader) => match &snapshot.loader {
                 Reading::Known(seen) => seen == loader,
                 Reading::Absent => *loader == Loader::default(),
+                Reading::Unreadable(_) => false,
+            },
+            Self::RestoreServer { server, clear } => match snapshot.module("onload") {
+                Reading::Known(_) => {
+                    let is = |name| others::parameter(snapshot, name);
+                    let cleared = !clear || is(SERVER_PARAMETERS).is_none_or(str::is_empty);
+                    is(SERVER_PATH) == Some(server.as_str()) && cleared
+                }
+                // Without the module there is nobody to tell.
+                Reading::Absent => true,
                 Reading::Unreadable(_) => false,
             },
         }
@@ -66,7 +89,7 @@ impl Step {
     pub fn subject(&self) -> String {
         match self {
             Self::LoadModule { module, .. } | Self::UnloadModule { module } => module.to_string(),
-            Self::StopControlPlane => "onload".to_owned(),
+            Self::StopControlPlane | Self::RestoreServer { .. } => "onload".to_owned(),
             Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
         }
     }
@@ -89,6 +112,9 @@ impl fmt::Display for Step {
             }
             Self::WriteLoader(Loader { autoload: Autoload::Allowed, server: None }) => {
                 f.write_str("let the hardware load its driver again")
+            }
+            Self::RestoreServer { server, .. } => {
+                write!(f, "tell onload to start {server} from now on")
             }
         }
     }

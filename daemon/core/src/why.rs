@@ -141,6 +141,11 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
             );
             explanation.input("change under way", way);
         }
+        for (manager, other) in picture.others.iter() {
+            let adopted = other.adopted.map(|(uid, _)| format!(" (adopted by order of uid {uid})"));
+            let said = format!("{}{}", other.evidence, adopted.unwrap_or_default());
+            explanation.input(manager.as_str(), said);
+        }
         explanation.input("loaded Onload", shown(&picture.loaded_version));
         explanation.input("kernel", shown(&picture.kernel));
         explanation.input(

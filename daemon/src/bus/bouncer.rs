@@ -43,7 +43,7 @@ const fn rule(interface: &'static str, method: &'static str, access: Access) -> 
 }
 
 /// Every method of the contract. A test compares it with the contract's annotations.
-pub const TABLE: [Rule; 15] = [
+pub const TABLE: [Rule; 16] = [
     rule(interface::MANAGER, "Allocate", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Free", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Hold", Access::Action(action::HOLD)),
@@ -51,6 +51,7 @@ pub const TABLE: [Rule; 15] = [
     rule(interface::MANAGER, "Apply", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "UseRelease", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "Rollback", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "Adopt", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "Confirm", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "ImportRelease", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "RemoveRelease", Access::Action(action::MANAGE_MODULES)),

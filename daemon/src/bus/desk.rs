@@ -71,6 +71,7 @@ impl Desk {
             | Command::Apply { .. }
             | Command::Use { .. }
             | Command::Rollback { .. }
+            | Command::Adopt
             | Command::Confirm
             | Command::Import { .. }
             | Command::Remove { .. }

@@ -157,6 +157,19 @@ impl Node {
     }
 
     #[zbus(property)]
+    #[allow(clippy::type_complexity)] // The contract's row; a name for it would hide it.
+    fn others(&self) -> Vec<(&'static str, String, bool, Vec<String>, Vec<String>)> {
+        self.with(|picture| {
+            let others = picture.others.iter().map(|(manager, other)| {
+                let adopted = other.adopted.is_some();
+                let (evidence, does) = (other.evidence.clone(), other.does.clone());
+                (manager.as_str(), evidence, adopted, does, other.left.clone())
+            });
+            others.collect()
+        })
+    }
+
+    #[zbus(property)]
     fn held(&self) -> Dictionary {
         self.with(|picture| wire::hold(picture.hold.as_ref()))
     }
@@ -284,6 +297,18 @@ impl Node {
         let (back, manner) = (arguments::back(back)?, arguments::manner(options)?);
         let pass = self.desk.admit(&call, connection, (MANAGER, "Rollback"), None).await?;
         self.desk.job(&pass, Command::Rollback { back, manner }, None, "Rollback").await
+    }
+
+    #[zbus(out_args("job"))]
+    async fn adopt(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        Known::of(options)?.end()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "Adopt"), None).await?;
+        self.desk.job(&pass, Command::Adopt, None, "Adopt").await
     }
 
     async fn confirm(

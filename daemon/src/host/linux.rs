@@ -51,11 +51,13 @@ mod module_files;
 mod modules;
 mod netlink;
 mod onload;
+mod others;
 mod pci;
 mod releases;
 mod root;
 mod routes;
 mod runner;
+mod servers;
 mod source;
 mod steps;
 mod systemd;
@@ -190,6 +192,13 @@ impl Linux {
         ))
     }
 
+    /// Has the end of the servers that were seen heard.
+    fn hear_ends(&self, seen: &Snapshot) {
+        if let Some(events) = &self.events {
+            events.watch(seen.driver.control_plane.known());
+        }
+    }
+
     /// Where releases are kept; `what` does not happen on a root that is not this machine's.
     fn store(&self, what: &str) -> Result<&Store, Refusal> {
         self.store.as_ref().ok_or_else(|| {
@@ -215,6 +224,7 @@ impl Host for Linux {
                 users: Reading::Absent,
                 ..last
             };
+            self.hear_ends(&seen);
             self.last.replace(Some(seen.clone()));
             return seen;
         }
@@ -232,6 +242,8 @@ impl Host for Linux {
         pause().await;
         let (releases, kernels) = releases::read(root, &self.state_directory, &self.on_disk);
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
+        let loader = loader::read(root);
+        let others = others::read(root, &self.kubelet_directory, &modules, &loader);
         let mut seen = Snapshot {
             kernel,
             boot_id,
@@ -243,11 +255,13 @@ impl Host for Linux {
             releases,
             kernels,
             signatures_enforced: modules::signatures_enforced(root),
-            loader: loader::read(root),
+            loader,
             kubelet,
+            others,
             ..Snapshot::default()
         };
         seen.users = users::read(root, depth, &seen).await;
+        self.hear_ends(&seen);
         self.last.replace(Some(seen.clone()));
         seen
     }

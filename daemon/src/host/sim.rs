@@ -33,6 +33,7 @@ mod disk;
 pub mod faults;
 pub mod file;
 mod kernel;
+mod others;
 mod snapshot;
 mod users;
 mod world;

@@ -80,6 +80,7 @@ impl Promises {
             | Command::Apply { retry: false, .. }
             | Command::Use { .. }
             | Command::Rollback { .. }
+            | Command::Adopt
             | Command::Confirm
             | Command::Import { .. }
             | Command::Remove { .. }

@@ -9,11 +9,12 @@ use onload_core::change::{Holders, Manner};
 use onload_core::command::Command as Order;
 use onload_core::job::JobState;
 use onload_core::names::{AllocationId, JobId};
+use onload_core::others::Manager;
 use onload_core::picture::Picture;
 use onload_core::time::Span;
 use tokio::process::{Child, Command};
 
-use crate::rig::{PATIENCE, Rig, changing, node};
+use crate::rig::{PATIENCE, Rig, changing, node, other};
 use crate::run::{Ended, command};
 
 #[tokio::test]
@@ -105,6 +106,28 @@ async fn apply_follows_the_job_to_its_end() {
         assert!(ended.err.contains(err), "{ended:?}");
         assert_eq!(rig.commands(), [Order::Apply { retry: true, manner: Default::default() }]);
     }
+}
+
+#[tokio::test]
+async fn adopt_shows_its_plan_and_orders_it_only_without_dry_run() {
+    let mut picture = node();
+    picture.others = Arc::new([(Manager::Kmm, other())].into());
+    let rig = Rig::new(picture).await;
+    let ended = rig.ctl(&["adopt", "--dry-run"]).await;
+    let plan = "kmm, adopted: /var/lib/kmm_day1_config.yaml names them
+  onloadd: load and unload
+  you: delete the Module
+";
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), plan), "{ended:?}");
+    assert_eq!(rig.commands(), []);
+    let ended = rig.ctl(&["adopt", "--no-follow"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert!(ended.out.starts_with(plan) && ended.out.contains("j7: ordered"), "{ended:?}");
+    assert_eq!(rig.commands(), [Order::Adopt]);
+    let ended = rig.ctl(&["status"]).await;
+    assert!(ended.out.contains("others  kmm, adopted: /var/lib/kmm"), "{ended:?}");
+    let ended = rig.ctl(&["adopt", "--dry-run", "--no-follow"]).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
 }
 
 #[tokio::test]

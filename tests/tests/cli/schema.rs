@@ -8,11 +8,12 @@ use std::sync::Arc;
 use onload_core::blocker::{Blocked, Blocker};
 use onload_core::condition::{Condition, ConditionKind, Status};
 use onload_core::config::{Entry, Masked, Origin};
+use onload_core::others::Manager;
 use onload_core::picture::{Hold, Picture};
 use onload_core::time::Timestamp;
 use serde_json::{Value, json};
 
-use crate::rig::{KERNELS, Rig, changing, node};
+use crate::rig::{KERNELS, Rig, changing, node, other};
 use crate::run::Ended;
 
 fn directory() -> PathBuf {
@@ -77,6 +78,7 @@ fn full() -> Picture {
     }]);
     picture.blockers =
         Arc::new(vec![Blocked { subject: "node".to_owned(), blocker: Blocker::Stopped }]);
+    picture.others = Arc::new(BTreeMap::from([(Manager::Kmm, other())]));
     picture.plan = Arc::new(vec!["load sfc".to_owned()]);
     picture.hold = Some(Hold {
         reason: "why not".to_owned(),
@@ -97,7 +99,7 @@ fn full() -> Picture {
 #[tokio::test]
 async fn json_is_as_documented() {
     let rig = Rig::new(full()).await;
-    let verbs: [(&str, &[&str]); 19] = [
+    let verbs: [(&str, &[&str]); 20] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -115,6 +117,7 @@ async fn json_is_as_documented() {
         ("allocate", &["allocate", "onload"]),
         ("apply", &["rollback", "--no-follow"]),
         ("plan", &["apply", "--dry-run"]),
+        ("adopt", &["adopt", "--dry-run"]),
         ("order", &["unhold"]),
         ("error", &["reload"]),
     ];

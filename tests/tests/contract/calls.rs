@@ -11,6 +11,7 @@ use onload_core::change::{Holders, Manner};
 use onload_core::command::Command;
 use onload_core::config::{Entry, Origin};
 use onload_core::names::BootId;
+use onload_core::others::Manager;
 use onload_core::reading::Reading;
 use onload_dbus::error::{self, Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
@@ -22,7 +23,7 @@ use onloadd::letterbox::Notice;
 use zbus::proxy::CacheProperties;
 use zbus::{OwnedVariant, Variant};
 
-use crate::rig::{CONFIRM_BY, KERNELS, KINDS, PATIENCE, Rig, changing, node};
+use crate::rig::{CONFIRM_BY, KERNELS, KINDS, PATIENCE, Rig, changing, node, other};
 
 fn failure(error: &zbus::Error) -> Failure {
     Failure::from_reply(error).unwrap_or_else(|| panic!("not an error of ours: {error}"))
@@ -103,6 +104,7 @@ async fn orders_about_releases_post_what_they_say() {
     let stopping = HashMap::from([("Holders", &stop), ("ConfirmWithin", &minute)]);
     manager.use_release("9.1.0", stopping).await.unwrap();
     manager.rollback(2, HashMap::new()).await.unwrap();
+    manager.adopt(HashMap::new()).await.unwrap();
     manager.confirm().await.unwrap();
     let job = manager.remove_release("9.0.0").await.unwrap();
     assert_eq!(path::parse(job.as_str()), Some((Kind::Job, "j7".to_owned())));
@@ -118,6 +120,7 @@ async fn orders_about_releases_post_what_they_say() {
                 manner: Manner { holders: Holders::Stop, confirm_within: Some(span) },
             },
             Command::Rollback { back: 2, manner: Manner::default() },
+            Command::Adopt,
             Command::Confirm,
             Command::Remove { release: "9.0.0".parse().unwrap() },
         ]
@@ -142,6 +145,27 @@ async fn files_travel_with_the_order_that_takes_them_in() {
     assert_eq!(text, "a release");
     let version = Some("9.2.0".parse().unwrap());
     assert_eq!(rig.commands(), [Command::Import { version }]);
+}
+
+#[tokio::test]
+async fn others_can_be_read_and_adopted_without_options() {
+    let mut picture = node();
+    picture.others = Arc::new([(Manager::Kmm, other())].into());
+    let rig = Rig::new(picture).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let told = |text: &str| text.to_owned();
+    let row = (
+        told("kmm"),
+        told("/var/lib/kmm_day1_config.yaml names them"),
+        true,
+        vec![told("load and unload")],
+        vec![told("delete the Module")],
+    );
+    assert_eq!(manager.others().await.unwrap(), [row]);
+    let odd = Variant::from(true);
+    assert!(manager.adopt(HashMap::from([("Force", &odd)])).await.is_err());
+    assert_eq!(rig.commands(), []);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use onload_core::command::{Answer, Caller, Command, Reply};
 use onload_core::inventory::{Interface, Link, Module, ModuleState, Port, User};
 use onload_core::job::{Job, JobKind, JobState};
 use onload_core::names::{AllocationId, JobId};
+use onload_core::others::OtherPicture;
 use onload_core::picture::{
     Device, Lent, ModulePicture, NodeState, Picture, PoolPicture, PortPicture, ReleasePicture,
 };
@@ -175,6 +176,7 @@ fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<C
         Command::Apply { .. }
         | Command::Use { .. }
         | Command::Rollback { .. }
+        | Command::Adopt
         | Command::Import { .. }
         | Command::Remove { .. } => {
             let job = Job { uid: caller.uid, ..job(7) };
@@ -358,6 +360,16 @@ fn release(root: &str, against: &[Objection]) -> ReleasePicture {
     let kernels = [(KERNELS[0], &[][..]), (KERNELS[1], against)];
     let kernels = kernels.map(|(kernel, against)| (kernel.parse().unwrap(), against.to_vec()));
     ReleasePicture { release, matches_driver: Reading::Known(true), kernels: kernels.into() }
+}
+
+/// Somebody else who has to do with the modules, adopted.
+pub fn other() -> OtherPicture {
+    OtherPicture {
+        evidence: "/var/lib/kmm_day1_config.yaml names them".to_owned(),
+        adopted: Some((0, Timestamp(5))),
+        does: vec!["load and unload".to_owned()],
+        left: vec!["delete the Module".to_owned()],
+    }
 }
 
 /// A change that is done and waits to be confirmed, two that ended, and somebody who uses the

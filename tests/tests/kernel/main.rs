@@ -12,6 +12,7 @@ mod agent;
 mod boot;
 mod modules;
 mod node;
+mod others;
 mod service;
 mod swap;
 
@@ -20,5 +21,7 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme(), swap::theme(), boot::theme()])
+    let themes =
+        vec![service::theme(), modules::theme(), swap::theme(), boot::theme(), others::theme()];
+    cases::main(themes)
 }

@@ -14,11 +14,11 @@ use serde_json::Value;
 use crate::node::{as_visitor, json, kill, until_state};
 
 /// A change and its way back, with every step tried four times, on an emulated processor.
-const CHANGE: Duration = Duration::from_secs(90);
+pub const CHANGE: Duration = Duration::from_secs(90);
 const FUNCTION: &str = "10000:00:00.0";
 /// The releases every case starts from: the former one and the next.
-const FORMER: &str = "9.1.2";
-const NEXT: &str = "9.2.1";
+pub const FORMER: &str = "9.1.2";
+pub const NEXT: &str = "9.2.1";
 
 pub fn theme() -> Theme {
     Theme {
@@ -57,7 +57,7 @@ fn releases(guest: &Guest, names: &[&str]) -> anyhow::Result<()> {
 }
 
 /// The node on a release, ready.
-fn node_on(guest: &Guest, name: &str) -> anyhow::Result<()> {
+pub fn node_on(guest: &Guest, name: &str) -> anyhow::Result<()> {
     releases(guest, &[FORMER, NEXT])?;
     if loaded(guest)?.as_deref() != Some(name) {
         let used = guest.run_within(&format!("onloadctl release use {name}"), CHANGE)?;
@@ -66,13 +66,13 @@ fn node_on(guest: &Guest, name: &str) -> anyhow::Result<()> {
     until_state(guest, "ready").map(drop)
 }
 
-fn loaded(guest: &Guest) -> anyhow::Result<Option<String>> {
+pub fn loaded(guest: &Guest) -> anyhow::Result<Option<String>> {
     let status = json(guest, "status")?;
     Ok(status["loaded_release"].as_str().filter(|name| !name.is_empty()).map(str::to_owned))
 }
 
 /// An order that must fail. What it said.
-fn refused(guest: &Guest, order: &str) -> anyhow::Result<Ran> {
+pub fn refused(guest: &Guest, order: &str) -> anyhow::Result<Ran> {
     let ran = guest.run_within(&format!("onloadctl {order}"), CHANGE)?;
     ensure!(!ran.ok(), "`{order}` was carried out: {ran:?}");
     Ok(ran)
@@ -84,7 +84,7 @@ fn last_change(guest: &Guest) -> anyhow::Result<Value> {
 }
 
 /// What a working node shows, read past onloadd.
-fn proven(guest: &Guest, name: &str) -> anyhow::Result<()> {
+pub fn proven(guest: &Guest, name: &str) -> anyhow::Result<()> {
     let version = guest.ok("cat /sys/module/onload/version")?;
     ensure!(version.trim() == name, "{version}");
     for function in [FUNCTION, "10000:00:00.1"] {
@@ -365,6 +365,7 @@ fn a_person_without_rights_changes_nothing(guest: &mut Guest) -> anyhow::Result<
         "release import /opt/releases/9.2.1 --version mine",
         "release remove 9.1.2",
         "rollback",
+        "adopt",
         "confirm",
         "apply",
     ] {

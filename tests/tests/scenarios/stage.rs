@@ -246,6 +246,7 @@ impl Stage {
                 };
                 Command::Rollback { back, manner: manner(rest) }
             }
+            ["adopt"] => Command::Adopt,
             ["confirm"] => Command::Confirm,
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,

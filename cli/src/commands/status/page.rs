@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::commands::adopt::Other;
 use crate::commands::pools::Pool;
 use crate::commands::status::{Condition, Hold, Interface, PortGroup, Status, User};
 use crate::render::Page;
@@ -50,6 +51,8 @@ impl Page for Status {
         if !self.users.is_empty() {
             lines.add("users", &users(&self.users));
         }
+        let others: Vec<_> = self.others.iter().map(Other::line).collect();
+        lines.add("others", &others.join("\n"));
         lines.add("conditions", &conditions(&self.conditions, now));
         if let Some(hold) = &self.hold {
             lines.add("held", &held(hold, now));

@@ -6,6 +6,7 @@ use crate::allocation::Allocation;
 use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
 use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
+use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::step::{Step, StepError};
 use crate::time::Timestamp;
@@ -73,6 +74,8 @@ pub enum Entry {
     Past(Past),
     /// A release did not come up; none: it may be tried again.
     Rejected(Option<Rejected>),
+    /// Managers of the modules that onloadd goes ahead beside: all there are from here on.
+    OthersAdopted(Adoptions),
     /// A boot had a default route.
     BootProven(Proven),
     /// A module was loaded from a release, which not every module tells of itself.

@@ -3,6 +3,7 @@
 use super::*;
 use crate::allocation::{Holder, Tenure};
 use crate::config::ModuleSettings;
+use crate::others::{Adoption, Manager};
 use crate::step::StepError;
 use crate::time::{Moment, Timestamp};
 
@@ -196,6 +197,10 @@ fn changes() -> Vec<Entry> {
             release: Some("9.1.2".parse().unwrap()),
         }),
         Entry::Unloaded { module: "onload".parse().unwrap() },
+        Entry::OthersAdopted(Adoptions::from([(
+            Manager::OnloadOperator,
+            Adoption { evidence: "a socket".to_owned(), uid: 7, at: Timestamp(12) },
+        )])),
         Entry::ChangeBegan(change(2)),
     ]
 }

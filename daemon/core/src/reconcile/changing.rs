@@ -82,7 +82,10 @@ impl Changing {
 fn takes_away(step: &Step) -> bool {
     match step {
         Step::StopControlPlane | Step::UnloadModule { .. } => true,
-        Step::LoadModule { .. } | Step::StopUnit { .. } | Step::WriteLoader(_) => false,
+        Step::LoadModule { .. }
+        | Step::StopUnit { .. }
+        | Step::WriteLoader(_)
+        | Step::RestoreServer { .. } => false,
     }
 }
 

@@ -108,6 +108,7 @@ impl Reconciler {
             return Err(Refusal::new(RefusalKind::Busy, what, why, fix));
         }
         self.must_be_loadable(&what, &release)?;
+        self.must_be_alone(&what, &release)?;
         let job = self.new_job(now, caller, kind);
         self.changing.begin(manner, Origin::Order(caller.uid));
         let order = Order { release, uid: caller.uid, at: now.wall };

@@ -103,6 +103,7 @@ impl Reconciler {
             (ConditionKind::LedgerAvailable, ledger),
             (ConditionKind::ModulesLoaded, modules),
             (ConditionKind::ReleaseVerified, self.verified()),
+            (ConditionKind::SoleManager, self.sole_manager()),
             (ConditionKind::ControlPlaneRunning, control_plane),
             (ConditionKind::DevicesHealthy, devices),
             (ConditionKind::KubeletRegistered, kubelet),

@@ -43,7 +43,8 @@ impl Reconciler {
             Step::UnloadModule { .. }
             | Step::StopControlPlane
             | Step::StopUnit { .. }
-            | Step::WriteLoader(_) => false,
+            | Step::WriteLoader(_)
+            | Step::RestoreServer { .. } => false,
         };
         self.plan.takes > Takes::Nothing || self.plan.steps.iter().any(imported)
     }
@@ -60,6 +61,12 @@ impl Reconciler {
             let steps = self.plan.steps.drain(..).map(|step| step.to_string()).collect();
             self.plan.takes = Takes::Nothing;
             return self.plan.block("modules", Blocker::Drifted { steps });
+        }
+        if let Some(others) = self.others_in_the_way(snapshot) {
+            self.plan.steps.clear();
+            self.plan.takes = Takes::Nothing;
+            self.plan.blockers.extend(others);
+            return;
         }
         let known = snapshot.releases.known();
         if release::is_imported(&target) && known.is_some_and(|all| !all.contains_key(&target)) {

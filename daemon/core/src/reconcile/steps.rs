@@ -46,6 +46,7 @@ impl Reconciler {
             let target = self.target();
             self.plan = plan::plan(target.as_ref(), &snapshot, &self.hardware, &self.ledger.loaded);
             self.judge_plan(&snapshot);
+            self.take_over(&snapshot);
             self.allow_autoload(&snapshot);
         }
         self.follow_job();
@@ -118,7 +119,7 @@ impl Reconciler {
         }
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
-            Step::StopUnit { .. } => self.try_step(now, step),
+            Step::StopUnit { .. } | Step::RestoreServer { .. } => self.try_step(now, step),
             Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),
             _ if self.needs_change() => self.open_change(now),
             step => self.try_step(now, step),

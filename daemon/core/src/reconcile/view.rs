@@ -40,6 +40,8 @@ impl Reconciler {
         replace(&mut self.picture.history, self.ledger.past.clone());
         self.picture.hold = self.ledger.hold.clone();
         self.picture.allocations = self.ledger.allocations.clone();
+        let others = self.show_others();
+        replace(&mut self.picture.others, others);
         let plan = self.plan.steps.iter().map(ToString::to_string).collect();
         replace(&mut self.picture.plan, plan);
         let pools = self

@@ -3,6 +3,7 @@
 //! so only their coming counts; which changed is for the next look.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -16,9 +17,9 @@ use rtnetlink::sys::protocols::NETLINK_ROUTE;
 use rtnetlink::sys::{Socket, SocketAddr};
 use tokio::io::unix::AsyncFd;
 
-use crate::descriptor;
-
 use super::kubelet::Watch;
+use super::servers::Servers;
+use crate::descriptor;
 
 /// Subsystems whose uevents matter. `rmmod` is heard as the removal of a `module` and of what it
 /// registered with `drivers`, `unbind` as an event of the device, on `pci` or `auxiliary`. Interfaces
@@ -36,6 +37,7 @@ pub(super) struct Events {
     /// Opened with the host, so that nothing between opening and the first wait is missed.
     opened: RefCell<Option<Opened>>,
     registered: OnceCell<Registered>,
+    servers: RefCell<Servers>,
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +63,23 @@ impl Events {
                 Watch::open(kubelet_directory),
             ),
         };
-        Self { opened: RefCell::new(Some(opened)), registered: OnceCell::new() }
+        Self::of(opened)
+    }
+
+    fn of(opened: Opened) -> Self {
+        Self {
+            opened: RefCell::new(Some(opened)),
+            registered: OnceCell::new(),
+            servers: RefCell::default(),
+        }
+    }
+
+    /// From now on the end of these control-plane servers is heard: the kernel started them and
+    /// tells nobody. None where it is not known which there are.
+    pub(super) fn watch(&self, servers: Option<&BTreeSet<u32>>) {
+        if let Some(servers) = servers {
+            self.servers.borrow_mut().watch(servers);
+        }
     }
 
     /// Resolves at the next event. Dropping the future loses none.
@@ -69,7 +87,14 @@ impl Events {
         let registered = self
             .registered
             .get_or_init(|| self.opened.take().map(Registered::from_opened).unwrap_or_default());
-        poll_fn(|context| registered.poll(context)).await;
+        poll_fn(|context| {
+            let ended = self.servers.borrow_mut().poll(context);
+            match registered.poll(context) {
+                Poll::Pending if ended => Poll::Ready(()),
+                polled => polled,
+            }
+        })
+        .await;
     }
 }
 
@@ -184,6 +209,7 @@ fn or_without<T>(what: &'static str, source: io::Result<T>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::process::Command;
     use std::time::Duration;
 
     use super::*;
@@ -205,7 +231,7 @@ mod tests {
         let kubelet = place.path().join("device-plugins");
         let watch = Watch::open(&kubelet).unwrap();
         let opened = Opened { sockets: Vec::new(), kubelet: Some(watch) };
-        let events = Events { opened: RefCell::new(Some(opened)), registered: OnceCell::new() };
+        let events = Events::of(opened);
         fs::create_dir(&kubelet).unwrap();
         runtime().block_on(async {
             assert!(heard(&events).await);
@@ -220,7 +246,7 @@ mod tests {
         let (ours, theirs) = std::os::unix::net::UnixDatagram::pair().unwrap();
         runtime().block_on(async {
             let opened = Opened { sockets: vec![ours.into()], kubelet: None };
-            let events = Events { opened: RefCell::new(Some(opened)), registered: OnceCell::new() };
+            let events = Events::of(opened);
             assert!(!heard(&events).await);
             for _ in 0..2 {
                 for _ in 0..5 {
@@ -230,6 +256,38 @@ mod tests {
                 assert!(!heard(&events).await, "five messages are one hint");
             }
         });
+    }
+
+    #[test]
+    fn the_end_of_a_server_is_heard_once_whenever_it_was_first_seen() {
+        let sleep = || Command::new("sleep").arg("60").spawn().unwrap();
+        let ids = |children: &[&std::process::Child]| -> BTreeSet<u32> {
+            children.iter().map(|child| child.id()).collect()
+        };
+        let (mut one, mut other) = (sleep(), sleep());
+        runtime().block_on(async {
+            let events = Events::of(Opened::default());
+            events.watch(Some(&ids(&[&one])));
+            assert!(!heard(&events).await);
+            // The next one comes while somebody waits already.
+            let waiting = tokio::time::timeout(SOON, events.next());
+            let act = async {
+                events.watch(Some(&ids(&[&one, &other])));
+                other.kill().unwrap();
+            };
+            let (ended, ()) = tokio::join!(waiting, act);
+            assert!(ended.is_ok());
+            // Not reaped yet, and listed still: it ends once.
+            events.watch(Some(&ids(&[&one, &other])));
+            assert!(!heard(&events).await);
+            one.kill().unwrap();
+            one.wait().unwrap();
+            assert!(heard(&events).await);
+            events.watch(Some(&ids(&[&one])));
+            events.watch(None);
+            assert!(!heard(&events).await, "one that is gone is not waited for");
+        });
+        other.wait().unwrap();
     }
 
     /// Makes the kernel send an event as it does when a driver registers.

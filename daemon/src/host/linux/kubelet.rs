@@ -12,6 +12,8 @@ use super::root::{Dir, Kind};
 
 /// Name of the socket (reference/kubelet-api.md section 1).
 const SOCKET: &str = "kubelet.sock";
+/// Name of the Onload Operator's socket beside it (reference/kubernetes-onload.md section 1.4).
+pub(super) const PLUGIN_SOCKET: &str = "sfc-deviceplugin.sock";
 /// Room for several events with the longest names.
 const EVENT_BYTES: usize = 4096;
 /// How often the watch moves along a path that is being made or removed before it waits where it
@@ -73,8 +75,11 @@ impl Watch {
             };
             for event in events {
                 let here = self.armed.as_ref().filter(|armed| armed.watch == event.wd);
-                let awaited =
-                    here.is_some_and(|armed| event.name == Some(armed.awaited.as_os_str()));
+                let awaited = here.is_some_and(|armed| {
+                    let beside =
+                        armed.awaited == SOCKET && event.name == Some(PLUGIN_SOCKET.as_ref());
+                    event.name == Some(armed.awaited.as_os_str()) || beside
+                });
                 let moved = EventMask::DELETE_SELF | EventMask::MOVE_SELF | EventMask::UNMOUNT;
                 lost |= here.is_some() && event.mask.intersects(moved);
                 heard |= awaited || event.mask.contains(EventMask::Q_OVERFLOW);

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
+use onload_core::others::{SERVER_PARAMETERS, SERVER_PATH};
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
@@ -11,6 +12,8 @@ use super::source::Source;
 use super::{Linux, control_plane, loader, modules, onload, systemd};
 use crate::host::Host as _;
 
+/// Where the loaded `onload` is told things.
+const ONLOAD_PARAMETERS: &str = "/sys/module/onload/parameters";
 /// There while udevd runs.
 const UDEVD_SOCKET: &str = "/run/udev/control";
 
@@ -34,6 +37,7 @@ impl Linux {
             Step::StopControlPlane => control_plane::stop(&self.root).await,
             Step::StopUnit { unit } => systemd::stop(unit).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
+            Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
         }
     }
 
@@ -41,7 +45,7 @@ impl Linux {
     async fn glance(&self, step: &Step) -> Snapshot {
         let root = &self.root;
         match step {
-            Step::LoadModule { .. } | Step::UnloadModule { .. } => {
+            Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::RestoreServer { .. } => {
                 Snapshot { modules: modules::read(root), ..Snapshot::default() }
             }
             Step::StopControlPlane => {
@@ -72,6 +76,16 @@ impl Linux {
         Ok(Outcome::Changed)
     }
 
+    /// Writes parameters of the loaded `onload`. The daemon itself may not write below `/sys`.
+    async fn restore_server(&self, server: &str, clear: bool) -> Result<Outcome, StepError> {
+        let ended = self.runner.run(&restore(server, clear)).await?;
+        if ended.success {
+            return Ok(Outcome::Changed);
+        }
+        let why = ended.output.trim();
+        Err(StepError::Failed(format!("onload was not told of its control-plane server: {why}")))
+    }
+
     async fn write_rule(&self, autoload: Autoload) -> Result<(), StepError> {
         let changed = loader::rule(Path::new(loader::RULES), autoload)
             .map_err(|error| unwritten(loader::RULES, &error))?;
@@ -89,6 +103,23 @@ impl Linux {
 
 fn unwritten(place: &str, error: &std::io::Error) -> StepError {
     StepError::Failed(format!("{place} was not written: {error}"))
+}
+
+/// A parameter is the text that is written, line feed and all; and what has no bytes is not written
+/// at all.
+fn restore(server: &str, clear: bool) -> Program {
+    let mut script = format!("printf %s \"$1\" >{ONLOAD_PARAMETERS}/{SERVER_PATH}");
+    if clear {
+        script += &format!(" && echo >{ONLOAD_PARAMETERS}/{SERVER_PARAMETERS}");
+    }
+    Program {
+        unit: "onloadd-restore-server.service".to_owned(),
+        description: "Tell onload for onloadd which control-plane server to start".to_owned(),
+        name: "sh",
+        arguments: vec!["-c".to_owned(), script, "sh".to_owned(), server.to_owned()],
+        environment: Vec::new(),
+        path: Vec::new(),
+    }
 }
 
 fn reload() -> Program {

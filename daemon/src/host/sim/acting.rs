@@ -119,6 +119,8 @@ impl World {
                     );
                 }
             },
+            Action::Other { manager, presence } => self.other(*manager, *presence)?,
+            Action::Server(path) => self.tell_server(path)?,
             Action::Enrol(key) => {
                 self.enrolled.insert(key.clone());
             }

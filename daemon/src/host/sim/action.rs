@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use onload_core::inventory::Link;
 use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
+use onload_core::others::Manager;
 use serde::{Deserialize, Deserializer};
 
 use super::faults::Fault;
@@ -14,7 +15,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 37] = [
+pub const FORMS: [(&str, &str); 39] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -37,6 +38,11 @@ pub const FORMS: [(&str, &str); 37] = [
     ("unit UNIT starts PID", "its program runs, accelerated where there is /dev/onload"),
     ("control-plane dies", "the server ends; the kernel starts no other by itself"),
     ("control-plane starts", "the server that a load of onload asked for is up"),
+    (
+        "other onload-operator|kmm|machine-config|dkms comes|goes",
+        "who else has to do with the modules",
+    ),
+    ("server PATH", "somebody tells onload which control-plane server to start"),
     ("enrol KEY", "the firmware has it; the kernel from the next boot"),
     ("reboot", "a new boot: only what the hardware asks for is loaded"),
     ("libraries of RELEASE gone|back", "its user libraries"),
@@ -158,6 +164,15 @@ pub enum Action {
     ControlPlaneDies,
     /// `control-plane starts`.
     ControlPlaneStarts,
+    /// `other`.
+    Other {
+        /// Who.
+        manager: Manager,
+        /// Gone or there.
+        presence: Presence,
+    },
+    /// `server`.
+    Server(String),
     /// `enrol`.
     Enrol(KeyName),
     /// `reboot`.

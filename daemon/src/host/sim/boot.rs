@@ -43,6 +43,7 @@ impl World {
         self.clocks.clear();
         self.processes.clear();
         self.loader = None;
+        self.told = None;
         self.control_plane = ControlPlane::None;
         self.next_index = 1;
         self.add_loopback();

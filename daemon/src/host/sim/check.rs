@@ -69,6 +69,8 @@ pub(super) fn check(text: &str, file: &WorldFile) -> Result<(), WorldError> {
     file.interfaces.iter().try_for_each(|interface| check.other(interface))?;
     check.unique("release.name", "release", file.releases.iter().map(|release| &release.name))?;
     file.releases.iter().try_for_each(|release| check.release(release))?;
+    let managers = file.others.iter().map(|other| &other.manager);
+    check.unique("other.manager", "manager", managers)?;
     check.loaded()?;
     file.events.iter().try_for_each(|event| match unknown(file, event.action.get_ref()) {
         Some((why, allowed)) => check.fail(Some(event.action.span()), "event.do", why, allowed),
@@ -125,6 +127,8 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::Exit(_)
         | Action::ControlPlaneDies
         | Action::ControlPlaneStarts
+        | Action::Other { .. }
+        | Action::Server(_)
         | Action::Reboot
         | Action::Fault(_)
         | Action::ClearFaults

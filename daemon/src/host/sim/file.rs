@@ -9,6 +9,7 @@ use onload_core::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
 };
+use onload_core::others::Manager;
 use onload_core::time::Span;
 use serde::Deserialize;
 use toml::{Spanned, Table};
@@ -45,6 +46,9 @@ pub struct WorldFile {
     /// `[loaded]`: module to release; `in-tree` is a release here.
     #[serde(default)]
     pub loaded: BTreeMap<ModuleName, Spanned<ReleaseName>>,
+    /// `[[other]]`: who else has to do with the modules.
+    #[serde(default, rename = "other")]
+    pub others: Vec<OtherOnDisk>,
     /// `[[event]]`.
     #[serde(default, rename = "event")]
     pub events: Vec<Event>,
@@ -274,6 +278,19 @@ pub struct ModuleOnDisk {
     /// Broken: it refuses to be unloaded though nobody uses it.
     #[serde(default)]
     pub stuck: bool,
+}
+
+/// Somebody else who has to do with the modules.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct OtherOnDisk {
+    /// Who.
+    pub manager: Spanned<Manager>,
+    /// What shows it.
+    pub evidence: String,
+    /// Its units that run when the world begins.
+    #[serde(default)]
+    pub units: BTreeSet<String>,
 }
 
 /// Something that happens at its time.

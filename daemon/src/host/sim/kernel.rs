@@ -224,6 +224,7 @@ impl World {
         }
         if module.as_str() == "onload" {
             self.server = self.loader.as_ref().and_then(|loader| loader.server.clone());
+            self.told = None;
             let has_server = self.has_server();
             self.control_plane = if has_server { ControlPlane::Due } else { ControlPlane::None };
         }

@@ -41,6 +41,7 @@ impl World {
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
             kubelet: Reading::Absent,
+            others: self.other_readings(),
         }
     }
 
@@ -131,6 +132,7 @@ impl World {
         }
         let file = loaded.file.as_ref();
         let parameters = file.map(|file| &file.parameters).into_iter().flatten();
+        let told = self.told_parameters().filter(|_| name.as_str() == "onload");
         Module {
             state: loaded.state,
             refcount: Reading::Known(self.references(name)),
@@ -140,6 +142,7 @@ impl World {
             taint: Reading::Known(loaded.taint.to_owned()),
             parameters: parameters
                 .map(|(name, value)| (name.clone(), Reading::Known(value.clone())))
+                .chain(told)
                 .collect(),
         }
     }

@@ -122,6 +122,10 @@ impl World {
 
     /// Stops a unit: whatever of it is here ends.
     pub(super) fn stop_unit(&mut self, unit: &str) -> Result<Outcome, StepError> {
+        if self.stop_other(unit) {
+            self.touch();
+            return Ok(Outcome::Changed);
+        }
         let is_of_it =
             |process: &Process| matches!(&process.place, Some(Place::Unit(name)) if name == unit);
         let of_it = self.processes.iter().filter(|(_, process)| is_of_it(process));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
 use onload_core::names::{BootId, ModuleName, PciAddress, ReleaseName};
+use onload_core::others::{Manager, Trace};
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::bus::{self, Function, Netdev};
@@ -14,6 +15,7 @@ use super::disk::OnDisk;
 use super::faults::Faults;
 use super::file::{Card, Clock, Event, Key, KeyName, ReleaseOnDisk, WorldFile};
 use super::kernel::{ControlPlane, Loaded};
+use super::others;
 use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
@@ -59,6 +61,10 @@ pub struct World {
     pub(super) control_plane: ControlPlane,
     /// The server that the loaded `onload` was told to start; none: its built-in path.
     pub(super) server: Option<String>,
+    /// The server that somebody has told it since; none: nobody has.
+    pub(super) told: Option<String>,
+    /// Others who have to do with the modules.
+    pub(super) others: BTreeMap<Manager, Trace>,
     /// What onloadd has written for modprobe in this boot.
     pub(super) loader: Option<Loader>,
     next_pid: u32,
@@ -97,6 +103,8 @@ impl World {
             next_start: 0,
             control_plane: ControlPlane::None,
             server: None,
+            told: None,
+            others: others::at_start(&file.others),
             loader: None,
             next_pid: FIRST_PID,
             lost_libraries: BTreeSet::new(),
@@ -191,6 +199,7 @@ impl World {
                 self.touch();
                 Some(Ok(Outcome::Changed))
             }
+            Step::RestoreServer { server, .. } => Some(Ok(self.restore_server(server))),
         }
     }
 

@@ -6,10 +6,11 @@ use std::collections::VecDeque;
 use super::*;
 use crate::inventory::{Autoload, Module, ModuleState, Routes, User};
 use crate::names::{ModuleName, ReleaseName};
+use crate::others::{Manager, SERVER_PARAMETERS, SERVER_PATH};
 use crate::plan::holders::SERVER_REFERENCES;
 use crate::reading::Reading::{Absent, Known};
 use crate::release::{IN_TREE, Release};
-use crate::sample::{KERNEL, files, inner, module};
+use crate::sample::{KERNEL, files, inner, module, module_of};
 use crate::step::{Outcome, StepError};
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
@@ -221,6 +222,14 @@ impl Lab {
             Step::WriteLoader(loader) => {
                 self.node.loader =
                     if *loader == Default::default() { Absent } else { Known(loader.clone()) };
+            }
+            Step::RestoreServer { server, clear } => {
+                let parameters = &mut module_of(&mut self.node, "onload").parameters;
+                parameters.insert(SERVER_PATH.to_owned(), Known(server.clone()));
+                if *clear {
+                    parameters.insert(SERVER_PARAMETERS.to_owned(), Known(String::new()));
+                }
+                self.node.others.remove(&Manager::ControlPlane);
             }
         }
         Ok(Outcome::Changed)

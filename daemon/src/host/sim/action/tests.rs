@@ -30,6 +30,8 @@ const LINES: [&str; FORMS.len()] = [
     "unit trader.service starts 4711",
     "control-plane dies",
     "control-plane starts",
+    "other machine-config comes",
+    "server /usr/bin/crictl",
     "enrol onload-kmm",
     "reboot",
     "libraries of 9.2.1-1.el9 gone",

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use onload_core::inventory::{DEVICE_NODES, Link};
 use onload_core::names::{InterfaceName, ReleaseName};
+use onload_core::others::Manager;
 
 use super::super::faults::{Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
 use super::{Action, Place, Presence, Who};
@@ -55,6 +56,13 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         ["exit", pid] => Action::Exit(number(pid)?.get()),
         ["control-plane", "dies"] => Action::ControlPlaneDies,
         ["control-plane", "starts"] => Action::ControlPlaneStarts,
+        ["other", who, "comes"] => {
+            Action::Other { manager: manager(who)?, presence: Presence::Back }
+        }
+        ["other", who, "goes"] => {
+            Action::Other { manager: manager(who)?, presence: Presence::Gone }
+        }
+        ["server", path] => Action::Server(word(path)?),
         ["enrol", key] => Action::Enrol(name(key)?),
         ["reboot"] => Action::Reboot,
         ["libraries", "of", release, "gone"] => {
@@ -132,6 +140,11 @@ fn name<T: FromStr<Err: fmt::Display>>(word: &str) -> Result<T, String> {
 
 fn number(word: &str) -> Result<NonZeroU32, String> {
     word.parse().map_err(|_| format!("`{word}` is not a whole number above 0"))
+}
+
+fn manager(word: &str) -> Result<Manager, String> {
+    let found = Manager::ALL.into_iter().find(|manager| manager.as_str() == word);
+    found.ok_or_else(|| format!("`{word}` is no manager of modules"))
 }
 
 fn node(path: &str) -> Result<&'static str, String> {
@@ -236,6 +249,13 @@ impl fmt::Display for Action {
             Self::Exit(pid) => write!(f, "exit {pid}"),
             Self::ControlPlaneDies => f.write_str("control-plane dies"),
             Self::ControlPlaneStarts => f.write_str("control-plane starts"),
+            Self::Other { manager, presence: Presence::Back } => {
+                write!(f, "other {} comes", manager.as_str())
+            }
+            Self::Other { manager, presence: Presence::Gone } => {
+                write!(f, "other {} goes", manager.as_str())
+            }
+            Self::Server(path) => write!(f, "server {path}"),
             Self::Enrol(key) => write!(f, "enrol {key}"),
             Self::Reboot => f.write_str("reboot"),
             Self::Libraries { release, presence: Presence::Gone } => {
