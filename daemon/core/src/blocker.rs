@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::af_xdp::Unfit;
 use crate::config::ConfigError;
-use crate::names::{KernelRelease, PoolName, ReleaseName};
+use crate::names::{InterfaceName, KernelRelease, PoolName, ReleaseName};
 use crate::pool::Cause;
 use crate::release::preflight::Objection;
 use crate::step::{Step, StepError};
@@ -122,6 +123,18 @@ pub enum Blocker {
         /// What would be done.
         steps: Vec<String>,
     },
+    /// An interface is chosen for AF_XDP, and must not or cannot be registered.
+    AfXdpRefused {
+        /// Its name, or what it is called in the configuration.
+        interface: String,
+        /// Why not.
+        unfit: Unfit,
+    },
+    /// An interface is registered for AF_XDP, and nothing asks for it.
+    AfXdpUnasked {
+        /// Its name.
+        interface: InterfaceName,
+    },
     /// No device of a pool can work.
     PoolUnserved {
         /// The pool.
@@ -184,6 +197,12 @@ impl Blocker {
                     steps.join("; ")
                 )
             }
+            Self::AfXdpRefused { interface, unfit } => {
+                format!("{interface} is not offered to Onload through AF_XDP: {unfit}")
+            }
+            Self::AfXdpUnasked { interface } => format!(
+                "{interface} is registered for AF_XDP and the configuration does not ask for it; it stays so until sfc_resource is unloaded"
+            ),
             Self::PoolUnserved { pool, cause } => {
                 format!("no device of pool {pool} can work: {cause}")
             }
@@ -238,6 +257,10 @@ impl Blocker {
             }
             Self::AwaitingConfirmation { .. } => "`onloadctl confirm` keeps it".to_owned(),
             Self::Drifted { .. } => "`onloadctl apply` brings them back".to_owned(),
+            Self::AfXdpRefused { unfit, .. } => unfit.fix().to_owned(),
+            Self::AfXdpUnasked { .. } => {
+                "leave it: it goes with the next change of the release or reboot; do not rename or remove the interface before".to_owned()
+            }
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }
     }
@@ -262,6 +285,8 @@ impl Blocker {
             Self::Rejected { .. } => "Rejected",
             Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
             Self::Drifted { .. } => "Drifted",
+            Self::AfXdpRefused { .. } => "AfXdpRefused",
+            Self::AfXdpUnasked { .. } => "AfXdpUnasked",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }
     }

@@ -33,6 +33,7 @@ use crate::store::Store;
 pub use self::runner::Runner;
 
 mod addresses;
+mod af_xdp;
 mod attribute;
 mod capture;
 mod control_plane;
@@ -43,6 +44,7 @@ mod interfaces;
 mod kernel_log;
 mod kernels;
 mod kubelet;
+mod link_files;
 mod links;
 mod loader;
 mod modprobe;
@@ -225,6 +227,8 @@ impl Host for Linux {
             kernels,
             signatures_enforced: modules::signatures_enforced(root),
             loader: loader::read(root),
+            af_xdp: af_xdp::read(root),
+            link_files: link_files::read(root),
             kubelet,
             ..Snapshot::default()
         };

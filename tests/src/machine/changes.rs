@@ -40,7 +40,10 @@ impl Changes {
     pub(super) fn step_begun(&mut self, step: &Step, ledger: &Ledger, picture: &Picture) {
         match step {
             Step::StopControlPlane | Step::UnloadModule { .. } => {}
-            Step::LoadModule { .. } | Step::StopUnit { .. } | Step::WriteLoader(_) => return,
+            Step::LoadModule { .. }
+            | Step::StopUnit { .. }
+            | Step::RegisterAfXdp { .. }
+            | Step::WriteLoader(_) => return,
         }
         let change = ledger.change.as_ref();
         let change = change.unwrap_or_else(|| panic!("{step} outside of any change"));

@@ -66,7 +66,10 @@ impl Changing {
 fn takes_away(step: &Step) -> bool {
     match step {
         Step::StopControlPlane | Step::UnloadModule { .. } => true,
-        Step::LoadModule { .. } | Step::StopUnit { .. } | Step::WriteLoader(_) => false,
+        Step::LoadModule { .. }
+        | Step::StopUnit { .. }
+        | Step::RegisterAfXdp { .. }
+        | Step::WriteLoader(_) => false,
     }
 }
 
@@ -233,7 +236,8 @@ impl Reconciler {
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
         let fault = unseen.or_else(|| {
-            let faults = verify::faults(&target, &snapshot, &self.hardware);
+            let faults =
+                verify::faults(&target, &snapshot, &self.hardware, &self.chosen(&snapshot));
             faults.first().map(ToString::to_string)
         });
         match fault {

@@ -36,6 +36,7 @@ impl Reconciler {
             Step::UnloadModule { .. }
             | Step::StopControlPlane
             | Step::StopUnit { .. }
+            | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_) => false,
         };
         self.plan.takes > Takes::Nothing || self.plan.steps.iter().any(imported)

@@ -44,6 +44,8 @@ pub struct World {
     pub(super) modules: BTreeMap<ModuleName, Loaded>,
     pub(super) functions: BTreeMap<PciAddress, Function>,
     pub(super) netdevs: BTreeMap<u32, Netdev>,
+    /// Interfaces registered with `sfc_resource`, by index.
+    pub(super) registered: BTreeSet<u32>,
     pub(super) next_index: u32,
     pub(super) nodes: BTreeMap<&'static str, u32>,
     pub(super) next_major: u32,
@@ -87,6 +89,7 @@ impl World {
             modules: BTreeMap::new(),
             functions: bus::functions(&file),
             netdevs: BTreeMap::new(),
+            registered: BTreeSet::new(),
             next_index: 1,
             nodes: BTreeMap::new(),
             next_major: Self::first_major(),
@@ -183,6 +186,7 @@ impl World {
             Step::UnloadModule { module } => self.modprobe_remove(module),
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
+            Step::RegisterAfXdp { interface } => Some(self.register(interface)),
             Step::WriteLoader(loader) => {
                 if self.loader.clone().unwrap_or_default() == *loader {
                     return Some(Ok(Outcome::Unchanged));

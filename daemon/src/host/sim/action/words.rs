@@ -39,6 +39,7 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         ["upper", interface, upper] => {
             Action::Upper { interface: name(interface)?, upper: unless_none(upper, name)? }
         }
+        ["register", interface] => Action::Register(name(interface)?),
         ["unplug", port] => Action::Unplug(name(port)?),
         ["plug", port] => Action::Plug(name(port)?),
         ["unbind", port] => Action::Unbind(name(port)?),
@@ -81,6 +82,9 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
             answer: one_of(&UNLOAD_FAULTS, answer, "no way for an unload to fail")?,
             times: times(rest)?,
         },
+        ["register", interface, "refused", rest @ ..] => {
+            Fault::Unregistered { interface: name(interface)?, times: times(rest)? }
+        }
         ["unit", unit, "stays"] => Fault::UnitStays(word(unit)?),
         ["control-plane", "stays"] => Fault::ControlPlaneStays,
         ["eager"] => Fault::Eager,
