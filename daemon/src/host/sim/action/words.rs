@@ -228,6 +228,7 @@ impl fmt::Display for Action {
                 let upper = upper.as_ref().map_or("none", InterfaceName::as_str);
                 write!(f, "upper {interface} {upper}")
             }
+            Self::Register(interface) => write!(f, "register {interface}"),
             Self::Unplug(port) => write!(f, "unplug {port}"),
             Self::Plug(port) => write!(f, "plug {port}"),
             Self::Unbind(port) => write!(f, "unbind {port}"),
