@@ -8,6 +8,7 @@
     reason = "a test stops where it broke"
 )]
 
+mod afxdp;
 mod agent;
 mod modules;
 mod node;
@@ -19,5 +20,5 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    cases::main(vec![service::theme(), modules::theme(), swap::theme()])
+    cases::main(vec![service::theme(), modules::theme(), swap::theme(), afxdp::theme()])
 }

@@ -17,12 +17,13 @@ use super::kernel::{ControlPlane, Loaded};
 use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
-const SHIPPED: [(&str, &str); 6] = [
+const SHIPPED: [(&str, &str); 7] = [
     ("two-x2522", include_str!("../../../../packaging/worlds/two-x2522.toml")),
     ("x4", include_str!("../../../../packaging/worlds/x4.toml")),
     ("in-tree", include_str!("../../../../packaging/worlds/in-tree.toml")),
     ("unenrolled-key", include_str!("../../../../packaging/worlds/unenrolled-key.toml")),
     ("releases", include_str!("../../../../packaging/worlds/releases.toml")),
+    ("virtio", include_str!("../../../../packaging/worlds/virtio.toml")),
     ("no-card", include_str!("../../../../packaging/worlds/no-card.toml")),
 ];
 
