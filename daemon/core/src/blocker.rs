@@ -259,7 +259,7 @@ impl Blocker {
             Self::Drifted { .. } => "`onloadctl apply` brings them back".to_owned(),
             Self::AfXdpRefused { unfit, .. } => unfit.fix().to_owned(),
             Self::AfXdpUnasked { .. } => {
-                "leave it: it goes with the next change of the release or reboot; do not rename or remove the interface before".to_owned()
+                "leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
             }
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }

@@ -54,8 +54,8 @@ pub fn plan(
 ) -> Plan {
     let mut plan = Plan::default();
     let chosen = af_xdp::choose(choices, snapshot, hardware);
-    if release.is_some_and(|release| release.as_str() != IN_TREE) {
-        plan.remark(&chosen);
+    if release.is_none_or(|release| release.as_str() != IN_TREE) {
+        plan.remark(&chosen, release.is_some());
     }
     let drivers = match drivers(snapshot, hardware, &chosen) {
         Reading::Known(drivers) => drivers,
@@ -242,12 +242,13 @@ impl Plan {
         self.steps.extend(steps);
     }
 
-    fn remark(&mut self, chosen: &Chosen) {
+    /// What somebody else registered is nobody's affair where modules are left alone.
+    fn remark(&mut self, chosen: &Chosen, ours: bool) {
         let refused = chosen.refused.iter().map(|(interface, unfit)| Blocked {
             subject: interface.clone(),
             blocker: Blocker::AfXdpRefused { interface: interface.clone(), unfit: unfit.clone() },
         });
-        let unasked = chosen.unasked.iter().map(|interface| Blocked {
+        let unasked = chosen.unasked.iter().filter(|_| ours).map(|interface| Blocked {
             subject: interface.to_string(),
             blocker: Blocker::AfXdpUnasked { interface: interface.clone() },
         });

@@ -168,7 +168,7 @@ pub enum StepError {
         detail: String,
     },
     /// `sfc_resource` does not take an interface.
-    #[error("interface {interface} is not registered for AF_XDP: {detail}")]
+    #[error("sfc_resource does not take {interface}: {detail}")]
     Unregistered {
         /// The interface.
         interface: InterfaceName,

@@ -50,14 +50,16 @@ fn node_on(guest: &Guest, name: &str) -> anyhow::Result<()> {
              onloadctl release import /opt/releases/{release} --version {release}"
         ))?;
     }
-    configure(guest, CHOICES)?;
-    let applied = guest.run_within("onloadctl apply", CHANGE)?;
-    ensure!(applied.ok(), "{applied:?}");
-    if json(guest, "status")?["loaded_release"] != name {
-        let used = guest.run_within(&format!("onloadctl release use {name}"), CHANGE)?;
-        ensure!(used.ok(), "{used:?}\n{}", guest.journal("-u onloadd -b -o cat -n 60")?);
-    }
+    adopt(guest, &format!("[modules]\nrelease = \"{name}\"\n{CHOICES}"))?;
     until_state(guest, "ready").map(drop)
+}
+
+/// A configuration, carried out.
+fn adopt(guest: &Guest, text: &str) -> anyhow::Result<()> {
+    configure(guest, text)?;
+    let applied = guest.run_within("onloadctl apply", CHANGE)?;
+    ensure!(applied.ok(), "{applied:?}\n{}", guest.journal("-u onloadd -b -o cat -n 60")?);
+    Ok(())
 }
 
 /// Registered, seen past onloadd, and nothing of a driver that nobody needs.
@@ -104,20 +106,21 @@ fn it_is_registered_again_after_a_change(guest: &mut Guest) -> anyhow::Result<()
 
 fn the_loopback_is_never_given_to_the_kernel(guest: &mut Guest) -> anyhow::Result<()> {
     node_on(guest, NEXT)?;
-    let loopback = format!("{CHOICES}[[modules.af-xdp]]\ninterface = \"lo\"\n");
-    let refused = configure(guest, &loopback);
+    let with = |table: &str| {
+        format!("[modules]\nrelease = \"{NEXT}\"\n{CHOICES}[[modules.af-xdp]]\n{table}\n")
+    };
+    let refused = configure(guest, &with("interface = \"lo\""));
     ensure!(refused.is_err(), "the configuration is refused");
-    guest.ok("onloadctl status | grep -q 'panic the kernel'")?;
+    guest.until("why", "onloadctl status | grep -q 'panic the kernel'")?;
     // By its address the file does not show what it means.
-    let address = format!("{CHOICES}[[modules.af-xdp]]\nmac = \"00:00:00:00:00:00\"\n");
-    configure(guest, &address)?;
-    let applied = guest.run_within("onloadctl apply", CHANGE)?;
-    ensure!(applied.ok(), "in the way of nothing else: {applied:?}");
-    guest.until("the refusal", "onloadctl why node | grep -q 'lo is not offered to Onload'")?;
+    adopt(guest, &with("mac = \"00:00:00:00:00:00\""))?;
+    let told =
+        "onloadctl status >/run/told; grep -q 'lo is not offered' /run/told || ! cat /run/told";
+    guest.until("the refusal", told)?;
     guest.ok("! test -e /proc/driver/sfc_resource/lo")?;
-    let log = guest.ok("journalctl -k -b --no-pager -o cat")?;
+    let log = guest.journal("-k -o cat")?;
     ensure!(!log.contains("lo is registered"), "{log}");
-    Ok(())
+    node_on(guest, NEXT)
 }
 
 fn a_port_that_a_link_file_may_rename_is_refused(guest: &mut Guest) -> anyhow::Result<()> {
@@ -125,12 +128,11 @@ fn a_port_that_a_link_file_may_rename_is_refused(guest: &mut Guest) -> anyhow::R
     node_on(guest, NEXT)?;
     let file = "/etc/systemd/network/10-lan.link";
     guest.put(file, b"[Match]\nDriver=virtio_net\n\n[Link]\nName=lan0\n", 0o644)?;
-    let told = format!("onloadctl why node | grep -q '{port} is not offered.*10-lan.link'");
+    let told = format!("onloadctl status | grep -q '{port} is not offered.*10-lan.link'");
     guest.ok("systemctl reload onloadd")?;
     guest.until("the objection", &told)?;
     guest.ok(&format!("test -d /proc/driver/sfc_resource/{port}"))?;
-    let used = guest.run_within(&format!("onloadctl release use {FORMER}"), CHANGE)?;
-    ensure!(used.ok(), "{used:?}");
+    adopt(guest, &format!("[modules]\nrelease = \"{FORMER}\"\n{CHOICES}"))?;
     guest.ok(&format!("! test -e /proc/driver/sfc_resource/{port}"))?;
     guest.ok(&format!("rm {file} && systemctl reload onloadd"))?;
     guest.until("the registration", &format!("test -d /proc/driver/sfc_resource/{port}"))?;

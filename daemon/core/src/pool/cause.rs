@@ -165,7 +165,7 @@ impl Cause {
             }
             Self::NotAccelerated { .. } => "use a card that Onload accelerates, or an older Onload".to_owned(),
             Self::Unregistered { interface, .. } => {
-                format!("`onloadctl status` says what keeps {interface} from being registered")
+                format!("name a `release` in [modules]; `onloadctl status` says what else keeps {interface} from being registered")
             }
             Self::NoCarrier { .. } => "plug the cable, or drop `require-carrier` from the pool".to_owned(),
             Self::LibrariesMissing => "install Onload's user libraries on this node".to_owned(),

@@ -76,13 +76,11 @@ fn classify(interface: &InterfaceName, output: &str) -> Result<Outcome, StepErro
     let words = output.trim().rsplit(": ").next().unwrap_or_default();
     match words {
         "Operation already in progress" => Ok(Outcome::Unchanged),
-        "Invalid argument" => refuse("sfc_resource refuses it (Invalid argument)"),
+        "Invalid argument" => refuse("Invalid argument"),
         "No such file or directory" | "No such device" => {
             Err(StepError::Failed(format!("interface {interface} is not there any more")))
         }
-        "Permission denied" => {
-            refuse("there is no register file: this kernel or release has no AF_XDP")
-        }
+        "Permission denied" => refuse("it has no register file, as on a kernel without AF_XDP"),
         "" => Err(StepError::Failed(format!("interface {interface} was not registered"))),
         words => {
             Err(StepError::Failed(format!("interface {interface} was not registered: {words}")))

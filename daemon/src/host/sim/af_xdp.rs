@@ -21,7 +21,7 @@ impl World {
             Err(StepError::Unregistered { interface, detail })
         };
         if !self.is_live("sfc_resource") {
-            return refuse("there is no register file: sfc_resource is not loaded");
+            return refuse("it is not loaded");
         }
         let found = self.netdevs.iter().find(|(_, netdev)| netdev.name == *interface);
         let Some((index, virtual_one)) = found.map(|(index, one)| (*index, one.port.is_none()))
@@ -32,10 +32,10 @@ impl World {
             return Ok(Outcome::Unchanged);
         }
         if interface.as_str() == LOOPBACK || virtual_one {
-            return refuse("registered, it would stop this node");
+            return refuse("this world would end with it");
         }
         if self.faults.take_register(interface) {
-            return refuse("sfc_resource refuses it (fault ordered)");
+            return refuse("Invalid argument (fault ordered)");
         }
         self.registered.insert(index);
         self.touch();
