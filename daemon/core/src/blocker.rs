@@ -130,6 +130,13 @@ pub enum Blocker {
         /// Why not.
         unfit: Unfit,
     },
+    /// The driver cannot be replaced: a registered interface would not be registered again.
+    AfXdpLost {
+        /// Its name.
+        interface: InterfaceName,
+        /// Why not.
+        unfit: Unfit,
+    },
     /// An interface is registered for AF_XDP, and nothing asks for it.
     AfXdpUnasked {
         /// Its name.
@@ -200,6 +207,9 @@ impl Blocker {
             Self::AfXdpRefused { interface, unfit } => {
                 format!("{interface} is not offered to Onload through AF_XDP: {unfit}")
             }
+            Self::AfXdpLost { interface, unfit } => format!(
+                "the driver cannot be replaced: {interface} would not be registered for AF_XDP again: {unfit}"
+            ),
             Self::AfXdpUnasked { interface } => format!(
                 "{interface} is registered for AF_XDP and the configuration does not ask for it; it stays so until sfc_resource is unloaded"
             ),
@@ -257,7 +267,9 @@ impl Blocker {
             }
             Self::AwaitingConfirmation { .. } => "`onloadctl confirm` keeps it".to_owned(),
             Self::Drifted { .. } => "`onloadctl apply` brings them back".to_owned(),
-            Self::AfXdpRefused { unfit, .. } => unfit.fix().to_owned(),
+            Self::AfXdpRefused { unfit, .. } | Self::AfXdpLost { unfit, .. } => {
+                unfit.fix().to_owned()
+            }
             Self::AfXdpUnasked { .. } => {
                 "leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
             }
@@ -286,6 +298,7 @@ impl Blocker {
             Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
             Self::Drifted { .. } => "Drifted",
             Self::AfXdpRefused { .. } => "AfXdpRefused",
+            Self::AfXdpLost { .. } => "AfXdpLost",
             Self::AfXdpUnasked { .. } => "AfXdpUnasked",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }

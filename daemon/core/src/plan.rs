@@ -86,6 +86,7 @@ pub fn plan(
     plan.take_away(snapshot, &stand);
     plan.bring_in(&wanted, release, snapshot, &stand);
     if release.as_str() != IN_TREE {
+        plan.keep_registered(&chosen);
         plan.register(&chosen, snapshot);
     }
     plan
@@ -227,6 +228,20 @@ impl Plan {
         let written = self.steps.iter().any(|step| matches!(step, Step::WriteLoader(_)));
         if (needed || blocked) && (written || !step.holds_in(snapshot)) {
             self.steps.push(step);
+        }
+    }
+
+    /// What is registered and would be refused now is lost with `sfc_resource`.
+    fn keep_registered(&mut self, chosen: &Chosen) {
+        if self.takes == Takes::Nothing {
+            return;
+        }
+        for interface in chosen.ports.values() {
+            let refused = chosen.refused.iter().find(|(name, _)| name == interface.as_str());
+            if let Some((name, unfit)) = refused {
+                let (interface, unfit) = (interface.clone(), unfit.clone());
+                self.block(name, Blocker::AfXdpLost { interface, unfit });
+            }
         }
     }
 

@@ -280,6 +280,11 @@ fn what_is_registered_already_stays_offered_and_the_objection_is_told() {
     });
     let seen = chosen(BY_DRIVER, &enslaved);
     assert_eq!((seen.ports.len(), seen.refused.len()), (1, 1));
+    let plan = planned(BY_DRIVER, "host", &enslaved);
+    assert_eq!((plan.blockers.len(), plan.remarks.len()), (0, 1), "nothing is taken away");
+    let plan = planned(BY_DRIVER, "9.3.0", &enslaved);
+    let blocked: Vec<_> = plan.blockers.iter().map(|one| one.blocker.reason()).collect();
+    assert_eq!(blocked, ["AfXdpLost"], "what it would lose does not come back");
 }
 
 #[test]
