@@ -163,6 +163,9 @@ fn weigh(blocker: &Blocker) -> Verdict {
         | Blocker::ReleaseMissing { .. }
         | Blocker::Preflight { .. }
         | Blocker::OtherManager { .. }
+        | Blocker::AfXdpRefused { .. }
+        | Blocker::AfXdpLost { .. }
+        | Blocker::AfXdpUnasked { .. }
         | Blocker::Protected { .. }
         | Blocker::Rejected { .. }
         | Blocker::AwaitingConfirmation { .. }

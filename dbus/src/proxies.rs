@@ -324,7 +324,7 @@ pub trait Manager {
     fn config(&self) -> zbus::Result<Vec<(String, String, String, Vec<(String, String)>)>>;
 }
 
-/// One port of a card in the table of families: a PCI function.
+/// One port: a PCI function of a card in the table of families, or of another card whose interface is offered to Onload through AF_XDP.
 #[proxy(
     interface = "com.amd.Onload1.Port",
     default_service = "com.amd.Onload1",
@@ -363,15 +363,21 @@ pub trait Port {
 
     /// Family property
     ///
-    /// Product family, such as X2.
+    /// Product family, such as X2; empty for a card that is in no table.
     #[zbus(property)]
     fn family(&self) -> zbus::Result<String>;
 
     /// Controller property
     ///
-    /// Network controller, such as SFC9250.
+    /// Network controller, such as SFC9250; empty for a card that is in no table.
     #[zbus(property)]
     fn controller(&self) -> zbus::Result<String>;
+
+    /// Datapath property
+    ///
+    /// How Onload reaches it: native (its own driver), efct (the driver of the X3), af_xdp (registration of its interface, whatever the driver), or none.
+    #[zbus(property)]
+    fn datapath(&self) -> zbus::Result<String>;
 
     /// Netdev property
     ///

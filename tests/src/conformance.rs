@@ -222,7 +222,9 @@ async fn holding_steps<H: Host>(host: &H) -> Result<()> {
         Step::StopControlPlane,
         Step::WriteLoader(before.loader.known().cloned().unwrap_or_default()),
     ];
-    for step in steps {
+    let registered = before.af_xdp.known().into_iter().flat_map(|seen| seen.known.iter().cloned());
+    let registered = registered.map(|interface| Step::RegisterAfXdp { interface });
+    for step in steps.into_iter().chain(registered) {
         // Without a word on who has which unit nobody knows whether the second holds.
         if !step.holds_in(&before) {
             continue;

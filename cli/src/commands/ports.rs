@@ -29,6 +29,7 @@ pub struct Port {
     pub subsystem_device: Option<u16>,
     pub family: Option<String>,
     pub controller: Option<String>,
+    pub datapath: Option<String>,
     pub netdev: Option<String>,
     pub altnames: Vec<String>,
     pub permanent_mac: Option<String>,
@@ -72,6 +73,7 @@ impl Port {
             subsystem_device: port.number("subsystem_device", 0),
             family: port.text("family"),
             controller: port.text("controller"),
+            datapath: port.text("datapath"),
             netdev: port.text("netdev"),
             altnames: port.get("altnames"),
             permanent_mac: port.text("permanent_mac"),
@@ -114,6 +116,7 @@ impl Port {
         vec![
             Cell::painted(&self.address, Paint::Strong),
             fact(self.netdev.clone(), "netdev", gaps),
+            fact(self.datapath.clone(), "datapath", gaps),
             fact(self.controller.clone(), "controller", gaps),
             fact(self.numa_node, "numa_node", gaps),
             driver,
@@ -130,7 +133,10 @@ impl Page for Ports {
             return "no card that Onload accelerates\n".into();
         }
         let rows: Vec<_> = self.ports.iter().map(Port::cells).collect();
-        table(&["ADDRESS", "NETDEV", "NIC", "NUMA", "DRIVER", "LINK", "PHC", "ONLOAD"], &rows)
+        table(
+            &["ADDRESS", "NETDEV", "DATAPATH", "NIC", "NUMA", "DRIVER", "LINK", "PHC", "ONLOAD"],
+            &rows,
+        )
     }
 }
 
@@ -144,6 +150,7 @@ mod tests {
         let first = Port {
             address: "0000:3b:00.0".into(),
             controller: Some("SFC9250".into()),
+            datapath: Some("native".into()),
             netdev: Some("sfc0".into()),
             numa_node: Some(0),
             driver: Some("sfc".into()),
@@ -164,9 +171,9 @@ mod tests {
         assert_eq!(
             without(&page.text(0)),
             "\
-ADDRESS       NETDEV  NIC      NUMA  DRIVER             LINK  PHC   ONLOAD
-0000:3b:00.0  sfc0    SFC9250  0     sfc (out-of-tree)  25G   ptp2  ready
-0000:3b:00.1  -       SFC9250  ?     -                  -     -     no driver is bound
+ADDRESS       NETDEV  DATAPATH  NIC      NUMA  DRIVER             LINK  PHC   ONLOAD
+0000:3b:00.0  sfc0    native    SFC9250  0     sfc (out-of-tree)  25G   ptp2  ready
+0000:3b:00.1  -       -         SFC9250  ?     -                  -     -     no driver is bound
 "
         );
     }

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::af_xdp::Unfit;
 use crate::config::ConfigError;
-use crate::names::{KernelRelease, PoolName, ReleaseName};
+use crate::names::{InterfaceName, KernelRelease, PoolName, ReleaseName};
 use crate::others::Manager;
 use crate::pool::Cause;
 use crate::release::preflight::Objection;
@@ -130,6 +131,25 @@ pub enum Blocker {
         /// What would be done.
         steps: Vec<String>,
     },
+    /// An interface is chosen for AF_XDP, and must not or cannot be registered.
+    AfXdpRefused {
+        /// Its name, or what it is called in the configuration.
+        interface: String,
+        /// Why not.
+        unfit: Unfit,
+    },
+    /// The driver cannot be replaced: a registered interface would not be registered again.
+    AfXdpLost {
+        /// Its name.
+        interface: InterfaceName,
+        /// Why not.
+        unfit: Unfit,
+    },
+    /// An interface is registered for AF_XDP, and nothing asks for it.
+    AfXdpUnasked {
+        /// Its name.
+        interface: InterfaceName,
+    },
     /// No device of a pool can work.
     PoolUnserved {
         /// The pool.
@@ -195,6 +215,15 @@ impl Blocker {
                     steps.join("; ")
                 )
             }
+            Self::AfXdpRefused { interface, unfit } => {
+                format!("{interface} is not offered to Onload through AF_XDP: {unfit}")
+            }
+            Self::AfXdpLost { interface, unfit } => format!(
+                "the driver cannot be replaced: {interface} would not be registered for AF_XDP again: {unfit}"
+            ),
+            Self::AfXdpUnasked { interface } => format!(
+                "{interface} is registered for AF_XDP and the configuration does not ask for it; it stays so until sfc_resource is unloaded"
+            ),
             Self::PoolUnserved { pool, cause } => {
                 format!("no device of pool {pool} can work: {cause}")
             }
@@ -253,6 +282,12 @@ impl Blocker {
             }
             Self::AwaitingConfirmation { .. } => "`onloadctl confirm` keeps it".to_owned(),
             Self::Drifted { .. } => "`onloadctl apply` brings them back".to_owned(),
+            Self::AfXdpRefused { unfit, .. } | Self::AfXdpLost { unfit, .. } => {
+                unfit.fix().to_owned()
+            }
+            Self::AfXdpUnasked { .. } => {
+                "leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
+            }
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }
     }
@@ -278,6 +313,9 @@ impl Blocker {
             Self::Rejected { .. } => "Rejected",
             Self::AwaitingConfirmation { .. } => "AwaitingConfirmation",
             Self::Drifted { .. } => "Drifted",
+            Self::AfXdpRefused { .. } => "AfXdpRefused",
+            Self::AfXdpLost { .. } => "AfXdpLost",
+            Self::AfXdpUnasked { .. } => "AfXdpUnasked",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }
     }

@@ -307,6 +307,18 @@ mod tests {
                 2,
                 "pools.onload.launcher",
             ),
+            (
+                "two ways to choose a port",
+                "[[modules.af-xdp]]\ndriver = \"igb\"\npci = \"0000:00:05.0\"\n",
+                1,
+                "modules.af-xdp: line 1: needs exactly one",
+            ),
+            (
+                "the loopback",
+                "[[modules.af-xdp]]\ndriver = \"igb\"\n[[modules.af-xdp]]\ninterface = \"lo\"\n",
+                1,
+                "modules.af-xdp: line 2: the loopback",
+            ),
             ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
             (
                 "one resource twice",

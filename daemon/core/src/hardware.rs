@@ -52,6 +52,32 @@ pub enum Acceleration {
     No,
 }
 
+/// How Onload reaches a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Datapath {
+    /// Not at all.
+    #[default]
+    None,
+    /// Through `sfc` and its auxiliary device.
+    Native,
+    /// Through `xilinx_efct`.
+    Efct,
+    /// Through its AF_XDP registration, whatever the driver.
+    AfXdp,
+}
+
+impl Datapath {
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Native => "native",
+            Self::Efct => "efct",
+            Self::AfXdp => "af_xdp",
+        }
+    }
+}
+
 /// The table of families.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware(BTreeMap<(u16, u16), Family>);

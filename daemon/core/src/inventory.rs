@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::af_xdp::{AfXdp, LinkFile};
 use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
@@ -62,6 +63,10 @@ pub struct Snapshot {
     pub users: Reading<BTreeMap<u32, User>>,
     /// What onloadd has written for modprobe in this boot; absent where it has written nothing.
     pub loader: Reading<Loader>,
+    /// Registered interfaces; absent while `sfc_resource` is not loaded.
+    pub af_xdp: Reading<AfXdp>,
+    /// systemd's `.link` files in the order in which they count, by path.
+    pub link_files: Reading<BTreeMap<String, LinkFile>>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
     /// Others who have to do with the modules, and what shows them.
@@ -108,6 +113,9 @@ pub struct Interface {
     pub altnames: BTreeSet<String>,
     /// The PCI function it belongs to; absent for virtual interfaces.
     pub port: Reading<PciAddress>,
+    /// Its driver, which is not always that of the function (`virtio_net`); absent for virtual
+    /// interfaces.
+    pub driver: Reading<String>,
     /// The address in use.
     pub mac: Reading<MacAddress>,
     /// The address burnt in.
@@ -148,6 +156,7 @@ impl Interface {
             index: 0,
             altnames: BTreeSet::new(),
             port: gap(why),
+            driver: gap(why),
             mac: gap(why),
             permanent_mac: gap(why),
             link: gap(why),

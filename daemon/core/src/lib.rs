@@ -1,5 +1,6 @@
 //! The brain of onloadd: facts and wishes in, decisions out. No I/O, no clock, no unordered map.
 
+pub mod af_xdp;
 pub mod allocation;
 pub mod blocker;
 pub mod change;

@@ -13,6 +13,7 @@ use crate::change::{Change, Past};
 use crate::command::ContainerAnswer;
 use crate::condition::Condition;
 use crate::config::{Entry, PoolKind};
+use crate::hardware::Datapath;
 use crate::inventory::{Interface, Module, Origin, Port, User};
 use crate::job::Job;
 use crate::names::{
@@ -111,7 +112,7 @@ pub struct Picture {
     pub interfaces: Arc<BTreeMap<InterfaceName, Interface>>,
     /// Why the interfaces cannot be told; none when they can.
     pub interfaces_unreadable: Option<String>,
-    /// Ports of cards that are in the table of families.
+    /// Ports of cards that are in the table of families, and those offered through AF_XDP.
     pub ports: Arc<BTreeMap<PciAddress, PortPicture>>,
     /// Modules that are loaded, and those of the stack that are not.
     pub modules: Arc<BTreeMap<ModuleName, ModulePicture>>,
@@ -141,7 +142,7 @@ pub struct Hold {
     pub until: Option<Timestamp>,
 }
 
-/// One port of a known card.
+/// One port of a known card, or one offered through AF_XDP. The latter has no family.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortPicture {
     /// The facts.
@@ -150,6 +151,8 @@ pub struct PortPicture {
     pub family: String,
     /// Network controller, such as `SFC9250`.
     pub controller: String,
+    /// How Onload reaches it.
+    pub datapath: Datapath,
     /// Interface name; none while no driver shows one.
     pub netdev: Option<InterfaceName>,
     /// The interface.

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use crate::af_xdp::{self, Choice, Chosen};
 use crate::blocker::{Blocked, Blocker};
 use crate::hardware::{Acceleration, Hardware};
 use crate::inventory::{Autoload, COMPANIONS, Loader, STACK, Snapshot};
-use crate::names::{ModuleName, ReleaseName};
+use crate::names::{InterfaceName, ModuleName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::{self, HOST, IN_TREE};
 use crate::step::Step;
@@ -23,6 +24,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// Why a subject is not as wanted.
     pub blockers: Vec<Blocked>,
+    /// Said as blockers are, and in the way of nothing else.
+    pub remarks: Vec<Blocked>,
     /// Something is under way that nobody has to do anything about.
     pub waiting: bool,
     /// What is taken away before anything is brought in.
@@ -46,10 +49,15 @@ pub fn plan(
     release: Option<&ReleaseName>,
     snapshot: &Snapshot,
     hardware: &Hardware,
+    choices: &[Choice],
     loads: &Loads,
 ) -> Plan {
     let mut plan = Plan::default();
-    let drivers = match drivers(snapshot, hardware) {
+    let chosen = af_xdp::choose(choices, snapshot, hardware);
+    if release.is_none_or(|release| release.as_str() != IN_TREE) {
+        plan.remark(&chosen, release.is_some());
+    }
+    let drivers = match drivers(snapshot, hardware, &chosen) {
         Reading::Known(drivers) => drivers,
         Reading::Absent => return plan,
         Reading::Unreadable(why) => {
@@ -77,6 +85,10 @@ pub fn plan(
     plan.takes = takes(release, &drivers, &stand);
     plan.take_away(snapshot, &stand);
     plan.bring_in(&wanted, release, snapshot, &stand);
+    if release.as_str() != IN_TREE {
+        plan.keep_registered(&chosen);
+        plan.register(&chosen, snapshot);
+    }
     plan
 }
 
@@ -100,12 +112,17 @@ fn takes(
 /// that auxiliary devices exist when it looks for them (reference/onload-modules.md section 2.2).
 /// `onload` pulls `sfc_char` and `sfc_resource`.
 pub fn wanted(release: &ReleaseName, drivers: &BTreeSet<String>) -> Vec<ModuleName> {
-    let stack = (release.as_str() != IN_TREE && !drivers.is_empty()).then_some("onload");
+    let stack = (release.as_str() != IN_TREE).then_some("onload");
     drivers.iter().map(String::as_str).chain(stack).filter_map(|name| name.parse().ok()).collect()
 }
 
-/// Drivers that the cards of the node need; absent where there is no card Onload accelerates.
-pub fn drivers(snapshot: &Snapshot, hardware: &Hardware) -> Reading<BTreeSet<String>> {
+/// Drivers that the cards of the node need, none where all ports are offered through AF_XDP;
+/// absent where there is no port for Onload.
+pub fn drivers(
+    snapshot: &Snapshot,
+    hardware: &Hardware,
+    chosen: &Chosen,
+) -> Reading<BTreeSet<String>> {
     let ports = match &snapshot.ports {
         Reading::Known(ports) => ports,
         Reading::Absent => return Reading::Absent,
@@ -117,7 +134,8 @@ pub fn drivers(snapshot: &Snapshot, hardware: &Hardware) -> Reading<BTreeSet<Str
         .filter(|family| family.onload != Acceleration::No)
         .map(|family| family.driver.clone())
         .collect();
-    if drivers.is_empty() { Reading::Absent } else { Reading::Known(drivers) }
+    let none = drivers.is_empty() && chosen.ports.is_empty();
+    if none { Reading::Absent } else { Reading::Known(drivers) }
 }
 
 /// What modprobe must be told for a release once its driver is there.
@@ -211,6 +229,45 @@ impl Plan {
         if (needed || blocked) && (written || !step.holds_in(snapshot)) {
             self.steps.push(step);
         }
+    }
+
+    /// What is registered and would be refused now is lost with `sfc_resource`.
+    fn keep_registered(&mut self, chosen: &Chosen) {
+        if self.takes == Takes::Nothing {
+            return;
+        }
+        for interface in chosen.ports.values() {
+            let refused = chosen.refused.iter().find(|(name, _)| name == interface.as_str());
+            if let Some((name, unfit)) = refused {
+                let (interface, unfit) = (interface.clone(), unfit.clone());
+                self.block(name, Blocker::AfXdpLost { interface, unfit });
+            }
+        }
+    }
+
+    /// Registration of what is not registered, or will not be any more when it is due: it goes with
+    /// `sfc_resource`.
+    fn register(&mut self, chosen: &Chosen, snapshot: &Snapshot) {
+        let all = chosen.ports.values();
+        let lost = |name: &&InterfaceName| {
+            self.takes > Takes::Nothing || !af_xdp::is_registered(name, snapshot)
+        };
+        let steps = all.filter(lost).cloned().map(|interface| Step::RegisterAfXdp { interface });
+        let steps: Vec<_> = steps.collect();
+        self.steps.extend(steps);
+    }
+
+    /// What somebody else registered is nobody's affair where modules are left alone.
+    fn remark(&mut self, chosen: &Chosen, ours: bool) {
+        let refused = chosen.refused.iter().map(|(interface, unfit)| Blocked {
+            subject: interface.clone(),
+            blocker: Blocker::AfXdpRefused { interface: interface.clone(), unfit: unfit.clone() },
+        });
+        let unasked = chosen.unasked.iter().filter(|_| ours).map(|interface| Blocked {
+            subject: interface.to_string(),
+            blocker: Blocker::AfXdpUnasked { interface: interface.clone() },
+        });
+        self.remarks.extend(refused.chain(unasked));
     }
 
     /// Adds a blocker.

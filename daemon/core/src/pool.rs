@@ -5,11 +5,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::af_xdp::{self, Chosen};
 use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
-use crate::hardware::{Acceleration, Family, Hardware};
+use crate::hardware::{Acceleration, Datapath, Family, Hardware};
 use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Snapshot};
-use crate::names::{DeviceId, PciAddress, PoolName, ReleaseName};
+use crate::names::{DeviceId, InterfaceName, PciAddress, PoolName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::Release;
 
@@ -46,10 +47,11 @@ pub fn stand(
     settings: &PoolSettings,
     snapshot: &Snapshot,
     hardware: &Hardware,
+    chosen: &Chosen,
     known: impl IntoIterator<Item = NumaNode>,
 ) -> Standing {
     let ports = match &snapshot.ports {
-        Reading::Known(ports) => members(settings, ports, snapshot, hardware),
+        Reading::Known(ports) => members(settings, ports, snapshot, (hardware, chosen)),
         Reading::Absent => BTreeMap::new(),
         Reading::Unreadable(_) => {
             let cause = Some(Cause::Unreadable { part: "the PCI bus".to_owned() });
@@ -57,10 +59,11 @@ pub fn stand(
             return Standing { groups, unseen: cause, answer: None };
         }
     };
-    let mut groups: BTreeMap<NumaNode, Vec<(PciAddress, &Port, &Family)>> =
+    let datapaths: BTreeSet<_> = ports.values().map(|(_, route)| route.datapath()).collect();
+    let mut groups: BTreeMap<NumaNode, Vec<(PciAddress, &Port, Route<'_>)>> =
         known.into_iter().map(|node| (node, Vec::new())).collect();
     let mut unseen = None;
-    for (address, (port, family)) in ports {
+    for (address, (port, route)) in ports {
         let node = match &port.numa_node {
             Reading::Known(node) => Some(*node),
             Reading::Absent => None,
@@ -71,17 +74,18 @@ pub fn stand(
                 continue;
             }
         };
-        groups.entry(node).or_default().push((address, port, family));
+        groups.entry(node).or_default().push((address, port, route));
     }
     let node = node_obstacle(snapshot);
     let release = matching_release(snapshot);
-    let judge = |members: &[(PciAddress, &Port, &Family)]| -> Option<Cause> {
+    let judge = |members: &[(PciAddress, &Port, Route<'_>)]| -> Option<Cause> {
         if members.is_empty() {
             return Some(unseen.clone().unwrap_or(Cause::NoPort));
         }
         let mut first = None;
-        for (address, port, family) in members {
-            let cause = port_obstacle(*address, port, family, snapshot)
+        for (address, port, route) in members {
+            let cause = route
+                .obstacle(*address, port, snapshot)
                 .or_else(|| carrier_obstacle(settings, *address, snapshot));
             match cause {
                 None => return node.clone().or_else(|| release.as_ref().err().cloned()),
@@ -93,8 +97,62 @@ pub fn stand(
     };
     let groups: BTreeMap<_, _> =
         groups.into_iter().map(|(node, members)| (node, judge(&members))).collect();
-    let answer = release.ok().map(|(_, release)| answer(settings, release));
+    let answer = release.ok().map(|(_, release)| {
+        let mut answer = answer(settings, release);
+        // Without it Onload asks the driver for what few have, and runs unaccelerated. Where there
+        // is a card of its own beside, programs are left as they are.
+        if datapaths == BTreeSet::from([Datapath::AfXdp]) {
+            answer.environment.insert("EF_AF_XDP_ZEROCOPY".to_owned(), "0".to_owned());
+        }
+        answer
+    });
     Standing { groups, unseen, answer }
+}
+
+/// The way from Onload to a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route<'a> {
+    /// Through the driver of its family.
+    Driver(&'a Family),
+    /// Through the registration of its interface.
+    AfXdp(&'a InterfaceName),
+}
+
+impl<'a> Route<'a> {
+    /// The way to a port; none where nothing is known of it.
+    pub fn of(
+        address: PciAddress,
+        port: &Port,
+        hardware: &'a Hardware,
+        chosen: &'a Chosen,
+    ) -> Option<Self> {
+        let registered = chosen.ports.get(&address).map(Self::AfXdp);
+        registered.or_else(|| hardware.family(port).map(Self::Driver))
+    }
+
+    /// Its word.
+    pub fn datapath(self) -> Datapath {
+        match self {
+            Self::AfXdp(_) => Datapath::AfXdp,
+            Self::Driver(family) => match family.onload {
+                Acceleration::Native => Datapath::Native,
+                Acceleration::Efct => Datapath::Efct,
+                Acceleration::No => Datapath::None,
+            },
+        }
+    }
+
+    /// What keeps Onload from using the port.
+    pub fn obstacle(self, address: PciAddress, port: &Port, snapshot: &Snapshot) -> Option<Cause> {
+        match self {
+            Self::Driver(family) => port_obstacle(address, port, family, snapshot),
+            Self::AfXdp(name) => {
+                let interface = name.clone();
+                (!af_xdp::is_registered(name, snapshot))
+                    .then_some(Cause::Unregistered { port: address, interface })
+            }
+        }
+    }
 }
 
 /// The ports of a pool: those it names, or every one that Onload accelerates. Where there are only
@@ -103,15 +161,16 @@ fn members<'a>(
     settings: &PoolSettings,
     ports: &'a BTreeMap<PciAddress, Port>,
     snapshot: &Snapshot,
-    hardware: &'a Hardware,
-) -> BTreeMap<PciAddress, (&'a Port, &'a Family)> {
-    let known =
-        ports.iter().filter_map(|(address, port)| Some((*address, (port, hardware.family(port)?))));
+    (hardware, chosen): (&'a Hardware, &'a Chosen),
+) -> BTreeMap<PciAddress, (&'a Port, Route<'a>)> {
+    let known = ports.iter().filter_map(|(address, port)| {
+        Some((*address, (port, Route::of(*address, port, hardware, chosen)?)))
+    });
     if !settings.ports.is_empty() {
         return known.filter(|(address, _)| is_named(&settings.ports, address, snapshot)).collect();
     }
     let (accelerated, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        known.partition(|(_, (_, family))| family.onload != Acceleration::No);
+        known.partition(|(_, (_, route))| route.datapath() != Datapath::None);
     if accelerated.is_empty() { rest } else { accelerated }
 }
 

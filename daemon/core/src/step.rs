@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::af_xdp;
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
-use crate::names::{ModuleName, ReleaseName};
+use crate::names::{InterfaceName, ModuleName, ReleaseName};
 use crate::others::{self, SERVER_PARAMETERS, SERVER_PATH};
 use crate::reading::Reading;
 
@@ -31,6 +32,12 @@ pub enum Step {
     StopUnit {
         /// Its name.
         unit: String,
+    },
+    /// Register an interface with Onload for AF_XDP. There is no step back: it ends when
+    /// `sfc_resource` is unloaded (reference/onload-measured.md section 3).
+    RegisterAfXdp {
+        /// Its name.
+        interface: InterfaceName,
     },
     /// Tell modprobe, until the end of this boot.
     WriteLoader(Loader),
@@ -67,6 +74,7 @@ impl Step {
                 let uses = |user: &crate::inventory::User| user.unit.as_ref() == Some(unit);
                 snapshot.users.known().is_some_and(|users| !users.values().any(uses))
             }
+            Self::RegisterAfXdp { interface } => af_xdp::is_registered(interface, snapshot),
             Self::WriteLoader(loader) => match &snapshot.loader {
                 Reading::Known(seen) => seen == loader,
                 Reading::Absent => *loader == Loader::default(),
@@ -91,6 +99,7 @@ impl Step {
             Self::LoadModule { module, .. } | Self::UnloadModule { module } => module.to_string(),
             Self::StopControlPlane | Self::RestoreServer { .. } => "onload".to_owned(),
             Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
+            Self::RegisterAfXdp { interface } => interface.to_string(),
         }
     }
 }
@@ -104,6 +113,9 @@ impl fmt::Display for Step {
             Self::UnloadModule { module } => write!(f, "unload module {module}"),
             Self::StopControlPlane => f.write_str("stop the control-plane server"),
             Self::StopUnit { unit } => write!(f, "stop {unit}"),
+            Self::RegisterAfXdp { interface } => {
+                write!(f, "register {interface} with Onload for AF_XDP")
+            }
             Self::WriteLoader(Loader { autoload: Autoload::Blocked, .. }) => {
                 f.write_str("keep the kernel's own driver from coming back by itself")
             }
@@ -181,6 +193,14 @@ pub enum StepError {
         /// The kernel's words.
         detail: String,
     },
+    /// `sfc_resource` does not take an interface.
+    #[error("sfc_resource does not take {interface}: {detail}")]
+    Unregistered {
+        /// The interface.
+        interface: InterfaceName,
+        /// The kernel's words.
+        detail: String,
+    },
     /// Anything else the machine answered.
     #[error("{0}")]
     Failed(String),
@@ -203,6 +223,7 @@ impl StepError {
             | Self::WrongKernel { .. }
             | Self::UnknownSymbol { .. }
             | Self::BadParameter { .. }
+            | Self::Unregistered { .. }
             | Self::Stuck { .. } => false,
         }
     }
@@ -226,6 +247,9 @@ impl StepError {
             }
             Self::BadParameter { module, .. } => format!(
                 "mend the `options {module}` line (modprobe -c shows it), then `onloadctl apply --retry`"
+            ),
+            Self::Unregistered { interface, .. } => format!(
+                "see the kernel log (journalctl -k), or take {interface} out of [[modules.af-xdp]]; then `onloadctl apply --retry`"
             ),
             Self::Failed(_) => "see the kernel log (journalctl -k); onloadd tries again by itself".to_owned(),
             Self::Stuck { .. } => "see the kernel log (journalctl -k); only a reboot ends it".to_owned(),

@@ -183,8 +183,13 @@ fn port(address: PciAddress, port: &PortPicture) -> Explanation {
         Reading::Absent => "none".to_owned(),
         Reading::Unreadable(why) => format!("cannot be read: {why}"),
     };
+    let family = match port.family.as_str() {
+        "" => "none that Onload has a driver for".to_owned(),
+        family => format!("{family} ({})", port.controller),
+    };
     let mut explanation = Explanation::new(address, decision)
-        .with("family", format!("{} ({})", port.family, port.controller))
+        .with("family", family)
+        .with("datapath", port.datapath.as_str())
         .with("driver", shown(&port.port.driver))
         .with("driver was built", shown(&origin))
         .with("auxiliary devices", auxiliary)

@@ -1,4 +1,4 @@
-//! `com.amd.Onload1.Port`: one port of a known card.
+//! `com.amd.Onload1.Port`: one port of a known card, or one offered through AF_XDP.
 
 use std::collections::BTreeMap;
 
@@ -61,6 +61,11 @@ impl Port {
     #[zbus(property)]
     fn controller(&self) -> String {
         self.with(|p| p.controller.clone())
+    }
+
+    #[zbus(property)]
+    fn datapath(&self) -> &'static str {
+        self.with(|p| p.datapath).as_str()
     }
 
     #[zbus(property)]

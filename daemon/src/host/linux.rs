@@ -34,6 +34,7 @@ use crate::store::Store;
 pub use self::runner::Runner;
 
 mod addresses;
+mod af_xdp;
 mod attribute;
 mod capture;
 mod control_plane;
@@ -44,6 +45,7 @@ mod interfaces;
 mod kernel_log;
 mod kernels;
 mod kubelet;
+mod link_files;
 mod links;
 mod loader;
 mod modprobe;
@@ -256,6 +258,8 @@ impl Host for Linux {
             kernels,
             signatures_enforced: modules::signatures_enforced(root),
             loader,
+            af_xdp: af_xdp::read(root),
+            link_files: link_files::read(root),
             kubelet,
             others,
             ..Snapshot::default()

@@ -25,6 +25,7 @@ pub use world::World;
 
 mod acting;
 pub mod action;
+mod af_xdp;
 mod boot;
 mod bus;
 mod check;

@@ -388,7 +388,7 @@ fn can_serve(look: &Snapshot, numa_node: Option<u32>) -> bool {
         release.interfaces.known().is_some_and(|all| hash.is_some_and(|hash| all.contains(hash)))
     });
     let hardware = Hardware::shipped();
-    let works = look.ports.known().into_iter().flatten().any(|(_, port)| {
+    let works = look.ports.known().into_iter().flatten().any(|(address, port)| {
         let family = hardware.family(port).filter(|family| family.onload != Acceleration::No);
         let bound = port
             .auxiliary
@@ -396,9 +396,13 @@ fn can_serve(look: &Snapshot, numa_node: Option<u32>) -> bool {
             .into_iter()
             .flatten()
             .any(|(_, driver)| driver.known().is_some());
-        family.is_some_and(|family| port.driver.known() == Some(&family.driver))
-            && bound
-            && port.numa_node.known().copied() == numa_node
+        let native =
+            family.is_some_and(|family| port.driver.known() == Some(&family.driver)) && bound;
+        let known = look.af_xdp.known().map(|seen| &seen.known);
+        let registered = look.interface_of(address).is_some_and(|(name, _)| {
+            family.is_none() && known.is_some_and(|known| known.contains(name))
+        });
+        (native || registered) && port.numa_node.known().copied() == numa_node
     });
     ["sfc_resource", "sfc_char", "onload"].into_iter().all(live) && nodes && fits && works
 }

@@ -8,6 +8,7 @@
     reason = "a test stops where it broke"
 )]
 
+mod afxdp;
 mod agent;
 mod boot;
 mod modules;
@@ -21,7 +22,12 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    let themes =
-        vec![service::theme(), modules::theme(), swap::theme(), boot::theme(), others::theme()];
-    cases::main(themes)
+    cases::main(vec![
+        service::theme(),
+        modules::theme(),
+        swap::theme(),
+        boot::theme(),
+        others::theme(),
+        afxdp::theme(),
+    ])
 }

@@ -34,7 +34,9 @@ fn plugin(guest: &Guest) -> anyhow::Result<()> {
         "systemd-run --unit plugin -p Type=exec systemd-socket-activate -l {KUBELET}/{SOCKET} sleep 600"
     ))?;
     guest.until("the socket", &format!("test -S {KUBELET}/{SOCKET}"))?;
-    guest.until("the plugin in onloadctl", "onloadctl adopt --dry-run | grep -q onload-operator").map(drop)
+    guest
+        .until("the plugin in onloadctl", "onloadctl adopt --dry-run | grep -q onload-operator")
+        .map(drop)
 }
 
 fn plugin_goes(guest: &Guest) -> anyhow::Result<()> {

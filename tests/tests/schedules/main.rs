@@ -234,6 +234,7 @@ fn every_shipped_world_comes_to_rest_as_it_says_of_itself() {
         ("in-tree", NodeState::Ready),
         ("unenrolled-key", NodeState::Blocked),
         ("releases", NodeState::Blocked),
+        ("virtio", NodeState::Idle),
         ("no-card", NodeState::Idle),
     ];
     for (name, expected) in cases {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::af_xdp::Choice;
 use crate::names::{PoolName, ReleaseName, ResourceName};
 use crate::time::Span;
 
@@ -59,6 +60,9 @@ pub struct ModuleSettings {
     /// Which release for which kernel; the first that matches counts, before `release`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub kernels: Vec<Mapping>,
+    /// Ports that are not Solarflare's and are offered to Onload through AF_XDP. None: none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub af_xdp: Vec<Choice>,
     /// What is done when the modules are found otherwise than they were left.
     pub drift: Drift,
 }
@@ -253,6 +257,10 @@ impl Settings {
         let faults = self.modules.kernels.iter().map(super::Mapping::fault);
         if let Some((at, what)) = faults.enumerate().find_map(|(at, fault)| Some((at, fault?))) {
             return Err(("modules.kernels".to_owned(), format!("line {}: {what}", at + 1)));
+        }
+        let faults = self.modules.af_xdp.iter().map(Choice::fault);
+        if let Some((at, what)) = faults.enumerate().find_map(|(at, fault)| Some((at, fault?))) {
+            return Err(("modules.af-xdp".to_owned(), format!("line {}: {what}", at + 1)));
         }
         if self.limits.pending_per_client == 0 {
             let what = "must be 1 or more: with none, nobody but root could ask for anything";

@@ -8,7 +8,7 @@ use crate::sample::{inner, module_of, node, port_of, spoilt, without};
 fn planned(release: Option<&str>, snapshot: &Snapshot) -> (Vec<String>, Vec<String>, bool) {
     let release = release.map(|name| name.parse().unwrap());
     let Plan { steps, blockers, waiting, .. } =
-        plan(release.as_ref(), snapshot, &Hardware::shipped(), &Loads::new());
+        plan(release.as_ref(), snapshot, &Hardware::shipped(), &[], &Loads::new());
     let blockers = blockers.iter().map(|one| format!("{}: {}", one.subject, one.blocker.reason()));
     (steps.iter().map(ToString::to_string).collect(), blockers.collect(), waiting)
 }
@@ -180,7 +180,7 @@ fn what_is_planned_for_a_release() {
         assert_eq!((seen_steps.as_slice(), seen_waiting), (&own(steps)[..], waiting), "{why}");
         assert_eq!(seen_blockers, own(blockers), "{why}");
     }
-    let drivers = drivers(&x3, &Hardware::shipped()).into_known().unwrap();
+    let drivers = drivers(&x3, &Hardware::shipped(), &Chosen::default()).into_known().unwrap();
     assert!(drivers.contains("sfc"), "one card's driver does not hide another's: {drivers:?}");
 }
 

@@ -1,5 +1,6 @@
 //! Whether a release is in place: not what the loader said, but what the machine shows.
 
+use crate::af_xdp::Chosen;
 use crate::hardware::{Acceleration, Hardware};
 use crate::inventory::{DEVICE_NODES, Snapshot};
 use crate::names::ReleaseName;
@@ -8,8 +9,13 @@ use crate::reading::Reading;
 use crate::release::IN_TREE;
 
 /// Everything that is not as the release makes it, once its modules are loaded: drivers bound to
-/// the ports, auxiliary devices, device nodes. Empty: verified.
-pub fn faults(release: &ReleaseName, snapshot: &Snapshot, hardware: &Hardware) -> Vec<Cause> {
+/// the ports, auxiliary devices, registrations, device nodes. Empty: verified.
+pub fn faults(
+    release: &ReleaseName,
+    snapshot: &Snapshot,
+    hardware: &Hardware,
+    chosen: &Chosen,
+) -> Vec<Cause> {
     let in_tree = release.as_str() == IN_TREE;
     let ports = snapshot.ports.known().into_iter().flatten();
     let mut faults: Vec<Cause> = ports
@@ -26,6 +32,10 @@ pub fn faults(release: &ReleaseName, snapshot: &Snapshot, hardware: &Hardware) -
         })
         .collect();
     if !in_tree {
+        faults.extend(chosen.unregistered(snapshot).map(|(port, interface)| Cause::Unregistered {
+            port: *port,
+            interface: interface.clone(),
+        }));
         faults.extend(DEVICE_NODES.iter().filter_map(
             |path| match snapshot.device_nodes.get(*path) {
                 Some(Reading::Known(_)) => None,

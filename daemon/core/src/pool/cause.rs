@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::names::PciAddress;
+use crate::names::{InterfaceName, PciAddress};
 
 /// Why a device cannot work. What cannot be served is not advertised, and says why.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +75,13 @@ pub enum Cause {
         /// Why not.
         reason: String,
     },
+    /// The port is to be offered through AF_XDP, and is not registered.
+    Unregistered {
+        /// The port.
+        port: PciAddress,
+        /// Its interface.
+        interface: InterfaceName,
+    },
     /// No carrier where the pool asks for one.
     NoCarrier {
         /// The port.
@@ -118,6 +125,9 @@ impl fmt::Display for Cause {
             Self::NotAccelerated { port, reason } => {
                 write!(f, "port {port} is not accelerated: {reason}")
             }
+            Self::Unregistered { port, interface } => {
+                write!(f, "port {port} ({interface}) is not registered for AF_XDP")
+            }
             Self::NoCarrier { port } => write!(f, "port {port} has no carrier"),
             Self::LibrariesMissing => f.write_str("no Onload user libraries are installed"),
             Self::LibraryMismatch { driver } => {
@@ -154,6 +164,9 @@ impl Cause {
                 "load sfc and sfc_resource of one release (see the kernel log for an ABI mismatch)".to_owned()
             }
             Self::NotAccelerated { .. } => "use a card that Onload accelerates, or an older Onload".to_owned(),
+            Self::Unregistered { interface, .. } => {
+                format!("name a `release` in [modules]; `onloadctl status` says what else keeps {interface} from being registered")
+            }
             Self::NoCarrier { .. } => "plug the cable, or drop `require-carrier` from the pool".to_owned(),
             Self::LibrariesMissing => "install Onload's user libraries on this node".to_owned(),
             Self::LibraryMismatch { .. } => {
@@ -179,6 +192,7 @@ impl Cause {
             Self::InTreeDriver { .. } => "InTreeDriver",
             Self::NoAuxiliaryDevice { .. } => "NoAuxiliaryDevice",
             Self::NotAccelerated { .. } => "NotAccelerated",
+            Self::Unregistered { .. } => "Unregistered",
             Self::NoCarrier { .. } => "NoCarrier",
             Self::LibrariesMissing => "LibrariesMissing",
             Self::LibraryMismatch { .. } => "LibraryMismatch",

@@ -11,7 +11,7 @@ fn settings(slots: u32) -> PoolSettings {
 }
 
 fn judged(settings: &PoolSettings, snapshot: &Snapshot) -> Standing {
-    stand(settings, snapshot, &Hardware::shipped(), [])
+    stand(settings, snapshot, &Hardware::shipped(), &Chosen::default(), [])
 }
 
 fn unread<T>() -> Reading<T> {
@@ -264,7 +264,8 @@ fn slots_are_not_dealt_anew_for_what_is_gone_or_unseen() {
         ),
     ];
     for (why, snapshot, expected) in cases {
-        let standing = stand(&settings(4), &snapshot, &Hardware::shipped(), known);
+        let standing =
+            stand(&settings(4), &snapshot, &Hardware::shipped(), &Chosen::default(), known);
         let devices = devices(&"p".parse().unwrap(), &settings(4), &standing);
         let nodes: Vec<_> = devices.iter().map(|device| device.numa_node).collect();
         assert_eq!(nodes, [Some(0), Some(1), Some(0), Some(1)], "{why}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::boots::{NO_ROUTE, WENT_DOWN};
 use super::steps::Progress;
 use super::{Pending, Reconciler};
+use crate::af_xdp::Chosen;
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
 use crate::inventory::Depth;
@@ -84,6 +85,7 @@ fn takes_away(step: &Step) -> bool {
         Step::StopControlPlane | Step::UnloadModule { .. } => true,
         Step::LoadModule { .. }
         | Step::StopUnit { .. }
+        | Step::RegisterAfXdp { .. }
         | Step::WriteLoader(_)
         | Step::RestoreServer { .. } => false,
     }
@@ -107,7 +109,8 @@ impl Reconciler {
         let (Some(snapshot), Some(release)) = (&self.snapshot, self.loaded_release()) else {
             return BTreeSet::new();
         };
-        verify::faults(&release, snapshot, &self.hardware).into_iter().collect()
+        let native = Chosen::default();
+        verify::faults(&release, snapshot, &self.hardware, &native).into_iter().collect()
     }
 
     /// Opens a change if nothing speaks against it.
@@ -292,7 +295,8 @@ impl Reconciler {
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
         let fault = unseen.or_else(|| {
-            let faults = verify::faults(&target, &snapshot, &self.hardware);
+            let faults =
+                verify::faults(&target, &snapshot, &self.hardware, &self.chosen(&snapshot));
             let new = faults.iter().find(|fault| !self.changing.accepted.contains(fault));
             new.map(ToString::to_string)
         });

@@ -2,9 +2,11 @@
 
 use super::Reconciler;
 use super::changing::CALLED_OFF;
+use crate::af_xdp::{self, Choice, Chosen};
 use crate::change::{Manner, Order, Origin, Outcome, Rejected};
 use crate::command::{Caller, Reply, RequestId};
 use crate::intent::{self, Intent};
+use crate::inventory::Snapshot;
 use crate::job::JobKind;
 use crate::ledger::Entry;
 use crate::names::ReleaseName;
@@ -33,6 +35,16 @@ impl Reconciler {
             Some(rejected) => rejected.former.clone(),
             None => self.intent().release,
         }
+    }
+
+    /// Ports that are to be offered through AF_XDP, as the configuration in force says it.
+    pub(super) fn choices(&self) -> &[Choice] {
+        self.adopted().map(|modules| modules.af_xdp.as_slice()).unwrap_or_default()
+    }
+
+    /// What they come to on this machine.
+    pub(super) fn chosen(&self, snapshot: &Snapshot) -> Chosen {
+        af_xdp::choose(self.choices(), snapshot, &self.hardware)
     }
 
     /// The release the loaded stack is from.

@@ -137,7 +137,7 @@ impl Reconciler {
         if let Some(step) = self.plan.steps.first() {
             return (Status::False, "NotThere", format!("it would take: {step}"));
         }
-        match verify::faults(&target, snapshot, &self.hardware).first() {
+        match verify::faults(&target, snapshot, &self.hardware, &self.chosen(snapshot)).first() {
             None => (Status::True, "Verified", format!("release {target}")),
             Some(fault) => (Status::False, fault.reason(), fault.to_string()),
         }

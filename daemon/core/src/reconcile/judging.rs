@@ -43,6 +43,7 @@ impl Reconciler {
             Step::UnloadModule { .. }
             | Step::StopControlPlane
             | Step::StopUnit { .. }
+            | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
             | Step::RestoreServer { .. } => false,
         };

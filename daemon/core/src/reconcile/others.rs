@@ -166,6 +166,9 @@ fn blocked((manager, trace): (Manager, &Trace)) -> Blocked {
 fn moves_modules(step: &Step) -> bool {
     match step {
         Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::StopControlPlane => true,
-        Step::StopUnit { .. } | Step::WriteLoader(_) | Step::RestoreServer { .. } => false,
+        Step::StopUnit { .. }
+        | Step::RegisterAfXdp { .. }
+        | Step::WriteLoader(_)
+        | Step::RestoreServer { .. } => false,
     }
 }

@@ -230,13 +230,14 @@ impl Reconciler {
     pub(super) fn stand_pools(&mut self) {
         let Some(snapshot) = self.snapshot.clone() else { return };
         let wanted = self.config.settings.pools.clone();
+        let chosen = self.chosen(&snapshot);
         self.pools.retain(|name, state| wanted.get(name) == Some(&state.settings));
         for (name, settings) in wanted {
             let former = self.pools.remove(&name);
             let mut state =
                 former.clone().unwrap_or_else(|| PoolState::new(name.clone(), settings));
-            let standing =
-                pool::stand(&state.settings, &snapshot, &self.hardware, state.known_nodes());
+            let known = state.known_nodes();
+            let standing = pool::stand(&state.settings, &snapshot, &self.hardware, &chosen, known);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
                 hands_off(standing)
             } else {

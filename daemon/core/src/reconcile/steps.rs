@@ -44,7 +44,8 @@ impl Reconciler {
             self.plan = Plan::default();
         } else {
             let target = self.target();
-            self.plan = plan::plan(target.as_ref(), &snapshot, &self.hardware, &self.ledger.loaded);
+            let (hardware, loads) = (&self.hardware, &self.ledger.loaded);
+            self.plan = plan::plan(target.as_ref(), &snapshot, hardware, self.choices(), loads);
             self.judge_plan(&snapshot);
             self.take_over(&snapshot);
             self.allow_autoload(&snapshot);
@@ -352,7 +353,8 @@ impl Reconciler {
     fn in_flight(&self) -> Option<Step> {
         let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
         let release = self.target()?;
-        let drivers = plan::drivers(snapshot, &self.hardware).into_known()?;
+        let drivers =
+            plan::drivers(snapshot, &self.hardware, &self.chosen(snapshot)).into_known()?;
         let on_its_way = |module: &ModuleName| {
             let seen = snapshot.module(module.as_str());
             seen.known().is_some_and(|seen| seen.state != ModuleState::Live)

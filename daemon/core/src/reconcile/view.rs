@@ -10,7 +10,7 @@ use crate::inventory::{Interface, STACK, Snapshot};
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
-use crate::pool::{self, Cause};
+use crate::pool::{self, Cause, Route};
 use crate::reading::Reading;
 use crate::release::preflight;
 use crate::time::Now;
@@ -59,6 +59,7 @@ impl Reconciler {
     }
 
     fn show_machine(&mut self, snapshot: &Snapshot) {
+        let chosen = self.chosen(snapshot);
         let picture = &mut self.picture;
         picture.kernel = snapshot.kernel.clone();
         picture.boot_id = snapshot.boot_id.clone();
@@ -74,14 +75,16 @@ impl Reconciler {
         let ports = snapshot.ports.known().into_iter().flatten();
         let ports: BTreeMap<PciAddress, PortPicture> = ports
             .filter_map(|(address, port)| {
-                let family = self.hardware.family(port)?;
+                let route = Route::of(*address, port, &self.hardware, &chosen)?;
+                let family = self.hardware.family(port);
                 let interface = snapshot.interface_of(address);
                 Some((
                     *address,
                     PortPicture {
                         port: port.clone(),
-                        family: family.family.clone(),
-                        controller: family.controller.clone(),
+                        family: family.map(|one| one.family.clone()).unwrap_or_default(),
+                        controller: family.map(|one| one.controller.clone()).unwrap_or_default(),
+                        datapath: route.datapath(),
                         netdev: interface.map(|(name, _)| name.clone()),
                         interface: interface
                             .map_or_else(|| missing.clone(), |(_, found)| found.clone()),
@@ -89,7 +92,7 @@ impl Reconciler {
                             .driver
                             .as_ref()
                             .and_then(|driver| pool::driver_origin(driver, snapshot)),
-                        obstacle: pool::port_obstacle(*address, port, family, snapshot),
+                        obstacle: route.obstacle(*address, port, snapshot),
                     },
                 ))
             })
@@ -107,9 +110,10 @@ impl Reconciler {
 
     /// What is loaded, and of the stack also what is not.
     fn modules(&self, snapshot: &Snapshot) -> BTreeMap<ModuleName, ModulePicture> {
-        let drivers = plan::drivers(snapshot, &self.hardware).into_known().unwrap_or_default();
-        let release = self.target();
-        let wanted = release.map(|release| plan::wanted(&release, &drivers)).unwrap_or_default();
+        let drivers = plan::drivers(snapshot, &self.hardware, &self.chosen(snapshot)).into_known();
+        let wanted = self.target().zip(drivers);
+        let wanted = wanted.map(|(release, drivers)| plan::wanted(&release, &drivers));
+        let wanted = wanted.unwrap_or_default();
         let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
         let loaded =
             snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
@@ -160,11 +164,12 @@ impl Reconciler {
             let name = |release: &Option<ReleaseName>| {
                 release.as_ref().map_or_else(|| "no release".to_owned(), ToString::to_string)
             };
-            let change = format!(
-                "{} → {}",
-                name(&adopted.release),
-                name(&self.config.settings.modules.release)
-            );
+            let (from, to) = (name(&adopted.release), name(&self.config.settings.modules.release));
+            let change = if from == to {
+                format!("{to}, with other settings")
+            } else {
+                format!("{from} → {to}")
+            };
             add("configuration", Blocker::AwaitingOrder { change });
         }
         if let Some(change) = self.ledger.change.as_ref().filter(|one| one.confirm_by.is_some()) {
@@ -176,7 +181,7 @@ impl Reconciler {
             add(&release.to_string(), Blocker::Rejected { release: release.clone(), former, why });
         }
         found.extend(self.failed_step());
-        found.extend(self.plan.blockers.iter().cloned());
+        found.extend(self.plan.blockers.iter().chain(&self.plan.remarks).cloned());
         // A pool that cannot be served is the effect of what is listed or planned already.
         if found.is_empty() && !self.is_converging() {
             for (name, pool) in &self.pools {

@@ -47,6 +47,7 @@ pub(super) async fn read(
                 index: link.index,
                 altnames: link.altnames,
                 port,
+                driver: driver(root, &link.name),
                 mac: link.mac,
                 permanent_mac: link.permanent_mac,
                 link: Reading::Known(link.link),
@@ -58,6 +59,11 @@ pub(super) async fn read(
         });
         interfaces.collect()
     })
+}
+
+/// The driver of the device below an interface; for virtio that is not the function's.
+fn driver(root: &Dir, name: &str) -> Reading<String> {
+    root.link(&format!("sys/class/net/{name}/device/driver")).and_then(attribute::last_component)
 }
 
 /// Interfaces stacked on one, which sysfs shows as links named after them. Absent without a directory

@@ -9,7 +9,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::modprobe::Loading;
 use super::runner::Program;
 use super::source::Source;
-use super::{Linux, control_plane, loader, modules, onload, systemd};
+use super::{Linux, af_xdp, control_plane, loader, modules, onload, systemd};
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
@@ -36,6 +36,7 @@ impl Linux {
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
             Step::StopUnit { unit } => systemd::stop(unit).await,
+            Step::RegisterAfXdp { interface } => af_xdp::register(self.runner, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
         }
@@ -52,6 +53,9 @@ impl Linux {
                 Snapshot { driver: onload::driver(root), ..Snapshot::default() }
             }
             Step::StopUnit { .. } => self.observe(Depth::Users).await,
+            Step::RegisterAfXdp { .. } => {
+                Snapshot { af_xdp: af_xdp::read(root), ..Snapshot::default() }
+            }
             Step::WriteLoader(_) => Snapshot { loader: loader::read(root), ..Snapshot::default() },
         }
     }

@@ -58,7 +58,19 @@ impl World {
                     None => uppers.clear(),
                 }
             }
+            Action::Register(interface) => {
+                if let Err(error) = self.register(interface) {
+                    return refuse(&error.to_string(), &error.fix());
+                }
+            }
             Action::Unplug(port) => {
+                if self.is_registered(port) {
+                    // The kernel waits for ever, and so would whoever asked.
+                    return refuse(
+                        "its registration for AF_XDP holds the interface",
+                        "unload sfc_resource first",
+                    );
+                }
                 if !self.set_plugged(port, false) {
                     return refuse("it is not plugged in", "plug it first");
                 }

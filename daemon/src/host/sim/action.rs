@@ -15,7 +15,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 39] = [
+pub const FORMS: [(&str, &str); 41] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -26,6 +26,7 @@ pub const FORMS: [(&str, &str); 39] = [
     ("address INTERFACE ADDRESS/LENGTH|none", "one more network address, or no more"),
     ("route INTERFACE default|none", "one more route, the default one, or no more"),
     ("upper INTERFACE NAME|none", "a bond, bridge or VLAN on top of it, or no more"),
+    ("register INTERFACE", "sfc_resource takes it for AF_XDP, until it is unloaded"),
     ("unplug PCI", "the function leaves the bus"),
     ("plug PCI", "it comes back; its driver is loaded if need be"),
     ("unbind PCI", "the driver lets go of it"),
@@ -54,6 +55,7 @@ pub const FORMS: [(&str, &str); 39] = [
         "fault unload MODULE refused|hang [times N]",
         "its unload is refused though unused, or never ends",
     ),
+    ("fault register INTERFACE refused [times N]", "sfc_resource does not take it"),
     ("fault unit UNIT stays", "it does not stop when it is told to"),
     ("fault control-plane stays", "the server does not end when it is told to"),
     ("fault eager", "udev loads a driver at once for what has lost its own"),
@@ -120,6 +122,8 @@ pub enum Action {
         /// What lies on it; none: all go.
         upper: Option<InterfaceName>,
     },
+    /// `register`.
+    Register(InterfaceName),
     /// `unplug`.
     Unplug(PciAddress),
     /// `plug`.

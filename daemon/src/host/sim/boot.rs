@@ -37,6 +37,7 @@ impl World {
         self.trusted = keys.filter(|key| self.enrolled.contains(key)).cloned().collect();
         self.modules.clear();
         self.netdevs.clear();
+        self.registered.clear();
         self.nodes.clear();
         self.opened.clear();
         self.accelerated.clear();

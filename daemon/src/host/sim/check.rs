@@ -119,6 +119,7 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::Address { .. }
         | Action::Route { .. }
         | Action::Upper { .. }
+        | Action::Register(_)
         | Action::Open { .. }
         | Action::Close { .. }
         | Action::Run(_)

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 
-use onload_core::names::{ModuleName, PciAddress, ReleaseName};
+use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
 
 /// One fault, as `fault ...` orders it. It lasts until `clear faults`, or as often as it says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,13 @@ pub enum Fault {
         module: ModuleName,
         /// What happens instead.
         answer: UnloadFault,
+        /// How often; for ever where left out.
+        times: Option<NonZeroU32>,
+    },
+    /// `sfc_resource` does not take an interface.
+    Unregistered {
+        /// The interface.
+        interface: InterfaceName,
         /// How often; for ever where left out.
         times: Option<NonZeroU32>,
     },
@@ -172,6 +179,9 @@ impl fmt::Display for Fault {
             Self::Unload { module, answer, times } => {
                 write!(f, "unload {module} {answer}{}", often(times))
             }
+            Self::Unregistered { interface, times } => {
+                write!(f, "register {interface} refused{}", often(times))
+            }
             Self::UnitStays(unit) => write!(f, "unit {unit} stays"),
             Self::ControlPlaneStays => f.write_str("control-plane stays"),
             Self::Eager => f.write_str("eager"),
@@ -197,6 +207,7 @@ struct OfLoad {
 pub struct Faults {
     load: Vec<OfLoad>,
     unload: Vec<(ModuleName, UnloadFault, Option<NonZeroU32>)>,
+    register: Vec<(InterfaceName, Option<NonZeroU32>)>,
     units: BTreeSet<String>,
     unreadable: BTreeSet<Part>,
     /// The control-plane server does not end when it is told to.
@@ -224,6 +235,9 @@ impl Faults {
             }),
             Fault::Unload { module, answer, times } => {
                 self.unload.push((module.clone(), *answer, *times));
+            }
+            Fault::Unregistered { interface, times } => {
+                self.register.push((interface.clone(), *times));
             }
             Fault::UnitStays(unit) => {
                 self.units.insert(unit.clone());
@@ -263,6 +277,16 @@ impl Faults {
             self.unload.remove(at);
         }
         Some(answer)
+    }
+
+    /// Whether this registration is refused, counted down.
+    pub fn take_register(&mut self, interface: &InterfaceName) -> bool {
+        let at = self.register.iter().position(|(name, _)| name == interface);
+        let Some((_, times)) = at.and_then(|at| self.register.get_mut(at)) else { return false };
+        if spent(times) {
+            self.register.retain(|(name, _)| name != interface);
+        }
+        true
     }
 
     /// Whether a unit does not stop.

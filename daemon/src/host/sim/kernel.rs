@@ -361,6 +361,9 @@ impl World {
                 self.opened.retain(|(node, _), _| *node != path);
             }
         }
+        if module.as_str() == "sfc_resource" {
+            self.registered.clear();
+        }
         if module.as_str() == "onload" {
             self.control_plane = ControlPlane::None;
             self.accelerated.clear();

@@ -40,6 +40,8 @@ impl World {
             signatures_enforced: Reading::Known(self.file.secure_boot.enabled),
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
+            af_xdp: self.af_xdp_reading(),
+            link_files: Reading::Known(BTreeMap::new()),
             kubelet: Reading::Absent,
             others: self.other_readings(),
         }
@@ -96,6 +98,7 @@ impl World {
                 index: *index,
                 altnames: netdev.altnames.clone(),
                 port: netdev.port.into(),
+                driver: self.driver_of(netdev).into(),
                 mac: Reading::Known(netdev.mac),
                 permanent_mac: netdev.permanent.then_some(netdev.mac).into(),
                 link: Reading::Known(netdev.link),

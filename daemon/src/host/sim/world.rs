@@ -19,12 +19,13 @@ use super::others;
 use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
-const SHIPPED: [(&str, &str); 6] = [
+const SHIPPED: [(&str, &str); 7] = [
     ("two-x2522", include_str!("../../../../packaging/worlds/two-x2522.toml")),
     ("x4", include_str!("../../../../packaging/worlds/x4.toml")),
     ("in-tree", include_str!("../../../../packaging/worlds/in-tree.toml")),
     ("unenrolled-key", include_str!("../../../../packaging/worlds/unenrolled-key.toml")),
     ("releases", include_str!("../../../../packaging/worlds/releases.toml")),
+    ("virtio", include_str!("../../../../packaging/worlds/virtio.toml")),
     ("no-card", include_str!("../../../../packaging/worlds/no-card.toml")),
 ];
 
@@ -46,6 +47,8 @@ pub struct World {
     pub(super) modules: BTreeMap<ModuleName, Loaded>,
     pub(super) functions: BTreeMap<PciAddress, Function>,
     pub(super) netdevs: BTreeMap<u32, Netdev>,
+    /// Interfaces registered with `sfc_resource`, by index.
+    pub(super) registered: BTreeSet<u32>,
     pub(super) next_index: u32,
     pub(super) nodes: BTreeMap<&'static str, u32>,
     pub(super) next_major: u32,
@@ -93,6 +96,7 @@ impl World {
             modules: BTreeMap::new(),
             functions: bus::functions(&file),
             netdevs: BTreeMap::new(),
+            registered: BTreeSet::new(),
             next_index: 1,
             nodes: BTreeMap::new(),
             next_major: Self::first_major(),
@@ -191,6 +195,7 @@ impl World {
             Step::UnloadModule { module } => self.modprobe_remove(module),
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
+            Step::RegisterAfXdp { interface } => Some(self.register(interface)),
             Step::WriteLoader(loader) => {
                 if self.loader.clone().unwrap_or_default() == *loader {
                     return Some(Ok(Outcome::Unchanged));

@@ -219,6 +219,11 @@ impl Lab {
                 }
                 account(node);
             }
+            Step::RegisterAfXdp { interface } => {
+                let mut seen = self.node.af_xdp.known().cloned().unwrap_or_default();
+                seen.known.insert(interface.clone());
+                self.node.af_xdp = Known(seen);
+            }
             Step::WriteLoader(loader) => {
                 self.node.loader =
                     if *loader == Default::default() { Absent } else { Known(loader.clone()) };

@@ -134,7 +134,9 @@ mod tests {
             StepError::UnknownSymbol { .. } => "symbol",
             StepError::BadParameter { .. } => "parameter",
             StepError::Failed(_) => "failed",
-            StepError::Unsupported(_) | StepError::Stuck { .. } => "never",
+            StepError::Unsupported(_)
+            | StepError::Unregistered { .. }
+            | StepError::Stuck { .. } => "never",
         }
     }
 

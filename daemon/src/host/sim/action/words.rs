@@ -40,6 +40,7 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         ["upper", interface, upper] => {
             Action::Upper { interface: name(interface)?, upper: unless_none(upper, name)? }
         }
+        ["register", interface] => Action::Register(name(interface)?),
         ["unplug", port] => Action::Unplug(name(port)?),
         ["plug", port] => Action::Plug(name(port)?),
         ["unbind", port] => Action::Unbind(name(port)?),
@@ -89,6 +90,9 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
             answer: one_of(&UNLOAD_FAULTS, answer, "no way for an unload to fail")?,
             times: times(rest)?,
         },
+        ["register", interface, "refused", rest @ ..] => {
+            Fault::Unregistered { interface: name(interface)?, times: times(rest)? }
+        }
         ["unit", unit, "stays"] => Fault::UnitStays(word(unit)?),
         ["control-plane", "stays"] => Fault::ControlPlaneStays,
         ["eager"] => Fault::Eager,
@@ -237,6 +241,7 @@ impl fmt::Display for Action {
                 let upper = upper.as_ref().map_or("none", InterfaceName::as_str);
                 write!(f, "upper {interface} {upper}")
             }
+            Self::Register(interface) => write!(f, "register {interface}"),
             Self::Unplug(port) => write!(f, "unplug {port}"),
             Self::Plug(port) => write!(f, "plug {port}"),
             Self::Unbind(port) => write!(f, "unbind {port}"),

@@ -206,7 +206,7 @@ fn the_configuration_goes_through_as_it_is() {
 
 #[test]
 fn every_shipped_world_holds() {
-    assert_eq!(World::shipped_names().count(), 6);
+    assert_eq!(World::shipped_names().count(), 7);
     for name in World::shipped_names() {
         if let Err(error) = World::parse(World::shipped(name).unwrap()) {
             panic!("{name}: {error}");

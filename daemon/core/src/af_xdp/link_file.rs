@@ -1,0 +1,75 @@
+//! systemd's `.link` files, as far as they tell whether an interface may get another name. What is
+//! not understood counts as matching: the wrong answer here costs a refusal, the other one a node.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::inventory::Interface;
+use crate::names::InterfaceName;
+use crate::reading::Reading;
+
+/// What one file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LinkFile {
+    /// `[Match]`: key and value as written.
+    pub matches: BTreeMap<String, String>,
+    /// `Name=`.
+    pub name: Option<String>,
+}
+
+impl LinkFile {
+    /// The other name that it may give an interface.
+    pub fn new_name(&self, name: &InterfaceName, interface: &Interface) -> Option<&str> {
+        let to = self.name.as_deref().filter(|to| *to != name.as_str())?;
+        self.may_match(name, interface).then_some(to)
+    }
+
+    fn may_match(&self, name: &InterfaceName, interface: &Interface) -> bool {
+        self.matches.iter().all(|(key, wanted)| match key.as_str() {
+            "MACAddress" => fits(wanted, &interface.mac.as_ref().map(ToString::to_string)),
+            "PermanentMACAddress" => {
+                fits(wanted, &interface.permanent_mac.as_ref().map(ToString::to_string))
+            }
+            "Driver" => fits(wanted, &interface.driver),
+            // It may have had another name when it came.
+            "OriginalName" => fits(wanted, &Reading::Known(name.to_string())) || is_open(wanted),
+            _ => true,
+        })
+    }
+}
+
+/// Whether a name the kernel gives at first may be among the patterns.
+fn is_open(patterns: &str) -> bool {
+    patterns.split_whitespace().any(|pattern| pattern.contains('*') || pattern.starts_with("eth"))
+}
+
+/// Whether a fact is one of the words of a pattern; what is not known may be.
+fn fits(patterns: &str, fact: &Reading<String>) -> bool {
+    let fact = match fact {
+        Reading::Known(fact) => fact.to_ascii_lowercase(),
+        Reading::Absent => return false,
+        Reading::Unreadable(_) => return true,
+    };
+    // Sets, inversion and other spellings of an address are left to systemd.
+    let plain = |pattern: &str| !pattern.contains(['[', '!', '-', '.', '"', '\'']);
+    patterns.split_whitespace().any(|pattern| {
+        let pattern = pattern.to_ascii_lowercase();
+        !plain(&pattern) || is_like(pattern.as_bytes(), fact.as_bytes())
+    })
+}
+
+/// `*` and `?` as in a shell.
+fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) => {
+            is_like(rest, text)
+                || text.split_first().is_some_and(|(_, text)| is_like(pattern, text))
+        }
+        (Some((b'?', pattern)), Some((_, text))) => is_like(pattern, text),
+        (Some((a, pattern)), Some((b, text))) if a == b => is_like(pattern, text),
+        (Some(_), _) | (None, Some(_)) => false,
+    }
+}
