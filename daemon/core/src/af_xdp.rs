@@ -119,6 +119,8 @@ pub enum Unfit {
         /// To what.
         to: String,
     },
+    /// udev has not given it its name yet.
+    Unnamed,
     /// The loaded `sfc_resource` takes no registrations.
     NoRegistration,
     /// There is none.
@@ -148,6 +150,7 @@ impl fmt::Display for Unfit {
                 write!(f, "{} is on top of it and may rename or move it", by.join(", "))
             }
             Self::Renamed { file, to } => write!(f, "{file} may rename it to {to}"),
+            Self::Unnamed => f.write_str("udev has not given it its name yet"),
             Self::NoRegistration => {
                 f.write_str("the loaded sfc_resource takes no registrations: kernel or release has no AF_XDP")
             }
@@ -172,6 +175,7 @@ impl Unfit {
             Self::Renamed { .. } => {
                 "drop `Name=` from that file and reboot, or choose another interface"
             }
+            Self::Unnamed => "wait; if it stays, see whether udev runs",
             Self::NoRegistration => "use a kernel with CONFIG_XDP_SOCKETS and Onload 7.1 or later",
             Self::Missing => {
                 "mend its name in [[modules.af-xdp]], or see why the interface is gone"
@@ -277,6 +281,11 @@ fn unfit(
         Reading::Known(by) if !by.is_empty() => return Some(Unfit::Upper { by: by.clone() }),
         Reading::Known(_) | Reading::Absent => {}
         Reading::Unreadable(why) => return unreadable("what is stacked on it", why),
+    }
+    match &snapshot.udev_done {
+        Reading::Known(done) if !done.contains(&interface.index) => return Some(Unfit::Unnamed),
+        Reading::Known(_) | Reading::Absent => {}
+        Reading::Unreadable(why) => return unreadable("udev's list of interfaces", why),
     }
     match &snapshot.link_files {
         Reading::Known(files) => {

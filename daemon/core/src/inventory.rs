@@ -65,6 +65,9 @@ pub struct Snapshot {
     pub loader: Reading<Loader>,
     /// Registered interfaces; absent while `sfc_resource` is not loaded.
     pub af_xdp: Reading<AfXdp>,
+    /// Indices of the interfaces that udev is done with, so that it gives them no other name; absent
+    /// where it does not run.
+    pub udev_done: Reading<BTreeSet<u32>>,
     /// systemd's `.link` files in the order in which they count, by path.
     pub link_files: Reading<BTreeMap<String, LinkFile>>,
     /// The kubelet's registration socket.

@@ -259,6 +259,7 @@ impl Host for Linux {
             signatures_enforced: modules::signatures_enforced(root),
             loader,
             af_xdp: af_xdp::read(root),
+            udev_done: link_files::done(root),
             link_files: link_files::read(root),
             kubelet,
             others,

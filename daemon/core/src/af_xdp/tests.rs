@@ -129,7 +129,7 @@ fn every_reason_against_a_registration_is_told_and_none_is_planned() {
         let twin = Interface { index: 4, ..port_of(node).clone() };
         inner(&mut node.interfaces).insert("ens5v".parse().unwrap(), twin);
     };
-    let cases: [(&str, &str, Snapshot, &str); 13] = [
+    let cases: [(&str, &str, Snapshot, &str); 14] = [
         (
             "lo",
             "mac = \"00:00:00:00:00:00\"",
@@ -174,6 +174,12 @@ fn every_reason_against_a_registration_is_told_and_none_is_planned() {
             BY_DRIVER,
             virtio(|node| inner(&mut node.af_xdp).can_register = false),
             "no AF_XDP",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| node.udev_done = Reading::Known(BTreeSet::from([1]))),
+            "udev has not given it its name",
         ),
         ("ens6", "interface = \"ens6\"", virtio(|_| {}), "no such interface"),
         (

@@ -1,6 +1,6 @@
-//! systemd's `.link` files: what may give an interface another name.
+//! What may give an interface another name: systemd's `.link` files, and udev that has not come to it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::af_xdp::LinkFile;
 use onload_core::reading::Reading;
@@ -43,6 +43,13 @@ pub(super) fn read(root: &Dir) -> Reading<BTreeMap<String, LinkFile>> {
         }
     }
     Reading::Known(by_name.into_values().filter(|(_, file)| file.name.is_some()).collect())
+}
+
+/// Interfaces that udev is done with: it notes each as `n` and its index.
+pub(super) fn done(root: &Dir) -> Reading<BTreeSet<u32>> {
+    let index = |name: &str| name.strip_prefix('n').and_then(|index| index.parse().ok());
+    let names = root.names("run/udev/data", |name| index(name).is_some());
+    names.map(|names| names.iter().filter_map(|name| index(name)).collect())
 }
 
 fn file(root: &Dir, path: &str) -> Reading<LinkFile> {
@@ -101,6 +108,14 @@ mod tests {
             seen.iter().map(|(path, file)| (path.as_str(), file.name.as_deref())).collect();
         assert_eq!(shown, [("/etc/systemd/network/10-a.link", Some("mine"))]);
         assert_eq!(read(&root_with(&[]).1), Reading::Known(BTreeMap::new()));
+    }
+
+    #[test]
+    fn udev_notes_the_interfaces_it_is_done_with() {
+        let (_place, root) =
+            root_with(&[("run/udev/data/n2", ""), ("run/udev/data/+pci:0000:00:05.0", "")]);
+        assert_eq!(done(&root), Reading::Known(BTreeSet::from([2])));
+        assert_eq!(done(&root_with(&[]).1), Reading::Absent);
     }
 
     #[test]

@@ -41,6 +41,7 @@ impl World {
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
             af_xdp: self.af_xdp_reading(),
+            udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
             kubelet: Reading::Absent,
             others: self.other_readings(),
