@@ -24,7 +24,7 @@ use machine::{Awaited, Machine, Parts};
 
 /// How long a command may take unless told otherwise: ten times what the slowest common one,
 /// `systemctl restart`, takes in an emulated machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(90);
 /// From the agent's hello to the last unit of the boot.
 const BOOT: Duration = Duration::from_secs(60);
 /// From the order to end to the end.

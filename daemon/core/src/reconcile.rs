@@ -16,7 +16,7 @@ use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
-use crate::time::{Moment, Now};
+use crate::time::{Moment, Now, Timestamp};
 
 mod boots;
 mod changing;
@@ -90,6 +90,8 @@ pub struct Reconciler {
     /// under a running daemon, so a later look that cannot read them changes nothing.
     boot: Option<BootId>,
     kernel: Option<KernelRelease>,
+    /// When this boot began, as far as the clocks agree.
+    booted: Timestamp,
     looking: bool,
     look_again: bool,
     /// How far the look under way goes, and how far the last one went.
@@ -167,6 +169,7 @@ impl Reconciler {
             snapshot: None,
             boot: None,
             kernel: None,
+            booted: Timestamp(now.wall.0.saturating_sub(now.boot.0)),
             looking: false,
             look_again: false,
             asked_depth: Depth::default(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use onload_core::allocation::{Allocation, Process, Tenure};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::hardware::{Acceleration, Hardware};
-use onload_core::inventory::{DEVICE_NODES, ModuleState, Snapshot};
+use onload_core::inventory::{Autoload, DEVICE_NODES, ModuleState, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::{Entry, Ledger};
 use onload_core::names::{AllocationId, BootId, DeviceId};
@@ -197,10 +197,22 @@ impl Promises {
         assert!(!self.blind, "a step is begun without a ledger: {step}");
         assert_eq!(self.running.replace(step.clone()), None, "two steps at once");
         let ledger = brain.ledger();
-        assert_eq!(ledger.hold, None, "a step is begun on a held node: {step}");
-        assert!(!ledger.stopped, "a step is begun after its job was cancelled: {step}");
         let safe = Ledger::parse(disk.safe_bytes()).unwrap().ledger;
-        assert_eq!(safe.step.as_ref(), Some(step), "a step is begun before it is on the disk");
+        if let Some(change) = &ledger.change {
+            // A change goes to one of its ends, and that it is open is on the disk.
+            let open = safe.change.as_ref().map(|change| change.number);
+            assert_eq!(open, Some(change.number), "a change is begun before it is on the disk");
+        } else {
+            // A block of the hardware's driver is ended whatever an operator holds.
+            let ends_block =
+                matches!(step, Step::WriteLoader(one) if one.autoload == Autoload::Allowed);
+            assert!(ledger.hold.is_none() || ends_block, "a step is begun on a held node: {step}");
+            assert!(
+                !ledger.stopped || ends_block,
+                "a step is begun after its job was cancelled: {step}"
+            );
+            assert_eq!(safe.step.as_ref(), Some(step), "a step is begun before it is on the disk");
+        }
         // What is done for another change, or on its way back, is tried as if for the first time.
         let change = ledger.change.as_ref().map(|change| (change.number, change.turned.is_some()));
         if change != self.attempts_of {

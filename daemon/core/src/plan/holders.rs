@@ -1,13 +1,12 @@
 //! Who stands in the way of taking the stack away: users, and interfaces that carry something.
 
-use crate::hardware::{Acceleration, Hardware};
 use crate::inventory::{Interface, Snapshot, User};
 use crate::names::PciAddress;
 use crate::reading::Reading;
 
 /// References that a control-plane server holds on `onload`
 /// (reference/onload-measured.md section 1).
-pub(crate) const SERVER_REFERENCES: u32 = 4;
+pub const SERVER_REFERENCES: u32 = 4;
 
 /// Somebody who uses the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,13 +92,15 @@ pub struct Protected {
     pub why: String,
 }
 
-/// Ports of ours that carry something: an address, a route, another interface, a clock in use.
-pub fn protected(snapshot: &Snapshot, hardware: &Hardware) -> Vec<Protected> {
+/// Ports that carry something (an address, a route, another interface, a clock in use) of all that
+/// lose their driver with `sfc`, whether Onload accelerates them or not.
+pub fn protected(snapshot: &Snapshot) -> Vec<Protected> {
     let ports = snapshot.ports.known().into_iter().flatten();
-    let ours = ports.filter(|(_, port)| {
-        hardware.family(port).is_some_and(|family| family.onload != Acceleration::No)
+    let driven = ports.filter(|(_, port)| {
+        matches!(&port.driver, Reading::Known(driver) if driver == "sfc")
+            || port.driver.is_unreadable()
     });
-    ours.filter_map(|(address, _)| protected_port(address, snapshot)).collect()
+    driven.filter_map(|(address, _)| protected_port(address, snapshot)).collect()
 }
 
 fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected> {
@@ -111,7 +112,10 @@ fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected
     if let Some(why) = interfaces {
         return Some(Protected { interface: address.to_string(), why });
     }
-    let (name, interface) = snapshot.interface_of(address)?;
+    let Some((name, interface)) = snapshot.interface_of(address) else {
+        let why = "its interface is not here, but with a container or in another namespace";
+        return Some(Protected { interface: address.to_string(), why: why.to_owned() });
+    };
     let why = carries(interface).or_else(|| clock_users(interface, snapshot))?;
     Some(Protected { interface: name.to_string(), why })
 }

@@ -91,7 +91,7 @@ impl Reconciler {
 }
 
 /// Why a release is not used in this boot.
-const NO_ROUTE: &str = "the boot with it never got a default route";
+pub(super) const NO_ROUTE: &str = "the boot with it never got a default route";
 const TWICE_DOWN: &str = "the node went down while it was loaded, twice";
 
 fn interfaces(snapshot: &Snapshot) -> impl Iterator<Item = &Interface> {

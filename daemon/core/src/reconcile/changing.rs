@@ -1,8 +1,9 @@
 //! A driver replaced as a transaction: when it may begin, how it goes on, and the way back.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::boots::WENT_DOWN;
+use super::boots::{NO_ROUTE, WENT_DOWN};
 use super::steps::Progress;
 use super::{Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
@@ -14,6 +15,7 @@ use crate::names::ReleaseName;
 use crate::plan::Takes;
 use crate::plan::holders::Users;
 use crate::plan::verify;
+use crate::pool::Cause;
 use crate::release::IN_TREE;
 use crate::step::Step;
 use crate::time::{Moment, Now, Timestamp};
@@ -27,6 +29,9 @@ const PACE: Duration = Duration::from_millis(500);
 /// twenty, with every one tried again.
 const MOST_STEPS: u32 = 64;
 
+/// How the reason begins why a person took a change back.
+pub(super) const CALLED_OFF: &str = "called off";
+
 /// The change under way, as far as the ledger need not know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Changing {
@@ -38,6 +43,8 @@ pub(super) struct Changing {
     /// Something was taken away, or may have been before a restart.
     pub(super) touched: bool,
     steps: u32,
+    /// What did not work before.
+    accepted: BTreeSet<Cause>,
     /// Until when the machine may show what was loaded.
     verify_until: Option<Moment>,
     /// Until when holders may take.
@@ -83,19 +90,37 @@ fn takes_away(step: &Step) -> bool {
 }
 
 impl Reconciler {
+    /// Whether a change failed both ways in this boot, and nobody has ordered anything since.
+    pub(super) fn is_given_up(&self) -> bool {
+        let failed = self.ledger.past.last().is_some_and(|past| {
+            past.is_failed()
+                && past.change.boot == self.boot
+                && past.outcome != Outcome::Failed(WENT_DOWN.to_owned())
+        });
+        let rejected = self.rejected().is_some_and(|rejected| rejected.touched);
+        failed && rejected && self.running_job().is_none()
+    }
+
+    /// What does not work before the change, and so need not after it: a port that no driver takes,
+    /// say. None while the former release is not there as a whole.
+    fn faults_before(&self) -> BTreeSet<Cause> {
+        let (Some(snapshot), Some(release)) = (&self.snapshot, self.loaded_release()) else {
+            return BTreeSet::new();
+        };
+        verify::faults(&release, snapshot, &self.hardware).into_iter().collect()
+    }
+
     /// Opens a change if nothing speaks against it.
     pub(super) fn open_change(&mut self, now: Now) {
         let Some(to) = self.target() else { return };
         // What failed both ways is not tried again without an order.
-        let failed = self.ledger.past.last().is_some_and(|past| past.is_failed());
-        let rejected = self.rejected().is_some_and(|rejected| rejected.touched);
-        if failed && rejected && self.running_job().is_none() {
+        if self.is_given_up() {
             return;
         }
         if self.looked_depth < Depth::Users {
             return self.look();
         }
-        let waits = matches!(self.changing.manner.holders, Holders::Wait(_));
+        let waits = matches!(self.manner().holders, Holders::Wait(_));
         let in_the_way = self
             .plan
             .blockers
@@ -104,16 +129,12 @@ impl Reconciler {
         if let Some(blocked) = in_the_way.cloned() {
             return self.refuse_change(now, to, &blocked);
         }
-        let in_tree = || {
-            let known = self.snapshot.as_ref()?.releases.known()?;
-            known.keys().find(|name| name.as_str() == IN_TREE).cloned()
-        };
         let change = Change {
             number: self.ledger.next_change(),
-            from: self.loaded_release().or_else(in_tree).filter(|from| *from != to),
+            from: self.loaded_release().or_else(|| self.in_tree()).filter(|from| *from != to),
             to,
             origin: self.origin(),
-            manner: self.changing.manner,
+            manner: self.manner(),
             kernel: self.kernel.clone(),
             boot: self.boot.clone(),
             began: now.wall,
@@ -121,8 +142,9 @@ impl Reconciler {
             confirm_by: None,
         };
         self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
-        let Changing { manner, origin, .. } = std::mem::take(&mut self.changing);
-        self.changing = Changing { manner, origin, ..Changing::default() };
+        let (manner, origin) = (self.manner(), self.changing.origin);
+        let accepted = self.faults_before();
+        self.changing = Changing { manner, origin, accepted, ..Changing::default() };
         if let Holders::Wait(Some(span)) = manner.holders {
             self.changing.wait_until = Some(now.boot + span.0);
         }
@@ -134,6 +156,14 @@ impl Reconciler {
         // Somebody may have come since: the way is clear when a look from here on says so.
         self.look();
         self.publish_soon(now.boot);
+    }
+
+    /// The kernel's own release, where its driver is not loaded and could be.
+    fn in_tree(&self) -> Option<ReleaseName> {
+        let snapshot = self.snapshot.as_ref()?;
+        let free = snapshot.module("sfc").is_absent();
+        let known = snapshot.releases.known().filter(|_| free)?;
+        known.keys().find(|name| name.as_str() == IN_TREE).cloned()
     }
 
     /// An order that cannot be carried out is over; what was not ordered waits.
@@ -155,7 +185,12 @@ impl Reconciler {
         why: String,
         touched: bool,
     ) {
-        let (kernel, boot) = (self.kernel.clone(), self.boot.clone());
+        // What a person did not confirm or called off, and what left the node without its network,
+        // does not come by itself with the next boot.
+        let last = self.ledger.past.last().filter(|_| touched);
+        let unconfirmed = last.is_some_and(|past| past.change.manner.confirm_within.is_some());
+        let lasts = unconfirmed || why.starts_with(CALLED_OFF) || why == NO_ROUTE;
+        let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
         let rejected = Rejected { release, former, why, kernel, boot, touched };
         self.record(vec![Entry::Rejected(Some(rejected))], None);
     }
@@ -192,8 +227,16 @@ impl Reconciler {
     /// answer counts.
     fn is_way_clear(&mut self, now: Now) -> bool {
         let Some(change) = self.ledger.change.clone() else { return true };
-        let touched = self.changing.touched || change.turned.is_some();
+        // After a restart what is loaded tells whether anything was.
+        self.changing.touched |= change.turned.is_some() || self.loaded_release() != change.from;
+        let touched = self.changing.touched;
         let Some(snapshot) = self.snapshot.clone().filter(|_| !touched) else { return true };
+        // It may have come to carry something since the change began.
+        let protected = self.protected(&snapshot, change.manner);
+        if !protected.is_empty() {
+            self.abandon(now, protected.join("; "));
+            return false;
+        }
         let why = match self.holders(&snapshot) {
             Users::NotSought if self.looked_depth < Depth::Users => {
                 self.look();
@@ -228,7 +271,7 @@ impl Reconciler {
     /// Ends a change that has touched nothing.
     fn abandon(&mut self, now: Now, why: String) {
         let Some(change) = self.ledger.change.clone() else { return };
-        let why = format!("it is in use: {why}");
+        let why = format!("the driver cannot be taken away: {why}");
         if self.loaded_release() != change.from {
             return self.turn(now, why);
         }
@@ -250,7 +293,8 @@ impl Reconciler {
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
         let fault = unseen.or_else(|| {
             let faults = verify::faults(&target, &snapshot, &self.hardware);
-            faults.first().map(ToString::to_string)
+            let new = faults.iter().find(|fault| !self.changing.accepted.contains(fault));
+            new.map(ToString::to_string)
         });
         match fault {
             None => self.complete(now),
@@ -326,7 +370,9 @@ impl Reconciler {
             let first = change.turned.clone().map(|first| format!("{first}; then "));
             let why = format!("{}{why}", first.unwrap_or_default());
             self.end_change(now, Outcome::Failed(why.clone()));
-            self.reject(change.to, change.from, why.clone(), true);
+            // Any driver is better than none: where neither release came up, the kernel's own.
+            let former = self.in_tree().or(change.from);
+            self.reject(change.to, former, why.clone(), true);
             if let Some(job) = self.running_job() {
                 self.end_job(job, JobState::Failed, why);
             }
@@ -340,7 +386,8 @@ impl Reconciler {
                 | Progress::Running(step)
                 | Progress::Verifying { step, .. } => Some(step.clone()),
             };
-            self.changing = Changing { touched: true, crossed, ..Changing::default() };
+            let accepted = std::mem::take(&mut self.changing.accepted);
+            self.changing = Changing { touched: true, crossed, accepted, ..Changing::default() };
             self.look();
         }
         self.replan();
@@ -352,7 +399,7 @@ impl Reconciler {
     pub(super) fn close_change_of_former_boot(&mut self, now: Now) {
         let former = self.ledger.change.clone().filter(|change| change.boot != self.boot);
         let Some(change) = former.filter(|change| change.boot.is_some()) else { return };
-        let unconfirmed = change.confirm_by.is_some();
+        let unconfirmed = change.manner.confirm_within.is_some();
         let unconfirmed =
             unconfirmed.then(|| "the node went down before it was confirmed".to_owned());
         match change.turned.or(unconfirmed) {

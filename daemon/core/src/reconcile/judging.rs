@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Reconciler;
 use crate::blocker::Blocker;
-use crate::change::{Holders, Origin};
+use crate::change::{Holders, Manner, Origin, Past};
 use crate::config::Drift;
 use crate::inventory::{Depth, STACK, Snapshot};
 use crate::ledger::Entry;
@@ -16,6 +16,9 @@ use crate::plan::standing::{self, Standing};
 use crate::release::{self, preflight};
 use crate::step::Step;
 
+/// Repairs in a row, within so long, after which somebody else is at the same modules.
+const MOST_REPAIRS: usize = 3;
+const REPAIRS_WITHIN_MS: u64 = 10 * 60 * 1000;
 /// A part of the machine, in words.
 const USERS: &str = "who uses the stack";
 
@@ -118,29 +121,37 @@ impl Reconciler {
                 }
             },
         }
-        let confirmed = self.changing.manner.confirm_within.is_some();
-        if self.plan.takes == Takes::Driver && !confirmed {
-            let interfaces: Vec<_> = holders::protected(snapshot, &self.hardware)
-                .into_iter()
-                .map(|one| format!("{}: {}", one.interface, one.why))
-                .collect();
-            if !interfaces.is_empty() {
-                self.plan.block("node", Blocker::Protected { interfaces });
-            }
+        let interfaces = self.protected(snapshot, self.manner());
+        if !interfaces.is_empty() {
+            self.plan.block("node", Blocker::Protected { interfaces });
         }
+    }
+
+    /// What keeps the driver from being taken away unless it is confirmed.
+    pub(super) fn protected(&self, snapshot: &Snapshot, manner: Manner) -> Vec<String> {
+        if self.plan.takes < Takes::Driver || manner.confirm_within.is_some() {
+            return Vec::new();
+        }
+        let protected = holders::protected(snapshot).into_iter();
+        protected.map(|one| format!("{}: {}", one.interface, one.why)).collect()
+    }
+
+    /// How the order under way wants it. Without one, nobody is put out.
+    pub(super) fn manner(&self) -> Manner {
+        if self.running_job().is_some() { self.changing.manner } else { Manner::default() }
     }
 
     /// Everybody who uses the stack, or has a device of it.
     pub(super) fn holders(&self, snapshot: &Snapshot) -> Users {
         let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
-        // At boot nothing runs yet, and what the kubelet had given is given again. That is so for
-        // the whole of a change, whatever it has loaded by now.
+        // At boot nothing runs yet, and what the kubelet had given before is given again. That is so
+        // for the whole of a change, whatever it has loaded by now.
         let origin =
             self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
-        if let Users::Known(holders) = &mut users
-            && origin != Origin::Boot
-        {
-            let lent = self.ledger.allocations.values().map(|one| Holder {
+        if let Users::Known(holders) = &mut users {
+            let counts = |since| origin != Origin::Boot || since >= self.booted;
+            let lent = self.ledger.allocations.values().filter(|one| counts(one.since));
+            let lent = lent.map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),
                 unit: None,
             });
@@ -151,7 +162,7 @@ impl Reconciler {
 
     /// The units to stop, where that is ordered and ends every use.
     fn stoppable(&self, holders: &[Holder]) -> Option<BTreeSet<String>> {
-        let ordered = self.changing.manner.holders == Holders::Stop && self.running_job().is_some();
+        let ordered = self.manner().holders == Holders::Stop;
         holders.iter().map(|holder| holder.unit.clone()).collect::<Option<_>>().filter(|_| ordered)
     }
 
@@ -176,7 +187,26 @@ impl Reconciler {
         let was_there = self.ledger.loaded.values().any(|(release, boot)| {
             release == target && boot.is_some() && boot.as_ref() == self.boot.as_ref()
         });
-        policy == Some(Drift::Report) && was_there && self.running_job().is_none()
+        let barred = policy == Some(Drift::Report) || self.is_fought_over(target);
+        barred && was_there && self.running_job().is_none()
+    }
+
+    /// Whether somebody has undone the repair again and again in this boot: to go on would take the
+    /// network down for as long as they do.
+    fn is_fought_over(&self, target: &ReleaseName) -> bool {
+        let repair = |past: &&Past| {
+            past.change.origin == Origin::Drift
+                && past.change.to == *target
+                && past.change.boot == self.boot
+        };
+        let last: Vec<_> =
+            self.ledger.past.iter().rev().take_while(repair).take(MOST_REPAIRS).collect();
+        match (last.first(), last.last()) {
+            (Some(newest), Some(oldest)) if last.len() == MOST_REPAIRS => {
+                newest.ended.0.saturating_sub(oldest.ended.0) < REPAIRS_WITHIN_MS
+            }
+            _ => false,
+        }
     }
 
     /// Notes which release the modules are from once everything is as wanted: not every module

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::changing::CALLED_OFF;
 use super::{LedgerHealth, Pending, Reconciler};
 use crate::allocation::Holder;
 use crate::change::{Manner, Origin};
@@ -169,7 +170,7 @@ impl Reconciler {
                 let undo = vec![Entry::Stopped(false)];
                 let turned = self.ledger.change.as_ref().is_none_or(|one| one.turned.is_some());
                 if !turned {
-                    self.turn(now, "it was cancelled".to_owned());
+                    self.turn(now, format!("{CALLED_OFF}: its job was cancelled"));
                 }
                 self.end_job(
                     job,

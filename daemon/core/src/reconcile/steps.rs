@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
-use crate::inventory::{ModuleState, Snapshot};
+use crate::inventory::{Autoload, Loader, ModuleState, STACK, Snapshot};
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
 use crate::names::ModuleName;
@@ -47,6 +47,7 @@ impl Reconciler {
             self.plan = plan::plan(target.as_ref(), &snapshot, &self.hardware, &self.ledger.loaded);
             self.judge_plan(&snapshot);
             self.take_over(&snapshot);
+            self.allow_autoload(&snapshot);
         }
         self.follow_job();
     }
@@ -67,7 +68,10 @@ impl Reconciler {
     fn is_recorded_or_must_end(&self) -> bool {
         match self.ledger_health {
             LedgerHealth::Available => true,
-            LedgerHealth::Unwritable(_) => self.ledger.change.is_some() && self.changing.touched,
+            LedgerHealth::Unwritable(_) => {
+                let change = self.ledger.change.as_ref();
+                change.is_some_and(|one| self.changing.touched || one.turned.is_some())
+            }
             LedgerHealth::Unreadable(_) => false,
         }
     }
@@ -75,7 +79,34 @@ impl Reconciler {
     /// What an operator stopped or holds. A change goes on to one of its ends all the same: a node
     /// between two drivers has none.
     fn is_frozen(&self) -> bool {
-        self.ledger.change.is_none() && (self.ledger.hold.is_some() || self.ledger.stopped)
+        self.ledger.change.is_none()
+            && !self.ends_block()
+            && (self.ledger.hold.is_some() || self.ledger.stopped)
+    }
+
+    /// Whether the next step lets the hardware load its driver again.
+    fn ends_block(&self) -> bool {
+        let snapshot = self.snapshot.as_ref();
+        let now = snapshot.and_then(|snapshot| snapshot.loader.known());
+        let blocked = now.is_some_and(|now| now.autoload == Autoload::Blocked);
+        let next = self.plan.steps.first();
+        blocked && matches!(next, Some(Step::WriteLoader(one)) if one.autoload == Autoload::Allowed)
+    }
+
+    /// A block that no change needs any more goes first, whatever else is wanted, held or stopped:
+    /// with it the node might have no driver at all.
+    fn allow_autoload(&mut self, snapshot: &Snapshot) {
+        let Some(now) = snapshot.loader.known() else { return };
+        // A change that is about to begin would only block it again.
+        let begins = self.plan.takes == plan::Takes::Driver
+            && self.plan.blockers.is_empty()
+            && !self.is_given_up()
+            && self.ledger.hold.is_none()
+            && !self.ledger.stopped;
+        if self.ledger.change.is_none() && !begins && now.autoload == Autoload::Blocked {
+            let step = Step::WriteLoader(Loader { autoload: Autoload::Allowed, ..now.clone() });
+            self.plan.steps.insert(0, step);
+        }
     }
 
     /// Goes on with what is planned.
@@ -89,6 +120,7 @@ impl Reconciler {
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
             Step::StopUnit { .. } | Step::RestoreServer { .. } => self.try_step(now, step),
+            Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),
             _ if self.needs_change() => self.open_change(now),
             step => self.try_step(now, step),
         }
@@ -284,7 +316,7 @@ impl Reconciler {
     pub(super) fn is_converging(&self) -> bool {
         let runnable = self.plan.steps.first().is_some_and(|step| self.failure(step).is_none())
             && !self.is_frozen()
-            && (self.plan.blockers.is_empty() || !self.needs_change())
+            && (!self.needs_change() || (self.plan.blockers.is_empty() && !self.is_given_up()))
             && self.ledger_health == LedgerHealth::Available;
         let changing = self.ledger.change.is_some();
         changing
@@ -325,8 +357,13 @@ impl Reconciler {
             let seen = snapshot.module(module.as_str());
             seen.known().is_some_and(|seen| seen.state != ModuleState::Live)
         };
-        let module = plan::wanted(&release, &drivers).into_iter().find(on_its_way)?;
-        Some(Step::LoadModule { module, release })
+        let stack = STACK.iter().filter_map(|name| name.parse().ok());
+        let module = plan::wanted(&release, &drivers).into_iter().chain(stack).find(on_its_way)?;
+        let state = snapshot.module(module.as_str()).into_known()?.state;
+        Some(match state {
+            ModuleState::Going => Step::UnloadModule { module },
+            ModuleState::Coming | ModuleState::Live => Step::LoadModule { module, release },
+        })
     }
 
     /// Keeps the running job in step with the plan.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use onload_core::inventory::Module;
 use onload_core::names::ModuleName;
+use onload_core::plan::holders::SERVER_REFERENCES;
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 use rustix::io::Errno;
@@ -54,6 +55,10 @@ pub(super) async fn stop(root: &Dir) -> Result<Outcome, StepError> {
     if servers.is_empty() {
         return Ok(Outcome::Unchanged);
     }
+    // Last of all, since a process that came meanwhile would be left without its server.
+    if let Some(error) = in_use(root, pids.len()) {
+        return Err(error);
+    }
     for (signal, patience) in [(Signal::TERM, PATIENCE), (Signal::KILL, KILLED)] {
         let mut left = false;
         for server in &servers {
@@ -65,6 +70,16 @@ pub(super) async fn stop(root: &Dir) -> Result<Outcome, StepError> {
         }
     }
     Err(StepError::Stuck { limit_secs: (PATIENCE + KILLED).as_secs() })
+}
+
+/// Somebody but the servers has a reference or a stack.
+fn in_use(root: &Dir, servers: usize) -> Option<StepError> {
+    let servers = u32::try_from(servers).unwrap_or(u32::MAX).saturating_mul(SERVER_REFERENCES);
+    let references = module(root)?.refcount.known().copied().unwrap_or(0);
+    let stacks = onload::driver(root).stacks.known().copied().unwrap_or(0);
+    let used = references > servers || stacks > 0;
+    let module = "onload".parse().ok()?;
+    used.then(|| StepError::InUse { module, holders: Vec::new() })
 }
 
 fn module(root: &Dir) -> Option<Module> {

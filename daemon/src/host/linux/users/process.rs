@@ -150,10 +150,13 @@ fn control_group(text: &str) -> &str {
     named.or_else(unified).map_or("", |(_, path)| path)
 }
 
-/// The deepest unit: a container's scope rather than the service that made it.
+/// The unit of the system manager: the first from the root on. What lies below it is named by
+/// whoever owns it, which may be anybody: a user's own `kubelet.service` is not the system's. One
+/// that is a user's whole session is none that could be stopped for one process of it.
 fn unit(path: &str) -> Option<String> {
     let unit = |name: &&str| name.ends_with(".service") || name.ends_with(".scope");
-    path.rsplit('/').find(unit).map(str::to_owned)
+    let first = path.split('/').find(unit)?;
+    (!first.starts_with("user@")).then(|| first.to_owned())
 }
 
 /// The id of a container: 64 hexadecimal digits, by themselves or after the runtime's name
