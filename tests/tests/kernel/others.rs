@@ -34,12 +34,14 @@ fn plugin(guest: &Guest) -> anyhow::Result<()> {
         "systemd-run --unit plugin -p Type=exec systemd-socket-activate -l {KUBELET}/{SOCKET} sleep 600"
     ))?;
     guest.until("the socket", &format!("test -S {KUBELET}/{SOCKET}"))?;
-    guest.until("the plugin in onloadctl", "onloadctl adopt --dry-run | grep -q onload-operator")
+    guest
+        .until("the plugin in onloadctl", "onloadctl adopt --dry-run | grep -q onload-operator")
+        .map(drop)
 }
 
 fn plugin_goes(guest: &Guest) -> anyhow::Result<()> {
     guest.ok(&format!("systemctl stop plugin; rm -f {KUBELET}/{SOCKET}"))?;
-    guest.until("nobody", "onloadctl adopt --dry-run | grep -q 'nobody else'")
+    guest.until("nobody", "onloadctl adopt --dry-run | grep -q 'nobody else'").map(drop)
 }
 
 fn beside_the_operators_plugin_nothing_is_changed_before_it_is_adopted(
@@ -110,7 +112,7 @@ fn a_unit_that_would_replace_the_driver_is_stopped(guest: &mut Guest) -> anyhow:
     guest.ok(&format!("test -f {unit}"))?;
     guest.ok(&format!("rm {unit} && systemctl daemon-reload"))?;
     guest.ok("udevadm trigger --subsystem-match=net --action=change")?;
-    guest.until("nobody", "onloadctl adopt --dry-run | grep -q 'nobody else'")
+    guest.until("nobody", "onloadctl adopt --dry-run | grep -q 'nobody else'").map(drop)
 }
 
 fn the_end_of_a_control_plane_server_is_seen_within_a_second(
