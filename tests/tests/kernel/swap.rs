@@ -101,6 +101,8 @@ pub fn proven(guest: &Guest, name: &str) -> anyhow::Result<()> {
              readlink /proc/$pid/exe | grep -q /var/lib/onloadd/releases/{name}/"
         ),
     )?;
+    let current = guest.ok("readlink /var/lib/onloadd/releases/current")?;
+    ensure!(current.trim() == name, "current leads to {current}");
     guest.ok("! test -e /run/modprobe.d/onloadd.conf || ! grep -q blacklist /run/modprobe.d/onloadd.conf")?;
     Ok(())
 }

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
+use onload_core::names::ReleaseName;
 use onload_core::others::{SERVER_PARAMETERS, SERVER_PATH};
+use onload_core::release::is_imported;
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
@@ -32,13 +34,33 @@ impl Linux {
             state_directory: &self.state_directory,
         };
         match step {
-            Step::LoadModule { module, release } => loading.load(module, release).await,
+            Step::LoadModule { module, release } => {
+                let loaded = loading.load(module, release).await;
+                if loaded.is_ok() && module.as_str() == "onload" {
+                    self.show_current(release).await;
+                }
+                loaded
+            }
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
             Step::StopUnit { unit } => systemd::stop(unit).await,
             Step::RegisterAfXdp { interface } => af_xdp::register(self.runner, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
+        }
+    }
+
+    /// Makes `releases/current` lead to the release whose `onload` was just loaded; nothing where that
+    /// is not one of ours. Whoever reads the link is told by it, nothing is decided by it.
+    async fn show_current(&self, release: &ReleaseName) {
+        let Some(store) = self.store.clone().filter(|_| is_imported(release)) else { return };
+        let name = release.clone();
+        // An import under way holds the same lock for a while.
+        let shown = tokio::task::spawn_blocking(move || store.select(&name)).await;
+        match shown {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "releases/current leads elsewhere"),
+            Err(error) => tracing::warn!(%error, "releases/current leads elsewhere"),
         }
     }
 
