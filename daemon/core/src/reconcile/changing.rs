@@ -161,11 +161,9 @@ impl Reconciler {
         self.publish_soon(now.boot);
     }
 
-    /// The kernel's own release, where its driver is not loaded and could be.
+    /// The kernel's own release, where there is its driver.
     fn in_tree(&self) -> Option<ReleaseName> {
-        let snapshot = self.snapshot.as_ref()?;
-        let free = snapshot.module("sfc").is_absent();
-        let known = snapshot.releases.known().filter(|_| free)?;
+        let known = self.snapshot.as_ref()?.releases.known()?;
         known.keys().find(|name| name.as_str() == IN_TREE).cloned()
     }
 
@@ -375,7 +373,8 @@ impl Reconciler {
             let why = format!("{}{why}", first.unwrap_or_default());
             self.end_change(now, Outcome::Failed(why.clone()));
             // Any driver is better than none: where neither release came up, the kernel's own.
-            let former = self.in_tree().or(change.from);
+            let none = self.snapshot.as_ref().is_some_and(|seen| seen.module("sfc").is_absent());
+            let former = self.in_tree().filter(|_| none).or(change.from);
             self.reject(change.to, former, why.clone(), true);
             if let Some(job) = self.running_job() {
                 self.end_job(job, JobState::Failed, why);
