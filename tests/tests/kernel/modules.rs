@@ -79,7 +79,9 @@ fn a_missing_module_is_named_and_taken_up_when_it_comes(guest: &mut Guest) -> an
     assert!(apply.stderr.contains("incomplete: onload"), "{apply:?}");
     let why = guest.ok("onloadctl why host")?;
     assert!(why.contains("onload"), "{why}");
-    assert!(!guest.run("test -d /sys/module/sfc")?.ok(), "half a release is not loaded");
+    // Whatever an earlier case has loaded is the kernel's own, which has no version.
+    let half = guest.run("test -e /sys/module/sfc/version")?;
+    assert!(!half.ok(), "half a release is not loaded");
 
     host_modules(guest, "*")?;
     let applied = guest.run_within("onloadctl apply", APPLY)?;
