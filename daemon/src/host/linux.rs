@@ -223,6 +223,8 @@ impl Host for Linux {
                 driver: onload::driver(root),
                 device_nodes: onload::device_nodes(root),
                 loader: loader::read(root),
+                // Goes and comes with sfc_resource.
+                af_xdp: af_xdp::read(root),
                 users: Reading::Absent,
                 ..last
             };
