@@ -35,11 +35,12 @@ impl Linux {
         };
         match step {
             Step::LoadModule { module, release } => {
-                let loaded = loading.load(module, release).await;
-                if loaded.is_ok() && module.as_str() == "onload" {
+                // Before, so that a kill in the middle leaves it as the load does; the way back, if
+                // there is one, loads another.
+                if module.as_str() == "onload" {
                     self.show_current(release).await;
                 }
-                loaded
+                loading.load(module, release).await
             }
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
@@ -50,7 +51,7 @@ impl Linux {
         }
     }
 
-    /// Makes `releases/current` lead to the release whose `onload` was just loaded; nothing where that
+    /// Makes `releases/current` lead to the release whose `onload` is loaded; nothing where that
     /// is not one of ours. Whoever reads the link is told by it, nothing is decided by it.
     async fn show_current(&self, release: &ReleaseName) {
         let Some(store) = self.store.clone().filter(|_| is_imported(release)) else { return };
