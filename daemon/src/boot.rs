@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use onload_core::blocker::Blocker;
 use onload_core::change::{Origin, Outcome, Past};
+use onload_core::outlook::Outlook;
 use onload_core::picture::{NodeState, Picture};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
@@ -32,17 +32,6 @@ pub const WAY_BACK: Duration = Duration::from_secs(25);
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Pace of looks meanwhile: nothing tells of a file that was closed.
 const PACE: Duration = Duration::from_millis(500);
-
-/// What to make of a picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
-    /// It goes on by itself.
-    GoesOn,
-    /// It is stopped by something that may pass.
-    MayPass,
-    /// Nothing more will come of it.
-    Settled,
-}
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,15 +84,15 @@ async fn wait(letterbox: &Letterbox, limit: Duration) -> End {
 async fn settled(letterbox: &Letterbox) {
     let mut pictures = letterbox.watch();
     loop {
-        let verdict = verdict(&pictures.borrow_and_update());
-        match verdict {
-            Verdict::Settled => return,
-            Verdict::GoesOn => {
+        let outlook = Outlook::of(&pictures.borrow_and_update());
+        match outlook {
+            Outlook::Settled => return,
+            Outlook::GoesOn => {
                 if pictures.changed().await.is_err() {
                     return;
                 }
             }
-            Verdict::MayPass => {
+            Outlook::MayPass => {
                 if timeout(PATIENCE, passes(letterbox, &mut pictures)).await.is_err() {
                     return;
                 }
@@ -115,7 +104,8 @@ async fn settled(letterbox: &Letterbox) {
 /// Looks again and again, until what may pass has passed.
 async fn passes(letterbox: &Letterbox, pictures: &mut watch::Receiver<Arc<Picture>>) {
     // Each look is shown as being under way, and has not passed by that.
-    let passed = |picture: &Arc<Picture>| !picture.probing && verdict(picture) != Verdict::MayPass;
+    let passed =
+        |picture: &Arc<Picture>| !picture.probing && Outlook::of(picture) != Outlook::MayPass;
     let passed = pictures.wait_for(passed);
     tokio::select! {
         _ = passed => {}
@@ -125,52 +115,6 @@ async fn passes(letterbox: &Letterbox, pictures: &mut watch::Receiver<Arc<Pictur
                 sleep(PACE).await;
             }
         } => {}
-    }
-}
-
-fn verdict(picture: &Picture) -> Verdict {
-    if picture.change.as_ref().is_some_and(|change| change.confirm_by.is_some()) {
-        return Verdict::Settled;
-    }
-    match picture.state {
-        NodeState::Converging => Verdict::GoesOn,
-        NodeState::Held | NodeState::Degraded => Verdict::Settled,
-        NodeState::Ready | NodeState::Blocked | NodeState::Idle => {
-            let of_each = picture.blockers.iter().map(|blocked| weigh(&blocked.blocker));
-            let worst = of_each.clone().find(|one| *one == Verdict::GoesOn);
-            let worst = worst.or_else(|| of_each.clone().find(|one| *one == Verdict::MayPass));
-            let settling = picture.probing.then_some(Verdict::GoesOn);
-            worst.or(settling).unwrap_or(Verdict::Settled)
-        }
-    }
-}
-
-/// What a blocker lets expect while nobody gives orders.
-fn weigh(blocker: &Blocker) -> Verdict {
-    match blocker {
-        Blocker::StepFailed { retrying: true, .. } => Verdict::GoesOn,
-        Blocker::Unreadable { .. } | Blocker::InUse { .. } | Blocker::NotSeen { .. } => {
-            Verdict::MayPass
-        }
-        Blocker::StepFailed { retrying: false, .. }
-        | Blocker::LedgerUnreadable { .. }
-        | Blocker::LedgerUnwritable { .. }
-        | Blocker::ConfigurationInvalid { .. }
-        | Blocker::Held { .. }
-        | Blocker::AwaitingOrder { .. }
-        | Blocker::Stopped
-        | Blocker::AwaitingPermit
-        | Blocker::ReleaseMissing { .. }
-        | Blocker::Preflight { .. }
-        | Blocker::OtherManager { .. }
-        | Blocker::AfXdpRefused { .. }
-        | Blocker::AfXdpLost { .. }
-        | Blocker::AfXdpUnasked { .. }
-        | Blocker::Protected { .. }
-        | Blocker::Rejected { .. }
-        | Blocker::AwaitingConfirmation { .. }
-        | Blocker::Drifted { .. }
-        | Blocker::PoolUnserved { .. } => Verdict::Settled,
     }
 }
 

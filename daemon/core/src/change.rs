@@ -63,8 +63,14 @@ pub struct Change {
     pub boot: Option<BootId>,
     /// When it began.
     pub began: Timestamp,
+    /// Whether a step was begun that takes away what somebody may use.
+    #[serde(default)]
+    pub touched: bool,
     /// Why it is being taken back; none while it goes forward.
     pub turned: Option<String>,
+    /// Whether a person did that.
+    #[serde(default)]
+    pub called_off: bool,
     /// Until when it must be confirmed; none until it is done, or where none is needed.
     pub confirm_by: Option<Deadline>,
 }
@@ -73,6 +79,18 @@ impl Change {
     /// The release it is bringing about just now.
     pub fn target(&self) -> Option<&ReleaseName> {
         if self.turned.is_some() { self.from.as_ref() } else { Some(&self.to) }
+    }
+
+    /// Whether the node may be between two releases: it must come to one of them, and only the
+    /// kernel still says who is in the way.
+    pub fn must_end(&self) -> bool {
+        self.touched || self.turned.is_some()
+    }
+
+    /// Whether its release, once taken back, stays rejected in later boots: what a person called off
+    /// or did not confirm does not come by itself.
+    pub fn is_rejected_for_good(&self) -> bool {
+        self.called_off || self.manner.confirm_within.is_some()
     }
 }
 

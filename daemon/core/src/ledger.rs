@@ -92,7 +92,12 @@ impl Ledger {
             Entry::Held(hold) => self.hold = Some(hold),
             Entry::Unheld => self.hold = None,
             Entry::Adopted(adopted) => self.adopted = Some(adopted),
-            Entry::StepStarted(step) => self.step = Some(step),
+            Entry::StepStarted(step) => {
+                if let Some(change) = &mut self.change {
+                    change.touched |= step.takes_away();
+                }
+                self.step = Some(step);
+            }
             Entry::StepEnded { step, failure } => {
                 self.step = None;
                 match failure {
@@ -104,9 +109,10 @@ impl Ledger {
             Entry::Stopped(stopped) => self.stopped = stopped,
             Entry::Ordered(order) => self.order = order,
             Entry::ChangeBegan(change) => self.change = Some(change),
-            Entry::ChangeTurned { why } => {
+            Entry::ChangeTurned { why, called_off } => {
                 if let Some(change) = &mut self.change {
                     change.turned = Some(why);
+                    change.called_off = called_off;
                     change.confirm_by = None;
                 }
             }

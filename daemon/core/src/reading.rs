@@ -64,6 +64,14 @@ impl<T> Reading<T> {
         matches!(self, Self::Absent)
     }
 
+    /// Why it could not be read, if it could not.
+    pub fn why_not(&self) -> Option<&str> {
+        match self {
+            Self::Unreadable(why) => Some(why),
+            Self::Known(_) | Self::Absent => None,
+        }
+    }
+
     /// True when it could not be read.
     pub fn is_unreadable(&self) -> bool {
         matches!(self, Self::Unreadable(_))

@@ -93,6 +93,18 @@ impl Step {
         }
     }
 
+    /// Whether it takes away what somebody may use.
+    pub fn takes_away(&self) -> bool {
+        match self {
+            Self::StopControlPlane | Self::UnloadModule { .. } => true,
+            Self::LoadModule { .. }
+            | Self::StopUnit { .. }
+            | Self::RegisterAfXdp { .. }
+            | Self::WriteLoader(_)
+            | Self::RestoreServer { .. } => false,
+        }
+    }
+
     /// What the step is about, as `why` takes it.
     pub fn subject(&self) -> String {
         match self {

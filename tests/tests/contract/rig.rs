@@ -384,7 +384,9 @@ pub fn changing(picture: &mut Picture) {
         kernel: Some(KERNELS[0].parse().unwrap()),
         boot: None,
         began: Timestamp(1_000),
+        touched: false,
         turned: None,
+        called_off: false,
         confirm_by: None,
     };
     let failed = Outcome::Failed("sfc refuses to go".to_owned());

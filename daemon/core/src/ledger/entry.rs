@@ -60,6 +60,9 @@ pub enum Entry {
     ChangeTurned {
         /// Why.
         why: String,
+        /// Whether a person did it.
+        #[serde(default)]
+        called_off: bool,
     },
     /// The change under way is done, and must be confirmed.
     ChangeAwaits(Deadline),

@@ -155,7 +155,9 @@ fn changes() -> Vec<Entry> {
         kernel: Some("5.14.0".parse().unwrap()),
         boot: Some("ab-12".parse().unwrap()),
         began: Timestamp(9),
+        touched: false,
         turned: None,
+        called_off: false,
         confirm_by: None,
     };
     let boot = Some("ab-12".parse().unwrap());
@@ -178,7 +180,7 @@ fn changes() -> Vec<Entry> {
         Entry::Ordered(Some(order)),
         Entry::ChangeBegan(change(1)),
         Entry::ChangeAwaits(deadline),
-        Entry::ChangeTurned { why: "no confirmation came in time".to_owned() },
+        Entry::ChangeTurned { why: "no confirmation came in time".to_owned(), called_off: false },
         Entry::ChangeEnded { outcome, ended: Timestamp(11) },
         Entry::Rejected(Some(rejected)),
         Entry::Loaded {

@@ -121,28 +121,25 @@ fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected
 }
 
 fn carries(interface: &Interface) -> Option<String> {
-    match (&interface.routes, &interface.uppers, &interface.addresses) {
-        (Reading::Known(routes), _, _) if routes.default => {
-            Some("the default route goes through it".to_owned())
-        }
-        (_, Reading::Known(uppers), _) if !uppers.is_empty() => {
-            let uppers: Vec<_> = uppers.iter().map(ToString::to_string).collect();
-            Some(format!("{} is on top of it", uppers.join(", ")))
-        }
-        (_, _, Reading::Known(addresses)) if !addresses.is_empty() => {
-            let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
-            Some(format!("it has the address {}", addresses.join(", ")))
-        }
-        (Reading::Known(routes), _, _) if routes.count > 0 => {
-            Some(format!("{} routes go through it", routes.count))
-        }
-        (Reading::Unreadable(why), _, _)
-        | (_, Reading::Unreadable(why), _)
-        | (_, _, Reading::Unreadable(why)) => {
-            Some(format!("what it carries cannot be read: {why}"))
-        }
-        _ => None,
+    let Interface { routes, uppers, addresses, .. } = interface;
+    let count = routes.known().map_or(0, |routes| routes.count);
+    if routes.known().is_some_and(|routes| routes.default) {
+        return Some("the default route goes through it".to_owned());
     }
+    if let Some(uppers) = uppers.known().filter(|uppers| !uppers.is_empty()) {
+        let uppers: Vec<_> = uppers.iter().map(ToString::to_string).collect();
+        return Some(format!("{} is on top of it", uppers.join(", ")));
+    }
+    if let Some(addresses) = addresses.known().filter(|addresses| !addresses.is_empty()) {
+        let addresses: Vec<_> = addresses.iter().map(String::as_str).collect();
+        return Some(format!("it has the address {}", addresses.join(", ")));
+    }
+    if count > 0 {
+        return Some(format!("{count} routes go through it"));
+    }
+    let unreadable = [routes.why_not(), uppers.why_not(), addresses.why_not()];
+    let why = unreadable.into_iter().flatten().next()?;
+    Some(format!("what it carries cannot be read: {why}"))
 }
 
 fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {

@@ -2,6 +2,7 @@
 //! boot makes of one that did not (DESIGN section 10.3).
 
 use super::Reconciler;
+use super::changing::Reach;
 use super::steps::is_same;
 use crate::change::{Change, Origin, Outcome, Past, Proven};
 use crate::inventory::{Interface, Snapshot};
@@ -38,14 +39,18 @@ impl Reconciler {
     /// boot before this one.
     pub(super) fn judge_former_boots(&mut self, former: Option<BootId>) {
         let Some(asked) = self.intent().release else { return };
-        let crashed = self.crashed(&asked).map(|change| (change, TWICE_DOWN));
-        let cut_off = || Some((self.came_up_alone(&asked, former.as_ref()?)?, NO_ROUTE));
-        let Some((change, why)) = crashed.or_else(cut_off) else { return };
+        let crashed = self.crashed(&asked).map(|change| (change, TWICE_DOWN, Reach::Boot));
+        // What left the node without its network does not come by itself with the next boot.
+        let cut_off = || {
+            let change = self.came_up_alone(&asked, former.as_ref()?)?;
+            Some((change, NO_ROUTE, Reach::ForGood))
+        };
+        let Some((change, why, reach)) = crashed.or_else(cut_off) else { return };
         let from = change.from.clone();
         let proven = self.ledger.proven.as_ref().and_then(|proven| proven.release.clone());
         let fits = |one: &ReleaseName| *one != asked && self.must_be_loadable("", one).is_ok();
         let former = proven.filter(fits).or(from);
-        self.reject(asked, former, why.to_owned(), true);
+        self.reject(asked, former, why.to_owned(), reach);
     }
 
     /// The change to this release under which the node went down again and again.
@@ -91,7 +96,7 @@ impl Reconciler {
 }
 
 /// Why a release is not used in this boot.
-pub(super) const NO_ROUTE: &str = "the boot with it never got a default route";
+const NO_ROUTE: &str = "the boot with it never got a default route";
 const TWICE_DOWN: &str = "the node went down while it was loaded, twice";
 
 fn interfaces(snapshot: &Snapshot) -> impl Iterator<Item = &Interface> {

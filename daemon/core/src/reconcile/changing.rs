@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::boots::{NO_ROUTE, WENT_DOWN};
+use super::boots::WENT_DOWN;
 use super::steps::Progress;
 use super::{Pending, Reconciler};
 use crate::af_xdp::Chosen;
@@ -30,8 +30,23 @@ const PACE: Duration = Duration::from_millis(500);
 /// twenty, with every one tried again.
 const MOST_STEPS: u32 = 64;
 
-/// How the reason begins why a person took a change back.
-pub(super) const CALLED_OFF: &str = "called off";
+/// How far a rejection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing was touched: the same may be ordered again.
+    Refused,
+    /// Until the next boot.
+    Boot,
+    /// In later boots too.
+    ForGood,
+}
+
+impl Reach {
+    /// Of a change that was taken back.
+    fn of(change: &Change) -> Self {
+        if change.is_rejected_for_good() { Self::ForGood } else { Self::Boot }
+    }
+}
 
 /// The change under way, as far as the ledger need not know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,8 +56,6 @@ pub(super) struct Changing {
     pub(super) origin: Option<Origin>,
     /// Devices have been withdrawn; the kubelet knows from here on.
     withdrawn: Option<Moment>,
-    /// Something was taken away, or may have been before a restart.
-    pub(super) touched: bool,
     steps: u32,
     /// What did not work before.
     accepted: BTreeSet<Cause>,
@@ -67,27 +80,14 @@ impl Changing {
     }
 
     /// Counts a step that was begun.
-    pub(super) fn count(&mut self, step: &Step) {
+    pub(super) fn count(&mut self) {
         self.steps += 1;
-        self.touched |= takes_away(step);
         self.verify_until = None;
     }
 
     /// Whether the change turned over this step, asked when it failed.
     pub(super) fn has_crossed(&mut self, step: &Step) -> bool {
         self.crossed.take().is_some_and(|crossed| crossed == *step)
-    }
-}
-
-/// Whether a step takes something away that somebody may use.
-fn takes_away(step: &Step) -> bool {
-    match step {
-        Step::StopControlPlane | Step::UnloadModule { .. } => true,
-        Step::LoadModule { .. }
-        | Step::StopUnit { .. }
-        | Step::RegisterAfXdp { .. }
-        | Step::WriteLoader(_)
-        | Step::RestoreServer { .. } => false,
     }
 }
 
@@ -141,7 +141,9 @@ impl Reconciler {
             kernel: self.kernel.clone(),
             boot: self.boot.clone(),
             began: now.wall,
+            touched: false,
             turned: None,
+            called_off: false,
             confirm_by: None,
         };
         self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
@@ -174,7 +176,7 @@ impl Reconciler {
         self.end_job(job, JobState::Failed, format!("{}: {why}", blocked.subject));
         // Nothing was begun, and nothing is left to do.
         self.change_job(job, |job| (job.done, job.total) = (0, 0));
-        self.reject(release, self.loaded_release(), why, false);
+        self.reject(release, self.loaded_release(), why, Reach::Refused);
         self.replan();
         self.publish_soon(now.boot);
     }
@@ -184,13 +186,9 @@ impl Reconciler {
         release: ReleaseName,
         former: Option<ReleaseName>,
         why: String,
-        touched: bool,
+        reach: Reach,
     ) {
-        // What a person did not confirm or called off, and what left the node without its network,
-        // does not come by itself with the next boot.
-        let last = self.ledger.past.last().filter(|_| touched);
-        let unconfirmed = last.is_some_and(|past| past.change.manner.confirm_within.is_some());
-        let lasts = unconfirmed || why.starts_with(CALLED_OFF) || why == NO_ROUTE;
+        let (touched, lasts) = (reach != Reach::Refused, reach == Reach::ForGood);
         let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
         let rejected = Rejected { release, former, why, kernel, boot, touched };
         self.record(vec![Entry::Rejected(Some(rejected))], None);
@@ -228,10 +226,8 @@ impl Reconciler {
     /// answer counts.
     fn is_way_clear(&mut self, now: Now) -> bool {
         let Some(change) = self.ledger.change.clone() else { return true };
-        // After a restart what is loaded tells whether anything was.
-        self.changing.touched |= change.turned.is_some() || self.loaded_release() != change.from;
-        let touched = self.changing.touched;
-        let Some(snapshot) = self.snapshot.clone().filter(|_| !touched) else { return true };
+        let begun = change.must_end();
+        let Some(snapshot) = self.snapshot.clone().filter(|_| !begun) else { return true };
         // It may have come to carry something since the change began.
         let protected = self.protected(&snapshot, change.manner);
         if !protected.is_empty() {
@@ -273,11 +269,8 @@ impl Reconciler {
     fn abandon(&mut self, now: Now, why: String) {
         let Some(change) = self.ledger.change.clone() else { return };
         let why = format!("the driver cannot be taken away: {why}");
-        if self.loaded_release() != change.from {
-            return self.turn(now, why);
-        }
         self.end_change(now, Outcome::Failed(why.clone()));
-        self.reject(change.to, change.from, why.clone(), false);
+        self.reject(change.to, change.from, why.clone(), Reach::Refused);
         if let Some(job) = self.running_job() {
             self.end_job(job, JobState::Failed, why);
         }
@@ -318,13 +311,14 @@ impl Reconciler {
         let Some(change) = self.ledger.change.clone() else { return };
         // The last looks saw the modules alone.
         self.look();
-        if let Some(why) = change.turned {
+        if let Some(why) = change.turned.clone() {
             self.end_change(now, Outcome::RolledBack);
+            let reach = Reach::of(&change);
             let message = match &change.from {
                 Some(from) => format!("rolled back to release {from}: {why}"),
                 None => why.clone(),
             };
-            self.reject(change.to, change.from, why, true);
+            self.reject(change.to, change.from, why, reach);
             if let Some(job) = self.running_job() {
                 self.end_job(job, JobState::Failed, message);
             }
@@ -367,6 +361,15 @@ impl Reconciler {
 
     /// Takes the change under way back: the former release by the same planner.
     pub(super) fn turn(&mut self, now: Now, why: String) {
+        self.turn_for(now, why, false);
+    }
+
+    /// The same, by a person.
+    pub(super) fn call_off_change(&mut self, now: Now, how: &str) {
+        self.turn_for(now, format!("called off: {how}"), true);
+    }
+
+    fn turn_for(&mut self, now: Now, why: String, called_off: bool) {
         let Some(change) = self.ledger.change.clone() else { return };
         if change.from.is_none() || change.turned.is_some() {
             let first = change.turned.clone().map(|first| format!("{first}; then "));
@@ -374,13 +377,17 @@ impl Reconciler {
             self.end_change(now, Outcome::Failed(why.clone()));
             // Any driver is better than none: where neither release came up, the kernel's own.
             let none = self.snapshot.as_ref().is_some_and(|seen| seen.module("sfc").is_absent());
+            let reach = if called_off { Reach::ForGood } else { Reach::of(&change) };
             let former = self.in_tree().filter(|_| none).or(change.from);
-            self.reject(change.to, former, why.clone(), true);
+            self.reject(change.to, former, why.clone(), reach);
             if let Some(job) = self.running_job() {
                 self.end_job(job, JobState::Failed, why);
             }
         } else {
-            self.record(vec![Entry::ChangeTurned { why }, Entry::FailuresForgotten], None);
+            self.record(
+                vec![Entry::ChangeTurned { why, called_off }, Entry::FailuresForgotten],
+                None,
+            );
             self.retry_at.clear();
             // A step under way cannot be taken from the host: it ends first.
             let crossed = match &self.progress {
@@ -390,7 +397,7 @@ impl Reconciler {
                 | Progress::Verifying { step, .. } => Some(step.clone()),
             };
             let accepted = std::mem::take(&mut self.changing.accepted);
-            self.changing = Changing { touched: true, crossed, accepted, ..Changing::default() };
+            self.changing = Changing { crossed, accepted, ..Changing::default() };
             self.look();
         }
         self.replan();
@@ -405,10 +412,11 @@ impl Reconciler {
         let unconfirmed = change.manner.confirm_within.is_some();
         let unconfirmed =
             unconfirmed.then(|| "the node went down before it was confirmed".to_owned());
-        match change.turned.or(unconfirmed) {
+        match change.turned.clone().or(unconfirmed) {
             Some(why) => {
                 self.end_change(now, Outcome::RolledBack);
-                self.reject(change.to, change.from, why, true);
+                let reach = Reach::of(&change);
+                self.reject(change.to, change.from, why, reach);
             }
             None => self.end_change(now, Outcome::Failed(WENT_DOWN.to_owned())),
         }

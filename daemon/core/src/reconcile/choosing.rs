@@ -1,7 +1,6 @@
 //! Orders that name a release, and which release the node shall have just now.
 
 use super::Reconciler;
-use super::changing::CALLED_OFF;
 use crate::af_xdp::{self, Choice, Chosen};
 use crate::change::{Manner, Order, Origin, Outcome, Rejected};
 use crate::command::{Caller, Reply, RequestId};
@@ -84,7 +83,7 @@ impl Reconciler {
         if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_some()) {
             self.must_act("nothing is rolled back")?;
             let job = self.new_job(now, caller, JobKind::Rollback);
-            self.turn(now, format!("{CALLED_OFF}: rolled back by uid {}", caller.uid));
+            self.call_off_change(now, &format!("rolled back by uid {}", caller.uid));
             self.order(now, request, Vec::new(), Vec::new(), Reply::Job(job));
             return Ok(());
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Reconciler;
 use crate::blocker::Blocker;
-use crate::change::{Holders, Manner, Origin, Past};
+use crate::change::{Change, Holders, Manner, Origin, Past};
 use crate::config::Drift;
 use crate::inventory::{Depth, STACK, Snapshot};
 use crate::ledger::Entry;
@@ -27,7 +27,7 @@ impl Reconciler {
     pub(super) fn depth(&self) -> Depth {
         // Once something was taken away the kernel says who is in the way, and time counts.
         let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
-        let begun = open.is_some_and(|change| change.turned.is_some() || self.changing.touched);
+        let begun = open.is_some_and(Change::must_end);
         match (begun, open.is_some() || self.needs_change()) {
             (true, _) => Depth::Modules,
             (false, true) => Depth::Users,
@@ -72,13 +72,15 @@ impl Reconciler {
         let known = snapshot.releases.known();
         if release::is_imported(&target) && known.is_some_and(|all| !all.contains_key(&target)) {
             let by = self.intent().by;
-            return self.refuse_plan(Blocker::ReleaseMissing { release: target, by });
+            let release = target.clone();
+            return self.refuse_plan(&target, Blocker::ReleaseMissing { release, by });
         }
         if let Some(kernel) = self.kernel.clone().filter(|_| self.ledger.change.is_none()) {
             let objections = preflight::check(&target, &kernel, snapshot);
             if !objections.is_empty() {
-                let release = target;
-                return self.refuse_plan(Blocker::Preflight { release, kernel, objections });
+                let release = target.clone();
+                let blocker = Blocker::Preflight { release, kernel, objections };
+                return self.refuse_plan(&target, blocker);
             }
         }
         if self.ledger.change.is_none() && self.plan.takes > Takes::Nothing {
@@ -86,16 +88,10 @@ impl Reconciler {
         }
     }
 
-    fn refuse_plan(&mut self, blocker: Blocker) {
+    fn refuse_plan(&mut self, target: &ReleaseName, blocker: Blocker) {
         self.plan.steps.clear();
         self.plan.takes = Takes::Nothing;
-        let subject = match &blocker {
-            Blocker::ReleaseMissing { release, .. } | Blocker::Preflight { release, .. } => {
-                release.to_string()
-            }
-            _ => "node".to_owned(),
-        };
-        self.plan.block(subject, blocker);
+        self.plan.block(target.as_str(), blocker);
     }
 
     /// Names who would lose something, before anything is touched.

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use super::changing::CALLED_OFF;
 use super::{LedgerHealth, Pending, Reconciler};
 use crate::allocation::Holder;
 use crate::change::{Manner, Origin};
@@ -170,7 +169,7 @@ impl Reconciler {
                 let undo = vec![Entry::Stopped(false)];
                 let turned = self.ledger.change.as_ref().is_none_or(|one| one.turned.is_some());
                 if !turned {
-                    self.turn(now, format!("{CALLED_OFF}: its job was cancelled"));
+                    self.call_off_change(now, "its job was cancelled");
                 }
                 self.end_job(
                     job,

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
 use crate::blocker::{Blocked, Blocker};
+use crate::change::Change;
 use crate::inventory::{Autoload, Loader, ModuleState, STACK, Snapshot};
 use crate::job::JobState;
 use crate::ledger::{Entry, Failure};
@@ -71,7 +72,7 @@ impl Reconciler {
             LedgerHealth::Available => true,
             LedgerHealth::Unwritable(_) => {
                 let change = self.ledger.change.as_ref();
-                change.is_some_and(|one| self.changing.touched || one.turned.is_some())
+                change.is_some_and(Change::must_end)
             }
             LedgerHealth::Unreadable(_) => false,
         }
@@ -140,7 +141,7 @@ impl Reconciler {
             }
         }
         self.retry_at.remove(&step);
-        self.changing.count(&step);
+        self.changing.count();
         self.progress = Progress::Recording(step.clone());
         let started = vec![Entry::StepStarted(step.clone())];
         if self.ledger.change.is_none() {

@@ -51,7 +51,9 @@ fn change(number: u64, boot: &str) -> Change {
         kernel: node().kernel.into_known(),
         boot: Some(boot_id(boot)),
         began: Timestamp(1),
+        touched: false,
         turned: None,
+        called_off: false,
         confirm_by: None,
     }
 }

@@ -7,6 +7,8 @@ use crate::inventory::Autoload;
 use crate::job::JobState;
 use crate::names::ModuleName;
 use crate::picture::NodeState;
+use crate::reading::Reading::Known;
+use crate::sample::module_of;
 
 const ON_9_1: &str = "[modules]\nrelease = \"9.1.2\"\n[pools.onload]\nslots = 4\n";
 
@@ -102,6 +104,25 @@ fn a_holder_is_named_and_nothing_is_touched() {
     lab.ask(Command::Apply { retry: false, manner: Manner::default() });
     lab.run(30_000);
     assert_eq!((lab.loaded().as_deref(), outcomes(&lab)), (Some("9.2.1"), vec![Outcome::Done]));
+}
+
+#[test]
+fn who_uses_a_mixture_is_waited_for_all_the_same() {
+    let mut lab = lab();
+    module_of(&mut lab.node, "sfc").version = Known("6.4.0.1003".to_owned());
+    lab.open(4711, None);
+    lab.run(2_000);
+    assert_eq!(lab.loaded(), None, "no release is there as a whole");
+    let holders = Holders::Wait(None);
+    lab.ask(with("9.2.1", Manner { holders, ..Manner::default() }));
+    lab.run(60_000);
+    assert_eq!((job(&lab).0, lab.done.len()), (JobState::Running, 0), "{}", job(&lab).1);
+    lab.restart();
+    lab.run(60_000);
+    assert_eq!(lab.done, [""; 0], "nor does a restart forget that nothing was touched");
+    lab.close();
+    lab.run(60_000);
+    assert_eq!(lab.loaded().as_deref(), Some("9.2.1"));
 }
 
 #[test]
