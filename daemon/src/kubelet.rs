@@ -28,7 +28,7 @@ use onload_core::picture::Picture;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::letterbox::Letterbox;
+use crate::letterbox::{Letterbox, Notice};
 use directory::Sight;
 use offer::Offer;
 
@@ -68,7 +68,9 @@ pub async fn serve_with(letterbox: Letterbox, directory: PathBuf, patience: Pati
     let sight = watch::Sender::new(Sight::default());
     tokio::select! {
         () = follow_pools(&letterbox, &directory, patience, &sight) => {}
-        never = directory::watch(&directory, &sight) => match never {},
+        never = directory::watch(&directory, &sight, || letterbox.notify(Notice::Changed)) => {
+            match never {}
+        }
     }
 }
 

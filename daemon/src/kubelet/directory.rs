@@ -2,6 +2,7 @@
 //! of sockets. Where it is not there yet, the nearest directory above it is watched.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -41,11 +42,16 @@ pub(super) struct Sight {
     pub(super) kubelets: u64,
 }
 
-/// Watches for ever.
-pub(super) async fn watch(directory: &Path, sight: &watch::Sender<Sight>) -> Infallible {
+/// Watches for ever. `others` is told of each socket of another plugin that comes or goes: its owner
+/// may be one who changes the same modules.
+pub(super) async fn watch(
+    directory: &Path,
+    sight: &watch::Sender<Sight>,
+    others: impl Fn(),
+) -> Infallible {
     let mut kubelet = None;
     loop {
-        if let Err(error) = look(directory, sight, &mut kubelet).await {
+        if let Err(error) = look(directory, sight, &others, &mut kubelet).await {
             tracing::warn!(
                 directory = %directory.display(), %error,
                 "the kubelet's directory cannot be watched; looking every ten seconds instead",
@@ -59,6 +65,7 @@ pub(super) async fn watch(directory: &Path, sight: &watch::Sender<Sight>) -> Inf
 async fn look(
     directory: &Path,
     sight: &watch::Sender<Sight>,
+    others: &impl Fn(),
     kubelet: &mut Option<Identity>,
 ) -> io::Result<()> {
     let place = nearest(directory);
@@ -93,6 +100,8 @@ async fn look(
             sight.send_modify(|sight| sight.kubelets += 1);
         } else if present && own_lost(&event) {
             sight.send_modify(|_| {});
+        } else if present && of_another(&event) {
+            others();
         } else if event.mask.intersects(LOST) {
             return Ok(());
         }
@@ -122,6 +131,15 @@ fn come_anew(event: &EventOwned) -> bool {
 fn own_lost(event: &EventOwned) -> bool {
     event.mask.intersects(EventMask::DELETE | EventMask::MOVED_FROM)
         && event.name.as_deref().is_some_and(socket::is_own_name)
+}
+
+fn of_another(event: &EventOwned) -> bool {
+    let is_other = |name: &OsStr| {
+        name != KUBELET_SOCKET
+            && !socket::is_own_name(name)
+            && Path::new(name).extension().is_some_and(|extension| extension == "sock")
+    };
+    event.name.as_deref().is_some_and(is_other)
 }
 
 /// The directory, or the nearest above it that is there.

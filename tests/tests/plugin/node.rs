@@ -139,6 +139,11 @@ impl Node {
         announced(&self.notices.borrow(), pool)
     }
 
+    /// How often the machine was said to have changed.
+    pub fn changes(&self) -> usize {
+        self.notices.borrow().iter().filter(|notice| **notice == Notice::Changed).count()
+    }
+
     /// Waits until the announcements about a pool are these.
     pub async fn wait_announced(&self, pool: &str, expected: &[bool]) {
         let mut notices = self.notices.clone();

@@ -65,6 +65,18 @@ async fn a_socket_that_is_deleted_is_bound_and_registered_again() {
 }
 
 #[tokio::test]
+async fn the_socket_of_another_plugin_is_a_hint_to_look_who_that_is() {
+    let (node, kubelet) = registered().await;
+    assert_eq!(node.changes(), 0, "our own and the kubelet's are none");
+    let other = UnixListener::bind(node.dir().join("sfc-deviceplugin.sock")).unwrap();
+    eventually("it is told", || node.changes() == 1).await;
+    drop(other);
+    fs::remove_file(node.dir().join("sfc-deviceplugin.sock")).unwrap();
+    eventually("so is its end", || node.changes() == 2).await;
+    drop(kubelet);
+}
+
+#[tokio::test]
 async fn a_socket_left_behind_is_replaced_and_those_of_others_are_not_touched() {
     let mut node = Node::new();
     fs::create_dir_all(node.dir()).unwrap();
