@@ -29,6 +29,7 @@ mod fault;
 mod image;
 mod label;
 mod layout;
+mod mounted;
 mod place;
 mod removal;
 mod staging;
@@ -37,11 +38,12 @@ mod tarball;
 #[cfg(test)]
 mod tests;
 mod tree;
+pub(crate) mod userland;
 
 /// Below the state directory.
 const RELEASES: &str = "releases";
 /// The link beside the releases that leads to the one in use.
-const CURRENT: &str = "current";
+pub(crate) const CURRENT: &str = "current";
 
 /// The store in a state directory.
 #[derive(Clone, Debug)]

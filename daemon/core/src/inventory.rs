@@ -12,6 +12,7 @@ use crate::names::{
 use crate::others::Traces;
 use crate::reading::Reading;
 use crate::release::{Kernel, Release};
+use crate::userland::Userland;
 
 /// The four modules a working Onload node has loaded, in load order
 /// (reference/onload-modules.md section 2.2).
@@ -72,6 +73,9 @@ pub struct Snapshot {
     pub link_files: Reading<BTreeMap<String, LinkFile>>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
+    /// What is in place for containers.
+    #[serde(default)]
+    pub userland: Reading<Userland>,
     /// Others who have to do with the modules, and what shows them.
     #[serde(default, skip_serializing_if = "Traces::is_empty")]
     pub others: Traces,

@@ -27,4 +27,5 @@ pub mod release;
 mod sample;
 pub mod step;
 pub mod time;
+pub mod userland;
 pub mod why;

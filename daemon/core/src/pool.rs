@@ -13,6 +13,7 @@ use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Snapshot};
 use crate::names::{DeviceId, InterfaceName, PciAddress, PoolName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::userland;
 
 mod cause;
 mod device;
@@ -44,6 +45,7 @@ impl Standing {
 /// Judges a pool. `known` are the NUMA nodes it stood on before in this run: a card that is gone
 /// takes its slots out of service, it does not deal them anew to the cards that are left.
 pub fn stand(
+    pool: &PoolName,
     settings: &PoolSettings,
     snapshot: &Snapshot,
     hardware: &Hardware,
@@ -78,6 +80,9 @@ pub fn stand(
     }
     let node = node_obstacle(snapshot);
     let release = matching_release(snapshot);
+    let userland = release
+        .clone()
+        .and_then(|release| userland::obstacle(pool, release, snapshot).map_or(Ok(()), Err));
     let judge = |members: &[(PciAddress, &Port, Route<'_>)]| -> Option<Cause> {
         if members.is_empty() {
             return Some(unseen.clone().unwrap_or(Cause::NoPort));
@@ -88,7 +93,7 @@ pub fn stand(
                 .obstacle(*address, port, snapshot)
                 .or_else(|| carrier_obstacle(settings, *address, snapshot));
             match cause {
-                None => return node.clone().or_else(|| release.as_ref().err().cloned()),
+                None => return node.clone().or_else(|| userland.as_ref().err().cloned()),
                 Some(cause) => first = first.or(Some(cause)),
             }
         }
@@ -97,8 +102,9 @@ pub fn stand(
     };
     let groups: BTreeMap<_, _> =
         groups.into_iter().map(|(node, members)| (node, judge(&members))).collect();
-    let answer = release.ok().map(|(_, release)| {
-        let mut answer = answer(settings, release);
+    let in_place = release.ok().zip(snapshot.userland.known());
+    let answer = in_place.map(|((_, release), userland)| {
+        let mut answer = answer(settings, release, |directory| userland.path(pool, directory));
         // Without it Onload asks the driver for what few have, and runs unaccelerated. Where there
         // is a card of its own beside, programs are left as they are.
         if datapaths == BTreeSet::from([Datapath::AfXdp]) {
@@ -314,26 +320,27 @@ fn has_libraries(release: &Release) -> bool {
     !release.libraries.is_empty()
 }
 
-/// What a container gets of a release (reference/kubernetes-onload.md section 1.3).
-fn answer(settings: &PoolSettings, release: &Release) -> ContainerAnswer {
+/// What a container gets of a release (reference/kubernetes-onload.md section 1.3), by paths that
+/// outlive it.
+fn answer(
+    settings: &PoolSettings,
+    release: &Release,
+    on_host: impl Fn(&str) -> String,
+) -> ContainerAnswer {
     let mut answer = ContainerAnswer {
         device_nodes: DEVICE_NODES.iter().map(|path| (*path).to_owned()).collect(),
         ..ContainerAnswer::default()
     };
-    let on_host = |path: &str| format!("{}/{path}", release.root.trim_end_matches('/'));
     let inside = format!("{}{}", settings.mount_prefix, settings.library_directory);
-    for library in &release.libraries {
-        let host = on_host(&format!("{}/{library}", release.library_directory));
-        answer.mounts.insert(format!("{inside}/{library}"), host);
-    }
+    answer.mounts.insert(inside.clone(), on_host(userland::LIBRARIES));
     let preload = format!("{inside}/libonload.so");
     if settings.preload {
         answer.environment.insert("LD_PRELOAD".to_owned(), preload);
     } else if settings.launcher && release.launcher {
         // The launcher finds its profiles by a fixed path and its library by this variable.
         let programs = format!("{}{}", settings.mount_prefix, settings.program_directory);
-        answer.mounts.insert(format!("{programs}/onload"), on_host("usr/bin/onload"));
-        answer.mounts.insert("/usr/libexec/onload".to_owned(), on_host("usr/libexec/onload"));
+        answer.mounts.insert(programs, on_host(userland::PROGRAMS));
+        answer.mounts.insert("/usr/libexec/onload".to_owned(), on_host(userland::PRIVATE));
         answer.environment.insert("ONLOAD_PRELOAD".to_owned(), preload);
     }
     answer

@@ -40,6 +40,10 @@ pub struct Release {
     /// Those of its module files that do not read, and why.
     #[serde(default)]
     pub damaged: BTreeMap<KernelRelease, BTreeMap<ModuleName, String>>,
+    /// What tells this state of files that are replaced in place, as those of `host` are by packages,
+    /// from the next; none for an imported release, which never changes.
+    #[serde(default)]
+    pub stamp: Option<String>,
     /// Its control-plane server below the root, such as `sbin/onload_cp_server`.
     pub server: Option<String>,
 }

@@ -9,6 +9,7 @@ use crate::inventory::{
 use crate::names::{ModuleName, PciAddress};
 use crate::reading::Reading::{self, Absent, Known};
 use crate::release::{Kernel, ModuleFile, Release};
+use crate::userland::Userland;
 
 /// Its ports.
 pub(crate) const PORTS: [&str; 2] = ["0000:3b:00.0", "0000:af:00.0"];
@@ -87,8 +88,15 @@ pub(crate) fn node() -> Snapshot {
             })
             .collect(),
         releases: Known(BTreeMap::from([("host".parse().unwrap(), release)])),
+        userland: Known(userland(&["onload", "p"], "host")),
         ..Snapshot::default()
     }
+}
+
+/// A tree in place for these pools.
+pub(crate) fn userland(pools: &[&str], tree: &str) -> Userland {
+    let trees = pools.iter().map(|pool| (pool.parse().unwrap(), tree.to_owned())).collect();
+    Userland { directory: "/var/lib/onloadd/pools".to_owned(), trees }
 }
 
 /// An X2 port that Onload accelerates.

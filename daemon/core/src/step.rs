@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp;
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
-use crate::names::{InterfaceName, ModuleName, ReleaseName};
+use crate::names::{InterfaceName, ModuleName, PoolName, ReleaseName};
 use crate::others::{self, SERVER_PARAMETERS, SERVER_PATH};
 use crate::reading::Reading;
 
@@ -47,6 +47,15 @@ pub enum Step {
         server: String,
         /// Whether what stands before the server's own arguments goes: it was for another program.
         clear: bool,
+    },
+    /// Have the link that a pool's containers are given lead to the libraries of a release.
+    PlaceUserland {
+        /// The pool.
+        pool: PoolName,
+        /// The release.
+        release: ReleaseName,
+        /// The tree of it ([`crate::userland::tree`]).
+        tree: String,
     },
 }
 
@@ -90,6 +99,10 @@ impl Step {
                 Reading::Absent => true,
                 Reading::Unreadable(_) => false,
             },
+            Self::PlaceUserland { pool, tree, .. } => {
+                let userland = snapshot.userland.known();
+                userland.is_some_and(|userland| userland.trees.get(pool) == Some(tree))
+            }
         }
     }
 
@@ -101,7 +114,8 @@ impl Step {
             | Self::StopUnit { .. }
             | Self::RegisterAfXdp { .. }
             | Self::WriteLoader(_)
-            | Self::RestoreServer { .. } => false,
+            | Self::RestoreServer { .. }
+            | Self::PlaceUserland { .. } => false,
         }
     }
 
@@ -112,6 +126,7 @@ impl Step {
             Self::StopControlPlane | Self::RestoreServer { .. } => "onload".to_owned(),
             Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
             Self::RegisterAfXdp { interface } => interface.to_string(),
+            Self::PlaceUserland { pool, .. } => pool.to_string(),
         }
     }
 }
@@ -139,6 +154,9 @@ impl fmt::Display for Step {
             }
             Self::RestoreServer { server, .. } => {
                 write!(f, "tell onload to start {server} from now on")
+            }
+            Self::PlaceUserland { pool, release, .. } => {
+                write!(f, "put the libraries of {release} in place for containers of {pool}")
             }
         }
     }

@@ -63,6 +63,7 @@ mod servers;
 mod source;
 mod steps;
 mod systemd;
+mod userland;
 mod users;
 
 /// Most that the list of a capture may hold: some ten thousand entries.
@@ -223,6 +224,7 @@ impl Host for Linux {
                 driver: onload::driver(root),
                 device_nodes: onload::device_nodes(root),
                 loader: loader::read(root),
+                userland: userland::read(root, &self.state_directory),
                 // Goes and comes with sfc_resource.
                 af_xdp: af_xdp::read(root),
                 users: Reading::Absent,
@@ -244,7 +246,8 @@ impl Host for Linux {
         let driver = onload::driver(root);
         let device_nodes = onload::device_nodes(root);
         pause().await;
-        let (releases, kernels) = releases::read(root, &self.state_directory, &self.on_disk);
+        let (releases, kernels) =
+            releases::read(root, &self.state_directory, &self.on_disk, self.store.is_some());
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
         let loader = loader::read(root);
         let others = others::read(root, &self.kubelet_directory, &modules, &loader);
@@ -260,6 +263,7 @@ impl Host for Linux {
             kernels,
             signatures_enforced: modules::signatures_enforced(root),
             loader,
+            userland: userland::read(root, &self.state_directory),
             af_xdp: af_xdp::read(root),
             udev_done: link_files::done(root),
             link_files: link_files::read(root),

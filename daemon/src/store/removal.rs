@@ -1,4 +1,5 @@
-//! Removing a release: not while a process has one of its files open or mapped.
+//! Removing a release: not while a process has one of its files open or mapped, or a container has
+//! part of it mounted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -10,6 +11,7 @@ use nix::unistd::geteuid;
 use onload_core::names::ReleaseName;
 use onload_core::refusal::{Refusal, RefusalKind};
 
+use super::mounted::Place;
 use super::{CURRENT, Store, fault, staging};
 
 /// Processes named in a refusal; the rest are counted.
@@ -71,6 +73,12 @@ pub(super) fn must_be_unused(store: &Store, name: &ReleaseName) -> Result<(), Re
     users.none(format!("release {name} was not removed"))
 }
 
+/// Whether a process or a container uses a tree, or may.
+pub(super) fn is_used(processes: &Path, at: &Path) -> io::Result<bool> {
+    let users = users(processes, at)?;
+    Ok(!users.named.is_empty() || !users.hidden.is_empty())
+}
+
 fn missing(what: String) -> Refusal {
     let why = "there is no such release";
     Refusal::new(RefusalKind::NotFound, what, why, "see `onloadctl release list`")
@@ -105,6 +113,11 @@ fn list(users: &BTreeSet<(u32, String)>) -> String {
 fn users(processes: &Path, root: &Path) -> io::Result<Users> {
     let mut files = Files::default();
     files.add_all(root)?;
+    let place = Place::of(root, processes)?;
+    let has_mounted = |process: &Path| {
+        let table = fs::read_to_string(process.join("mountinfo"));
+        place.as_ref().is_some_and(|place| table.is_ok_and(|table| place.is_in(&table)))
+    };
     let mut users = Users::default();
     for entry in fs::read_dir(processes)? {
         let entry = entry?;
@@ -120,6 +133,7 @@ fn users(processes: &Path, root: &Path) -> io::Result<Users> {
             Ok(maps) => {
                 if String::from_utf8_lossy(&maps).lines().any(|line| files.has_mapped(line))
                     || files.has_open(&process)
+                    || has_mounted(&process)
                 {
                     users.named.insert(comm());
                 }

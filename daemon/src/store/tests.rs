@@ -25,6 +25,7 @@ mod layouts;
 mod refusals;
 mod removals;
 mod source;
+mod userland;
 
 /// A store in a directory of its own.
 struct Place {

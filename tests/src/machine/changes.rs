@@ -44,7 +44,8 @@ impl Changes {
             | Step::StopUnit { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
-            | Step::RestoreServer { .. } => return,
+            | Step::RestoreServer { .. }
+            | Step::PlaceUserland { .. } => return,
         }
         let change = ledger.change.as_ref();
         let change = change.unwrap_or_else(|| panic!("{step} outside of any change"));

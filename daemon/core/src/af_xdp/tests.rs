@@ -299,7 +299,14 @@ fn a_pool_stands_on_a_registered_port_and_tells_programs_to_copy() {
     let stand = |snapshot: &Snapshot, ports: &[&str]| {
         let ports = ports.iter().map(|name| (*name).to_owned()).collect();
         let settings = PoolSettings { ports, ..PoolSettings::default() };
-        pool::stand(&settings, snapshot, &hardware, &chosen(BY_DRIVER, snapshot), [])
+        pool::stand(
+            &"onload".parse().unwrap(),
+            &settings,
+            snapshot,
+            &hardware,
+            &chosen(BY_DRIVER, snapshot),
+            [],
+        )
     };
     let done = virtio(|node| registered(node, "ens5"));
     for ports in [&[][..], &["ens5"], &[FUNCTION]] {

@@ -244,6 +244,16 @@ impl PoolSettings {
         ] {
             check_path(path).or_else(|what| fault(key, what))?;
         }
+        for (key, below) in [
+            ("library-directory", &self.library_directory),
+            ("program-directory", &self.program_directory),
+        ] {
+            if is_of_the_image(&format!("{}{below}", self.mount_prefix)) {
+                let what = "with this prefix it is a directory that images have files of their own \
+                            in, and what is mounted there would hide them";
+                return fault(key, what);
+            }
+        }
         Ok(())
     }
 }
@@ -289,6 +299,23 @@ impl Settings {
             }
         }
         Ok(())
+    }
+}
+
+/// Directories at the top that images have files of their own in.
+const OF_THE_IMAGE: [&str; 16] = [
+    "bin", "boot", "dev", "etc", "home", "lib", "lib64", "opt", "proc", "root", "run", "sbin",
+    "sys", "tmp", "usr", "var",
+];
+
+/// Whether a directory is one of these, or of those in `/usr`, `/lib` and `/usr/lib`.
+fn is_of_the_image(path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match parts[..] {
+        [] => true,
+        [one] => OF_THE_IMAGE.contains(&one),
+        ["usr" | "lib", _] | ["usr", "lib", _] => true,
+        _ => false,
     }
 }
 

@@ -14,10 +14,11 @@ pub enum Cause {
     NoPort,
     /// The daemon keeps its hands off: it cannot know who holds what.
     HandsOff,
-    /// Work on the host is under way before it can be offered, since Allocate does none. Slots need
-    /// none; the state is for kinds that do (DESIGN section 10.9).
+    /// Work on the host is under way before it can be offered, since Allocate does none: for slots,
+    /// the libraries of the loaded release are put in place.
     Preparing,
-    /// Its last holder is gone and it is not clean yet; as above, not for slots.
+    /// Its last holder is gone and it is not clean yet. Not for slots: the state is for kinds that
+    /// need it (DESIGN section 10.9).
     Dirty,
     /// An operator's hold; only devices that nobody has are kept back by it.
     Held {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::names::InterfaceHash;
-use crate::sample::{HASH, PORTS, inner, module_of, node, port_of, spoilt, without};
+use crate::sample::{HASH, PORTS, inner, module_of, node, port_of, spoilt, userland, without};
 
 const OTHER_HASH: &str = "00000000000000000000000000000000";
 
@@ -10,8 +10,12 @@ fn settings(slots: u32) -> PoolSettings {
     PoolSettings { slots, ..PoolSettings::default() }
 }
 
+fn pool() -> PoolName {
+    "onload".parse().unwrap()
+}
+
 fn judged(settings: &PoolSettings, snapshot: &Snapshot) -> Standing {
-    stand(settings, snapshot, &Hardware::shipped(), &Chosen::default(), [])
+    stand(&pool(), settings, snapshot, &Hardware::shipped(), &Chosen::default(), [])
 }
 
 fn unread<T>() -> Reading<T> {
@@ -264,8 +268,14 @@ fn slots_are_not_dealt_anew_for_what_is_gone_or_unseen() {
         ),
     ];
     for (why, snapshot, expected) in cases {
-        let standing =
-            stand(&settings(4), &snapshot, &Hardware::shipped(), &Chosen::default(), known);
+        let standing = stand(
+            &pool(),
+            &settings(4),
+            &snapshot,
+            &Hardware::shipped(),
+            &Chosen::default(),
+            known,
+        );
         let devices = devices(&"p".parse().unwrap(), &settings(4), &standing);
         let nodes: Vec<_> = devices.iter().map(|device| device.numa_node).collect();
         assert_eq!(nodes, [Some(0), Some(1), Some(0), Some(1)], "{why}");
@@ -331,7 +341,45 @@ fn what_a_container_gets() {
         assert_eq!(answer.environment.keys().next().map(String::as_str), variable, "{why}");
         assert_eq!(answer.device_nodes, DEVICE_NODES, "{why}");
         for path in answer.environment.values() {
-            assert!(answer.mounts.contains_key(path), "{why}: {path} is preloaded and not there");
+            let directory = path.rsplit_once('/').unwrap().0;
+            assert!(answer.mounts.contains_key(directory), "{why}: {path} is not there");
         }
     }
+}
+
+#[test]
+fn an_answer_outlives_the_release_it_was_given_with() {
+    let settings = PoolSettings { preload: false, launcher: true, ..settings(1) };
+    let former = judged(&settings, &node()).answer.unwrap();
+    assert_eq!(
+        former.mounts["/opt/onload/usr/lib64"],
+        "/var/lib/onloadd/pools/onload/current/lib64"
+    );
+    let other = spoilt(|node| {
+        let host = inner(&mut node.releases).remove(&"host".parse().unwrap()).unwrap();
+        let root = "/var/lib/onloadd/releases/9.9.9".to_owned();
+        let library_directory = "usr/lib/x86_64-linux-gnu".to_owned();
+        let imported = Release { root, library_directory, ..host };
+        inner(&mut node.releases).insert("9.9.9".parse().unwrap(), imported);
+        node.userland = Reading::Known(userland(&["onload"], "9.9.9"));
+    });
+    assert_eq!(judged(&settings, &other).answer.unwrap(), former);
+}
+
+#[test]
+fn nothing_is_offered_before_containers_would_find_it() {
+    let cause = |spoil: fn(&mut Snapshot)| {
+        let causes = judged(&settings(1), &spoilt(spoil)).groups.into_values().flatten();
+        causes.map(|cause| cause.reason()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(cause(|_| {}), BTreeSet::new());
+    let of_another = |node: &mut Snapshot| {
+        node.userland = Reading::Known(userland(&["onload"], "9.1.2"));
+    };
+    assert_eq!(cause(of_another), BTreeSet::from(["Preparing"]));
+    let of_another_pool = |node: &mut Snapshot| {
+        node.userland = Reading::Known(userland(&["other"], "host"));
+    };
+    assert_eq!(cause(of_another_pool), BTreeSet::from(["Preparing"]));
+    assert_eq!(cause(|node| node.userland = unread()), BTreeSet::from(["Unreadable"]));
 }

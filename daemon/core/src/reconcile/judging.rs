@@ -45,7 +45,8 @@ impl Reconciler {
             | Step::StopUnit { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
-            | Step::RestoreServer { .. } => false,
+            | Step::RestoreServer { .. }
+            | Step::PlaceUserland { .. } => false,
         };
         self.plan.takes > Takes::Nothing || self.plan.steps.iter().any(imported)
     }

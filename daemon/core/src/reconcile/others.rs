@@ -169,6 +169,7 @@ fn moves_modules(step: &Step) -> bool {
         Step::StopUnit { .. }
         | Step::RegisterAfXdp { .. }
         | Step::WriteLoader(_)
-        | Step::RestoreServer { .. } => false,
+        | Step::RestoreServer { .. }
+        | Step::PlaceUserland { .. } => false,
     }
 }

@@ -237,7 +237,8 @@ impl Reconciler {
             let mut state =
                 former.clone().unwrap_or_else(|| PoolState::new(name.clone(), settings));
             let known = state.known_nodes();
-            let standing = pool::stand(&state.settings, &snapshot, &self.hardware, &chosen, known);
+            let standing =
+                pool::stand(&name, &state.settings, &snapshot, &self.hardware, &chosen, known);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
                 hands_off(standing)
             } else {

@@ -12,6 +12,7 @@ use crate::names::ModuleName;
 use crate::plan::{self, Plan};
 use crate::step::{Outcome, Step, StepError};
 use crate::time::{Moment, Now};
+use crate::userland;
 
 /// How far the one step under way is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,8 @@ impl Reconciler {
             self.judge_plan(&snapshot);
             self.take_over(&snapshot);
             self.allow_autoload(&snapshot);
+            let pools = self.config.settings.pools.keys();
+            self.plan.steps.extend(userland::steps(pools, &snapshot));
         }
         self.follow_job();
     }
@@ -121,7 +124,9 @@ impl Reconciler {
         }
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
-            Step::StopUnit { .. } | Step::RestoreServer { .. } => self.try_step(now, step),
+            Step::StopUnit { .. } | Step::RestoreServer { .. } | Step::PlaceUserland { .. } => {
+                self.try_step(now, step);
+            }
             Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),
             _ if self.needs_change() => self.open_change(now),
             step => self.try_step(now, step),

@@ -42,11 +42,12 @@ type Releases = BTreeMap<ReleaseName, Release>;
 type Kernels = BTreeMap<KernelRelease, Kernel>;
 
 /// Every release of which there are user libraries or modules, and every kernel. `state` is the
-/// state directory below the root.
+/// state directory below the root; `live`: whether that is the running machine's.
 pub(super) fn read(
     root: &Dir,
     state: &str,
     known: &OnDisk,
+    live: bool,
 ) -> (Reading<Releases>, Reading<Kernels>) {
     let imported = imported(root, &format!("{}/releases", state.trim_end_matches('/')), known);
     let depends = imported.known().into_iter().flat_map(BTreeMap::values);
@@ -54,7 +55,10 @@ pub(super) fn read(
     let own = kernels::read(root, depends, &known.modules, &known.indexes);
     known.modules.forget_others();
     let releases = imported.map(|mut releases| {
-        let host = with_modules(release(root, "/", &known.libraries), own.host);
+        let host = release(root, "/", &known.libraries);
+        // What was recorded never changes, and has no times of its own.
+        let host = if live { stamped(host, root) } else { host };
+        let host = with_modules(host, own.host);
         let in_tree = Release { root: "/".to_owned(), ..Release::default() };
         for (name, release) in [(HOST, host), (IN_TREE, with_modules(in_tree, own.in_tree))] {
             if let Ok(name) = name.parse()
@@ -83,6 +87,32 @@ fn imported(root: &Dir, directory: &str, known: &OnDisk) -> Reading<Releases> {
         Some((name.parse().ok()?, release)).filter(|(_, release)| is_there(release))
     });
     Reading::Known(releases.collect())
+}
+
+/// What a release has for containers.
+pub(super) fn userland_of(root: &Dir, state: &str, name: &ReleaseName) -> Release {
+    let libraries = Libraries::default();
+    if onload_core::release::is_imported(name) {
+        let place = format!("{}/releases/{name}", state.trim_end_matches('/'));
+        release(root, &place, &libraries)
+    } else {
+        stamped(release(root, "/", &libraries), root)
+    }
+}
+
+/// With a mark of the state that the files of a release are in which packages replace in place: a
+/// checksum of size and time of each.
+fn stamped(release: Release, root: &Dir) -> Release {
+    let directory = format!("{}{}", release.root, release.library_directory);
+    let libraries = release.libraries.iter().map(|name| format!("{directory}/{name}"));
+    let nodes = libraries.chain([LAUNCHER.to_owned()]).map(|path| (root.node(&path), path));
+    let mut sum = flate2::Crc::new();
+    for (node, path) in nodes {
+        let state = node.known().map(|node| (node.size, node.modified));
+        sum.update(format!("{path} {state:?}\n").as_bytes());
+    }
+    let stamp = (!release.libraries.is_empty()).then(|| format!("{:08x}", sum.sum()));
+    Release { stamp, ..release }
 }
 
 fn with_modules(release: Release, trees: Trees) -> Release {
@@ -202,7 +232,8 @@ mod tests {
             ("var/lib/onloadd/releases/half/usr/bin/onload", ""),
             ("var/lib/onloadd/releases/notes.txt", ""),
         ]);
-        let releases = read(&root, "/var/lib/onloadd", &OnDisk::default()).0.into_known().unwrap();
+        let releases =
+            read(&root, "/var/lib/onloadd", &OnDisk::default(), false).0.into_known().unwrap();
         let names: Vec<_> = releases.keys().map(ReleaseName::as_str).collect();
         assert_eq!(names, ["9.2.1", "host"]);
         let host = &releases[&"host".parse().unwrap()];

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
-use onload_core::names::ReleaseName;
+use onload_core::names::{PoolName, ReleaseName};
 use onload_core::others::{SERVER_PARAMETERS, SERVER_PATH};
 use onload_core::release::is_imported;
 use onload_core::step::{Outcome, Step, StepError};
@@ -11,7 +11,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::modprobe::Loading;
 use super::runner::Program;
 use super::source::Source;
-use super::{Linux, af_xdp, control_plane, loader, modules, onload, systemd};
+use super::{Linux, af_xdp, control_plane, loader, modules, onload, releases, systemd, userland};
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
@@ -48,6 +48,7 @@ impl Linux {
             Step::RegisterAfXdp { interface } => af_xdp::register(self.runner, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
+            Step::PlaceUserland { pool, release, tree } => self.place(pool, release, tree).await,
         }
     }
 
@@ -62,6 +63,30 @@ impl Linux {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "releases/current leads elsewhere"),
             Err(error) => tracing::warn!(%error, "releases/current leads elsewhere"),
+        }
+    }
+
+    /// Has the link of a pool lead to the libraries of a release.
+    async fn place(
+        &self,
+        pool: &PoolName,
+        release: &ReleaseName,
+        tree: &str,
+    ) -> Result<Outcome, StepError> {
+        let failed = |why: String| StepError::Failed(format!("the link was not written: {why}"));
+        let (pool, name, tree) = (pool.clone(), release.clone(), tree.to_owned());
+        let found = releases::userland_of(&self.root, &self.state_directory, release);
+        if onload_core::userland::tree(&name, &found) != tree {
+            return Err(failed(format!(
+                "the files of {name} have changed since they were looked at"
+            )));
+        }
+        let Some(store) = self.store.clone() else { return Err(self.unsupported()) };
+        let place = move || store.place(&pool, &name, &found, &tree);
+        match tokio::task::spawn_blocking(place).await {
+            Ok(Ok(())) => Ok(Outcome::Changed),
+            Ok(Err(error)) => Err(failed(error.to_string())),
+            Err(error) => Err(failed(error.to_string())),
         }
     }
 
@@ -80,6 +105,10 @@ impl Linux {
                 Snapshot { af_xdp: af_xdp::read(root), ..Snapshot::default() }
             }
             Step::WriteLoader(_) => Snapshot { loader: loader::read(root), ..Snapshot::default() },
+            Step::PlaceUserland { .. } => {
+                let userland = userland::read(root, &self.state_directory);
+                Snapshot { userland, ..Snapshot::default() }
+            }
         }
     }
 

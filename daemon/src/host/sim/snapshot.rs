@@ -8,12 +8,15 @@ use onload_core::inventory::{
 };
 use onload_core::names::{InterfaceName, ModuleName, PciAddress};
 use onload_core::reading::Reading;
+use onload_core::userland::Userland;
 
 use super::bus::{Function, Netdev};
 use super::faults::Part;
 use super::kernel::{ControlPlane, Loaded};
 use super::world::World;
 
+/// Where the links of pools are.
+const POOLS: &str = "/var/lib/onloadd/pools";
 /// Mode of the device nodes (reference/onload-modules.md section 6).
 const NODE_MODE: u32 = 0o666;
 
@@ -44,6 +47,10 @@ impl World {
             udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
             kubelet: Reading::Absent,
+            userland: Reading::Known(Userland {
+                directory: POOLS.to_owned(),
+                trees: self.placed.clone(),
+            }),
             others: self.other_readings(),
         }
     }

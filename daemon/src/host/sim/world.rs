@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
-use onload_core::names::{BootId, ModuleName, PciAddress, ReleaseName};
+use onload_core::names::{BootId, ModuleName, PciAddress, PoolName, ReleaseName};
 use onload_core::others::{Manager, Trace};
 use onload_core::step::{Outcome, Step, StepError};
 
@@ -71,6 +71,8 @@ pub struct World {
     /// What onloadd has written for modprobe in this boot.
     pub(super) loader: Option<Loader>,
     next_pid: u32,
+    /// The tree of libraries that each pool's containers are given.
+    pub(super) placed: BTreeMap<PoolName, String>,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
     pub(super) on_disk: Arc<OnDisk>,
     pub(super) faults: Faults,
@@ -111,6 +113,7 @@ impl World {
             others: others::at_start(&file.others),
             loader: None,
             next_pid: FIRST_PID,
+            placed: BTreeMap::new(),
             lost_libraries: BTreeSet::new(),
             on_disk: Arc::default(),
             faults: Faults::default(),
@@ -205,6 +208,7 @@ impl World {
                 Some(Ok(Outcome::Changed))
             }
             Step::RestoreServer { server, .. } => Some(Ok(self.restore_server(server))),
+            Step::PlaceUserland { pool, release, tree } => Some(self.place(pool, release, tree)),
         }
     }
 
@@ -223,6 +227,24 @@ impl World {
                 Ok(Outcome::Changed)
             }
         }
+    }
+
+    /// Has a pool's link lead to the libraries of a release.
+    fn place(
+        &mut self,
+        pool: &PoolName,
+        release: &ReleaseName,
+        tree: &str,
+    ) -> Result<Outcome, StepError> {
+        if !self.on_disk.releases.contains_key(release) {
+            return Err(StepError::Failed(format!("the files of {release} are not there")));
+        }
+        let former = self.placed.insert(pool.clone(), tree.to_owned());
+        if former.as_deref() == Some(tree) {
+            return Ok(Outcome::Unchanged);
+        }
+        self.touch();
+        Ok(Outcome::Changed)
     }
 
     /// Counts a change.

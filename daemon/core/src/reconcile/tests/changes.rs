@@ -57,6 +57,7 @@ fn an_upgrade_takes_everything_away_in_order_and_is_remembered() {
             "load module sfc from 9.2.1",
             "have onload start /var/lib/onloadd/releases/9.2.1/sbin/onload_cp_server",
             "load module onload from 9.2.1",
+            "put the libraries of 9.2.1 in place for containers of onload",
         ]
     );
     assert_eq!(lab.loaded().as_deref(), Some("9.2.1"));
@@ -83,7 +84,7 @@ fn devices_are_withdrawn_before_anything_goes_and_come_back_at_the_end() {
     };
     assert_eq!((causes(&lab), lab.done.len()), (4, 0), "the kubelet hears of it first");
     lab.run(30_000);
-    assert_eq!((causes(&lab), lab.done.len()), (0, 9));
+    assert_eq!((causes(&lab), lab.done.len()), (0, 10));
 }
 
 #[test]

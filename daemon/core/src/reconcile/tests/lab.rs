@@ -10,7 +10,7 @@ use crate::others::{Manager, SERVER_PARAMETERS, SERVER_PATH};
 use crate::plan::holders::SERVER_REFERENCES;
 use crate::reading::Reading::{Absent, Known};
 use crate::release::{IN_TREE, Release};
-use crate::sample::{KERNEL, files, inner, module, module_of};
+use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
@@ -61,6 +61,7 @@ impl Lab {
         } else {
             load(&mut node, "sfc", loaded, &Faults::default());
             load(&mut node, "onload", loaded, &Faults::default());
+            node.userland = Known(userland(&["onload"], loaded));
         }
         let now = Now { boot: Moment(1000), wall: Timestamp(1_000_000) };
         let parsed = parse(config);
@@ -235,6 +236,9 @@ impl Lab {
                     parameters.insert(SERVER_PARAMETERS.to_owned(), Known(String::new()));
                 }
                 self.node.others.remove(&Manager::ControlPlane);
+            }
+            Step::PlaceUserland { pool, tree, .. } => {
+                inner(&mut self.node.userland).trees.insert(pool.clone(), tree.clone());
             }
         }
         Ok(Outcome::Changed)
