@@ -33,6 +33,8 @@ pub enum ConditionKind {
     ModulesLoaded,
     /// The machine shows what the release makes of it: drivers bound, auxiliary devices, nodes.
     ReleaseVerified,
+    /// The initramfs of the running kernel carries no other driver than the release.
+    InitramfsMatches,
     /// Nobody else loads or unloads the modules, or onloadd was told to go ahead.
     SoleManager,
     /// A control-plane server serves `onload`.
@@ -52,6 +54,7 @@ impl ConditionKind {
             Self::LedgerAvailable => "LedgerAvailable",
             Self::ModulesLoaded => "ModulesLoaded",
             Self::ReleaseVerified => "ReleaseVerified",
+            Self::InitramfsMatches => "InitramfsMatches",
             Self::SoleManager => "SoleManager",
             Self::ControlPlaneRunning => "ControlPlaneRunning",
             Self::DevicesHealthy => "DevicesHealthy",

@@ -25,6 +25,7 @@ use crate::pool::Cause;
 pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::release::initramfs::Remark;
 use crate::release::preflight::Objection;
 use crate::time::Timestamp;
 
@@ -182,6 +183,9 @@ pub struct ReleasePicture {
     /// For each kernel on the disk, and each it has modules for: all that speaks against loading
     /// it there.
     pub kernels: BTreeMap<KernelRelease, Vec<Objection>>,
+    /// What is worth knowing of a kernel with it, and keeps nothing from happening; only kernels of
+    /// which there is something to say.
+    pub remarks: BTreeMap<KernelRelease, Vec<Remark>>,
 }
 
 /// One pool.

@@ -8,6 +8,7 @@ use crate::picture::NodeState;
 use crate::plan::verify;
 use crate::pool::Cause;
 use crate::reading::Reading;
+use crate::release::initramfs;
 use crate::time::Timestamp;
 
 impl Reconciler {
@@ -103,6 +104,7 @@ impl Reconciler {
             (ConditionKind::LedgerAvailable, ledger),
             (ConditionKind::ModulesLoaded, modules),
             (ConditionKind::ReleaseVerified, self.verified()),
+            (ConditionKind::InitramfsMatches, self.initramfs_matches()),
             (ConditionKind::SoleManager, self.sole_manager()),
             (ConditionKind::ControlPlaneRunning, control_plane),
             (ConditionKind::DevicesHealthy, devices),
@@ -120,6 +122,39 @@ impl Reconciler {
                 Condition { kind, status, reason: reason.to_owned(), message, since }
             })
             .collect()
+    }
+
+    /// Whether the next boot begins with the driver that the release brings. Only told: a driver that
+    /// the root needs has to be there.
+    fn initramfs_matches(&self) -> (Status, &'static str, String) {
+        let none = |reason, message: &str| (Status::Unknown, reason, message.to_owned());
+        let (Some(target), Some(snapshot)) = (self.target(), &self.snapshot) else {
+            return none("LeftAlone", "no release is asked for");
+        };
+        let kernels = snapshot.kernels.known().zip(snapshot.kernel.known());
+        let seen = kernels.and_then(|(all, running)| Some((all.get(running)?, running)));
+        let Some((seen, kernel)) = seen else {
+            return none("KernelUnknown", "nothing is known of the running kernel's files");
+        };
+        let remarks = initramfs::remarks(&target, kernel, snapshot);
+        match (&seen.initramfs, remarks.first()) {
+            (Reading::Absent, _) => {
+                none("NotSeen", "none lies in the usual places, or it is being read")
+            }
+            (Reading::Unreadable(_), Some(remark)) => {
+                (Status::Unknown, remark.reason(), format!("{remark}. {}", remark.fix()))
+            }
+            (Reading::Unreadable(why), None) => (Status::Unknown, "Unreadable", why.clone()),
+            (Reading::Known(_), Some(remark)) => {
+                (Status::False, remark.reason(), format!("{remark}. {}", remark.fix()))
+            }
+            (Reading::Known(initramfs), None) if initramfs.modules.is_empty() => {
+                (Status::True, "NoDriver", format!("{} carries no sfc", initramfs.path))
+            }
+            (Reading::Known(initramfs), None) => {
+                (Status::True, "Same", format!("{} carries release {target}", initramfs.path))
+            }
+        }
     }
 
     /// Whether what the machine shows is what the release makes of it.

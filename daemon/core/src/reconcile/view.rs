@@ -12,7 +12,7 @@ use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause, Route};
 use crate::reading::Reading;
-use crate::release::preflight;
+use crate::release::{initramfs, preflight};
 use crate::time::Now;
 
 impl Reconciler {
@@ -259,11 +259,17 @@ fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
             let kernels = snapshot.kernels.known().into_iter().flat_map(|kernels| kernels.keys());
             let own = release.modules.known().into_iter().flat_map(|modules| modules.keys());
             let kernels: BTreeSet<_> = kernels.chain(own).cloned().collect();
+            let remarks = kernels
+                .iter()
+                .map(|kernel| (kernel.clone(), initramfs::remarks(name, kernel, snapshot)))
+                .filter(|(_, remarks)| !remarks.is_empty())
+                .collect();
             let kernels = kernels
                 .into_iter()
                 .map(|kernel| (kernel.clone(), preflight::check(name, &kernel, snapshot)))
                 .collect();
-            (name.clone(), ReleasePicture { release: release.clone(), matches_driver, kernels })
+            let release = release.clone();
+            (name.clone(), ReleasePicture { release, matches_driver, kernels, remarks })
         })
         .collect()
 }
