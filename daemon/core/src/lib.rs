@@ -15,6 +15,7 @@ pub mod kubelet;
 pub mod ledger;
 pub mod names;
 pub mod others;
+pub mod parameters;
 pub mod picture;
 pub mod plan;
 pub mod pool;

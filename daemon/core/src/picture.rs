@@ -21,6 +21,7 @@ use crate::names::{
     ReleaseName,
 };
 use crate::others::{Manager, OtherPicture};
+use crate::parameters::Difference;
 use crate::pool::Cause;
 pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
@@ -171,6 +172,8 @@ pub struct ModulePicture {
     pub module: Reading<Module>,
     /// Whether the configuration asks for it.
     pub wanted: bool,
+    /// Its parameters that are not as the host's modprobe.d asks.
+    pub differing: Vec<Difference>,
 }
 
 /// One release.

@@ -157,7 +157,7 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
                 picture.plan.join("; ")
             },
         );
-        let told = [ConditionKind::InitramfsMatches];
+        let told = [ConditionKind::ParametersAsAsked, ConditionKind::InitramfsMatches];
         let conditions = picture.conditions.iter().filter(|one| told.contains(&one.kind));
         for condition in conditions.filter(|one| one.status == Status::False) {
             explanation.input("to know", &condition.message);
@@ -239,6 +239,10 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
             if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
         );
         explanation.input("taint", shown(&seen.taint));
+        for difference in &module.differing {
+            explanation.input("parameter", difference);
+            explanation.would_change.push(difference.fix());
+        }
     }
     let namesake = picture.pools.iter().find(|(pool, _)| pool.as_str() == name);
     if let Some((_, pool)) = namesake {

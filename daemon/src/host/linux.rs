@@ -55,6 +55,7 @@ mod module_files;
 mod modules;
 mod netlink;
 mod onload;
+mod options;
 mod others;
 mod pci;
 mod releases;
@@ -276,6 +277,7 @@ impl Host for Linux {
             af_xdp: af_xdp::read(root),
             udev_done: link_files::done(root),
             link_files: link_files::read(root),
+            options: options::read(root),
             kubelet,
             others,
             ..Snapshot::default()

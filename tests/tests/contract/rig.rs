@@ -315,7 +315,7 @@ pub fn node() -> Picture {
         ports: Arc::new(BTreeMap::from([(address, port)])),
         modules: Arc::new(BTreeMap::from([(
             "sfc".parse().unwrap(),
-            ModulePicture { module: Reading::Known(module), wanted: true },
+            ModulePicture { module: Reading::Known(module), wanted: true, differing: Vec::new() },
         )])),
         releases: Arc::new(BTreeMap::from([
             ("host".parse().unwrap(), release("/", &[])),

@@ -8,6 +8,7 @@ use crate::blocker::{Blocked, Blocker};
 use crate::change::Rejected;
 use crate::inventory::{Interface, STACK, Snapshot};
 use crate::names::{ModuleName, PciAddress, ReleaseName};
+use crate::parameters::{self, Difference};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause, Route};
@@ -114,6 +115,7 @@ impl Reconciler {
         let wanted = self.target().zip(drivers);
         let wanted = wanted.map(|(release, drivers)| plan::wanted(&release, &drivers));
         let wanted = wanted.unwrap_or_default();
+        let differences = parameters::differences(snapshot);
         let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
         let loaded =
             snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
@@ -129,7 +131,9 @@ impl Reconciler {
                 let pulled = ["sfc_char", "sfc_resource"].contains(&name.as_str())
                     && wanted.iter().any(|module| module.as_str() == "onload");
                 let wanted = pulled || wanted.contains(&name);
-                (name, ModulePicture { module, wanted })
+                let of = |one: &&Difference| one.module == name;
+                let differing = differences.iter().filter(of).cloned().collect();
+                (name, ModulePicture { module, wanted, differing })
             })
             .collect()
     }

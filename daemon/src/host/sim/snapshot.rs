@@ -43,6 +43,7 @@ impl World {
             af_xdp: self.af_xdp_reading(),
             udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
+            options: Reading::Known(BTreeMap::new()),
             kubelet: Reading::Absent,
             others: self.other_readings(),
         }
