@@ -144,7 +144,8 @@ fn parameters_are_compared_with_what_the_host_asks(guest: &mut Guest) -> anyhow:
     let options = "options onload epoll-max-stacks=0x20 \\\n oo_accelerate_veth=1\n";
     guest.put("/etc/modprobe.d/case.conf", options.as_bytes(), 0o644)?;
     guest.ok("! test -d /sys/module/onload || { kill $(cat /proc/driver/onload/cp_server_pids) 2>&- ; until rmmod onload; do :; done; }")?;
-    configure(guest, "[modules]\nrelease = \"host\"\n")?;
+    // So that what is taken out by hand is not brought back before somebody else does.
+    configure(guest, "[modules]\nrelease = \"host\"\ndrift = \"report\"\n")?;
     let applied = guest.run_within("onloadctl apply", APPLY)?;
     ensure!(applied.ok(), "{applied:?}");
     until_state(guest, "ready")?;
