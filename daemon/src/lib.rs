@@ -6,6 +6,7 @@ pub mod bus;
 pub mod clock;
 pub mod descriptor;
 pub mod host;
+pub mod initramfs;
 pub mod kubelet;
 pub mod ledger_file;
 pub mod letterbox;

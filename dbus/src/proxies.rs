@@ -628,6 +628,14 @@ pub trait Release {
         &self,
     ) -> zbus::Result<std::collections::HashMap<String, Vec<(String, String, String)>>>;
 
+    /// Remarks property
+    ///
+    /// By kernel, what is worth knowing and keeps nothing from happening, such as an initramfs that carries another sfc: one CamelCase word, why, and what to do. Only kernels of which there is something to say.
+    #[zbus(property)]
+    fn remarks(
+        &self,
+    ) -> zbus::Result<std::collections::HashMap<String, Vec<(String, String, String)>>>;
+
     /// MatchesDriver property
     ///
     /// Whether its libraries fit the loaded driver: yes, no, or unknown (no driver is loaded, or it could not be read: see Unreadable).

@@ -51,6 +51,8 @@ pub struct Release {
     pub modules: BTreeMap<String, Vec<File>>,
     /// What speaks against loading it, by kernel.
     pub kernels: BTreeMap<String, Vec<Objection>>,
+    /// What is worth knowing beside, by kernel; it keeps nothing from happening.
+    pub remarks: BTreeMap<String, Vec<Objection>>,
     /// Whether the libraries fit the loaded driver: yes, no or unknown.
     pub matches_driver: String,
     pub unreadable: BTreeMap<String, String>,
@@ -70,7 +72,7 @@ pub struct File {
 /// A module file as the bus has it.
 type Row = (String, String, String, String, bool);
 
-/// What speaks against loading a release.
+/// What speaks against loading a release, or is worth knowing before.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Objection {
     /// One CamelCase word.
@@ -138,8 +140,15 @@ impl Release {
     /// From what the bus says.
     pub fn of(mut release: Properties) -> Self {
         let modules: BTreeMap<String, Vec<Row>> = release.get("modules");
-        let kernels: BTreeMap<String, Vec<(String, String, String)>> = release.get("kernels");
-        let objection = |(reason, why, fix)| Objection { reason, why, fix };
+        let mut by_kernel = |name| {
+            let kernels: BTreeMap<String, Vec<(String, String, String)>> = release.get(name);
+            let objection = |(reason, why, fix)| Objection { reason, why, fix };
+            let kernels = kernels.into_iter();
+            kernels
+                .map(|(kernel, all)| (kernel, all.into_iter().map(objection).collect()))
+                .collect()
+        };
+        let (kernels, remarks) = (by_kernel("kernels"), by_kernel("remarks"));
         Self {
             name: release.get("name"),
             root: release.text("root"),
@@ -152,10 +161,8 @@ impl Release {
                 .into_iter()
                 .map(|(kernel, files)| (kernel, files.into_iter().map(File::of).collect()))
                 .collect(),
-            kernels: kernels
-                .into_iter()
-                .map(|(kernel, against)| (kernel, against.into_iter().map(objection).collect()))
-                .collect(),
+            kernels,
+            remarks,
             matches_driver: release.get("matches_driver"),
             unreadable: release.unreadable(),
         }

@@ -33,6 +33,10 @@ pub enum ConditionKind {
     ModulesLoaded,
     /// The machine shows what the release makes of it: drivers bound, auxiliary devices, nodes.
     ReleaseVerified,
+    /// The loaded modules show the parameters that the host's modprobe.d asks for.
+    ParametersAsAsked,
+    /// The initramfs of the running kernel carries no other driver than the release.
+    InitramfsMatches,
     /// Nobody else loads or unloads the modules, or onloadd was told to go ahead.
     SoleManager,
     /// A control-plane server serves `onload`.
@@ -52,6 +56,8 @@ impl ConditionKind {
             Self::LedgerAvailable => "LedgerAvailable",
             Self::ModulesLoaded => "ModulesLoaded",
             Self::ReleaseVerified => "ReleaseVerified",
+            Self::ParametersAsAsked => "ParametersAsAsked",
+            Self::InitramfsMatches => "InitramfsMatches",
             Self::SoleManager => "SoleManager",
             Self::ControlPlaneRunning => "ControlPlaneRunning",
             Self::DevicesHealthy => "DevicesHealthy",

@@ -10,6 +10,7 @@ use crate::names::{
     ReleaseName,
 };
 use crate::others::Traces;
+use crate::parameters::Options;
 use crate::reading::Reading;
 use crate::release::{Kernel, Release};
 use crate::userland::Userland;
@@ -71,6 +72,9 @@ pub struct Snapshot {
     pub udev_done: Reading<BTreeSet<u32>>,
     /// systemd's `.link` files in the order in which they count, by path.
     pub link_files: Reading<BTreeMap<String, LinkFile>>,
+    /// What the host tells modprobe to load the modules of [`STACK`] with.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub options: Reading<Options>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
     /// What is in place for containers.

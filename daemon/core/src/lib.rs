@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod names;
 pub mod others;
 pub mod outlook;
+pub mod parameters;
 pub mod picture;
 pub mod plan;
 pub mod pool;

@@ -21,10 +21,12 @@ use crate::names::{
     ReleaseName,
 };
 use crate::others::{Manager, OtherPicture};
+use crate::parameters::Difference;
 use crate::pool::Cause;
 pub use crate::pool::{Device, Lent};
 use crate::reading::Reading;
 use crate::release::Release;
+use crate::release::initramfs::Remark;
 use crate::release::preflight::Objection;
 use crate::time::Timestamp;
 
@@ -170,6 +172,8 @@ pub struct ModulePicture {
     pub module: Reading<Module>,
     /// Whether the configuration asks for it.
     pub wanted: bool,
+    /// Its parameters that are not as the host's modprobe.d asks.
+    pub differing: Vec<Difference>,
 }
 
 /// One release.
@@ -182,6 +186,9 @@ pub struct ReleasePicture {
     /// For each kernel on the disk, and each it has modules for: all that speaks against loading
     /// it there.
     pub kernels: BTreeMap<KernelRelease, Vec<Objection>>,
+    /// What is worth knowing of a kernel with it, and keeps nothing from happening; only kernels of
+    /// which there is something to say.
+    pub remarks: BTreeMap<KernelRelease, Vec<Remark>>,
 }
 
 /// One pool.

@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::names::{InterfaceHash, KernelRelease, ModuleName, ReleaseName};
 use crate::reading::Reading;
+use crate::release::initramfs::Initramfs;
 
+pub mod initramfs;
 pub mod preflight;
 
 /// The release that is the kernel's own driver and nothing else.
@@ -93,6 +95,10 @@ pub struct Kernel {
     pub symbols: Symbols,
     /// Of the modules that any release names as a dependency: those it has, built in or as files.
     pub available: BTreeSet<ModuleName>,
+    /// What its initramfs carries; absent where none lies in the usual places, or while it is still
+    /// being read: that takes seconds, and nothing waits for it.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub initramfs: Reading<Initramfs>,
 }
 
 /// Whether a release is one that onloadd keeps itself.

@@ -4,6 +4,7 @@ use std::fmt::Display;
 
 use crate::allocation::{Allocation, Tenure};
 use crate::blocker::Blocked;
+use crate::condition::{ConditionKind, Status};
 use crate::inventory::Origin;
 use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::picture::{
@@ -156,6 +157,11 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
                 picture.plan.join("; ")
             },
         );
+        let told = [ConditionKind::ParametersAsAsked, ConditionKind::InitramfsMatches];
+        let conditions = picture.conditions.iter().filter(|one| told.contains(&one.kind));
+        for condition in conditions.filter(|one| one.status == Status::False) {
+            explanation.input("to know", &condition.message);
+        }
         for one in blocked.iter().filter(|one| one.subject != "node") {
             explanation.input(&one.subject, one.blocker.why());
             explanation.would_change.push(one.blocker.fix());
@@ -233,6 +239,10 @@ fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation 
             if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
         );
         explanation.input("taint", shown(&seen.taint));
+        for difference in &module.differing {
+            explanation.input("parameter", difference);
+            explanation.would_change.push(difference.fix());
+        }
     }
     let namesake = picture.pools.iter().find(|(pool, _)| pool.as_str() == name);
     if let Some((_, pool)) = namesake {
@@ -281,6 +291,12 @@ fn release(picture: &Picture, name: &ReleaseName, release: &ReleasePicture) -> E
             explanation.input(&input, objection);
             if running {
                 explanation.would_change.push(objection.fix());
+            }
+        }
+        for remark in release.remarks.get(kernel).into_iter().flatten() {
+            explanation.input("to know", remark);
+            if running {
+                explanation.would_change.push(remark.fix());
             }
         }
     }

@@ -87,6 +87,18 @@ impl Release {
     }
 
     #[zbus(property)]
+    fn remarks(&self) -> BTreeMap<String, Vec<(String, String, String)>> {
+        self.with(|r| {
+            let kernels = r.remarks.iter();
+            kernels
+                .map(|(kernel, remarks)| {
+                    (kernel.to_string(), remarks.iter().map(wire::remark).collect())
+                })
+                .collect()
+        })
+    }
+
+    #[zbus(property)]
     fn matches_driver(&self) -> &'static str {
         self.with(|r| match r.matches_driver {
             Reading::Known(true) => "yes",

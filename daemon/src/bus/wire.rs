@@ -8,6 +8,7 @@ use onload_core::names::{InterfaceName, ModuleName};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
+use onload_core::release::initramfs::Remark;
 use onload_core::release::preflight::Objection;
 use zbus::Variant;
 
@@ -105,6 +106,11 @@ pub(super) fn module_file((name, file): (&ModuleName, &ModuleFile)) -> ModuleRow
 /// An objection as reason, why and fix.
 pub(super) fn objection(objection: &Objection) -> (String, String, String) {
     (objection.reason().to_owned(), objection.to_string(), objection.fix())
+}
+
+/// A remark in the same way.
+pub(super) fn remark(remark: &Remark) -> (String, String, String) {
+    (remark.reason().to_owned(), remark.to_string(), remark.fix())
 }
 
 /// A change as a dictionary.

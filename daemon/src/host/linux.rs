@@ -24,6 +24,7 @@ use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Outcome, Step, StepError};
 
 use self::events::Events;
+use self::initramfs::{InitramfsFiles, Pace};
 use self::netlink::Connections;
 use self::releases::OnDisk;
 use self::root::Dir;
@@ -41,6 +42,7 @@ mod control_plane;
 mod dumps;
 mod ethtool;
 mod events;
+mod initramfs;
 mod interfaces;
 mod kernel_log;
 mod kernels;
@@ -53,6 +55,7 @@ mod module_files;
 mod modules;
 mod netlink;
 mod onload;
+mod options;
 mod others;
 mod pci;
 mod releases;
@@ -127,6 +130,7 @@ pub struct Linux {
     /// None for a root that does not change.
     events: Option<Events>,
     on_disk: OnDisk,
+    initramfs: InitramfsFiles,
     /// What the last look found, for one that does not go as far.
     last: RefCell<Option<Snapshot>>,
     /// None for a root that is not this machine's.
@@ -163,6 +167,7 @@ impl Linux {
             runner: Runner::default(),
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
+            initramfs: InitramfsFiles::new(if live { Pace::Beside } else { Pace::AtOnce }),
             last: RefCell::default(),
             places,
         })
@@ -171,6 +176,9 @@ impl Linux {
     /// The same host, with programs run in another way.
     #[must_use]
     pub fn with_runner(self, runner: Runner) -> Self {
+        if runner == Runner::Direct && self.events.is_some() {
+            self.initramfs.set(Pace::Never);
+        }
         Self { runner, ..self }
     }
 
@@ -185,7 +193,10 @@ impl Linux {
         if fs::read_dir(into)?.next().is_some() {
             return Err(RecordError::NotEmpty(into.to_owned()));
         }
-        Ok(self.root.record(into, self.observe(Depth::Usual)).await?)
+        let pace = self.initramfs.set(Pace::AtOnce);
+        let seen = self.root.record(into, self.observe(Depth::Usual)).await;
+        self.initramfs.set(pace);
+        Ok(seen?)
     }
 
     fn unsupported(&self) -> StepError {
@@ -246,8 +257,11 @@ impl Host for Linux {
         let driver = onload::driver(root);
         let device_nodes = onload::device_nodes(root);
         pause().await;
-        let (releases, kernels) =
+        let (releases, mut kernels) =
             releases::read(root, &self.state_directory, &self.on_disk, self.store.is_some());
+        if let Reading::Known(kernels) = &mut kernels {
+            self.initramfs.add_to(root, kernels);
+        }
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
         let loader = loader::read(root);
         let others = others::read(root, &self.kubelet_directory, &modules, &loader);
@@ -267,6 +281,7 @@ impl Host for Linux {
             af_xdp: af_xdp::read(root),
             udev_done: link_files::done(root),
             link_files: link_files::read(root),
+            options: options::read(root),
             kubelet,
             others,
             ..Snapshot::default()
@@ -295,7 +310,10 @@ impl Host for Linux {
 
     async fn changed(&self) {
         match &self.events {
-            Some(events) => events.next().await,
+            Some(events) => tokio::select! {
+                () = events.next() => {}
+                () = self.initramfs.read_one() => {}
+            },
             None => std::future::pending().await,
         }
     }

@@ -207,6 +207,11 @@ async fn a_change_its_past_and_releases_can_be_read() {
     assert_eq!(kernels[KERNELS[0]], [], "nothing speaks against it");
     let reasons: Vec<_> = kernels[KERNELS[1]].iter().map(|against| against.0.as_str()).collect();
     assert_eq!(reasons, ["Incomplete", "Unsigned"]);
+    let remarks = release.remarks().await.unwrap();
+    assert_eq!(remarks.len(), 1, "only kernels of which there is something to say");
+    let (reason, why, fix) = &remarks[KERNELS[1]][0];
+    assert_eq!(reason, "InitramfsUnreadable");
+    assert!(why.contains("/boot/initrd.img: EIO") && fix.contains("lsinitrd"), "{why} {fix}");
     let modules = release.modules().await.unwrap();
     let (module, version, srcversion, file, signed) = &modules[KERNELS[0]][0];
     assert_eq!((module.as_str(), version.as_str(), srcversion.as_str()), ("onload", "9.1.0", ""));

@@ -18,6 +18,7 @@ use onload_core::picture::{
 use onload_core::pool::Cause;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::release::initramfs::Remark;
 use onload_core::release::preflight::Objection;
 use onload_core::release::{ModuleFile, Release};
 use onload_core::time::{Moment, Timestamp};
@@ -314,7 +315,7 @@ pub fn node() -> Picture {
         ports: Arc::new(BTreeMap::from([(address, port)])),
         modules: Arc::new(BTreeMap::from([(
             "sfc".parse().unwrap(),
-            ModulePicture { module: Reading::Known(module), wanted: true },
+            ModulePicture { module: Reading::Known(module), wanted: true, differing: Vec::new() },
         )])),
         releases: Arc::new(BTreeMap::from([
             ("host".parse().unwrap(), release("/", &[])),
@@ -359,7 +360,13 @@ fn release(root: &str, against: &[Objection]) -> ReleasePicture {
     };
     let kernels = [(KERNELS[0], &[][..]), (KERNELS[1], against)];
     let kernels = kernels.map(|(kernel, against)| (kernel.parse().unwrap(), against.to_vec()));
-    ReleasePicture { release, matches_driver: Reading::Known(true), kernels: kernels.into() }
+    let remark = Remark::InitramfsUnreadable {
+        kernel: KERNELS[1].parse().unwrap(),
+        why: "/boot/initrd.img: EIO".to_owned(),
+    };
+    let remarks = BTreeMap::from([(KERNELS[1].parse().unwrap(), vec![remark])]);
+    let (matches_driver, kernels) = (Reading::Known(true), kernels.into());
+    ReleasePicture { release, matches_driver, kernels, remarks }
 }
 
 /// Somebody else who has to do with the modules, adopted.

@@ -28,6 +28,7 @@ pub fn theme() -> Theme {
             the_in_tree_driver_is_loaded_by_order,
             a_missing_module_is_named_and_taken_up_when_it_comes,
             what_is_lent_outlives_the_daemon,
+            parameters_are_compared_with_what_the_host_asks,
         ],
     }
 }
@@ -134,4 +135,54 @@ fn what_is_lent_outlives_the_daemon(guest: &mut Guest) -> anyhow::Result<()> {
     }
     assert_eq!(json(guest, "status")?["pools"][0]["free"], 100);
     Ok(())
+}
+
+fn parameters_are_compared_with_what_the_host_asks(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest)?;
+    host_modules(guest, "*")?;
+    // As the manual has it: hexadecimal, a dash for an underscore, a line that goes on.
+    let options = "options onload epoll-max-stacks=0x20 \\\n oo_accelerate_veth=1\n";
+    guest.put("/etc/modprobe.d/case.conf", options.as_bytes(), 0o644)?;
+    guest.ok("! test -d /sys/module/onload || { kill $(cat /proc/driver/onload/cp_server_pids) 2>&- ; until rmmod onload; do :; done; }")?;
+    // So that what is taken out by hand is not brought back before somebody else does.
+    configure(guest, "[modules]\nrelease = \"host\"\ndrift = \"report\"\n")?;
+    let applied = guest.run_within("onloadctl apply", APPLY)?;
+    ensure!(applied.ok(), "{applied:?}");
+    until_state(guest, "ready")?;
+    assert_eq!(parameter(guest, "epoll_max_stacks")?, "32", "loaded with the host's options");
+    until_parameters(guest, "True")?;
+
+    // Loaded past them, by hand: heard at once.
+    let by_hand = "kill $(cat /proc/driver/onload/cp_server_pids) 2>&-
+         until rmmod onload; do :; done
+         insmod $(modinfo -n onload) epoll_max_stacks=7";
+    guest.ok(by_hand)?;
+    until_parameters(guest, "False")?;
+    let why = guest.ok("onloadctl why onload")?;
+    let said = "onload has epoll_max_stacks=7, and /etc/modprobe.d/case.conf asks for 0x20";
+    assert!(why.contains(said), "{why}");
+    let applied = guest.run_within("onloadctl apply", APPLY)?;
+    assert!(applied.ok(), "it is no fault of the release: {applied:?}");
+
+    // Put right at run time: nothing tells of that but the next look.
+    for (name, value) in [("epoll_max_stacks", "32"), ("oo_accelerate_veth", "Y")] {
+        guest.ok(&format!("echo {value} >/sys/module/onload/parameters/{name}"))?;
+    }
+    guest.ok("udevadm trigger --subsystem-match=onload")?;
+    until_parameters(guest, "True")?;
+    guest.ok("rm /etc/modprobe.d/case.conf").map(drop)
+}
+
+fn parameter(guest: &Guest, name: &str) -> anyhow::Result<String> {
+    let value = guest.ok(&format!("cat /sys/module/onload/parameters/{name}"))?;
+    Ok(value.trim().to_owned())
+}
+
+/// Waits for a status of the condition.
+fn until_parameters(guest: &Guest, status: &str) -> anyhow::Result<()> {
+    let condition =
+        "busctl get-property com.amd.Onload1 /com/amd/Onload1 com.amd.Onload1.Manager Conditions";
+    let asked =
+        format!("{condition} | grep -q '\"ParametersAsAsked\" \"{status}\"' || ! {condition}");
+    guest.until(&format!("ParametersAsAsked {status}"), &asked).map(drop)
 }

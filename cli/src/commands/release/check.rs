@@ -17,6 +17,8 @@ pub struct Verdict {
     pub kernel: String,
     /// All of them at once; none: nothing speaks against it.
     pub objections: Vec<Objection>,
+    /// Worth knowing, and no reason against it.
+    pub remarks: Vec<Objection>,
 }
 
 /// Shows the verdict, and says it by the exit code as well.
@@ -47,28 +49,36 @@ fn verdict(releases: &Releases, name: &str, kernel: Option<&str>) -> Result<Verd
         release: release.name.clone(),
         kernel: kernel.to_owned(),
         objections: objections.clone(),
+        remarks: release.remarks.get(kernel).cloned().unwrap_or_default(),
     })
 }
 
 impl Page for Verdict {
     fn text(&self, _now: u64) -> String {
         let head = format!("{} on {}", Paint::Strong.on(&self.release), plain(&self.kernel));
-        if self.objections.is_empty() {
-            return format!("{head}: {}\n", Paint::Good.on("nothing speaks against it"));
+        let mut text = if self.objections.is_empty() {
+            format!("{head}: {}\n", Paint::Good.on("nothing speaks against it"))
+        } else {
+            format!("{head}: {}\n", Paint::Warn.on("it would not load"))
+        };
+        self.objections.iter().for_each(|objection| text += &one(objection));
+        if !self.remarks.is_empty() {
+            text += "\nto know, though it keeps nothing from happening:\n";
         }
-        let mut text = format!("{head}: {}\n", Paint::Warn.on("it would not load"));
-        for objection in &self.objections {
-            text += &format!(
-                "\n  {}\n    {} {}\n    {} {}\n",
-                Paint::Warn.on(&objection.reason),
-                Paint::Dim.on("why:"),
-                plain(&objection.why),
-                Paint::Dim.on("fix:"),
-                plain(&objection.fix),
-            );
-        }
+        self.remarks.iter().for_each(|remark| text += &one(remark));
         text
     }
+}
+
+fn one(objection: &Objection) -> String {
+    format!(
+        "\n  {}\n    {} {}\n    {} {}\n",
+        Paint::Warn.on(&objection.reason),
+        Paint::Dim.on("why:"),
+        plain(&objection.why),
+        Paint::Dim.on("fix:"),
+        plain(&objection.fix),
+    )
 }
 
 #[cfg(test)]
@@ -87,9 +97,15 @@ mod tests {
             why: "sfc is for 6.1".into(),
             fix: "build it for 6.2".into(),
         };
-        let kernels = [("6.1", vec![]), ("6.2", vec![against])];
+        let kernels = [("6.1", vec![]), ("6.2", vec![against]), ("6.3", vec![])];
         let kernels = kernels.map(|(kernel, against)| (kernel.to_owned(), against)).into();
-        let release = Release { name: "9.1.0".into(), kernels, ..Release::default() };
+        let remark = Objection {
+            reason: "InitramfsDiffers".into(),
+            why: "it carries sfc".into(),
+            fix: "dracut -f".into(),
+        };
+        let remarks = BTreeMap::from([("6.3".to_owned(), vec![remark])]);
+        let release = Release { name: "9.1.0".into(), kernels, remarks, ..Release::default() };
         Releases { kernel: Some("6.1".into()), releases: vec![release], ..Releases::default() }
     }
 
@@ -111,9 +127,26 @@ mod tests {
     }
 
     #[test]
+    fn a_remark_is_shown_and_speaks_against_nothing() {
+        let told = verdict(&releases(), "9.1.0", Some("6.3")).unwrap();
+        assert_eq!(
+            without(&told.text(0)),
+            "\
+9.1.0 on 6.3: nothing speaks against it
+
+to know, though it keeps nothing from happening:
+
+  InitramfsDiffers
+    why: it carries sfc
+    fix: dracut -f
+"
+        );
+    }
+
+    #[test]
     fn a_kernel_that_is_not_known_brings_those_that_are() {
         let complaint = verdict(&releases(), "9.1.0", Some("5.4")).unwrap_err();
-        assert_eq!(complaint.why, "kernel 5.4 is not known, but 6.1, 6.2");
+        assert_eq!(complaint.why, "kernel 5.4 is not known, but 6.1, 6.2, 6.3");
         let unreadable = BTreeMap::from([("kernel".to_owned(), "EACCES".to_owned())]);
         let blind = Releases { kernel: None, unreadable, ..releases() };
         let complaint = verdict(&blind, "9.1.0", None).unwrap_err();

@@ -3,12 +3,14 @@
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::Blocked;
 use crate::condition::{Condition, ConditionKind, Status};
-use crate::kubelet;
+use crate::inventory::{STACK, Snapshot};
 use crate::picture::NodeState;
 use crate::plan::verify;
 use crate::pool::Cause;
 use crate::reading::Reading;
+use crate::release::initramfs;
 use crate::time::Timestamp;
+use crate::{kubelet, parameters};
 
 impl Reconciler {
     pub(super) fn conditions(&self, blockers: &[Blocked], now: Timestamp) -> Vec<Condition> {
@@ -103,6 +105,8 @@ impl Reconciler {
             (ConditionKind::LedgerAvailable, ledger),
             (ConditionKind::ModulesLoaded, modules),
             (ConditionKind::ReleaseVerified, self.verified()),
+            (ConditionKind::ParametersAsAsked, self.parameters_as_asked()),
+            (ConditionKind::InitramfsMatches, self.initramfs_matches()),
             (ConditionKind::SoleManager, self.sole_manager()),
             (ConditionKind::ControlPlaneRunning, control_plane),
             (ConditionKind::DevicesHealthy, devices),
@@ -120,6 +124,72 @@ impl Reconciler {
                 Condition { kind, status, reason: reason.to_owned(), message, since }
             })
             .collect()
+    }
+
+    /// Whether what is loaded has the parameters that the host asks for.
+    fn parameters_as_asked(&self) -> (Status, &'static str, String) {
+        let none = |reason, message: &str| (Status::Unknown, reason, message.to_owned());
+        let Some(snapshot) = &self.snapshot else { return none("NotSeen", "") };
+        let loaded = STACK.iter().any(|name| snapshot.module(name).known().is_some());
+        match (&snapshot.options, parameters::differences(snapshot).first()) {
+            _ if !loaded => none("NotLoaded", "no module of the stack is loaded"),
+            (Reading::Unreadable(why), _) => none("Unreadable", why),
+            (Reading::Absent, _) => none("NotSeen", "what is asked for was not looked at"),
+            (Reading::Known(_), Some(_)) => (Status::False, "Differ", self.unasked(snapshot)),
+            (Reading::Known(_), None) => (Status::True, "AsAsked", String::new()),
+        }
+    }
+
+    /// Every difference, and what to do about the first; empty for none.
+    fn unasked(&self, snapshot: &Snapshot) -> String {
+        let differences = parameters::differences(snapshot);
+        let Some(first) = differences.first() else { return String::new() };
+        let all: Vec<_> = differences.iter().map(ToString::to_string).collect();
+        format!("{}: {}", all.join("; "), first.fix())
+    }
+
+    /// What an order that was carried out says.
+    pub(super) fn as_ordered(&self) -> String {
+        let unasked = self.snapshot.as_ref().map(|snapshot| self.unasked(snapshot));
+        match unasked.filter(|unasked| !unasked.is_empty()) {
+            None => "the node is as ordered".to_owned(),
+            Some(unasked) => format!("the node is as ordered, but {unasked}"),
+        }
+    }
+
+    /// Whether the next boot begins with the driver that the release brings. Only told: a driver that
+    /// the root needs has to be there.
+    fn initramfs_matches(&self) -> (Status, &'static str, String) {
+        let none = |reason, message: &str| (Status::Unknown, reason, message.to_owned());
+        let (Some(target), Some(snapshot)) = (self.target(), &self.snapshot) else {
+            return none("LeftAlone", "no release is asked for");
+        };
+        let kernels = snapshot.kernels.known().zip(snapshot.kernel.known());
+        let seen = kernels.and_then(|(all, running)| Some((all.get(running)?, running)));
+        let Some((seen, kernel)) = seen else {
+            return none("KernelUnknown", "nothing is known of the running kernel's files");
+        };
+        let remarks = initramfs::remarks(&target, kernel, snapshot);
+        match (&seen.initramfs, remarks.first()) {
+            (Reading::Absent, _) => {
+                none("NotSeen", "none lies in the usual places, or it is being read")
+            }
+            (Reading::Unreadable(_), Some(remark)) => (
+                Status::Unknown,
+                remark.reason(),
+                format!("{remark}. What to do: {}", remark.fix()),
+            ),
+            (Reading::Unreadable(why), None) => (Status::Unknown, "Unreadable", why.clone()),
+            (Reading::Known(_), Some(remark)) => {
+                (Status::False, remark.reason(), format!("{remark}. What to do: {}", remark.fix()))
+            }
+            (Reading::Known(initramfs), None) if initramfs.modules.is_empty() => {
+                (Status::True, "NoDriver", format!("{} carries no sfc", initramfs.path))
+            }
+            (Reading::Known(initramfs), None) => {
+                (Status::True, "Same", format!("{} carries release {target}", initramfs.path))
+            }
+        }
     }
 
     /// Whether what the machine shows is what the release makes of it.

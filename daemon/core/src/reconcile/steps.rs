@@ -399,7 +399,7 @@ impl Reconciler {
             let message = format!("{}: {}", blocked.subject, blocked.blocker.why());
             self.end_job(job, JobState::Failed, message);
         } else if left == 0 && !self.plan.waiting {
-            self.end_job(job, JobState::Done, "the node is as ordered".to_owned());
+            self.end_job(job, JobState::Done, self.as_ordered());
         } else {
             self.change_job(job, |job| job.total = job.done.saturating_add(left));
         }

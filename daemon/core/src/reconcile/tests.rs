@@ -16,6 +16,7 @@ mod changes;
 mod lab;
 mod lasting;
 mod others;
+mod told;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
 struct Bench {

@@ -8,11 +8,12 @@ use crate::blocker::{Blocked, Blocker};
 use crate::change::Rejected;
 use crate::inventory::{Interface, STACK, Snapshot};
 use crate::names::{ModuleName, PciAddress, ReleaseName};
+use crate::parameters::{self, Difference};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
 use crate::pool::{self, Cause, Route};
 use crate::reading::Reading;
-use crate::release::preflight;
+use crate::release::{initramfs, preflight};
 use crate::time::Now;
 
 impl Reconciler {
@@ -114,6 +115,7 @@ impl Reconciler {
         let wanted = self.target().zip(drivers);
         let wanted = wanted.map(|(release, drivers)| plan::wanted(&release, &drivers));
         let wanted = wanted.unwrap_or_default();
+        let differences = parameters::differences(snapshot);
         let stack = STACK.iter().filter_map(|name| name.parse::<ModuleName>().ok());
         let loaded =
             snapshot.modules.known().into_iter().flat_map(|modules| modules.keys().cloned());
@@ -129,7 +131,9 @@ impl Reconciler {
                 let pulled = ["sfc_char", "sfc_resource"].contains(&name.as_str())
                     && wanted.iter().any(|module| module.as_str() == "onload");
                 let wanted = pulled || wanted.contains(&name);
-                (name, ModulePicture { module, wanted })
+                let of = |one: &&Difference| one.module == name;
+                let differing = differences.iter().filter(of).cloned().collect();
+                (name, ModulePicture { module, wanted, differing })
             })
             .collect()
     }
@@ -259,11 +263,17 @@ fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
             let kernels = snapshot.kernels.known().into_iter().flat_map(|kernels| kernels.keys());
             let own = release.modules.known().into_iter().flat_map(|modules| modules.keys());
             let kernels: BTreeSet<_> = kernels.chain(own).cloned().collect();
+            let remarks = kernels
+                .iter()
+                .map(|kernel| (kernel.clone(), initramfs::remarks(name, kernel, snapshot)))
+                .filter(|(_, remarks)| !remarks.is_empty())
+                .collect();
             let kernels = kernels
                 .into_iter()
                 .map(|kernel| (kernel.clone(), preflight::check(name, &kernel, snapshot)))
                 .collect();
-            (name.clone(), ReleasePicture { release: release.clone(), matches_driver, kernels })
+            let release = release.clone();
+            (name.clone(), ReleasePicture { release, matches_driver, kernels, remarks })
         })
         .collect()
 }

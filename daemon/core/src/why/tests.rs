@@ -23,7 +23,7 @@ fn picture() -> Picture {
     };
     let mut port_shown = port_shown;
     port_shown.interface.altnames.insert("enp59s0f0".to_owned());
-    let shown = |module, wanted| ModulePicture { module, wanted };
+    let shown = |module, wanted| ModulePicture { module, wanted, differing: Vec::new() };
     let device = |slot: usize, cause, lent| Device {
         id: format!("p-{slot}").parse().unwrap(),
         numa_node: Some(0),

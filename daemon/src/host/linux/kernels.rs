@@ -204,6 +204,7 @@ fn one_kernel(
         vermagic,
         symbols: indexes.together(name, symbols),
         available: depends.iter().filter(has).cloned().collect(),
+        initramfs: Reading::Absent,
     }
 }
 

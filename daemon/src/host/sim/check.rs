@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 
-use onload_core::names::{InterfaceName, MacAddress, PciAddress};
+use onload_core::names::{InterfaceName, MacAddress, PciAddress, ReleaseName};
 use toml::Spanned;
 
 use super::action::{Action, prefix};
@@ -66,6 +66,10 @@ pub(super) fn check(text: &str, file: &WorldFile) -> Result<(), WorldError> {
     check.interface_names()?;
     check.networks()?;
     check.unique("kernel.release", "kernel", file.kernels.iter().map(|one| &one.release))?;
+    let carried = file.kernels.iter().filter_map(|kernel| kernel.initramfs_sfc.as_ref());
+    carried.into_iter().try_for_each(|release| {
+        check.release_is_known(release, "kernel.initramfs-sfc".to_owned())
+    })?;
     file.interfaces.iter().try_for_each(|interface| check.other(interface))?;
     check.unique("release.name", "release", file.releases.iter().map(|release| &release.name))?;
     file.releases.iter().try_for_each(|release| check.release(release))?;
@@ -344,20 +348,25 @@ impl Check<'_> {
     }
 
     fn loaded(&self) -> Result<(), WorldError> {
-        for (module, release) in &self.file.loaded {
-            let name = release.get_ref().as_str();
-            let found =
-                self.file.releases.iter().any(|known| known.name.get_ref() == release.get_ref());
-            if !found && name != IN_TREE {
-                let mut allowed: Vec<&str> =
-                    self.file.releases.iter().map(|known| known.name.get_ref().as_str()).collect();
-                allowed.push(IN_TREE);
-                let key = format!("loaded.{module}");
-                let why = format!("there is no release {name}");
-                return self.fail(Some(release.span()), &key, why, allowed.join(", "));
-            }
+        self.file.loaded.iter().try_for_each(|(module, release)| {
+            self.release_is_known(release, format!("loaded.{module}"))
+        })
+    }
+
+    /// One that is written, or the kernel's own.
+    fn release_is_known(
+        &self,
+        release: &Spanned<ReleaseName>,
+        key: String,
+    ) -> Result<(), WorldError> {
+        let name = release.get_ref().as_str();
+        let known = self.file.releases.iter().map(|known| known.name.get_ref().as_str());
+        let known: Vec<&str> = known.chain([IN_TREE]).collect();
+        if known.contains(&name) {
+            return Ok(());
         }
-        Ok(())
+        let why = format!("there is no release {name}");
+        self.fail(Some(release.span()), &key, why, known.join(", "))
     }
 }
 

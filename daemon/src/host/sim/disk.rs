@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use onload_core::names::{KernelRelease, ModuleName, ReleaseName};
 use onload_core::reading::Reading;
+use onload_core::release::initramfs::{Carried, Initramfs};
 use onload_core::release::{IN_TREE, Kernel, ModuleFile, Release};
 use onload_core::step::StepError;
+use toml::Spanned;
 
 use super::file::{KernelOnDisk, ModuleOnDisk, ReleaseOnDisk};
 use super::kernel::dependencies;
@@ -120,19 +122,44 @@ impl World {
             vermagic: Reading::Known(self.vermagic(kernel.release.get_ref())),
             symbols: Arc::new(kernel.symbols.clone()),
             available: kernel.available.intersection(&named).cloned().collect(),
+            initramfs: self.initramfs_reading(kernel),
         };
         self.kernels().iter().map(|(name, kernel)| (name.clone(), read(kernel))).collect()
+    }
+
+    /// What the initramfs of a kernel carries, if the world says anything of it.
+    fn initramfs_reading(&self, kernel: &KernelOnDisk) -> Reading<Initramfs> {
+        let path = format!("/boot/initramfs-{}.img", kernel.release.get_ref());
+        if let Some(why) = &kernel.initramfs_unreadable {
+            return Reading::Unreadable(format!("{path}: {why}"));
+        }
+        let Some(release) = kernel.initramfs_sfc.as_ref().map(Spanned::get_ref) else {
+            return Reading::Absent;
+        };
+        let files = self.file.releases.iter().find(|one| one.name.get_ref() == release);
+        let sfc = files.and_then(|release| {
+            release.modules.iter().find(|file| file.name.get_ref().as_str() == "sfc")
+        });
+        let carried = Carried {
+            version: sfc.and_then(|file| file.version.clone()),
+            srcversion: sfc.and_then(|file| file.srcversion.clone()),
+            in_tree: release.as_str() == IN_TREE,
+        };
+        let modules = "sfc".parse().map(|name| (name, carried)).into_iter().collect();
+        Reading::Known(Initramfs { path, modules })
     }
 
     /// Kernels of the world: those written, and the node's own whether written or not.
     fn kernels(&self) -> BTreeMap<KernelRelease, KernelOnDisk> {
         let own = &self.file.node;
         let unwritten = KernelOnDisk {
-            release: toml::Spanned::new(0..0, own.kernel.clone()),
+            release: Spanned::new(0..0, own.kernel.clone()),
             vermagic: None,
             available: needed("sfc"),
             in_tree_sfc: own.in_tree_sfc,
             symbols: BTreeMap::new(),
+            initramfs_sfc: None,
+            initramfs_unreadable: None,
         };
         let written =
             self.file.kernels.iter().map(|one| (one.release.get_ref().clone(), one.clone()));

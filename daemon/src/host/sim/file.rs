@@ -210,6 +210,11 @@ pub struct KernelOnDisk {
     /// Checksums of the symbols it exports.
     #[serde(default)]
     pub symbols: BTreeMap<String, u32>,
+    /// The release whose `sfc` its initramfs carries, `in-tree` among them; left out where it has no
+    /// initramfs.
+    pub initramfs_sfc: Option<Spanned<ReleaseName>>,
+    /// Broken: why its initramfs cannot be read.
+    pub initramfs_unreadable: Option<String>,
 }
 
 /// One Onload version as it lies on the disk.

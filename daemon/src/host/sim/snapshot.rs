@@ -46,6 +46,7 @@ impl World {
             af_xdp: self.af_xdp_reading(),
             udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
+            options: Reading::Known(BTreeMap::new()),
             kubelet: Reading::Absent,
             userland: Reading::Known(Userland {
                 directory: POOLS.to_owned(),

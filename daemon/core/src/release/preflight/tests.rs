@@ -62,6 +62,7 @@ impl Node {
             vermagic: Reading::Known(VERMAGIC.to_owned()),
             symbols: symbols(&[("module_layout", 1), ("kfree", 2), ("other", 3)]),
             available: ["mtd".parse().unwrap()].into(),
+            initramfs: Reading::Absent,
         };
         Self(Snapshot {
             kernel: Reading::Known(kernel.clone()),
