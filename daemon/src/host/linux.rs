@@ -35,6 +35,7 @@ pub use self::runner::Runner;
 
 mod addresses;
 mod af_xdp;
+mod attachments;
 mod attribute;
 mod capture;
 mod control_plane;
@@ -55,6 +56,7 @@ mod netlink;
 mod onload;
 mod others;
 mod pci;
+mod profiles;
 mod releases;
 mod root;
 mod routes;
@@ -263,6 +265,9 @@ impl Host for Linux {
             af_xdp: af_xdp::read(root),
             udev_done: link_files::done(root),
             link_files: link_files::read(root),
+            profiles: profiles::read(root),
+            attachments: attachments::configured(root),
+            attached: attachments::in_use(root, depth),
             kubelet,
             others,
             ..Snapshot::default()

@@ -1,7 +1,7 @@
 //! Who stands in the way of taking the stack away: users, and interfaces that carry something.
 
 use crate::inventory::{Interface, Snapshot, User};
-use crate::names::PciAddress;
+use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
 /// References that a control-plane server holds on `onload`
@@ -116,7 +116,9 @@ fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected
         let why = "its interface is not here, but with a container or in another namespace";
         return Some(Protected { interface: address.to_string(), why: why.to_owned() });
     };
-    let why = carries(interface).or_else(|| clock_users(interface, snapshot))?;
+    let why = carries(interface)
+        .or_else(|| contained(name, interface, snapshot))
+        .or_else(|| clock_users(interface, snapshot))?;
     Some(Protected { interface: name.to_string(), why })
 }
 
@@ -142,6 +144,33 @@ fn carries(interface: &Interface) -> Option<String> {
             Some(format!("what it carries cannot be read: {why}"))
         }
         _ => None,
+    }
+}
+
+/// What containers have on it. The host has no link of such an interface to its port: that it is
+/// there is told by the runtime's files, or else by what it asks of the port.
+fn contained(name: &InterfaceName, interface: &Interface, snapshot: &Snapshot) -> Option<String> {
+    match &snapshot.attached {
+        Reading::Known(attached) => {
+            let found = attached.iter().find_map(|one| {
+                let by = one.by.iter().find(|by| by.means(name, interface))?;
+                Some(format!("{} has a {} on it", one.place(), by.plugin))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        Reading::Absent => {}
+        Reading::Unreadable(why) => {
+            return Some(format!("what containers have on it cannot be read: {why}"));
+        }
+    }
+    match &interface.multicast_users {
+        // One more than its own.
+        Reading::Known(users) if *users > 1 => {
+            Some("an interface of another network namespace is on top of it".to_owned())
+        }
+        Reading::Known(_) | Reading::Absent | Reading::Unreadable(_) => None,
     }
 }
 

@@ -43,6 +43,9 @@ impl World {
             af_xdp: self.af_xdp_reading(),
             udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
+            profiles: Reading::Known(self.profiles()),
+            attachments: Reading::Known(self.attachments()),
+            attached: self.attached(depth),
             kubelet: Reading::Absent,
             others: self.other_readings(),
         }
@@ -109,6 +112,7 @@ impl World {
                 addresses: Reading::Known(netdev.network.addresses.clone()),
                 routes: Reading::Known(netdev.network.routes),
                 uppers: Reading::Known(netdev.network.uppers.clone()),
+                multicast_users: Reading::Known(netdev.network.multicast_users()),
             };
             (netdev.name.clone(), interface)
         };

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
-use onload_core::names::{BootId, ModuleName, PciAddress, ReleaseName};
+use onload_core::names::{BootId, InterfaceName, ModuleName, PciAddress, ReleaseName};
 use onload_core::others::{Manager, Trace};
 use onload_core::step::{Outcome, Step, StepError};
 
+use super::action::Claim;
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
 use super::disk::OnDisk;
@@ -70,6 +71,8 @@ pub struct World {
     pub(super) others: BTreeMap<Manager, Trace>,
     /// What onloadd has written for modprobe in this boot.
     pub(super) loader: Option<Loader>,
+    /// What may take interfaces away.
+    pub(super) claims: BTreeSet<(InterfaceName, Claim)>,
     next_pid: u32,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
     pub(super) on_disk: Arc<OnDisk>,
@@ -110,6 +113,7 @@ impl World {
             told: None,
             others: others::at_start(&file.others),
             loader: None,
+            claims: BTreeSet::new(),
             next_pid: FIRST_PID,
             lost_libraries: BTreeSet::new(),
             on_disk: Arc::default(),
