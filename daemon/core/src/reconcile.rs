@@ -25,6 +25,7 @@ mod conditions;
 mod ending;
 mod event;
 mod judging;
+mod leaving;
 mod lending;
 mod orders;
 mod others;
@@ -110,6 +111,8 @@ pub struct Reconciler {
     boot_checked: bool,
     /// End of the hold on this boot's clock; none for a hold of an earlier run.
     hold_until: Option<Moment>,
+    /// What takes the order under way back where nothing of it was begun.
+    withdrawal: Vec<Entry>,
     last_job: u64,
 
     pools: BTreeMap<PoolName, PoolState>,
@@ -183,6 +186,7 @@ impl Reconciler {
             waiting_since: None,
             boot_checked: false,
             hold_until: None,
+            withdrawal: Vec::new(),
             last_job: 0,
             pools: BTreeMap::new(),
             grants: BTreeMap::new(),

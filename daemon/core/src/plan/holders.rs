@@ -44,26 +44,38 @@ pub fn users(snapshot: &Snapshot, clocks: bool) -> Users {
         .filter(|(_, user)| clocks || user.uses.iter().any(|used| !is_clock(used)))
         .map(|(pid, user)| holder(*pid, user))
         .collect();
-    // References that no process explains: an orphaned stack, or somebody out of sight.
     if holders.is_empty() {
-        let stacks = snapshot.driver.stacks.known().copied().unwrap_or(0);
-        let server_references =
-            servers.map_or(0, |servers| count(servers.len()).saturating_mul(SERVER_REFERENCES));
-        let surplus = |name: &str, explained: u32| {
-            let module = snapshot.module(name).into_known()?;
-            let by_modules = count(module.holders.len());
-            let held =
-                module.refcount.known()?.saturating_sub(explained).saturating_sub(by_modules);
-            (held > 0).then(|| format!("{held} references on {name} (unaccounted)"))
-        };
-        let who = if stacks > 0 {
-            Some(format!("{stacks} stacks without a process (unaccounted)"))
-        } else {
-            surplus("onload", server_references).or_else(|| surplus("sfc_char", 0))
-        };
-        holders.extend(who.map(|who| Holder { who, unit: None }));
+        holders.extend(unaccounted(snapshot).map(|who| Holder { who, unit: None }));
     }
     Users::Known(holders)
+}
+
+/// References that no process explains: an orphaned stack, or somebody out of sight.
+fn unaccounted(snapshot: &Snapshot) -> Option<String> {
+    let stacks = snapshot.driver.stacks.known().copied().unwrap_or(0);
+    let servers = snapshot.driver.control_plane.known();
+    let server_references =
+        servers.map_or(0, |servers| count(servers.len()).saturating_mul(SERVER_REFERENCES));
+    let surplus = |name: &str, explained: u32| {
+        let module = snapshot.module(name).into_known()?;
+        let by_modules = count(module.holders.len());
+        let held = module.refcount.known()?.saturating_sub(explained).saturating_sub(by_modules);
+        (held > 0).then(|| format!("{held} references on {name} (unaccounted)"))
+    };
+    if stacks > 0 {
+        return Some(format!("{stacks} stacks without a process (unaccounted)"));
+    }
+    surplus("onload", server_references).or_else(|| surplus("sfc_char", 0))
+}
+
+/// Whether nobody but the control plane holds the stack, by all that a look says of it.
+pub fn is_idle(snapshot: &Snapshot) -> bool {
+    let users = match &snapshot.users {
+        // It was not searched for them, as no reference on the modules asks for that.
+        Reading::Absent => return unaccounted(snapshot).is_none(),
+        Reading::Known(_) | Reading::Unreadable(_) => users(snapshot, false),
+    };
+    matches!(users, Users::Known(holders) if holders.is_empty())
 }
 
 fn count(n: usize) -> u32 {

@@ -15,6 +15,7 @@ mod boots;
 mod changes;
 mod lab;
 mod lasting;
+mod leaving;
 mod others;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.

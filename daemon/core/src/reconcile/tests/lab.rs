@@ -107,6 +107,14 @@ impl Lab {
         id
     }
 
+    /// Another configuration is read.
+    pub fn reconfigure(&mut self, config: &str) {
+        self.config = config.to_owned();
+        let read = parse(config).map(Box::new);
+        self.handle(Event::Configuration { request: None, config: read });
+        self.run(2_000);
+    }
+
     /// Something may have changed.
     pub fn touch(&mut self) {
         self.handle(Event::Changed);
@@ -206,6 +214,7 @@ impl Lab {
                 }
                 unload(node, module);
                 if module.as_str() == "sfc_resource" {
+                    node.af_xdp = Absent;
                     self.resource_of = None;
                 }
             }
@@ -221,6 +230,7 @@ impl Lab {
             }
             Step::RegisterAfXdp { interface } => {
                 let mut seen = self.node.af_xdp.known().cloned().unwrap_or_default();
+                seen.can_register = true;
                 seen.known.insert(interface.clone());
                 self.node.af_xdp = Known(seen);
             }
@@ -283,7 +293,7 @@ impl Lab {
     }
 }
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let file = Fragment { file: "onloadd.toml".to_owned(), text: text.to_owned() };
     Config::merge(&[file])
 }
