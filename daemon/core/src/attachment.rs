@@ -174,8 +174,8 @@ fn attachment(object: &Map<String, Value>) -> Option<Attachment> {
             found.mac = own("hwaddr").and_then(|mac| mac.to_ascii_lowercase().parse().ok());
             let path = own("kernelpath").into_iter().flat_map(|path| path.split('/'));
             // The last function on the way is the one it belongs to.
-            let on_the_way = path.filter_map(|part| part.parse::<PciAddress>().ok());
-            found.functions.extend(on_the_way.last());
+            let mut on_the_way = path.filter_map(|part| part.parse::<PciAddress>().ok());
+            found.functions.extend(on_the_way.next_back());
             let given = ["pciBusID", "deviceID"].into_iter().filter_map(own);
             found.functions.extend(given.filter_map(|one| one.parse::<PciAddress>().ok()));
         }

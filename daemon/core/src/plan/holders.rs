@@ -166,7 +166,7 @@ fn contained(name: &InterfaceName, interface: &Interface, snapshot: &Snapshot) -
         Reading::Known(attached) => {
             let found = attached.iter().find_map(|one| {
                 let by = one.by.iter().find(|by| by.means(name, interface))?;
-                Some(format!("{} has a {} on it", one.place(), by.plugin))
+                Some(format!("{} has an interface ({}) on it", one.place(), by.plugin))
             });
             if found.is_some() {
                 return found;
@@ -191,4 +191,46 @@ fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
     let (pid, user) =
         snapshot.users.known()?.iter().find(|(_, user)| user.uses.contains(&clock))?;
     Some(format!("pid {pid} ({}) has its clock {clock}", user.comm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attachment::{self, Attached};
+    use crate::sample::{PORTS, inner, node};
+
+    /// What protects the first port when this is so of it.
+    fn why(spoil: impl FnOnce(&mut Snapshot, &InterfaceName)) -> Option<String> {
+        let mut node = node();
+        let port = PORTS[0].parse().unwrap();
+        let name = node.interface_of(&port).unwrap().0.clone();
+        spoil(&mut node, &name);
+        protected(&node).into_iter().find(|one| one.interface == name.as_str()).map(|one| one.why)
+    }
+
+    fn asked(node: &mut Snapshot, name: &InterfaceName, users: u32) {
+        inner(&mut node.interfaces).get_mut(name).unwrap().multicast_users = Reading::Known(users);
+    }
+
+    #[test]
+    fn what_a_container_has_on_a_port_protects_it() {
+        let attached = |kind: &str, master: &str| {
+            let text = format!(r#"{{"type":"{kind}","master":"{master}"}}"#);
+            let by = attachment::parse(text.as_bytes()).unwrap();
+            let (container, interface) = ("0123456789abcdef".to_owned(), "net1".to_owned());
+            Reading::Known(vec![Attached { container, interface, by }])
+        };
+        assert_eq!(why(|_, _| {}), None);
+        assert_eq!(why(|node, name| asked(node, name, 1)), None, "its own");
+        assert_eq!(why(|node, _| node.attached = attached("ipvlan", "ens9")), None);
+        let said = why(|node, name| node.attached = attached("ipvlan", name.as_str()));
+        assert_eq!(
+            said.as_deref(),
+            Some("container 0123456789ab, net1 has an interface (ipvlan) on it")
+        );
+        let said = why(|node, name| asked(node, name, 2)).unwrap();
+        assert!(said.contains("another network namespace is on top of it"), "{said}");
+        let said = why(|node, _| node.attached = Reading::Unreadable("denied".to_owned())).unwrap();
+        assert!(said.ends_with("cannot be read: denied"), "{said}");
+    }
 }

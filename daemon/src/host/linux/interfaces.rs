@@ -209,6 +209,17 @@ mod tests {
     }
 
     #[test]
+    fn the_group_of_all_hosts_is_counted_by_interface() {
+        let text = "2    eth0            1     0     333300000001\n\
+                    2    eth0            3     0     01005e000001\n\
+                    3    eth1            1     1     01005e000001\n\
+                    4    eth2            1     0     01005e0000fb\n\nodd line\n";
+        let (_place, root) = root_with(&[("proc/net/dev_mcast", text)]);
+        assert_eq!(multicast_users(&root), Reading::Known(BTreeMap::from([(2, 3), (3, 1)])));
+        assert!(multicast_users(&root_with(&[]).1).is_absent());
+    }
+
+    #[test]
     fn a_virtual_interface_has_no_port_and_an_odd_parent_is_shown() {
         let (_place, root, ports) = one_interface();
         let parent = |parent: Option<(&str, &str)>| LinkMessage {
