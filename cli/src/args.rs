@@ -6,6 +6,7 @@ use onload_dbus::error::exit;
 use zbus::Variant;
 
 use crate::follow::Until;
+use crate::point;
 
 /// What people look for at the end of `--help`. Codes: one table in `onload-dbus`.
 const EXIT_CODES: &str = "Exit codes:
@@ -235,10 +236,17 @@ pub enum Verb {
     /// Freeze the node: no steps, nothing lent anew to local programs
     Hold {
         /// Why, for the next person
-        reason: String,
+        #[arg(required_unless_present = "because")]
+        reason: Option<String>,
+        /// The same
+        #[arg(long = "reason", value_name = "REASON", conflicts_with = "reason")]
+        because: Option<String>,
         /// For how long; otherwise until unhold
         #[arg(long = "for", value_name = "DURATION")]
         duration: Option<String>,
+        /// Until when, with the offset from UTC: 2026-03-01T18:00Z
+        #[arg(long, value_name = "TIME", value_parser = point::parse, conflicts_with = "duration")]
+        until: Option<u64>,
     },
     /// End a hold
     Unhold,

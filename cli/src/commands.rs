@@ -31,6 +31,7 @@ use zbus::Variant;
 
 use crate::args::{Args, Read, Verb};
 use crate::bus::Bus;
+use crate::commands::hold::End;
 use crate::ended::Ended;
 use crate::follow::Until;
 use crate::live::show;
@@ -99,8 +100,14 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         }
         Verb::Confirm => confirm::order(bus, output).await?,
         Verb::History(how) => drop(show(bus, output, how.watch, history::read).await?),
-        Verb::Hold { reason, duration } => {
-            hold::order(bus, output, &reason, duration.as_deref()).await?;
+        Verb::Hold { reason, because, duration, until } => {
+            let reason = reason.or(because).unwrap_or_default();
+            let end = match (duration, until) {
+                (Some(duration), _) => End::After(duration),
+                (None, Some(until)) => End::At(until),
+                (None, None) => End::ByHand,
+            };
+            hold::order(bus, output, &reason, end).await?;
         }
         Verb::Unhold => hold::end(bus, output).await?,
         Verb::Reload => reload::order(bus, output).await?,

@@ -6,6 +6,7 @@ mod commands;
 mod ended;
 mod follow;
 mod live;
+mod point;
 mod properties;
 mod render;
 

@@ -245,6 +245,7 @@ async fn deep_look<H: Host>(host: &H) -> Result<()> {
         let mut deep = timeout(PATIENCE, host.observe(Depth::Users)).await?;
         looks::users(&deep)?;
         deep.users = usual.users.clone();
+        deep.attached = usual.attached.clone();
         if deep == usual {
             return Ok(());
         }

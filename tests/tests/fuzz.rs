@@ -13,8 +13,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
+use onload_core::af_xdp::{self, Profile};
+use onload_core::attachment;
 use onload_core::config::{Config, Fragment};
 use onload_core::hardware::Hardware;
+use onload_core::inventory::Interface;
 use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, MacAddress, PciAddress};
 use onload_core::release::ModuleFile;
@@ -130,6 +133,34 @@ fn tables_and_names() {
         if let Ok(span) = text.parse::<Span>() {
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
         }
+    });
+}
+
+#[test]
+fn profiles_and_container_networks() {
+    let keyfile = "[connection]\nid=p\ntype=ethernet\ncontroller=bond0\n[ethernet]\n\
+        mac-address=00:0F:53:00:00:01\n[match]\ninterface-name=ens*;!ens\\;5;&e?s[12];\ndriver=sfc;\n";
+    let ifcfg = "DEVICE=\"ens5\"\nHWADDR=00:0f:53:00:00:01\nMASTER='bond0'\n";
+    let interface = Interface::default();
+    let name = "ens5".parse().unwrap();
+    for seed in [keyfile, ifcfg] {
+        survives("profile", seed.as_bytes(), |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            for read in [Profile::keyfile, Profile::ifcfg] {
+                let profile = read(&text);
+                let _ =
+                    (profile.puts_under(&name, &interface), profile.new_name(&name, &interface));
+                assert_eq!(read(&af_xdp::kept(&text)), profile, "{text:?}");
+            }
+        });
+    }
+    let cached = r#"{"kind":"cniCacheV1","containerId":"0123456789ab","ifName":"net1","netns":"/run/netns/a",
+        "config":"eyJ0eXBlIjoiaXB2bGFuIiwibWFzdGVyIjoiZW5zNSJ9",
+        "plugins":[{"type":"host-device","kernelpath":"/sys/devices/pci0000:00/0000:00:05.0"},
+                   {"type":"bond","links":[{"name":"ens5"}]}],
+        "result":{"interfaces":[{"name":"net1","sandbox":"/run/netns/a"}]}}"#;
+    survives("container network", cached.as_bytes(), |bytes| {
+        let _ = (attachment::parse(bytes), attachment::parse_cached(bytes));
     });
 }
 

@@ -170,6 +170,56 @@ fn what_an_interface_carries_is_seen() {
     });
 }
 
+/// What the kernel shows of a child in another namespace: no link in sysfs, no promiscuity that
+/// every kind would raise, but the groups that it asks its parent for.
+#[test]
+fn an_interface_that_a_container_has_on_top_shows_by_what_it_asks_for() {
+    const TEST: &str = "an_interface_that_a_container_has_on_top_shows_by_what_it_asks_for";
+    in_a_namespace(TEST, async || {
+        let host = host();
+        ip("link add one type veth peer name two\nlink set one up\nlink set two up\n");
+        let users = async |host: &Linux| {
+            let seen = look(host).await;
+            seen[&"one".parse::<InterfaceName>().unwrap()].multicast_users.clone()
+        };
+        assert_eq!(users(&host).await, Reading::Known(1), "its own");
+        let mut kinds = 0;
+        for kind in ["macvlan", "ipvlan"] {
+            let words = ["link", "add", "child", "link", "one", "type", kind];
+            let made = Command::new("ip").args(words).output().unwrap();
+            if !made.status.success() {
+                println!("this kernel has no {kind}");
+                continue;
+            }
+            kinds += 1;
+            let script = "until ip link set child up 2>&-; do sleep 0.1; done; exec sleep 60";
+            let container = Command::new("unshare").args(["--net", "sh", "-c", script]).spawn();
+            let mut container = container.unwrap();
+            // Until it is in a namespace of its own, the child would stay here.
+            let namespace = |pid: u32| fs::read_link(format!("/proc/{pid}/ns/net")).unwrap();
+            while namespace(container.id()) == namespace(std::process::id()) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            ip(&format!("link set child netns {}\n", container.id()));
+            let until = Instant::now() + SOON;
+            while users(&host).await != Reading::Known(2) {
+                assert!(Instant::now() < until, "{kind}: {:?}", users(&host).await);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            container.kill().unwrap();
+            container.wait().unwrap();
+            let until = Instant::now() + SOON;
+            while users(&host).await != Reading::Known(1) {
+                assert!(Instant::now() < until, "{kind} is gone: {:?}", users(&host).await);
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+        if kinds == 0 {
+            skip(TEST, "this kernel has neither macvlan nor ipvlan");
+        }
+    });
+}
+
 #[test]
 fn a_storm_that_overruns_the_socket_is_a_hint_to_look() {
     in_a_namespace("a_storm_that_overruns_the_socket_is_a_hint_to_look", async || {

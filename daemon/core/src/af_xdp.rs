@@ -10,14 +10,17 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::attachment::{Attachment, Fate};
 use crate::hardware::{Acceleration, Hardware};
 use crate::inventory::{Interface, Snapshot};
 use crate::names::{InterfaceName, MacAddress, PciAddress};
 use crate::reading::Reading;
 
 mod link_file;
+mod profile;
 
 pub use link_file::LinkFile;
+pub use profile::{Profile, kept};
 
 /// The interface that must never be registered: the next stack panics the kernel
 /// (reference/onload-measured.md section 3).
@@ -112,7 +115,21 @@ pub enum Unfit {
         /// Which.
         by: BTreeSet<InterfaceName>,
     },
-    /// systemd may rename it.
+    /// NetworkManager may put it under another interface.
+    Profile {
+        /// By which file.
+        file: String,
+        /// What it is put under.
+        under: String,
+    },
+    /// A container network may move it into a container.
+    Attachment {
+        /// By which file.
+        file: String,
+        /// By which plugin.
+        plugin: String,
+    },
+    /// systemd, or a program of udev, may rename it.
     Renamed {
         /// By which file.
         file: String,
@@ -149,6 +166,10 @@ impl fmt::Display for Unfit {
                 let by: Vec<_> = by.iter().map(ToString::to_string).collect();
                 write!(f, "{} is on top of it and may rename or move it", by.join(", "))
             }
+            Self::Profile { file, under } => write!(f, "{file} may put it under {under}"),
+            Self::Attachment { file, plugin } => {
+                write!(f, "{file} may move it into a container (plugin {plugin})")
+            }
             Self::Renamed { file, to } => write!(f, "{file} may rename it to {to}"),
             Self::Unnamed => f.write_str("udev has not given it its name yet"),
             Self::NoRegistration => {
@@ -172,8 +193,14 @@ impl Unfit {
             Self::Upper { .. } => {
                 "take it out of the bond, bridge or attachment, or choose another interface"
             }
+            Self::Profile { .. } => {
+                "take the controller out of that profile, have it match other interfaces only (`interface-name=`), or choose another interface"
+            }
+            Self::Attachment { .. } => {
+                "take the interface out of that container network, or choose another interface"
+            }
             Self::Renamed { .. } => {
-                "drop `Name=` from that file and reboot, or choose another interface"
+                "drop the new name from that file and reboot, or choose another interface"
             }
             Self::Unnamed => "wait; if it stays, see whether udev runs",
             Self::NoRegistration => "use a kernel with CONFIG_XDP_SOCKETS and Onload 7.1 or later",
@@ -298,11 +325,46 @@ fn unfit(
         Reading::Absent => {}
         Reading::Unreadable(why) => return unreadable("systemd's link files", why),
     }
+    if let Some(unfit) = taken(name, interface, snapshot) {
+        return Some(unfit);
+    }
     match &snapshot.af_xdp {
         Reading::Known(seen) if !seen.can_register => Some(Unfit::NoRegistration),
         // Without sfc_resource nothing is known yet.
         Reading::Known(_) | Reading::Absent => None,
         Reading::Unreadable(why) => unreadable("what is registered", why),
+    }
+}
+
+/// Who may take it away, or rename it, although nobody has yet: what cannot be read may.
+fn taken(name: &InterfaceName, interface: &Interface, snapshot: &Snapshot) -> Option<Unfit> {
+    let unreadable = |part: &str, why: &String| {
+        Some(Unfit::Unreadable { part: part.to_owned(), why: why.clone() })
+    };
+    match &snapshot.profiles {
+        Reading::Known(profiles) => {
+            let found = profiles.iter().find_map(|(file, profile)| {
+                let file = || file.clone();
+                let under = profile.puts_under(name, interface).map(str::to_owned);
+                let to = profile.new_name(name, interface).map(str::to_owned);
+                let under = under.map(|under| Unfit::Profile { file: file(), under });
+                under.or_else(|| to.map(|to| Unfit::Renamed { file: file(), to }))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        Reading::Absent => {}
+        Reading::Unreadable(why) => return unreadable("NetworkManager's profiles", why),
+    }
+    match &snapshot.attachments {
+        Reading::Known(networks) => networks.iter().find_map(|(file, plugins)| {
+            let moves = |one: &&Attachment| one.fate == Fate::Moved && one.means(name, interface);
+            let plugin = plugins.iter().find(moves)?.plugin.clone();
+            Some(Unfit::Attachment { file: file.clone(), plugin })
+        }),
+        Reading::Absent => None,
+        Reading::Unreadable(why) => unreadable("the configuration of container networks", why),
     }
 }
 

@@ -286,7 +286,7 @@ impl Blocker {
                 unfit.fix().to_owned()
             }
             Self::AfXdpUnasked { .. } => {
-                "leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
+                "what onloadd registered it ends by itself once no choice is left and nobody uses Onload; else leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
             }
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use crate::af_xdp::{AfXdp, LinkFile};
+use crate::af_xdp::{AfXdp, LinkFile, Profile};
+use crate::attachment::{Attached, Attachment};
 use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
@@ -75,6 +76,16 @@ pub struct Snapshot {
     /// What the host tells modprobe to load the modules of [`STACK`] with.
     #[serde(default, skip_serializing_if = "Reading::is_absent")]
     pub options: Reading<Options>,
+    /// NetworkManager's profiles that put an interface under another one or rename it, by path.
+    #[serde(default)]
+    pub profiles: Reading<BTreeMap<String, Profile>>,
+    /// Configurations of container networks that mean an interface of the host, by path.
+    #[serde(default)]
+    pub attachments: Reading<BTreeMap<String, Vec<Attachment>>>,
+    /// Interfaces of containers that have to do with one of the host; absent where the look did not
+    /// search for them ([`Depth::Users`]).
+    #[serde(default)]
+    pub attached: Reading<Vec<Attached>>,
     /// The kubelet's registration socket.
     pub kubelet: Reading<KubeletSocket>,
     /// What is in place for containers.
@@ -145,6 +156,11 @@ pub struct Interface {
     pub routes: Reading<Routes>,
     /// Interfaces stacked on it: bond, bridge, VLAN, macvlan and so on.
     pub uppers: Reading<BTreeSet<InterfaceName>>,
+    /// How often the group of all hosts was asked of it: once by itself where it has an address
+    /// family up, and once by each interface on it, in whichever network namespace that is. The
+    /// kernel shows nothing else of one that a container has.
+    #[serde(default)]
+    pub multicast_users: Reading<u32>,
 }
 
 /// Routes through an interface.
@@ -177,6 +193,7 @@ impl Interface {
             addresses: gap(why),
             routes: gap(why),
             uppers: gap(why),
+            multicast_users: gap(why),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::allocation::{Allocation, Tenure};
 use crate::change::{Change, Order, Past, Proven, Rejected};
-use crate::names::{AllocationId, BootId, DeviceId, ModuleName, ReleaseName};
+use crate::names::{AllocationId, BootId, DeviceId, InterfaceName, ModuleName, ReleaseName};
 use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::step::Step;
@@ -59,7 +59,12 @@ pub struct Ledger {
     pub proven: Option<Proven>,
     /// Which release modules were loaded from, and in which boot.
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
+    /// Interfaces that onloadd registered for AF_XDP, and in which boot.
+    pub af_xdp: BTreeMap<InterfaceName, Option<BootId>>,
 }
+
+/// The module with which registrations go.
+const REGISTRAR: &str = "sfc_resource";
 
 /// Ended changes that are remembered: a year of monthly updates, each taken back and done again.
 const PAST_KEPT: usize = 32;
@@ -133,7 +138,13 @@ impl Ledger {
             Entry::Loaded { module, release, boot } => {
                 self.loaded.insert(module, (release, boot));
             }
+            Entry::AfXdpRegistered { interface, boot } => {
+                self.af_xdp.insert(interface, boot);
+            }
             Entry::Unloaded { module } => {
+                if module.as_str() == REGISTRAR {
+                    self.af_xdp.clear();
+                }
                 self.loaded.remove(&module);
             }
         }
@@ -186,6 +197,10 @@ impl Ledger {
         entries.extend(self.loaded.iter().map(|(module, (release, boot))| Entry::Loaded {
             module: module.clone(),
             release: release.clone(),
+            boot: boot.clone(),
+        }));
+        entries.extend(self.af_xdp.iter().map(|(interface, boot)| Entry::AfXdpRegistered {
+            interface: interface.clone(),
             boot: boot.clone(),
         }));
         entries
@@ -274,6 +289,7 @@ impl Holders {
             | Entry::OthersAdopted(_)
             | Entry::BootProven(_)
             | Entry::Loaded { .. }
+            | Entry::AfXdpRegistered { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }
     }

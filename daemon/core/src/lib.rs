@@ -2,6 +2,7 @@
 
 pub mod af_xdp;
 pub mod allocation;
+pub mod attachment;
 pub mod blocker;
 pub mod change;
 pub mod command;

@@ -28,7 +28,8 @@ const WRAPPERS: [&str; 5] = ["crictl", "podman", "nsenter", "docker", "runc"];
 pub enum Manager {
     /// The Onload Operator, by the socket of its device plugin.
     OnloadOperator,
-    /// The Kernel Module Management operator, by what its day-1 support leaves on the host.
+    /// The Kernel Module Management operator, by what its day-1 support leaves on
+    /// the host, and by its pods while they are there.
     Kmm,
     /// Units of a MachineConfig that replace `sfc` at boot.
     MachineConfig,

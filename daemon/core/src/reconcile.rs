@@ -25,6 +25,7 @@ mod conditions;
 mod ending;
 mod event;
 mod judging;
+mod leaving;
 mod lending;
 mod orders;
 mod others;
@@ -110,6 +111,10 @@ pub struct Reconciler {
     boot_checked: bool,
     /// End of the hold on this boot's clock; none for a hold of an earlier run.
     hold_until: Option<Moment>,
+    /// What was loaded for AF_XDP is on its way out, so that looks search for users.
+    leaving: bool,
+    /// What takes the order under way back where nothing of it was begun.
+    withdrawal: Vec<Entry>,
     last_job: u64,
 
     pools: BTreeMap<PoolName, PoolState>,
@@ -183,6 +188,8 @@ impl Reconciler {
             waiting_since: None,
             boot_checked: false,
             hold_until: None,
+            leaving: false,
+            withdrawal: Vec::new(),
             last_job: 0,
             pools: BTreeMap::new(),
             grants: BTreeMap::new(),
@@ -307,7 +314,11 @@ impl Reconciler {
             self.look_again = true;
         } else {
             self.looking = true;
-            self.asked_depth = self.depth();
+            let least = if self.leaving { Depth::Users } else { Depth::default() };
+            self.asked_depth = match self.depth() {
+                Depth::Modules => Depth::Modules,
+                depth @ (Depth::Usual | Depth::Users) => depth.max(least),
+            };
             self.effects.push(Effect::Look(self.asked_depth));
         }
     }

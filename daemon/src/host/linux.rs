@@ -36,6 +36,7 @@ pub use self::runner::Runner;
 
 mod addresses;
 mod af_xdp;
+mod attachments;
 mod attribute;
 mod capture;
 mod control_plane;
@@ -58,6 +59,7 @@ mod onload;
 mod options;
 mod others;
 mod pci;
+mod profiles;
 mod releases;
 mod root;
 mod routes;
@@ -282,6 +284,9 @@ impl Host for Linux {
             udev_done: link_files::done(root),
             link_files: link_files::read(root),
             options: options::read(root),
+            profiles: profiles::read(root),
+            attachments: attachments::configured(root),
+            attached: attachments::in_use(root, depth),
             kubelet,
             others,
             ..Snapshot::default()

@@ -34,6 +34,7 @@ mod disk;
 pub mod faults;
 pub mod file;
 mod kernel;
+mod networks;
 mod others;
 mod snapshot;
 mod users;

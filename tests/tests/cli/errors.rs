@@ -80,13 +80,17 @@ async fn a_bus_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn wrong_usage_is_told_before_any_bus_is_asked() {
     let nowhere = "unix:path=/nonexistent/bus";
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 13] = [
         &["stats"],
         &["allocate"],
         &["free", "a1", "--watch"],
         &["completion", "tcsh"],
         &["release"],
         &["rollback", "0"],
+        &["hold"],
+        &["hold", "x", "--until", "18:00"],
+        &["hold", "x", "--reason", "x"],
+        &["hold", "x", "--until", "2126-01-01T00:00Z", "--for", "8h"],
         &["apply", "--wait", "--stop-holders"],
         &["release", "check", "9.1.0", "--kernel"],
         &["allocate", "onload", "--count", "many"],

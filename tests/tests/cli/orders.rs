@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use onload_core::allocation::TenureWish;
 use onload_core::change::{Holders, Manner};
@@ -59,6 +59,32 @@ async fn holds_pass_reason_and_duration() {
     );
     let ended = rig.ctl(&["hold", "x", "--for", "a while"]).await;
     assert_eq!(ended.code, Some(2), "the daemon checks durations: {ended:?}");
+}
+
+#[tokio::test]
+async fn holds_end_at_a_point_in_time() {
+    let rig = Rig::new(node()).await;
+    let next = SystemTime::now() + Duration::from_secs(3600);
+    let out = std::process::Command::new("date")
+        .args(["--utc", "+%Y-%m-%dT%H:%M:%S+00:00"])
+        .arg(format!("--date=@{}", next.duration_since(UNIX_EPOCH).unwrap().as_secs()))
+        .output()
+        .unwrap();
+    let next = String::from_utf8(out.stdout).unwrap();
+    let ended = rig.ctl(&["hold", "--reason", "audit", "--until", next.trim()]).await;
+    assert_eq!((ended.code, ended.err.as_str()), (Some(0), ""), "{ended:?}");
+    let commands = rig.commands();
+    let [Order::Hold { reason, expiry: Some(span) }] = &commands[..] else {
+        panic!("{commands:?}")
+    };
+    let hour = Duration::from_secs(3600);
+    assert!(reason == "audit" && span.0 <= hour && span.0 > hour - Duration::from_secs(60));
+    let ended = rig.ctl(&["hold", "x", "--until", "2026-01-01T00:00Z"]).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    let lines: Vec<_> = ended.err.lines().collect();
+    assert_eq!(lines[..2], ["error: the node is not held", "  why: that time is over"]);
+    assert!(lines[2].starts_with("  fix: name a time to come"), "{ended:?}");
+    assert_eq!(rig.commands().len(), 1, "nothing was asked for");
 }
 
 /// Starts `apply` and waits until the job runs.

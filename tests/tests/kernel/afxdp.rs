@@ -28,7 +28,8 @@ pub fn theme() -> Theme {
             a_virtio_port_is_registered_and_serves,
             it_is_registered_again_after_a_change,
             the_loopback_is_never_given_to_the_kernel,
-            a_port_that_a_link_file_may_rename_is_refused,
+            a_port_that_a_file_may_rename_or_move_is_refused,
+            what_was_loaded_for_the_last_choice_goes_with_it,
         ],
     }
 }
@@ -123,21 +124,47 @@ fn the_loopback_is_never_given_to_the_kernel(guest: &mut Guest) -> anyhow::Resul
     node_on(guest, NEXT)
 }
 
-fn a_port_that_a_link_file_may_rename_is_refused(guest: &mut Guest) -> anyhow::Result<()> {
+fn a_port_that_a_file_may_rename_or_move_is_refused(guest: &mut Guest) -> anyhow::Result<()> {
     let port = port(guest)?;
     node_on(guest, NEXT)?;
-    let file = "/etc/systemd/network/10-lan.link";
-    guest.put(file, b"[Match]\nDriver=virtio_net\n\n[Link]\nName=lan0\n", 0o644)?;
-    let told = format!("onloadctl status | grep -q '{port} is not offered.*10-lan.link'");
-    // No event tells of such a file; the next look does.
-    guest.ok("onloadctl apply")?;
-    guest.until("the objection", &told)?;
-    guest.ok(&format!("test -d /proc/driver/sfc_resource/{port}"))?;
-    // What is registered serves on, and is not given up for what would not come back.
-    let refused = guest.run_within(&format!("onloadctl release use {FORMER}"), CHANGE)?;
-    ensure!(!refused.ok() && refused.stderr.contains("10-lan.link"), "{refused:?}");
-    proven(guest, &port)?;
-    guest.ok(&format!("rm {file}"))?;
+    let moves = format!("{{\"type\":\"host-device\",\"device\":\"{port}\"}}");
+    let files = [
+        ("/etc/systemd/network/10-lan.link", "[Match]\nDriver=virtio_net\n\n[Link]\nName=lan0\n"),
+        (
+            "/etc/NetworkManager/system-connections/lan.nmconnection",
+            "[connection]\ntype=ethernet\ncontroller=bond0\n[match]\ndriver=virtio_*;\n",
+        ),
+        ("/etc/cni/net.d/20-lan.conf", &moves),
+    ];
+    for (file, text) in files {
+        guest.ok(&format!("mkdir -p $(dirname {file})"))?;
+        guest.put(file, text.as_bytes(), 0o600)?;
+        // No event tells of such a file; the next look does. A refused order stands, and fails again.
+        guest.run_within("onloadctl apply", CHANGE)?;
+        let told = format!("onloadctl status | grep -q '{port} is not offered.*{file}'");
+        guest.until("the objection", &told)?;
+        guest.ok(&format!("test -d /proc/driver/sfc_resource/{port}"))?;
+        // What is registered serves on, and is not given up for what would not come back.
+        let refused = guest.run_within(&format!("onloadctl release use {FORMER}"), CHANGE)?;
+        ensure!(!refused.ok() && refused.stderr.contains(file), "{refused:?}");
+        proven(guest, &port)?;
+        guest.ok(&format!("rm {file}"))?;
+    }
     node_on(guest, FORMER)?;
+    proven(guest, &port)
+}
+
+fn what_was_loaded_for_the_last_choice_goes_with_it(guest: &mut Guest) -> anyhow::Result<()> {
+    let port = port(guest)?;
+    node_on(guest, NEXT)?;
+    let server = guest.ok("cat /proc/driver/onload/cp_server_pids")?;
+    let none = format!("[modules]\nrelease = \"{NEXT}\"\n");
+    // A restart in between forgets nothing of what onloadd registered itself.
+    guest.ok("systemctl restart onloadd")?;
+    adopt(guest, &none)?;
+    guest.until("the unload", "! test -d /sys/module/sfc_resource")?;
+    guest.ok(&format!("! test -d /sys/module/onload && ! test -d /proc/{}", server.trim()))?;
+    until_state(guest, "idle")?;
+    node_on(guest, NEXT)?;
     proven(guest, &port)
 }

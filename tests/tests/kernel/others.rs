@@ -23,8 +23,40 @@ pub fn theme() -> Theme {
             a_control_plane_elsewhere_is_brought_back,
             a_unit_that_would_replace_the_driver_is_stopped,
             the_end_of_a_control_plane_server_is_seen_within_a_second,
+            what_a_container_has_on_a_port_protects_it,
         ],
     }
+}
+
+/// The host has no link of it to its port: that it is there shows by what it asks of the port, and by
+/// what the runtime keeps.
+fn what_a_container_has_on_a_port_protects_it(guest: &mut Guest) -> anyhow::Result<()> {
+    node_on(guest, FORMER)?;
+    let port = guest.ok("ls /sys/bus/pci/devices/10000:00:00.0/net")?.trim().to_owned();
+    guest.ok(&format!("ip link set {port} up && ip netns add pod"))?;
+    for kind in ["ipvlan", "macvlan"] {
+        guest.ok(&format!(
+            "ip link add child link {port} type {kind} && ip link set child netns pod &&
+             ip netns exec pod ip link set child up"
+        ))?;
+        guest.ok(&format!("! ls -d /sys/class/net/{port}/upper_* 2>&-"))?;
+        let ran = refused(guest, &format!("release use {NEXT}"))?;
+        ensure!(
+            ran.stderr.contains("another network namespace is on top of it"),
+            "{kind}: {ran:?}"
+        );
+        let config = format!("printf '{{\"type\":\"{kind}\",\"master\":\"{port}\"}}' | base64 -w0");
+        guest.ok(&format!(
+            "mkdir -p /var/lib/cni/results && printf '{{\"kind\":\"cniCacheV1\",\"containerId\":\"cafe\",\"ifName\":\"net1\",\"netns\":\"/run/netns/pod\",\"config\":\"%s\"}}' \"$({config})\" >/var/lib/cni/results/fast-cafe-net1"
+        ))?;
+        let ran = refused(guest, &format!("release use {NEXT}"))?;
+        let words = format!("container cafe, net1 has an interface ({kind}) on it");
+        ensure!(ran.stderr.contains(&words), "{ran:?}");
+        ensure!(loaded(guest)?.as_deref() == Some(FORMER), "nothing was touched");
+        guest.ok("ip netns exec pod ip link del child && rm -r /var/lib/cni")?;
+    }
+    guest.ok(&format!("ip netns del pod && ip link set {port} down"))?;
+    node_on(guest, NEXT)
 }
 
 /// A socket such as a plugin listens on, for as long as its unit runs.

@@ -61,15 +61,25 @@ fn fits(patterns: &str, fact: &Reading<String>) -> bool {
 }
 
 /// `*` and `?` as in a shell.
-fn is_like(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            is_like(rest, text)
-                || text.split_first().is_some_and(|(_, text)| is_like(pattern, text))
+pub(super) fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+    let (mut at, mut seen) = (0, 0);
+    // Where the last star stands, and how much of the text it has taken so far.
+    let mut star: Option<(usize, usize)> = None;
+    while let Some(letter) = text.get(seen) {
+        match (pattern.get(at), star) {
+            (Some(b'*'), _) => {
+                star = Some((at, seen));
+                at += 1;
+            }
+            (Some(wanted), _) if *wanted == b'?' || wanted == letter => {
+                (at, seen) = (at + 1, seen + 1)
+            }
+            (_, Some((place, taken))) => {
+                star = Some((place, taken + 1));
+                (at, seen) = (place + 1, taken + 1);
+            }
+            (_, None) => return false,
         }
-        (Some((b'?', pattern)), Some((_, text))) => is_like(pattern, text),
-        (Some((a, pattern)), Some((b, text))) if a == b => is_like(pattern, text),
-        (Some(_), _) | (None, Some(_)) => false,
     }
+    pattern.iter().skip(at).all(|rest| *rest == b'*')
 }

@@ -1,6 +1,7 @@
 //! Which interfaces are registered, and every reason why one is not.
 
 use super::*;
+use crate::attachment;
 use crate::config::PoolSettings;
 use crate::inventory::{Link, Port};
 use crate::plan::standing::Loads;
@@ -129,7 +130,15 @@ fn every_reason_against_a_registration_is_told_and_none_is_planned() {
         let twin = Interface { index: 4, ..port_of(node).clone() };
         inner(&mut node.interfaces).insert("ens5v".parse().unwrap(), twin);
     };
-    let cases: [(&str, &str, Snapshot, &str); 14] = [
+    let profile = |text: &str| {
+        let path = "/etc/NetworkManager/system-connections/port".to_owned();
+        Reading::Known(BTreeMap::from([(path, Profile::keyfile(text))]))
+    };
+    let network = |text: &str| {
+        let plugins = attachment::parse(text.as_bytes()).unwrap();
+        Reading::Known(BTreeMap::from([("/etc/cni/net.d/a.conf".to_owned(), plugins)]))
+    };
+    let cases: [(&str, &str, Snapshot, &str); 20] = [
         (
             "lo",
             "mac = \"00:00:00:00:00:00\"",
@@ -168,6 +177,52 @@ fn every_reason_against_a_registration_is_told_and_none_is_planned() {
             BY_DRIVER,
             virtio(|node| node.link_files = link("Path=pci-*", "lan0")),
             "may rename",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| {
+                node.profiles = profile("[connection]\ntype=ethernet\ncontroller=bond0\n");
+            }),
+            "system-connections/port may put it under bond0",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| {
+                let text = "DEVICE=lan0\nHWADDR=52:54:00:00:00:05\n";
+                let file = ("/etc/sysconfig/ifcfg-a".to_owned(), Profile::ifcfg(text));
+                node.profiles = Reading::Known(BTreeMap::from([file]));
+            }),
+            "ifcfg-a may rename it to lan0",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| {
+                node.attachments = network(r#"{"type":"host-device","device":"ens5"}"#);
+            }),
+            "net.d/a.conf may move it into a container (plugin host-device)",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| {
+                node.attachments = network(r#"{"type":"bond","links":[{"name":"enp0s5"}]}"#);
+            }),
+            "(plugin bond)",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| node.profiles = Reading::Unreadable(unread())),
+            "NetworkManager's profiles cannot be read: permission denied",
+        ),
+        (
+            "ens5",
+            BY_DRIVER,
+            virtio(|node| node.attachments = Reading::Unreadable(unread())),
+            "container networks cannot be read: permission denied",
         ),
         (
             "ens5",
@@ -211,6 +266,15 @@ fn every_reason_against_a_registration_is_told_and_none_is_planned() {
         assert!(!steps(&plan).iter().any(|step| step.starts_with(&own)), "{why}: {plan:?}");
         assert_eq!(plan.blockers, [], "{why}: in the way of nothing else");
     }
+}
+
+#[test]
+fn a_container_network_that_stands_on_the_port_does_not_move_it() {
+    let node = virtio(|node| {
+        let plugins = attachment::parse(br#"{"type":"ipvlan","master":"ens5"}"#).unwrap();
+        node.attachments = Reading::Known(BTreeMap::from([("/a.conf".to_owned(), plugins)]));
+    });
+    assert_eq!(chosen(BY_DRIVER, &node).refused, []);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use crate::allocation::Allocation;
 use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
-use crate::names::{AllocationId, BootId, DeviceId, KernelRelease, ModuleName, ReleaseName};
+use crate::names::{
+    AllocationId, BootId, DeviceId, InterfaceName, KernelRelease, ModuleName, ReleaseName,
+};
 use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::step::{Step, StepError};
@@ -87,6 +89,13 @@ pub enum Entry {
         module: ModuleName,
         /// Where it came from.
         release: ReleaseName,
+        /// In which boot.
+        boot: Option<BootId>,
+    },
+    /// An interface was registered for AF_XDP; it counts until `sfc_resource` is taken out.
+    AfXdpRegistered {
+        /// Its name.
+        interface: InterfaceName,
         /// In which boot.
         boot: Option<BootId>,
     },

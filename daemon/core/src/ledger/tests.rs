@@ -191,8 +191,9 @@ fn changes() -> Vec<Entry> {
         Entry::Loaded {
             module: "onload".parse().unwrap(),
             release: "9.2.1".parse().unwrap(),
-            boot,
+            boot: boot.clone(),
         },
+        Entry::AfXdpRegistered { interface: "ens5".parse().unwrap(), boot },
         Entry::BootProven(Proven {
             boot: "ab-11".parse().unwrap(),
             kernel: Some("5.14.0".parse().unwrap()),

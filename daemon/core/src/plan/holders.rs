@@ -1,7 +1,7 @@
 //! Who stands in the way of taking the stack away: users, and interfaces that carry something.
 
 use crate::inventory::{Interface, Snapshot, User};
-use crate::names::PciAddress;
+use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
 /// References that a control-plane server holds on `onload`
@@ -44,26 +44,38 @@ pub fn users(snapshot: &Snapshot, clocks: bool) -> Users {
         .filter(|(_, user)| clocks || user.uses.iter().any(|used| !is_clock(used)))
         .map(|(pid, user)| holder(*pid, user))
         .collect();
-    // References that no process explains: an orphaned stack, or somebody out of sight.
     if holders.is_empty() {
-        let stacks = snapshot.driver.stacks.known().copied().unwrap_or(0);
-        let server_references =
-            servers.map_or(0, |servers| count(servers.len()).saturating_mul(SERVER_REFERENCES));
-        let surplus = |name: &str, explained: u32| {
-            let module = snapshot.module(name).into_known()?;
-            let by_modules = count(module.holders.len());
-            let held =
-                module.refcount.known()?.saturating_sub(explained).saturating_sub(by_modules);
-            (held > 0).then(|| format!("{held} references on {name} (unaccounted)"))
-        };
-        let who = if stacks > 0 {
-            Some(format!("{stacks} stacks without a process (unaccounted)"))
-        } else {
-            surplus("onload", server_references).or_else(|| surplus("sfc_char", 0))
-        };
-        holders.extend(who.map(|who| Holder { who, unit: None }));
+        holders.extend(unaccounted(snapshot).map(|who| Holder { who, unit: None }));
     }
     Users::Known(holders)
+}
+
+/// References that no process explains: an orphaned stack, or somebody out of sight.
+fn unaccounted(snapshot: &Snapshot) -> Option<String> {
+    let stacks = snapshot.driver.stacks.known().copied().unwrap_or(0);
+    let servers = snapshot.driver.control_plane.known();
+    let server_references =
+        servers.map_or(0, |servers| count(servers.len()).saturating_mul(SERVER_REFERENCES));
+    let surplus = |name: &str, explained: u32| {
+        let module = snapshot.module(name).into_known()?;
+        let by_modules = count(module.holders.len());
+        let held = module.refcount.known()?.saturating_sub(explained).saturating_sub(by_modules);
+        (held > 0).then(|| format!("{held} references on {name} (unaccounted)"))
+    };
+    if stacks > 0 {
+        return Some(format!("{stacks} stacks without a process (unaccounted)"));
+    }
+    surplus("onload", server_references).or_else(|| surplus("sfc_char", 0))
+}
+
+/// Whether nobody but the control plane holds the stack, by all that a look says of it.
+pub fn is_idle(snapshot: &Snapshot) -> bool {
+    let users = match &snapshot.users {
+        // It was not searched for them, as no reference on the modules asks for that.
+        Reading::Absent => return unaccounted(snapshot).is_none(),
+        Reading::Known(_) | Reading::Unreadable(_) => users(snapshot, false),
+    };
+    matches!(users, Users::Known(holders) if holders.is_empty())
 }
 
 fn count(n: usize) -> u32 {
@@ -116,7 +128,9 @@ fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected
         let why = "its interface is not here, but with a container or in another namespace";
         return Some(Protected { interface: address.to_string(), why: why.to_owned() });
     };
-    let why = carries(interface).or_else(|| clock_users(interface, snapshot))?;
+    let why = carries(interface)
+        .or_else(|| contained(name, interface, snapshot))
+        .or_else(|| clock_users(interface, snapshot))?;
     Some(Protected { interface: name.to_string(), why })
 }
 
@@ -142,9 +156,78 @@ fn carries(interface: &Interface) -> Option<String> {
     Some(format!("what it carries cannot be read: {why}"))
 }
 
+/// What containers have on it. The host has no link of such an interface to its port: that it is
+/// there is told by the runtime's files, or else by what it asks of the port.
+fn contained(name: &InterfaceName, interface: &Interface, snapshot: &Snapshot) -> Option<String> {
+    match &snapshot.attached {
+        Reading::Known(attached) => {
+            let found = attached.iter().find_map(|one| {
+                let by = one.by.iter().find(|by| by.means(name, interface))?;
+                Some(format!("{} has an interface ({}) on it", one.place(), by.plugin))
+            });
+            if found.is_some() {
+                return found;
+            }
+        }
+        Reading::Absent => {}
+        Reading::Unreadable(why) => {
+            return Some(format!("what containers have on it cannot be read: {why}"));
+        }
+    }
+    match &interface.multicast_users {
+        // One more than its own.
+        Reading::Known(users) if *users > 1 => {
+            Some("an interface of another network namespace is on top of it".to_owned())
+        }
+        Reading::Known(_) | Reading::Absent | Reading::Unreadable(_) => None,
+    }
+}
+
 fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
     let clock = format!("/dev/ptp{}", interface.phc_index.known()?);
     let (pid, user) =
         snapshot.users.known()?.iter().find(|(_, user)| user.uses.contains(&clock))?;
     Some(format!("pid {pid} ({}) has its clock {clock}", user.comm))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attachment::{self, Attached};
+    use crate::sample::{PORTS, inner, node};
+
+    /// What protects the first port when this is so of it.
+    fn why(spoil: impl FnOnce(&mut Snapshot, &InterfaceName)) -> Option<String> {
+        let mut node = node();
+        let port = PORTS[0].parse().unwrap();
+        let name = node.interface_of(&port).unwrap().0.clone();
+        spoil(&mut node, &name);
+        protected(&node).into_iter().find(|one| one.interface == name.as_str()).map(|one| one.why)
+    }
+
+    fn asked(node: &mut Snapshot, name: &InterfaceName, users: u32) {
+        inner(&mut node.interfaces).get_mut(name).unwrap().multicast_users = Reading::Known(users);
+    }
+
+    #[test]
+    fn what_a_container_has_on_a_port_protects_it() {
+        let attached = |kind: &str, master: &str| {
+            let text = format!(r#"{{"type":"{kind}","master":"{master}"}}"#);
+            let by = attachment::parse(text.as_bytes()).unwrap();
+            let (container, interface) = ("0123456789abcdef".to_owned(), "net1".to_owned());
+            Reading::Known(vec![Attached { container, interface, by }])
+        };
+        assert_eq!(why(|_, _| {}), None);
+        assert_eq!(why(|node, name| asked(node, name, 1)), None, "its own");
+        assert_eq!(why(|node, _| node.attached = attached("ipvlan", "ens9")), None);
+        let said = why(|node, name| node.attached = attached("ipvlan", name.as_str()));
+        assert_eq!(
+            said.as_deref(),
+            Some("container 0123456789ab, net1 has an interface (ipvlan) on it")
+        );
+        let said = why(|node, name| asked(node, name, 2)).unwrap();
+        assert!(said.contains("another network namespace is on top of it"), "{said}");
+        let said = why(|node, _| node.attached = Reading::Unreadable("denied".to_owned())).unwrap();
+        assert!(said.ends_with("cannot be read: denied"), "{said}");
+    }
 }

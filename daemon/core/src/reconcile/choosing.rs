@@ -6,9 +6,9 @@ use crate::change::{Manner, Order, Origin, Outcome, Rejected};
 use crate::command::{Caller, Reply, RequestId};
 use crate::intent::{self, Intent};
 use crate::inventory::Snapshot;
-use crate::job::JobKind;
+use crate::job::{JobKind, JobState};
 use crate::ledger::Entry;
-use crate::names::ReleaseName;
+use crate::names::{JobId, ReleaseName};
 use crate::plan::standing;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::release::{self, preflight};
@@ -128,6 +128,7 @@ impl Reconciler {
             Entry::Rejected(self.ledger.rejected.clone()),
             Entry::Stopped(self.ledger.stopped),
         ];
+        self.withdrawal.clone_from(&undo);
         let entries = vec![
             Entry::Stopped(false),
             Entry::FailuresForgotten,
@@ -138,6 +139,18 @@ impl Reconciler {
         self.look();
         self.order(now, request, entries, undo, Reply::Job(job));
         Ok(())
+    }
+
+    /// Ends a job of which nothing was begun. An order that names a release is withdrawn with it: what
+    /// could not begin does not come alive by itself when whatever was in its way has gone.
+    pub(super) fn fail_order(&mut self, job: JobId, why: String) {
+        let former = std::mem::take(&mut self.withdrawal);
+        if former.is_empty() {
+            return self.end_job(job, JobState::Failed, why);
+        }
+        self.end_job(job, JobState::Failed, format!("{why}; the order is withdrawn"));
+        self.record(former, None);
+        self.replan();
     }
 
     /// Refuses a release that is not there, or that this kernel would not take, with all reasons.

@@ -31,7 +31,7 @@ impl Reconciler {
         (!blocked.is_empty()).then_some(blocked)
     }
 
-    fn not_adopted<'a>(
+    pub(super) fn not_adopted<'a>(
         &'a self,
         snapshot: &'a Snapshot,
         bars: impl Fn(Manager) -> bool + 'a,

@@ -50,6 +50,7 @@ impl Reconciler {
             self.plan = plan::plan(target.as_ref(), &snapshot, hardware, self.choices(), loads);
             self.judge_plan(&snapshot);
             self.take_over(&snapshot);
+            self.leave_af_xdp(&snapshot);
             self.allow_autoload(&snapshot);
             let pools = self.config.settings.pools.keys();
             self.plan.steps.extend(userland::steps(pools, &snapshot));
@@ -242,6 +243,14 @@ impl Reconciler {
     /// what modprobe takes along. A load that fails leaves behind what it had brought before
     /// (reference/onload-measured.md section 1: no version tells of it), so that is noted as well.
     fn loads(&self, step: &Step, snapshot: &Snapshot) -> Vec<Entry> {
+        if let Step::RegisterAfXdp { interface } = step {
+            let (interface, boot) = (interface.clone(), self.boot());
+            let done = step.holds_in(snapshot);
+            return done
+                .then_some(Entry::AfXdpRegistered { interface, boot })
+                .into_iter()
+                .collect();
+        }
         let Step::LoadModule { module, release } = step else {
             let gone = |name: &&ModuleName| snapshot.module(name.as_str()).is_absent();
             let gone = self.ledger.loaded.keys().filter(gone).cloned();
@@ -383,7 +392,7 @@ impl Reconciler {
         }
         if let Some(hold) = &self.ledger.hold {
             let message = format!("the node is held: {}", hold.reason);
-            return self.end_job(job, JobState::Failed, message);
+            return self.fail_order(job, message);
         }
         if self.looking || self.progress != Progress::Idle {
             return;
@@ -397,7 +406,10 @@ impl Reconciler {
         let blocked = blocked.or_else(|| self.plan.blockers.first().filter(|_| left == 0).cloned());
         if let Some(blocked) = blocked {
             let message = format!("{}: {}", blocked.subject, blocked.blocker.why());
-            self.end_job(job, JobState::Failed, message);
+            match left {
+                0 => self.fail_order(job, message),
+                _ => self.end_job(job, JobState::Failed, message),
+            }
         } else if left == 0 && !self.plan.waiting {
             self.end_job(job, JobState::Done, self.as_ordered());
         } else {

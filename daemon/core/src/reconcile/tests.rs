@@ -15,6 +15,7 @@ mod boots;
 mod changes;
 mod lab;
 mod lasting;
+mod leaving;
 mod others;
 mod told;
 

@@ -11,6 +11,9 @@ use super::root::Dir;
 use super::source::{Question, Source};
 use super::{addresses, attribute, ethtool, links, routes};
 
+/// Some fifty bytes for each group, of which a node with a thousand interfaces has some thousands.
+const MULTICAST_BYTES: usize = 4 << 20;
+
 /// Every interface of the network namespace. One whose name leads elsewhere by the time it is
 /// looked up is left to the next look.
 pub(super) async fn read(
@@ -28,6 +31,7 @@ pub(super) async fn read(
     let addresses = addresses.and_then(|answer| addresses::parse(&answer));
     let routes = source.ask(root, Question::Routes).await;
     let routes = routes.and_then(|answer| routes::parse(&answer));
+    let multicast = multicast_users(root);
     let one_of = |values: &Reading<BTreeMap<u32, u32>>, index: u32| {
         values.as_ref().and_then(|values| values.get(&index).copied().into())
     };
@@ -44,6 +48,7 @@ pub(super) async fn read(
                     .as_ref()
                     .map(|all| all.get(&link.index).copied().unwrap_or_default()),
                 uppers: uppers(root, &link.name),
+                multicast_users: one_of(&multicast, link.index),
                 index: link.index,
                 altnames: link.altnames,
                 port,
@@ -74,6 +79,22 @@ fn uppers(root: &Dir, name: &str) -> Reading<BTreeSet<InterfaceName>> {
     root.names(&path, |entry| entry.starts_with(PREFIX)).map(|names| {
         let uppers = names.iter().filter_map(|name| name.strip_prefix(PREFIX));
         uppers.filter_map(|name| name.parse().ok()).collect()
+    })
+}
+
+/// How often the group of all hosts was asked of each interface, by index. Lines are index, name,
+/// users, users by hand, address; lists that are empty have none.
+fn multicast_users(root: &Dir) -> Reading<BTreeMap<u32, u32>> {
+    const FILE: &str = "proc/net/dev_mcast";
+    const ALL_HOSTS: &str = "01005e000001";
+    root.read(FILE, MULTICAST_BYTES).and_then(attribute::text).map(|text| {
+        let users = text.lines().filter_map(|line| {
+            let mut words = line.split_ascii_whitespace();
+            let (index, users) = (words.next()?, words.nth(1)?);
+            let address = words.nth(1)?;
+            (address == ALL_HOSTS).then_some((index.parse().ok()?, users.parse().ok()?))
+        });
+        users.collect()
     })
 }
 
@@ -185,6 +206,17 @@ mod tests {
         let expected = ["bond0", "eth0.100"].map(|name| name.parse().unwrap());
         assert_eq!(uppers(&root, "eth0"), Reading::Known(BTreeSet::from(expected)));
         assert_eq!(uppers(&root, "eth9"), Reading::Absent);
+    }
+
+    #[test]
+    fn the_group_of_all_hosts_is_counted_by_interface() {
+        let text = "2    eth0            1     0     333300000001\n\
+                    2    eth0            3     0     01005e000001\n\
+                    3    eth1            1     1     01005e000001\n\
+                    4    eth2            1     0     01005e0000fb\n\nodd line\n";
+        let (_place, root) = root_with(&[("proc/net/dev_mcast", text)]);
+        assert_eq!(multicast_users(&root), Reading::Known(BTreeMap::from([(2, 3), (3, 1)])));
+        assert!(multicast_users(&root_with(&[]).1).is_absent());
     }
 
     #[test]

@@ -19,6 +19,13 @@ const UNIT_ENDS: [&str; 3] =
     ["-replace-kernel-module.service", "-pull-kernel-module-image.service", "-pull-image.service"];
 /// What the replacing unit of KMM gives its worker.
 const DAY1: &str = "var/lib/kmm_day1_config.yaml";
+/// Where the kubelet keeps the logs of a pod, in a directory called after namespace, name and id for
+/// as long as the pod is there.
+const PODS: &str = "var/log/pods";
+/// How the name of a pod begins in which KMM loads or unloads a module; node and module follow.
+const WORKER: &str = "kmm-worker-";
+/// The container in which KMM before 2.0 had a module loaded for as long as it ran.
+const MODULE_LOADER: &str = "module-loader";
 /// What DKMS has of a package lies below its name.
 const DKMS: [&str; 2] = ["var/lib/dkms/onload", "var/lib/dkms/openonload"];
 /// Where a running unit has its control group: unified, and with a hierarchy of systemd's own.
@@ -44,7 +51,8 @@ pub(super) fn read(
     note(Manager::OnloadOperator, plugin(root, kubelet_directory));
     let (machine_config, kmm) = units(root);
     note(Manager::MachineConfig, machine_config);
-    note(Manager::Kmm, with_day1(kmm, day1(root)));
+    let kmm = beside(beside(kmm, day1(root)), pods(root, kubelet_directory));
+    note(Manager::Kmm, kmm);
     note(Manager::ControlPlane, control_plane(root, modules, loader));
     note(Manager::Dkms, dkms(root));
     traces
@@ -116,14 +124,55 @@ fn day1(root: &Dir) -> Reading<Trace> {
     })
 }
 
-fn with_day1(units: Reading<Trace>, day1: Reading<Trace>) -> Reading<Trace> {
-    match (units, day1) {
-        (Reading::Known(units), Reading::Known(day1)) => {
-            let evidence = format!("{}, {}", units.evidence, day1.evidence);
-            Reading::Known(Trace { evidence, ..units })
+/// Pods in which KMM has to do with Onload's modules. A worker is there while it works or fails, and
+/// leaves nothing on the node when it has done what it was for.
+fn pods(root: &Dir, kubelet_directory: &str) -> Reading<Trace> {
+    let host = root.line("proc/sys/kernel/hostname").into_known().unwrap_or_default();
+    let kubelet = kubelet_directory.trim_end_matches('/').rsplit_once('/').map_or("", |(up, _)| up);
+    let is_loader = |entry: &str, pod: &str| {
+        let container = root.node(&format!("{PODS}/{entry}/{MODULE_LOADER}"));
+        names_stack(pod) && container.known().is_some_and(|node| node.kind == Kind::Directory)
+    };
+    let is_ours = |entry: &str| {
+        let mut parts = entry.split('_');
+        let (Some(_), Some(pod), Some(id)) = (parts.next(), parts.next(), parts.next()) else {
+            return false;
+        };
+        match pod.strip_prefix(WORKER) {
+            Some(of) => match worker_configuration(root, &format!("{kubelet}/pods/{id}")) {
+                Some(text) => names_stack(&text),
+                None => names_stack(of.strip_prefix(&host).unwrap_or(of)),
+            },
+            None => is_loader(entry, pod),
+        }
+    };
+    root.names(PODS, is_ours).and_then(|entries| match entries.first() {
+        Some(first) => Reading::Known(trace(format!("a pod of it is here (/{PODS}/{first})"))),
+        None => Reading::Absent,
+    })
+}
+
+/// What a worker was told to do, from the volume that brings it into its container.
+fn worker_configuration(root: &Dir, pod: &str) -> Option<String> {
+    let volumes = format!("{pod}/volumes/kubernetes.io~downward-api");
+    let names = root.list(&volumes).into_known()?.into_keys();
+    names.into_iter().find_map(|volume| {
+        let path = format!("{volumes}/{volume}/config.yaml");
+        root.read(&path, FILE_BYTES).and_then(attribute::text).into_known()
+    })
+}
+
+/// Two findings of the same manager.
+fn beside(one: Reading<Trace>, other: Reading<Trace>) -> Reading<Trace> {
+    match (one, other) {
+        (Reading::Known(one), Reading::Known(other)) => {
+            let evidence = format!("{}, {}", one.evidence, other.evidence);
+            Reading::Known(Trace { evidence, ..one })
         }
         (known @ Reading::Known(_), Reading::Absent | Reading::Unreadable(_)) => known,
-        (Reading::Absent | Reading::Unreadable(_), day1) => day1,
+        (Reading::Absent | Reading::Unreadable(_), known @ Reading::Known(_)) => known,
+        (gap @ Reading::Unreadable(_), Reading::Absent | Reading::Unreadable(_)) => gap,
+        (Reading::Absent, gap @ (Reading::Absent | Reading::Unreadable(_))) => gap,
     }
 }
 
@@ -238,6 +287,41 @@ mod tests {
         let said = evidence(&seen, Manager::Kmm).unwrap();
         assert!(said.contains("nic-replace-kernel-module") && said.contains(DAY1), "{said}");
         assert!(seen.contains_key(&Manager::MachineConfig));
+    }
+
+    #[test]
+    fn pods_of_kmm_are_told_by_what_they_load() {
+        let kubelet = "var/lib/kubelet/pods";
+        let volume = "volumes/kubernetes.io~downward-api/worker-config/config.yaml";
+        let told = |module: &str| format!("modprobe:\n  dirName: /opt\n  moduleName: {module}\n");
+        for (pod, told, ours) in [
+            ("kmm_kmm-worker-node1-onload_u1", None, true),
+            ("kmm_kmm-worker-node1-solarflare_u1", Some("sfc"), true),
+            ("kmm_kmm-worker-node1-onload_u1", Some("nvidia"), false),
+            ("kmm_kmm-worker-onload-gpu_u1", None, false),
+            ("kmm_kmm-worker-node1-gpu_u1", None, false),
+            ("default_onload_u1", None, false),
+            ("kmm-worker-onload", None, false),
+        ]
+        .map(|(pod, module, ours)| (pod, module.map(told), ours))
+        {
+            let host = if pod.contains("worker-onload-") { "onload\n" } else { "node1\n" };
+            let log = format!("var/log/pods/{pod}/worker/0.log");
+            let configuration = format!("{kubelet}/u1/{volume}");
+            let mut files = vec![("proc/sys/kernel/hostname", host), (&log, "")];
+            files.extend(told.as_deref().map(|told| (configuration.as_str(), told)));
+            let (_place, root) = root_with(&files);
+            let seen = of(&root, Reading::Absent);
+            let said = evidence(&seen, Manager::Kmm);
+            assert_eq!(said.is_some(), ours, "{pod} {told:?}: {said:?}");
+            assert!(said.is_none_or(|said| said.contains(&format!("/var/log/pods/{pod}"))));
+        }
+        // Before its workers KMM kept a pod for as long as the module was to be loaded.
+        let log = "var/log/pods/onload_onload-module-x7k2p_u2/module-loader/0.log";
+        let (_place, root) = root_with(&[(log, ""), (DAY1, "moduleName: sfc\n")]);
+        let seen = of(&root, Reading::Absent);
+        let said = evidence(&seen, Manager::Kmm).unwrap();
+        assert!(said.contains(DAY1) && said.contains("onload-module-x7k2p"), "{said}");
     }
 
     #[test]

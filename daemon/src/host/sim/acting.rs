@@ -49,6 +49,10 @@ impl World {
                 let count = if *default { routes.count + 1 } else { 0 };
                 *routes = Routes { count, default: *default };
             }
+            Action::Contain { interface, container } => {
+                self.contain(interface, container.as_deref())?;
+            }
+            Action::Claim { interface, claim } => self.claim(interface, *claim),
             Action::Upper { interface, upper } => {
                 let uppers = &mut self.netdev(interface)?.network.uppers;
                 match upper {

@@ -15,7 +15,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 41] = [
+pub const FORMS: [(&str, &str); 43] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -26,6 +26,11 @@ pub const FORMS: [(&str, &str); 41] = [
     ("address INTERFACE ADDRESS/LENGTH|none", "one more network address, or no more"),
     ("route INTERFACE default|none", "one more route, the default one, or no more"),
     ("upper INTERFACE NAME|none", "a bond, bridge or VLAN on top of it, or no more"),
+    ("contain INTERFACE CONTAINER|none", "a container's ipvlan on top of it, or no more"),
+    (
+        "claim INTERFACE profile|network|none",
+        "a profile may put it under a bond, or a container network take it, or no more",
+    ),
     ("register INTERFACE", "sfc_resource takes it for AF_XDP, until it is unloaded"),
     ("unplug PCI", "the function leaves the bus"),
     ("plug PCI", "it comes back; its driver is loaded if need be"),
@@ -122,6 +127,20 @@ pub enum Action {
         /// What lies on it; none: all go.
         upper: Option<InterfaceName>,
     },
+    /// `contain`.
+    Contain {
+        /// On which interface.
+        interface: InterfaceName,
+        /// Whose ipvlan lies on it; none: all go.
+        container: Option<String>,
+    },
+    /// `claim`.
+    Claim {
+        /// Which interface.
+        interface: InterfaceName,
+        /// Who may have it; none: nobody any more.
+        claim: Option<Claim>,
+    },
     /// `register`.
     Register(InterfaceName),
     /// `unplug`.
@@ -194,6 +213,15 @@ pub enum Action {
     ClearFaults,
     /// `nothing`.
     Nothing,
+}
+
+/// What may take an interface away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Claim {
+    /// A profile of NetworkManager.
+    Profile,
+    /// A container network.
+    Network,
 }
 
 /// A process, as far as the line says.

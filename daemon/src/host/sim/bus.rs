@@ -60,6 +60,8 @@ pub(super) struct Network {
     pub addresses: BTreeSet<String>,
     pub routes: Routes,
     pub uppers: BTreeSet<InterfaceName>,
+    /// Containers that have an ipvlan on it, in namespaces of their own.
+    pub containers: BTreeSet<String>,
 }
 
 impl Network {
@@ -72,6 +74,7 @@ impl Network {
             addresses: addresses.iter().map(|address| address.get_ref().clone()).collect(),
             routes: Routes { count: u32::from(default_route), default: default_route },
             uppers: uppers.clone(),
+            containers: BTreeSet::new(),
         }
     }
 }

@@ -123,6 +123,8 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::Address { .. }
         | Action::Route { .. }
         | Action::Upper { .. }
+        | Action::Contain { .. }
+        | Action::Claim { .. }
         | Action::Register(_)
         | Action::Open { .. }
         | Action::Close { .. }

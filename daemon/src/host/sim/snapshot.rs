@@ -47,6 +47,9 @@ impl World {
             udev_done: Reading::Absent,
             link_files: Reading::Known(BTreeMap::new()),
             options: Reading::Known(BTreeMap::new()),
+            profiles: Reading::Known(self.profiles()),
+            attachments: Reading::Known(self.attachments()),
+            attached: self.attached(depth),
             kubelet: Reading::Absent,
             userland: Reading::Known(Userland {
                 directory: POOLS.to_owned(),
@@ -117,6 +120,7 @@ impl World {
                 addresses: Reading::Known(netdev.network.addresses.clone()),
                 routes: Reading::Known(netdev.network.routes),
                 uppers: Reading::Known(netdev.network.uppers.clone()),
+                multicast_users: Reading::Known(netdev.network.multicast_users()),
             };
             (netdev.name.clone(), interface)
         };

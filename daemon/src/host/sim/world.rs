@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
-use onload_core::names::{BootId, ModuleName, PciAddress, PoolName, ReleaseName};
+use onload_core::names::{BootId, InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
 use onload_core::others::{Manager, Trace};
 use onload_core::step::{Outcome, Step, StepError};
 
+use super::action::Claim;
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
 use super::disk::OnDisk;
@@ -70,6 +71,8 @@ pub struct World {
     pub(super) others: BTreeMap<Manager, Trace>,
     /// What onloadd has written for modprobe in this boot.
     pub(super) loader: Option<Loader>,
+    /// What may take interfaces away.
+    pub(super) claims: BTreeSet<(InterfaceName, Claim)>,
     next_pid: u32,
     /// The tree of libraries that each pool's containers are given.
     pub(super) placed: BTreeMap<PoolName, String>,
@@ -112,6 +115,7 @@ impl World {
             told: None,
             others: others::at_start(&file.others),
             loader: None,
+            claims: BTreeSet::new(),
             next_pid: FIRST_PID,
             placed: BTreeMap::new(),
             lost_libraries: BTreeSet::new(),

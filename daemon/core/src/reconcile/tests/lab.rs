@@ -108,6 +108,14 @@ impl Lab {
         id
     }
 
+    /// Another configuration is read.
+    pub fn reconfigure(&mut self, config: &str) {
+        self.config = config.to_owned();
+        let read = parse(config).map(Box::new);
+        self.handle(Event::Configuration { request: None, config: read });
+        self.run(2_000);
+    }
+
     /// Something may have changed.
     pub fn touch(&mut self) {
         self.handle(Event::Changed);
@@ -207,6 +215,7 @@ impl Lab {
                 }
                 unload(node, module);
                 if module.as_str() == "sfc_resource" {
+                    node.af_xdp = Absent;
                     self.resource_of = None;
                 }
             }
@@ -222,6 +231,7 @@ impl Lab {
             }
             Step::RegisterAfXdp { interface } => {
                 let mut seen = self.node.af_xdp.known().cloned().unwrap_or_default();
+                seen.can_register = true;
                 seen.known.insert(interface.clone());
                 self.node.af_xdp = Known(seen);
             }
@@ -287,7 +297,7 @@ impl Lab {
     }
 }
 
-fn parse(text: &str) -> Result<Config, ConfigError> {
+pub(super) fn parse(text: &str) -> Result<Config, ConfigError> {
     let file = Fragment { file: "onloadd.toml".to_owned(), text: text.to_owned() };
     Config::merge(&[file])
 }

@@ -71,6 +71,54 @@ fn an_order_is_refused_while_another_manager_is_there() {
 }
 
 #[test]
+fn an_order_that_a_manager_forestalls_is_withdrawn_with_its_job() {
+    let mut lab = lab_with(&[]);
+    let trace = Trace { evidence: "/kmm".to_owned(), ..Trace::default() };
+    let id = lab.ask(upgrade());
+    assert!(matches!(lab.answers.get(&id), None | Some(Ok(_))), "nothing is in its way yet");
+    // It comes before the first look that the order asked for.
+    lab.node.others.insert(Manager::Kmm, Known(trace));
+    lab.run(30_000);
+    let job = lab.picture.jobs.values().last().unwrap().clone();
+    assert_eq!(job.state, JobState::Failed);
+    assert!(job.message.contains("/kmm") && job.message.ends_with("; the order is withdrawn"));
+    assert_eq!(lab.brain.ledger().order, None);
+    // Whoever was in the way leaves, and the daemon starts anew: nothing comes of it by itself.
+    lab.node.others.clear();
+    lab.touch();
+    lab.run(30_000);
+    lab.restart();
+    lab.run(30_000);
+    assert_eq!((lab.loaded().as_deref(), &lab.done[..]), (Some("9.1.2"), &[][..]));
+    assert_eq!(lab.picture.state, NodeState::Ready);
+    // What stood before it stands again.
+    lab.ask(upgrade());
+    lab.run(30_000);
+    assert_eq!(lab.loaded().as_deref(), Some("9.2.1"));
+    lab.ask(Command::Use { release: "9.3.0".parse().unwrap(), manner: Manner::default() });
+    lab.node.others.insert(Manager::Kmm, Known(Trace::default()));
+    lab.run(30_000);
+    lab.node.others.clear();
+    lab.touch();
+    lab.run(30_000);
+    let order = lab.brain.ledger().order.as_ref().unwrap();
+    assert_eq!((order.release.as_str(), lab.loaded().as_deref()), ("9.2.1", Some("9.2.1")));
+}
+
+#[test]
+fn an_order_that_a_hold_forestalls_is_withdrawn_too() {
+    let mut lab = lab_with(&[]);
+    lab.ask(upgrade());
+    lab.ask(Command::Hold { reason: "audit".to_owned(), expiry: None });
+    lab.run(30_000);
+    let job = lab.picture.jobs.values().last().unwrap().clone();
+    assert_eq!(job.message, "the node is held: audit; the order is withdrawn");
+    lab.ask(Command::Unhold);
+    lab.run(30_000);
+    assert_eq!((lab.loaded().as_deref(), &lab.done[..]), (Some("9.1.2"), &[][..]));
+}
+
+#[test]
 fn what_somebody_unloads_is_not_loaded_against_another_manager() {
     let mut lab = lab_with(&[Manager::Kmm, Manager::Dkms]);
     crate::sample::without(&mut lab.node, "onload");

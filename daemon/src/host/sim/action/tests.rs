@@ -18,6 +18,8 @@ const LINES: [&str; FORMS.len()] = [
     "address ens1f0 192.0.2.1/24",
     "route ens1f0 default",
     "upper ens1f0 bond0",
+    "contain ens1f0 0123456789ab",
+    "claim ens5 profile",
     "register ens5",
     "unplug 0000:3b:00.0",
     "plug 0000:3b:00.0",

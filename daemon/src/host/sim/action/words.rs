@@ -10,7 +10,7 @@ use onload_core::names::{InterfaceName, ReleaseName};
 use onload_core::others::Manager;
 
 use super::super::faults::{Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
-use super::{Action, Place, Presence, Who};
+use super::{Action, Claim, Place, Presence, Who};
 
 /// What the kernel keeps of a process's name (TASK_COMM_LEN, without its end).
 const LONGEST_COMM: usize = 15;
@@ -39,6 +39,19 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         }
         ["upper", interface, upper] => {
             Action::Upper { interface: name(interface)?, upper: unless_none(upper, name)? }
+        }
+        ["contain", interface, container] => Action::Contain {
+            interface: name(interface)?,
+            container: unless_none(container, word)?,
+        },
+        ["claim", interface, claim] => {
+            let claim = match *claim {
+                "profile" => Some(Claim::Profile),
+                "network" => Some(Claim::Network),
+                "none" => None,
+                _ => return Err(String::new()),
+            };
+            Action::Claim { interface: name(interface)?, claim }
         }
         ["register", interface] => Action::Register(name(interface)?),
         ["unplug", port] => Action::Unplug(name(port)?),
@@ -240,6 +253,17 @@ impl fmt::Display for Action {
             Self::Upper { interface, upper } => {
                 let upper = upper.as_ref().map_or("none", InterfaceName::as_str);
                 write!(f, "upper {interface} {upper}")
+            }
+            Self::Contain { interface, container } => {
+                write!(f, "contain {interface} {}", container.as_deref().unwrap_or("none"))
+            }
+            Self::Claim { interface, claim } => {
+                let claim = match claim {
+                    Some(Claim::Profile) => "profile",
+                    Some(Claim::Network) => "network",
+                    None => "none",
+                };
+                write!(f, "claim {interface} {claim}")
             }
             Self::Register(interface) => write!(f, "register {interface}"),
             Self::Unplug(port) => write!(f, "unplug {port}"),
