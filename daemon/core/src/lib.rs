@@ -18,6 +18,7 @@ pub mod others;
 pub mod picture;
 pub mod plan;
 pub mod pool;
+pub mod profile;
 pub mod reading;
 pub mod reconcile;
 pub mod refusal;
