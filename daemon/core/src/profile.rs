@@ -71,7 +71,8 @@ pub struct Request {
 /// What profiles come to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// Every variable that a profile sets, with the value that holds.
+    /// Every variable that a profile sets, or that it found in the environment and went by, with the
+    /// value that holds.
     pub variables: BTreeMap<String, Variable>,
     /// The files that were read, in order, each once.
     pub reads: Vec<String>,

@@ -34,8 +34,9 @@ impl Sum<'_> {
     fn take(&mut self, signs: &[char]) -> Option<char> {
         let next = self.peek().filter(|next| signs.contains(next))?;
         let rest = self.rest.get(next.len_utf8()..).unwrap_or_default();
-        // `**`, `++` and the like are other operators.
-        if rest.starts_with(['*', '=']) || (rest.starts_with(next) && matches!(next, '+' | '-')) {
+        // `**`, `++`, `+=` and the like are other operators.
+        let doubled = matches!(next, '+' | '-' | '*') && rest.starts_with(next);
+        if doubled || (!matches!(next, '(' | ')') && rest.starts_with('=')) {
             return None;
         }
         self.rest = rest;

@@ -55,7 +55,7 @@ pub(super) struct Run<'a> {
     directories: &'a [String],
     pub(super) precedence: Precedence,
     pub(super) variables: BTreeMap<String, Slot>,
-    /// Variables that a profile wanted to set.
+    /// Variables that a profile wanted to set, or went by.
     pub(super) wanted: BTreeSet<String>,
     pub(super) functions: BTreeMap<String, Function>,
     /// What calls of functions hide, the innermost last.
@@ -403,8 +403,7 @@ impl<'a> Run<'a> {
                 None => drop(self.variables.remove(&name)),
             }
         }
-        let holds = ended?;
         (self.file, self.arguments) = (file, arguments);
-        Ok(holds)
+        ended
     }
 }

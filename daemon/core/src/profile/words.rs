@@ -213,8 +213,12 @@ impl Run<'_> {
             Some(Value::Known(value)) => Some(value),
             None => None,
         };
-        if value.as_ref().is_none_or(String::is_empty) && self.is_open(name) {
-            self.empty.push(name.to_owned());
+        if self.is_open(name) {
+            // What a profile goes by is part of what it comes to.
+            self.wanted.insert(name.to_owned());
+            if value.as_ref().is_none_or(String::is_empty) {
+                self.empty.push(name.to_owned());
+            }
         }
         Ok(value)
     }
