@@ -16,9 +16,11 @@ use crate::release::Release;
 
 mod cause;
 mod device;
+mod profile;
 
 pub use cause::Cause;
 pub use device::{Device, Lent};
+pub use profile::with_profile;
 
 /// NUMA node of a group of ports; none where the firmware names none.
 pub type NumaNode = Option<u32>;

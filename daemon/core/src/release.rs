@@ -29,6 +29,10 @@ pub struct Release {
     pub launcher: bool,
     /// Names of the profiles in `usr/libexec/onload/profiles`.
     pub profiles: BTreeSet<String>,
+    /// What those profiles say, and the fragments that they import, by file name. Shared, since they
+    /// seldom change.
+    #[serde(skip)]
+    pub profile_files: ProfileFiles,
     /// Every 32-digit hash that stands as a string in `libonload.so`. The library carries the hash
     /// of the driver interface it was built for among them (reference/onload-modules.md section 4),
     /// and whether a driver's own is one of them is the only question asked of it. Absent where
@@ -72,6 +76,9 @@ pub struct ModuleFile {
     #[serde(skip)]
     pub symbols: Symbols,
 }
+
+/// Texts of profiles by file name.
+pub type ProfileFiles = Arc<BTreeMap<String, Reading<Vec<u8>>>>;
 
 /// Checksums of symbols by name. Shared, since there are hundreds and they never change.
 pub type Symbols = Arc<BTreeMap<String, u32>>;

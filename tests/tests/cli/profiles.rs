@@ -126,10 +126,9 @@ async fn variables_are_lines_for_a_shell() {
     let forced = [&both[..], &["--force-profiles"]].concat();
     assert!(good(&profile(&forced).await).contains("EF_POLL_USEC=20\n"));
     // What the environment of onloadctl holds is nobody's business here.
-    let mut command =
-        command("x", &["--json", "profile", "env", "latency", "--directory", DIRECTORY]);
-    let ended =
-        run(command.env("EF_POLL_USEC", "7").args(["--bus", "unix:path=/nonexistent"])).await;
+    let words = ["--json", "profile", "env", "latency", "--directory", DIRECTORY];
+    let mut command = command("unix:path=/nonexistent/bus", &words);
+    let ended = run(command.env("EF_POLL_USEC", "7")).await;
     let json: Value = serde_json::from_str(good(&ended)).unwrap();
     assert_eq!(json["variables"][0]["value"], "100000");
     assert_eq!(json["variables"][0]["line"], 2);

@@ -100,6 +100,7 @@ impl Run<'_> {
                 for name in words {
                     self.name(name, place)?;
                     self.variables.remove(name);
+                    self.marked.remove(name);
                 }
             }
             "local" => self.local(words, place)?,
@@ -178,8 +179,9 @@ impl Run<'_> {
             if let Some(value) = value {
                 self.assign(name, value.to_owned(), place);
             }
-            if let Some(slot) = self.variables.get_mut(name) {
-                slot.exported = true;
+            match self.variables.get_mut(name) {
+                Some(slot) => slot.exported = true,
+                None => drop(self.marked.insert(name.to_owned())),
             }
         }
         Ok(())

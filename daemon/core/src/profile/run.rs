@@ -57,6 +57,8 @@ pub(super) struct Run<'a> {
     pub(super) variables: BTreeMap<String, Slot>,
     /// Variables that a profile wanted to set, or went by.
     pub(super) wanted: BTreeSet<String>,
+    /// Variables that are exported as soon as they have a value.
+    pub(super) marked: BTreeSet<String>,
     pub(super) functions: BTreeMap<String, Function>,
     /// What calls of functions hide, the innermost last.
     pub(super) hidden: Vec<BTreeMap<String, Option<Slot>>>,
@@ -89,6 +91,7 @@ impl<'a> Run<'a> {
             precedence: request.precedence,
             variables: environment.map(|(name, value)| (name.clone(), slot(value))).collect(),
             wanted: BTreeSet::new(),
+            marked: BTreeSet::new(),
             functions: BTreeMap::new(),
             hidden: Vec::new(),
             arguments: request.arguments.clone(),
@@ -357,6 +360,7 @@ impl<'a> Run<'a> {
 
     pub(super) fn assign(&mut self, name: &str, value: String, place: Place) {
         let exported = self.variables.get(name).is_some_and(|slot| slot.exported);
+        let exported = exported || self.marked.contains(name);
         let slot = Slot { value: Value::Known(value), exported, origin: Some(self.origin(place)) };
         self.variables.insert(name.to_owned(), slot);
     }

@@ -239,7 +239,7 @@ impl Parser<'_> {
                 Part::Foreign { what: foreign, place }
             });
         }
-        let rules = [(":-", Rule::IfEmpty), ("-", Rule::IfUnset), (":+", Rule::IfSet)];
+        let rules = [(":-", Rule::UnlessFull), ("-", Rule::UnlessSet), (":+", Rule::WhenFull)];
         let rule = rules.into_iter().find(|(mark, _)| self.cursor.take(mark));
         self.deeper(place)?;
         let word = self.parts(|c| c == '}')?;

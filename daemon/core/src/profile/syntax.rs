@@ -114,11 +114,11 @@ pub(super) enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
     /// The word where the variable is empty or unset.
-    IfEmpty,
+    UnlessFull,
     /// The word where the variable is unset.
-    IfUnset,
+    UnlessSet,
     /// The word where the variable is neither.
-    IfSet,
+    WhenFull,
 }
 
 impl Word {

@@ -26,9 +26,12 @@ fn words(outcome: &Outcome) -> String {
     each.collect::<Vec<_>>().join(" ")
 }
 
+/// Why it matters, the text, the environment, what comes of it.
+type Case<'a> = (&'a str, &'a str, &'a [(&'a str, &'a str)], &'a str);
+
 #[test]
 fn what_each_construct_comes_to() {
-    let cases: &[(&str, &str, &[(&str, &str)], &str)] = &[
+    let cases: &[Case<'_>] = &[
         ("both forms", "onload_set A 1\nonload_set B=2\n", &[], "A=1 B=2"),
         ("comments, blank lines, no last line end", "# x\n\n  onload_set A 1 # y\n#", &[], "A=1"),
         ("a line end of another system", "onload_set A 1\r\n", &[], "A=1"),

@@ -136,9 +136,9 @@ impl Run<'_> {
                 let value = self.value(name, place)?;
                 let full = value.as_ref().is_some_and(|value| !value.is_empty());
                 let own = match rule {
-                    Rule::IfEmpty => full,
-                    Rule::IfUnset => value.is_some(),
-                    Rule::IfSet => !full,
+                    Rule::UnlessFull => full,
+                    Rule::UnlessSet => value.is_some(),
+                    Rule::WhenFull => !full,
                 };
                 if own {
                     value.unwrap_or_default()
@@ -193,10 +193,12 @@ impl Run<'_> {
     /// Carries out commands in a shell of their own: what they set is gone afterwards.
     pub(super) fn aside(&mut self, list: &List) -> Result<bool, Refused> {
         let (variables, functions) = (self.variables.clone(), self.functions.clone());
+        let marked = self.marked.clone();
         self.weigh(variables.values().map(|slot| slot.weight()).sum(), Place::default())?;
         let arguments = self.arguments.clone();
         let ended = self.list(list);
         (self.variables, self.functions, self.arguments) = (variables, functions, arguments);
+        self.marked = marked;
         ended
     }
 

@@ -238,6 +238,8 @@ impl Reconciler {
                 former.clone().unwrap_or_else(|| PoolState::new(name.clone(), settings));
             let known = state.known_nodes();
             let standing = pool::stand(&state.settings, &snapshot, &self.hardware, &chosen, known);
+            let files = &self.config.profiles;
+            let standing = pool::with_profile(standing, &state.settings, &snapshot, files);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
                 hands_off(standing)
             } else {
