@@ -30,7 +30,7 @@ pub fn with_profile(
     let read =
         |path: &str| match path.strip_prefix(DIRECTORY).and_then(|path| path.strip_prefix('/')) {
             Some(name) => match release.profile_files.get(name) {
-                Some(Reading::Known(bytes)) => Ok(Some(bytes.clone())),
+                Some(Reading::Known(text)) => Ok(Some(text.clone().into_bytes())),
                 Some(Reading::Unreadable(why)) => Err(why.clone()),
                 Some(Reading::Absent) | None => Ok(None),
             },
@@ -79,7 +79,7 @@ mod tests {
 
     fn judged(profile: &str, files: &[(&str, Result<&str, &str>)]) -> Standing {
         let mut snapshot = node();
-        let texts = FILES.map(|(name, text)| (name.to_owned(), Reading::Known(text.into())));
+        let texts = FILES.map(|(name, text)| (name.to_owned(), Reading::Known(text.to_owned())));
         let texts: BTreeMap<_, _> = texts.into();
         for release in inner(&mut snapshot.releases).values_mut() {
             release.profile_files = Arc::new(texts.clone());
@@ -128,7 +128,7 @@ mod tests {
         let cases = [
             (
                 "probe",
-                "/usr/libexec/onload/profiles/probe.opf:2:32: the command `nproc`",
+                "/usr/libexec/onload/profiles/probe.opf:2:34: the command `nproc`",
                 "sets EF_A",
             ),
             ("none", "there is no profile none", "onloadctl profile env"),

@@ -217,10 +217,12 @@ impl<'a> Run<'a> {
     }
 
     fn and_or(&mut self, and_or: &AndOr) -> Result<bool, Refused> {
+        let outer = self.empty.len();
         let mut holds = self.pipeline(&and_or.first)?;
         for (join, pipeline) in &and_or.rest {
             if holds == (*join == Join::And) {
-                holds = self.pipeline(pipeline)?;
+                let hints = self.empty.get(outer..).unwrap_or_default().to_vec();
+                holds = self.pipeline(pipeline).map_err(|refused| refused.unless_set(hints))?;
             }
         }
         Ok(holds)

@@ -47,7 +47,7 @@ struct Libraries(RefCell<BTreeMap<String, (Node, BTreeSet<InterfaceHash>)>>);
 struct Profiles(RefCell<BTreeMap<String, Profile>>);
 
 /// What a file said when it was as it was.
-type Profile = (Node, Reading<Vec<u8>>);
+type Profile = (Node, Reading<String>);
 
 type Releases = BTreeMap<ReleaseName, Release>;
 type Kernels = BTreeMap<KernelRelease, Kernel>;
@@ -156,16 +156,22 @@ fn release(root: &Dir, place: &str, known: &OnDisk) -> Release {
 
 impl Profiles {
     /// What one says, from the disk only where it has changed.
-    fn read(&self, root: &Dir, path: &str) -> Reading<Vec<u8>> {
+    fn read(&self, root: &Dir, path: &str) -> Reading<String> {
         let mut known = self.0.borrow_mut();
         root.node(path).and_then(|node| {
             if let Some((then, text)) = known.get(path)
                 && *then == node
             {
-                root.keep(path, text);
+                root.keep(path, &text.clone().map(String::into_bytes));
                 return text.clone();
             }
-            let text = root.read(path, PROFILE_BYTES);
+            let text = root.read(path, PROFILE_BYTES).and_then(|bytes| {
+                let text = String::from_utf8(bytes);
+                text.map_or_else(
+                    |_| Reading::Unreadable("it is not UTF-8".to_owned()),
+                    Reading::Known,
+                )
+            });
             known.insert(path.to_owned(), (node, text.clone()));
             text
         })
@@ -250,7 +256,7 @@ mod tests {
         assert!(host.launcher);
         assert_eq!(host.profiles, BTreeSet::from(["latency".to_owned()]));
         let texts: Vec<_> = host.profile_files.iter().collect();
-        let text = |text: &str| Reading::Known(text.as_bytes().to_vec());
+        let text = |text: &str| Reading::Known(text.to_owned());
         let expected = [
             (&"latency.opf".to_owned(), &text("onload_set EF_POLL_USEC 1\n")),
             (&"throughput.opf-fragment".to_owned(), &text("")),

@@ -85,7 +85,7 @@ impl World {
                 release
                     .profile_files
                     .iter()
-                    .map(|(name, text)| (name.clone(), Reading::Known(text.clone().into_bytes())))
+                    .map(|(name, text)| (name.clone(), Reading::Known(text.clone())))
                     .collect(),
             ),
             modules: Reading::Known(modules.filter(|_| !release.modules.is_empty()).collect()),
