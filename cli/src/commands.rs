@@ -16,6 +16,7 @@ mod modules;
 mod plan;
 mod pools;
 mod ports;
+mod profile;
 mod release;
 mod reload;
 mod rollback;
@@ -54,9 +55,16 @@ struct Accepted {
 /// Does what was asked and gives the exit code.
 pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
     let verb = args.verb.unwrap_or(Verb::Status(Read::default()));
-    if let Verb::Completion { shell } = verb {
-        completion::print(shell)?;
-        return Ok(exit::AS_WANTED);
+    match verb {
+        Verb::Completion { shell } => {
+            completion::print(shell)?;
+            return Ok(exit::AS_WANTED);
+        }
+        Verb::Profile(verb) => {
+            profile::run(output, verb)?;
+            return Ok(exit::AS_WANTED);
+        }
+        _ => {}
     }
     let bus = &Bus::connect(&args.bus).await?;
     match verb {
@@ -111,7 +119,8 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         }
         Verb::Unhold => hold::end(bus, output).await?,
         Verb::Reload => reload::order(bus, output).await?,
-        // Answered above, before there was a bus.
+        // These were answered above, before there was a bus.
+        Verb::Profile(verb) => profile::run(output, verb)?,
         Verb::Completion { shell } => completion::print(shell)?,
     }
     Ok(exit::AS_WANTED)

@@ -10,6 +10,8 @@ mod live;
 mod orders;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/profiles.rs"]
+mod profiles;
 #[path = "cli/releases.rs"]
 mod releases;
 #[allow(dead_code)] // Its other half is for the contract's tests.

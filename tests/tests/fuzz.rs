@@ -20,6 +20,7 @@ use onload_core::hardware::Hardware;
 use onload_core::inventory::Interface;
 use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, MacAddress, PciAddress};
+use onload_core::profile;
 use onload_core::release::ModuleFile;
 use onload_core::time::Span;
 use onload_tests::node::Node;
@@ -162,6 +163,38 @@ fn profiles_and_container_networks() {
     survives("container network", cached.as_bytes(), |bytes| {
         let _ = (attachment::parse(bytes), attachment::parse_cached(bytes));
     });
+}
+
+#[test]
+fn profiles() {
+    let request =
+        profile::Request { profiles: vec!["/p".to_owned()], ..profile::Request::default() };
+    for name in [
+        "node-js.opf",
+        "latency-best.opf",
+        "throughput.opf-fragment",
+        "haproxy-parse-config.opf-fragment",
+        "nginx-parse-config.opf-fragment",
+        "wait-old-cluster-exit.opf-fragment",
+    ] {
+        survives(name, &file(&format!("tests/profiles/{name}")), |bytes| {
+            let _ = profile::imports("/p", bytes);
+            let files = |path: &str| Ok((path == "/p").then(|| bytes.to_vec()));
+            match profile::evaluate(&request, &files) {
+                // What is accepted can stand in an environment.
+                Ok(outcome) => {
+                    assert!(
+                        outcome.variables.iter().all(|(name, variable)| profile::is_name(name)
+                            && !variable.value.contains('\0'))
+                    )
+                }
+                Err(refused) => {
+                    let told = refused.to_string();
+                    assert!(told.starts_with("/p:") && !refused.fix().is_empty(), "{told}");
+                }
+            }
+        });
+    }
 }
 
 #[test]

@@ -62,6 +62,9 @@ pub struct Config {
     pub settings: Settings,
     /// Every value in force, by dotted key.
     pub entries: BTreeMap<String, Entry>,
+    /// What lies at the paths that pools name as their profile: the caller reads them with the
+    /// configuration, and they count as part of it. Without an entry there is no such file.
+    pub profiles: BTreeMap<String, Result<Vec<u8>, String>>,
 }
 
 /// Why a configuration is refused. The text names file, line and key.
@@ -104,7 +107,7 @@ impl Config {
             })?;
         let entries = entries(&settings, written);
         settings.check().map_err(|fault| locate(&entries, fragments, fault))?;
-        Ok(Self { settings, entries })
+        Ok(Self { settings, entries, profiles: BTreeMap::new() })
     }
 }
 
@@ -319,6 +322,13 @@ mod tests {
                 1,
                 "modules.af-xdp: line 2: the loopback",
             ),
+            (
+                "a profile by a relative path",
+                "[pools.onload]\nprofile = \"./x\"\n",
+                2,
+                "pools.onload.profile",
+            ),
+            ("two profiles", "[pools.onload]\nprofile = \"a,b\"\n", 2, "pools.onload.profile"),
             ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
             (
                 "one resource twice",

@@ -21,6 +21,7 @@ pub mod parameters;
 pub mod picture;
 pub mod plan;
 pub mod pool;
+pub mod profile;
 pub mod reading;
 pub mod reconcile;
 pub mod refusal;

@@ -17,9 +17,11 @@ use crate::userland;
 
 mod cause;
 mod device;
+mod profile;
 
 pub use cause::Cause;
 pub use device::{Device, Lent};
+pub use profile::with_profile;
 
 /// NUMA node of a group of ports; none where the firmware names none.
 pub type NumaNode = Option<u32>;

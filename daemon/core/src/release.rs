@@ -31,6 +31,10 @@ pub struct Release {
     pub launcher: bool,
     /// Names of the profiles in `usr/libexec/onload/profiles`.
     pub profiles: BTreeSet<String>,
+    /// What those profiles say, and the fragments that they import, by file name. Shared, since they
+    /// seldom change.
+    #[serde(default, with = "shared", skip_serializing_if = "shared::is_empty")]
+    pub profile_files: ProfileFiles,
     /// Every 32-digit hash that stands as a string in `libonload.so`. The library carries the hash
     /// of the driver interface it was built for among them (reference/onload-modules.md section 4),
     /// and whether a driver's own is one of them is the only question asked of it. Absent where
@@ -77,6 +81,33 @@ pub struct ModuleFile {
     /// Checksums of the symbols it imports (`__versions`); empty for a build without them.
     #[serde(skip)]
     pub symbols: Symbols,
+}
+
+/// Texts of profiles by file name.
+pub type ProfileFiles = Arc<BTreeMap<String, Reading<String>>>;
+
+/// What is shared, written as if it were not.
+mod shared {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::ProfileFiles;
+
+    pub(super) fn is_empty(files: &ProfileFiles) -> bool {
+        files.is_empty()
+    }
+
+    pub(super) fn serialize<S: Serializer>(
+        files: &ProfileFiles,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (**files).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ProfileFiles, D::Error> {
+        Deserialize::deserialize(deserializer).map(ProfileFiles::new)
+    }
 }
 
 /// Checksums of symbols by name. Shared, since there are hundreds and they never change.

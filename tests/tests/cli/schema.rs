@@ -99,7 +99,9 @@ fn full() -> Picture {
 #[tokio::test]
 async fn json_is_as_documented() {
     let rig = Rig::new(full()).await;
-    let verbs: [(&str, &[&str]); 20] = [
+    let shelf = ["--directory", crate::profiles::DIRECTORY];
+    let four = ["--set", "NGINX_NUM_WORKERS=4"];
+    let verbs: [(&str, &[&str]); 24] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -113,6 +115,13 @@ async fn json_is_as_documented() {
         ("release-list", &["release", "list"]),
         ("release-show", &["release", "show", "9.1.0"]),
         ("release-check", &["release", "check", "9.1.0", "--kernel", KERNELS[1]]),
+        ("profile-list", &[&["profile", "list"], &shelf[..]].concat()),
+        ("profile-show", &[&["profile", "show", "latency-best"], &shelf[..]].concat()),
+        ("profile-env", &[&["profile", "env", "nginx-proxy-balanced"], &shelf[..], &four].concat()),
+        (
+            "profile-configmap",
+            &[&["profile", "configmap", "safe", "--namespace", "a"], &shelf[..]].concat(),
+        ),
         ("config", &["config"]),
         ("allocate", &["allocate", "onload"]),
         ("apply", &["rollback", "--no-follow"]),

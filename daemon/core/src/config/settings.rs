@@ -149,6 +149,10 @@ pub struct PoolSettings {
     pub library_directory: String,
     /// Program directory below that prefix.
     pub program_directory: String,
+    /// The Onload profile whose variables a container gets: a name in the release in use, or the
+    /// absolute path of a file. None unless set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
 }
 
 /// Kind of a pool.
@@ -205,6 +209,7 @@ impl Default for PoolSettings {
             mount_prefix: "/opt/onload".to_owned(),
             library_directory: "/usr/lib64".to_owned(),
             program_directory: "/usr/bin".to_owned(),
+            profile: None,
         }
     }
 }
@@ -236,6 +241,11 @@ impl PoolSettings {
                 "launcher",
                 "needs `preload = false`: the launcher sets the preload itself",
             );
+        }
+        if let Some(profile) = &self.profile {
+            let named = !profile.contains('/') && !profile.starts_with('.');
+            let checked = if named { check_name(profile) } else { check_path(profile) };
+            checked.or_else(|what| fault("profile", what))?;
         }
         for (key, path) in [
             ("mount-prefix", &self.mount_prefix),
@@ -316,6 +326,14 @@ fn is_of_the_image(path: &str) -> bool {
         [one] => OF_THE_IMAGE.contains(&one),
         ["usr" | "lib", _] | ["usr", "lib", _] => true,
         _ => false,
+    }
+}
+
+fn check_name(name: &str) -> Result<(), &'static str> {
+    if !name.is_empty() && name.len() < 256 && !name.contains(['\0', ',']) {
+        Ok(())
+    } else {
+        Err("must be the name of one profile, or the absolute path of its file")
     }
 }
 

@@ -95,6 +95,15 @@ pub enum Cause {
         /// Version of the loaded driver.
         driver: String,
     },
+    /// The pool's profile has no value: a container without it would not run as it should.
+    Profile {
+        /// Its name or path.
+        profile: String,
+        /// Why not, with its place.
+        why: String,
+        /// Variables that would avoid it when they are set.
+        unless: Vec<String>,
+    },
 }
 
 impl fmt::Display for Cause {
@@ -133,6 +142,9 @@ impl fmt::Display for Cause {
             Self::LibrariesMissing => f.write_str("no Onload user libraries are installed"),
             Self::LibraryMismatch { driver } => {
                 write!(f, "no installed user libraries fit the loaded driver {driver}")
+            }
+            Self::Profile { profile, why, .. } => {
+                write!(f, "profile {profile} cannot be evaluated: {why}")
             }
         }
     }
@@ -173,6 +185,13 @@ impl Cause {
             Self::LibraryMismatch { .. } => {
                 "install the user libraries of the loaded release, or load the modules of the installed one".to_owned()
             }
+            Self::Profile { profile, unless, .. } if !unless.is_empty() => format!(
+                "write a profile of your own that sets {} and then imports {profile}, and name its path in the pool",
+                unless.join(" or ")
+            ),
+            Self::Profile { .. } => {
+                "name another profile in the pool, or correct that line; `onloadctl profile env` evaluates one beforehand".to_owned()
+            }
         }
     }
 
@@ -197,6 +216,7 @@ impl Cause {
             Self::NoCarrier { .. } => "NoCarrier",
             Self::LibrariesMissing => "LibrariesMissing",
             Self::LibraryMismatch { .. } => "LibraryMismatch",
+            Self::Profile { .. } => "Profile",
         }
     }
 }

@@ -239,6 +239,8 @@ impl Reconciler {
             let known = state.known_nodes();
             let standing =
                 pool::stand(&name, &state.settings, &snapshot, &self.hardware, &chosen, known);
+            let files = &self.config.profiles;
+            let standing = pool::with_profile(standing, &state.settings, &snapshot, files);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
                 hands_off(standing)
             } else {

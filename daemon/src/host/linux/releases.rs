@@ -2,8 +2,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onload_core::names::{InterfaceHash, KernelRelease, ReleaseName};
+use onload_core::profile::{FRAGMENT_SUFFIX, SUFFIX};
 use onload_core::reading::Reading;
 use onload_core::release::{HOST, IN_TREE, Kernel, Release};
 
@@ -20,7 +22,8 @@ const LIBRARY_DIRECTORIES: [&str; 3] =
     ["usr/lib64", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-linux-gnu"];
 const LAUNCHER: &str = "usr/bin/onload";
 const PROFILES: &str = "usr/libexec/onload/profiles";
-const PROFILE_SUFFIX: &str = ".opf";
+/// More than a profile may have (core says so), so that it is refused for its length.
+const PROFILE_BYTES: usize = 65 * 1024;
 /// The path `onload` has built in first (reference/onload-modules.md section 9).
 const SERVERS: [&str; 2] = ["sbin/onload_cp_server", "usr/sbin/onload_cp_server"];
 /// Many times the size of the library; a file above it is none.
@@ -30,6 +33,7 @@ const LIBRARY_BYTES: usize = 256 << 20;
 #[derive(Debug, Default)]
 pub(super) struct OnDisk {
     libraries: Libraries,
+    profiles: Profiles,
     modules: ModuleFiles,
     indexes: Indexes,
 }
@@ -37,6 +41,13 @@ pub(super) struct OnDisk {
 /// The hashes of libraries read before.
 #[derive(Debug, Default)]
 struct Libraries(RefCell<BTreeMap<String, (Node, BTreeSet<InterfaceHash>)>>);
+
+/// Profiles read before, by path.
+#[derive(Debug, Default)]
+struct Profiles(RefCell<BTreeMap<String, Profile>>);
+
+/// What a file said when it was as it was.
+type Profile = (Node, Reading<String>);
 
 type Releases = BTreeMap<ReleaseName, Release>;
 type Kernels = BTreeMap<KernelRelease, Kernel>;
@@ -55,7 +66,7 @@ pub(super) fn read(
     let own = kernels::read(root, depends, &known.modules, &known.indexes);
     known.modules.forget_others();
     let releases = imported.map(|mut releases| {
-        let host = release(root, "/", &known.libraries);
+        let host = release(root, "/", known);
         // What was recorded never changes, and has no times of its own.
         let host = if live { stamped(host, root) } else { host };
         let host = with_modules(host, own.host);
@@ -83,7 +94,7 @@ fn imported(root: &Dir, directory: &str, known: &OnDisk) -> Reading<Releases> {
     let releases = releases.filter_map(|(name, _)| {
         let place = format!("{directory}/{name}");
         let trees = tree(root, &format!("{place}/lib/modules"), &known.modules);
-        let release = with_modules(release(root, &place, &known.libraries), trees);
+        let release = with_modules(release(root, &place, known), trees);
         Some((name.parse().ok()?, release)).filter(|(_, release)| is_there(release))
     });
     Reading::Known(releases.collect())
@@ -91,12 +102,12 @@ fn imported(root: &Dir, directory: &str, known: &OnDisk) -> Reading<Releases> {
 
 /// What a release has for containers.
 pub(super) fn userland_of(root: &Dir, state: &str, name: &ReleaseName) -> Release {
-    let libraries = Libraries::default();
+    let known = OnDisk::default();
     if onload_core::release::is_imported(name) {
         let place = format!("{}/releases/{name}", state.trim_end_matches('/'));
-        release(root, &place, &libraries)
+        release(root, &place, &known)
     } else {
-        stamped(release(root, "/", &libraries), root)
+        stamped(release(root, "/", &known), root)
     }
 }
 
@@ -130,10 +141,10 @@ fn is_there(release: &Release) -> bool {
 }
 
 /// What lies at `place` beside modules.
-fn release(root: &Dir, place: &str, libraries: &Libraries) -> Release {
+fn release(root: &Dir, place: &str, known: &OnDisk) -> Release {
     let at = |path: &str| format!("{}/{path}", place.trim_end_matches('/'));
     let library = LIBRARY_DIRECTORIES.into_iter().find_map(|directory| {
-        let interfaces = interfaces(root, &at(&format!("{directory}/{LIBRARY}")), libraries);
+        let interfaces = interfaces(root, &at(&format!("{directory}/{LIBRARY}")), &known.libraries);
         (!interfaces.is_absent()).then_some((directory, interfaces))
     });
     let names = |directory: &str, wanted: fn(&str) -> bool| {
@@ -142,6 +153,14 @@ fn release(root: &Dir, place: &str, libraries: &Libraries) -> Release {
     let file =
         |path: &str| root.node(&at(path)).into_known().filter(|node| node.kind == Kind::File);
     let (library_directory, interfaces) = library.unwrap_or(("", Reading::Absent));
+    let is_profile = |name: &str| name.ends_with(SUFFIX) || name.ends_with(FRAGMENT_SUFFIX);
+    let profile_files: BTreeMap<_, _> = names(PROFILES, is_profile)
+        .into_iter()
+        .map(|name| {
+            let text = known.profiles.read(root, &at(&format!("{PROFILES}/{name}")));
+            (name, text)
+        })
+        .collect();
     Release {
         root: place.to_owned(),
         library_directory: library_directory.to_owned(),
@@ -151,16 +170,41 @@ fn release(root: &Dir, place: &str, libraries: &Libraries) -> Release {
             names(library_directory, is_library)
         },
         launcher: file(LAUNCHER).is_some(),
-        profiles: names(PROFILES, |name| name.ends_with(PROFILE_SUFFIX))
-            .iter()
-            .filter_map(|name| name.strip_suffix(PROFILE_SUFFIX).map(str::to_owned))
+        profiles: profile_files
+            .keys()
+            .filter_map(|name| name.strip_suffix(SUFFIX).map(str::to_owned))
             .collect(),
+        profile_files: Arc::new(profile_files),
         interfaces,
         server: SERVERS
             .into_iter()
             .find(|path| file(path).is_some_and(|node| node.mode & EXECUTABLE != 0))
             .map(str::to_owned),
         ..Release::default()
+    }
+}
+
+impl Profiles {
+    /// What one says, from the disk only where it has changed.
+    fn read(&self, root: &Dir, path: &str) -> Reading<String> {
+        let mut known = self.0.borrow_mut();
+        root.node(path).and_then(|node| {
+            if let Some((then, text)) = known.get(path)
+                && *then == node
+            {
+                root.keep(path, &text.clone().map(String::into_bytes));
+                return text.clone();
+            }
+            let text = root.read(path, PROFILE_BYTES).and_then(|bytes| {
+                let text = String::from_utf8(bytes);
+                text.map_or_else(
+                    |_| Reading::Unreadable("it is not UTF-8".to_owned()),
+                    Reading::Known,
+                )
+            });
+            known.insert(path.to_owned(), (node, text.clone()));
+            text
+        })
     }
 }
 
@@ -224,7 +268,7 @@ mod tests {
             ("usr/lib64/libonload_ext.so.2", ""),
             ("usr/lib64/libc.so.6", ""),
             ("usr/bin/onload", "#!/bin/sh\n"),
-            ("usr/libexec/onload/profiles/latency.opf", ""),
+            ("usr/libexec/onload/profiles/latency.opf", "onload_set EF_POLL_USEC 1\n"),
             ("usr/libexec/onload/profiles/throughput.opf-fragment", ""),
             ("var/lib/onloadd/releases/9.2.1/usr/lib/x86_64-linux-gnu/libonload.so", "\0"),
             ("var/lib/onloadd/releases/host/usr/lib64/libonload.so", ""),
@@ -242,6 +286,13 @@ mod tests {
         assert_eq!(host.libraries.len(), 2);
         assert!(host.launcher);
         assert_eq!(host.profiles, BTreeSet::from(["latency".to_owned()]));
+        let texts: Vec<_> = host.profile_files.iter().collect();
+        let text = |text: &str| Reading::Known(text.to_owned());
+        let expected = [
+            (&"latency.opf".to_owned(), &text("onload_set EF_POLL_USEC 1\n")),
+            (&"throughput.opf-fragment".to_owned(), &text("")),
+        ];
+        assert_eq!(texts, expected);
         assert_eq!(host.interfaces.known().unwrap().len(), 1);
         let imported = &releases[&"9.2.1".parse().unwrap()];
         assert_eq!(imported.root, "/var/lib/onloadd/releases/9.2.1");

@@ -83,6 +83,13 @@ impl World {
             libraries,
             launcher: release.launcher,
             profiles: release.profiles.clone(),
+            profile_files: Arc::new(
+                release
+                    .profile_files
+                    .iter()
+                    .map(|(name, text)| (name.clone(), Reading::Known(text.clone())))
+                    .collect(),
+            ),
             modules: Reading::Known(modules.filter(|_| !release.modules.is_empty()).collect()),
             server: Some(release.server.get_ref().clone()).filter(|server| !server.is_empty()),
             ..Release::default()

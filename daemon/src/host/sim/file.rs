@@ -243,6 +243,9 @@ pub struct ReleaseOnDisk {
     /// Profiles.
     #[serde(default)]
     pub profiles: BTreeSet<String>,
+    /// What profiles and fragments say, by file name.
+    #[serde(default)]
+    pub profile_files: BTreeMap<String, String>,
     /// Kernels its modules were built for.
     pub kernels: BTreeSet<KernelRelease>,
     /// Its control-plane server below the root; empty where it has none.

@@ -94,7 +94,7 @@ fn names(release: &Release, kernel: &str) -> Vec<String> {
 #[test]
 fn files_are_sorted_by_release_and_kernel() {
     let (_place, root) = machine();
-    let (releases, kernels) = releases::read(&root, STATE, &OnDisk::default());
+    let (releases, kernels) = releases::read(&root, STATE, &OnDisk::default(), false);
     let releases = releases.into_known().unwrap();
     let host = of(&releases, "host");
     assert_eq!(names(host, NEW), ["sfc", "sfc_char", "sfc_resource"]);
@@ -130,7 +130,7 @@ fn files_are_sorted_by_release_and_kernel() {
 fn an_idle_look_reads_nothing_and_a_change_is_seen() {
     let (place, root) = machine();
     let known = OnDisk::default();
-    let first = releases::read(&root, STATE, &known);
+    let first = releases::read(&root, STATE, &known, false);
     for path in [
         "lib/modules/6.1.0-2/modules.dep",
         "lib/modules/6.1.0-2/extra/sfc.ko",
@@ -139,7 +139,7 @@ fn an_idle_look_reads_nothing_and_a_change_is_seen() {
         // The first opening of a look is the stat; in the lists it is done twice.
         let stats = if path.ends_with("dep") { 3 } else { 2 };
         before(&root, path, stats, || panic!("read though nothing changed"));
-        let again = releases::read(&root, STATE, &known);
+        let again = releases::read(&root, STATE, &known, false);
         assert_eq!(again, first);
         let (Reading::Known(then), Reading::Known(now)) = (&first.1, &again.1) else { panic!() };
         let table = |kernels: &BTreeMap<KernelRelease, Kernel>| {
@@ -150,7 +150,7 @@ fn an_idle_look_reads_nothing_and_a_change_is_seen() {
     before(&root, "", usize::MAX, || {});
     put(place.path(), "lib/modules/6.1.0-2/extra/onload.ko", &module(&["ptp"], false, "kfree"));
     fs::remove_file(place.path().join("lib/modules/6.1.0-2/modules.builtin")).unwrap();
-    let (releases, kernels) = releases::read(&root, STATE, &known);
+    let (releases, kernels) = releases::read(&root, STATE, &known, false);
     let releases = releases.into_known().unwrap();
     assert!(of(&releases, "host").damaged.is_empty());
     let kernels = kernels.into_known().unwrap();
@@ -163,7 +163,7 @@ fn a_kernel_without_its_list_is_one_of_which_nothing_can_be_told() {
     let (place, root) = machine();
     let dep = place.path().join("lib/modules/6.1.0-2/modules.dep");
     fs::remove_file(&dep).unwrap();
-    let seen = |known: &OnDisk| releases::read(&root, STATE, known).1.into_known().unwrap();
+    let seen = |known: &OnDisk| releases::read(&root, STATE, known, false).1.into_known().unwrap();
     let known = OnDisk::default();
     let new = NEW.parse().unwrap();
     let why = Reading::Unreadable("/lib/modules/6.1.0-2/modules.dep is not there".to_owned());

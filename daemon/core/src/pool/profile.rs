@@ -1,0 +1,157 @@
+//! A pool's profile: its variables become part of what a container gets.
+//!
+//! They yield to those of the answer itself, so a profile never takes the preload's place. A profile
+//! of a release is told by a path that every release has, so that no answer and no reason names one.
+
+use std::collections::BTreeMap;
+
+use super::{Cause, Standing, matching_release};
+use crate::config::PoolSettings;
+use crate::inventory::Snapshot;
+use crate::profile::{Request, evaluate};
+use crate::reading::Reading;
+
+/// Where the launcher of every release finds its profiles.
+const DIRECTORY: &str = "/usr/libexec/onload/profiles";
+
+/// Adds what the pool's profile comes to. `files` is what lies at paths that the configuration
+/// names. A profile without a value takes the pool out of service rather than lend it without.
+pub fn with_profile(
+    mut standing: Standing,
+    settings: &PoolSettings,
+    snapshot: &Snapshot,
+    files: &BTreeMap<String, Result<Vec<u8>, String>>,
+) -> Standing {
+    let (Some(profile), Some(answer), Ok((_, release))) =
+        (&settings.profile, &mut standing.answer, matching_release(snapshot))
+    else {
+        return standing;
+    };
+    let read =
+        |path: &str| match path.strip_prefix(DIRECTORY).and_then(|path| path.strip_prefix('/')) {
+            Some(name) => match release.profile_files.get(name) {
+                Some(Reading::Known(text)) => Ok(Some(text.clone().into_bytes())),
+                Some(Reading::Unreadable(why)) => Err(why.clone()),
+                Some(Reading::Absent) | None => Ok(None),
+            },
+            None => files.get(path).cloned().transpose(),
+        };
+    let request = Request {
+        profiles: vec![profile.clone()],
+        directories: vec![DIRECTORY.to_owned()],
+        environment: answer.environment.clone(),
+        ..Request::default()
+    };
+    match evaluate(&request, &read) {
+        Ok(outcome) => {
+            let own = outcome.variables.into_iter().filter(|(_, one)| one.origin.is_some());
+            for (name, variable) in own {
+                answer.environment.entry(name).or_insert(variable.value);
+            }
+        }
+        Err(refused) => {
+            let (profile, why) = (profile.clone(), refused.to_string());
+            let cause = Cause::Profile { profile, why, unless: refused.unless };
+            for group in standing.groups.values_mut() {
+                group.get_or_insert_with(|| cause.clone());
+            }
+        }
+    }
+    standing
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::af_xdp::Chosen;
+    use crate::hardware::Hardware;
+    use crate::pool::stand;
+    use crate::sample::{inner, node};
+
+    const FILES: [(&str, &str); 4] = [
+        ("fast.opf", "onload_set EF_POLL_USEC 1\nonload_import more\nonload_set LD_PRELOAD x"),
+        ("more.opf-fragment", "onload_set EF_UDP 0"),
+        ("probe.opf", "\n[ \"$EF_A\" ] || onload_set EF_A $(nproc)"),
+        ("own.opf", "onload_import /etc/own.opf"),
+    ];
+
+    fn judged(profile: &str, files: &[(&str, Result<&str, &str>)]) -> Standing {
+        let mut snapshot = node();
+        let texts = FILES.map(|(name, text)| (name.to_owned(), Reading::Known(text.to_owned())));
+        let texts: BTreeMap<_, _> = texts.into();
+        for release in inner(&mut snapshot.releases).values_mut() {
+            release.profile_files = Arc::new(texts.clone());
+        }
+        let settings =
+            PoolSettings { profile: Some(profile.to_owned()), ..PoolSettings::default() };
+        let standing = stand(
+            &"onload".parse().unwrap(),
+            &settings,
+            &snapshot,
+            &Hardware::shipped(),
+            &Chosen::default(),
+            [],
+        );
+        let files = files.iter().map(|(path, text)| {
+            let text = text.map(|text| text.as_bytes().to_vec());
+            ((*path).to_owned(), text.map_err(str::to_owned))
+        });
+        with_profile(standing, &settings, &snapshot, &files.collect())
+    }
+
+    fn environment(standing: &Standing) -> String {
+        let each = standing.answer.iter().flat_map(|answer| &answer.environment);
+        each.map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_container_gets_what_the_profile_comes_to() {
+        let preload = "LD_PRELOAD=/opt/onload/usr/lib64/libonload.so";
+        let own = [("/etc/own.opf", Ok("onload_set EF_POLL_USEC 2\nonload_import fast"))];
+        let cases = [
+            ("of the release", "fast", format!("EF_POLL_USEC=1 EF_UDP=0 {preload}")),
+            (
+                "by path, importing one of the release",
+                "/etc/own.opf",
+                format!("EF_POLL_USEC=2 EF_UDP=0 {preload}"),
+            ),
+            (
+                "of the release, importing a path",
+                "own",
+                format!("EF_POLL_USEC=2 EF_UDP=0 {preload}"),
+            ),
+        ];
+        for (why, profile, expected) in cases {
+            let standing = judged(profile, &own);
+            assert_eq!(environment(&standing), expected, "{why}");
+            assert!(standing.groups.values().all(Option::is_none), "{why}: {standing:?}");
+        }
+    }
+
+    #[test]
+    fn a_profile_without_a_value_is_why_nothing_is_lent() {
+        let cases = [
+            (
+                "probe",
+                "/usr/libexec/onload/profiles/probe.opf:2:34: the command `nproc`",
+                "sets EF_A",
+            ),
+            ("none", "there is no profile none", "onloadctl profile env"),
+            ("more", "there is no profile more", "onloadctl profile env"),
+            ("/etc/other.opf", "there is no profile /etc/other.opf", "onloadctl profile env"),
+            ("/etc/own.opf", "/etc/own.opf: permission denied", "onloadctl profile env"),
+        ];
+        for (profile, why, fix) in cases {
+            let standing = judged(profile, &[("/etc/own.opf", Err("permission denied"))]);
+            assert!(!standing.groups.is_empty());
+            for cause in standing.groups.values() {
+                let cause = cause.as_ref().unwrap();
+                assert_eq!(cause.reason(), "Profile");
+                let told = cause.to_string();
+                assert!(told.contains(why) && cause.fix().contains(fix), "{told}: {}", cause.fix());
+            }
+        }
+    }
+}
