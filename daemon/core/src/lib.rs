@@ -18,6 +18,7 @@ pub mod others;
 pub mod outlook;
 pub mod picture;
 pub mod plan;
+pub mod pods;
 pub mod pool;
 pub mod reading;
 pub mod reconcile;

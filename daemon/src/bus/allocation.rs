@@ -12,7 +12,7 @@ const NOBODY: u32 = u32::MAX;
 fn process(holder: &Holder) -> Option<&Process> {
     match holder {
         Holder::Process(process) => Some(process),
-        Holder::Container | Holder::User { .. } => None,
+        Holder::Container | Holder::Pod(_) | Holder::User { .. } => None,
     }
 }
 
@@ -57,7 +57,7 @@ impl Lending {
     #[zbus(property)]
     fn holder_kind(&self) -> &'static str {
         self.with(|a| match &a.holder {
-            Holder::Container => "container",
+            Holder::Container | Holder::Pod(_) => "container",
             Holder::Process(_) => "process",
             Holder::User { .. } => "user",
         })

@@ -16,6 +16,7 @@ mod changes;
 mod lab;
 mod lasting;
 mod others;
+mod pods;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
 struct Bench {
@@ -30,6 +31,8 @@ struct Bench {
     imports: Vec<(crate::names::JobId, Option<crate::names::ReleaseName>)>,
     removals: Vec<(crate::names::JobId, crate::names::ReleaseName)>,
     rewrites: usize,
+    /// Questions to the kubelet.
+    asked: usize,
 }
 
 impl Bench {
@@ -58,6 +61,7 @@ impl Bench {
             imports: Vec::new(),
             removals: Vec::new(),
             rewrites: 0,
+            asked: 0,
         };
         bench.carry_out(effects);
         bench.handle(Event::Looked(Box::new(snapshot)));
@@ -90,6 +94,7 @@ impl Bench {
                 Effect::Publish(picture) => self.picture = picture,
                 Effect::Apply(step) => self.applied.push(step),
                 Effect::Record { .. } | Effect::Look(_) | Effect::ReadConfiguration(_) => {}
+                Effect::AskKubelet => self.asked += 1,
                 Effect::WatchProcess(process) => self.watched.push(process),
                 Effect::Import { job, version, .. } => self.imports.push((job, version)),
                 Effect::Remove { job, release } => self.removals.push((job, release)),
