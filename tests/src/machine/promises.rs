@@ -60,6 +60,9 @@ pub struct Promises {
 impl Promises {
     pub(super) fn started(&mut self, disk: &Disk) {
         self.blind = disk.read().is_err();
+        let kept = disk.read().unwrap_or_default();
+        let pods = kept.allocations.values().filter(|one| !one.is_local());
+        self.pods = pods.map(|one| (one.id, one.device.clone())).collect();
     }
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
@@ -75,13 +78,14 @@ impl Promises {
             Command::Free { allocation, .. } => {
                 self.claims.remove(allocation);
             }
-            Command::Apply { retry: true, .. } => self.attempts.clear(),
+            // An order by name forgets failures as well.
+            Command::Apply { retry: true, .. } | Command::Use { .. } | Command::Rollback { .. } => {
+                self.attempts.clear();
+            }
             Command::Allocate { .. }
             | Command::Hold { .. }
             | Command::Unhold
             | Command::Apply { retry: false, .. }
-            | Command::Use { .. }
-            | Command::Rollback { .. }
             | Command::Adopt
             | Command::Confirm
             | Command::Import { .. }

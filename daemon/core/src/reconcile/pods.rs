@@ -144,8 +144,8 @@ impl Reconciler {
         let pools = self.pools.iter().map(|(name, pool)| (pool.resource(), name.clone()));
         let pools: BTreeMap<String, PoolName> = pools.collect();
         let mut claims = Claims::new();
-        // Of no pool, or of one under another resource: its pods have it until they end.
-        let mut elsewhere = BTreeSet::new();
+        // Of no pool of ours, or of one that was called otherwise when the pod began.
+        let mut elsewhere: BTreeMap<&str, Vec<&PodContainer>> = BTreeMap::new();
         for held in &list.held {
             let devices = held.devices.iter().map(String::as_str);
             match pools.get(&held.resource) {
@@ -154,7 +154,11 @@ impl Reconciler {
                         claims.entry((pool, device)).or_default().push(&held.container);
                     }
                 }
-                None => elsewhere.extend(devices),
+                None => {
+                    for device in devices {
+                        elsewhere.entry(device).or_default().push(&held.container);
+                    }
+                }
             }
         }
         self.asking.findings = Findings::default();
@@ -200,7 +204,7 @@ impl Reconciler {
         last: AllocationId,
         list: &PodList,
         claims: &Claims<'_>,
-        elsewhere: &BTreeSet<&str>,
+        elsewhere: &BTreeMap<&str, Vec<&PodContainer>>,
     ) -> Vec<Entry> {
         let grace = self.config.settings.kubelet.release_grace.0;
         // What an answer says held when it was asked for; it may have been long under way.
@@ -209,7 +213,8 @@ impl Reconciler {
         let allocations = self.ledger.allocations.clone();
         for (id, one) in allocations.range(..=last).filter(|(_, one)| !one.is_local()) {
             let device = one.device.as_str();
-            if let Some(pods) = claims.get(&(&one.pool, device)) {
+            let pods = claims.get(&(&one.pool, device)).or_else(|| elsewhere.get(device));
+            if let Some(pods) = pods {
                 self.asking.missing.remove(id);
                 match holder(pods, &one.holder, self.asking.former.get(id)) {
                     Some(container) if one.holder == Holder::Pod(container.clone()) => {}
@@ -218,8 +223,6 @@ impl Reconciler {
                     }
                     None => self.asking.findings.contradictions.push(found(device, pods)),
                 }
-            } else if elsewhere.contains(device) {
-                self.asking.missing.remove(id);
             } else {
                 let since = *self.asking.missing.entry(*id).or_insert(asked);
                 if asked < since + grace {
