@@ -113,6 +113,9 @@ fn a_pod_that_ends_gives_its_device_back_after_the_grace() {
     let one = &all["allocations"][0];
     assert_eq!(one["device"], pod.ids[0].as_str(), "{one}");
     assert_eq!(one["holder_kind"], "container", "{one}");
+    assert_eq!((&one["pod_namespace"], &one["container_name"]), (&"default".into(), &"app".into()));
+    let numa = rig.kubelet.devices(RESOURCE)[&pod.ids[0]].numa[0];
+    assert_eq!(one["numa_node"], numa, "{one}");
     rig.kubelet.release(RESOURCE, &pod.ids);
     rig.holders("the device to be free", &[]);
     assert_eq!(consistent(&rig.node)["status"], "True");
@@ -241,6 +244,11 @@ fn node_reboots() {
     let mut rig = Rig::new(file.path().to_str().unwrap());
     let stays = rig.pod();
     let ends = rig.background.run(rig.kubelet.allocate(RESOURCE, 1)).unwrap();
+    rig.node
+        .until("both names", |node| {
+            Ok(holders(node).iter().all(|holder| holder.starts_with("default/")))
+        })
+        .unwrap();
     rig.node.ctl_ok(["allocate", "onload"]).unwrap();
     let [first, second] = [&stays, &ends].map(|pod| format!("default/{}/app", pod_name(pod.pod)));
     let all = holders(&rig.node);
