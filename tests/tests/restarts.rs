@@ -134,12 +134,12 @@ fn without_pod_resources_nothing_is_freed_and_that_is_said() {
     assert!(condition["message"].as_str().unwrap().contains("is not there"), "{condition}");
     // Several ticks, each longer than the grace.
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(holders(&rig.node), [holder.clone()]);
+    assert_eq!(holders(&rig.node), [holder.as_str()]);
 
     for fault in [PodsFault::Refuse("not today".to_owned()), PodsFault::Blank] {
         rig.fault(Some(fault));
         rig.asked(3);
-        assert_eq!(holders(&rig.node), [holder.clone()]);
+        assert_eq!(holders(&rig.node), [holder.as_str()]);
     }
     rig.reason("Leaked");
     rig.fault(None);
@@ -244,13 +244,9 @@ fn node_reboots() {
     let mut rig = Rig::new(file.path().to_str().unwrap());
     let stays = rig.pod();
     let ends = rig.background.run(rig.kubelet.allocate(RESOURCE, 1)).unwrap();
-    rig.node
-        .until("both names", |node| {
-            Ok(holders(node).iter().all(|holder| holder.starts_with("default/")))
-        })
-        .unwrap();
-    rig.node.ctl_ok(["allocate", "onload"]).unwrap();
     let [first, second] = [&stays, &ends].map(|pod| format!("default/{}/app", pod_name(pod.pod)));
+    rig.holders("both names", &[&first, &second]);
+    rig.node.ctl_ok(["allocate", "onload"]).unwrap();
     let all = holders(&rig.node);
     assert_eq!(all.len(), 3, "{all:?}");
 

@@ -188,18 +188,18 @@ impl Promises {
     /// And no container's device is given back but by the kubelet's word.
     pub(super) fn recorded(&mut self, entries: &[Entry], brain: &Reconciler, kubelet: &Kubelet) {
         for entry in entries {
-            match entry {
-                Entry::Granted(allocation) if !allocation.is_local() => {
-                    self.pods.insert(allocation.id, allocation.device.clone());
-                }
-                Entry::Freed { id } => {
-                    if let Some(device) = self.pods.remove(id) {
-                        let is_anew = |entry: &Entry| matches!(entry, Entry::Granted(one) if one.device == device);
-                        let by_word = kubelet.answered || entries.iter().any(is_anew);
-                        assert!(by_word, "{device} is given back and no kubelet said so");
-                    }
-                }
-                _ => {}
+            if let Entry::Granted(one) = entry
+                && !one.is_local()
+            {
+                self.pods.insert(one.id, one.device.clone());
+            }
+            if let Entry::Freed { id } = entry
+                && let Some(device) = self.pods.remove(id)
+            {
+                let is_anew =
+                    |entry: &Entry| matches!(entry, Entry::Granted(one) if one.device == device);
+                let by_word = kubelet.answered || entries.iter().any(is_anew);
+                assert!(by_word, "{device} is given back and no kubelet said so");
             }
         }
         for entry in entries {

@@ -270,7 +270,10 @@ impl Reconciler {
     pub(super) fn consistency(&self) -> (Status, &'static str, String) {
         let Findings { contradictions, unknown, leaked } = &self.asking.findings;
         let held = self.ledger.containers();
-        if !contradictions.is_empty() {
+        if self.hands_off() {
+            let why = "nothing is decided while hands are off";
+            (Status::Unknown, "HandsOff", why.to_owned())
+        } else if !contradictions.is_empty() {
             let what = "the kubelet's word contradicts what is known";
             (Status::False, "Contradiction", told(what, contradictions))
         } else if !unknown.is_empty() {
