@@ -3,6 +3,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::io;
+use std::path::PathBuf;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -80,6 +81,13 @@ impl<H: Host> App<H> {
         let (reporter, reports) = mpsc::unbounded_channel();
         let desk = Desk::new(sources, ledger, pictures, reporter);
         Self { host, desk, posts, reports }
+    }
+
+    /// Asks the kubelet behind this socket what its pods have; without, none is asked.
+    #[must_use]
+    pub fn with_pod_resources(mut self, socket: PathBuf) -> Self {
+        self.desk.ask_kubelet_at(socket);
+        self
     }
 
     /// Runs until a signal ends it.

@@ -14,6 +14,10 @@ mod directory;
 mod link;
 mod offer;
 mod plugin;
+pub mod pods;
+#[allow(missing_docs, missing_debug_implementations, clippy::all)]
+#[rustfmt::skip]
+pub mod pods_api;
 mod registration;
 mod server;
 mod socket;

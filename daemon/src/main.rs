@@ -41,7 +41,8 @@ struct Args {
     /// Root of the configuration directories; that of the machine without --sim, none with it.
     #[arg(long, value_name = "DIR")]
     config_root: Option<PathBuf>,
-    /// The kubelet's device-plugin directory, in place of the configured one.
+    /// The kubelet's device-plugin directory, in place of the configured one; its pod-resources are
+    /// then beside it.
     #[arg(long, value_name = "DIR")]
     kubelet_directory: Option<PathBuf>,
     /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim or
@@ -71,6 +72,8 @@ struct Args {
 
 /// The kubelet's own directory, which another machine than this one must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
+/// Its pod-resources socket, below the directory that also holds the device plugins'.
+const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
 /// What the system bus is called in addresses, whatever directory it is in.
 const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
 /// State of the machine itself (DESIGN section 2).
@@ -233,7 +236,13 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
     });
     let command_line = args.kubelet_directory.as_ref().map(|directory| Fragment {
         file: "command line".to_owned(),
-        text: format!("[kubelet]\ndirectory = {:?}\n", directory.display().to_string()),
+        text: {
+            // The kubelet's own layout: one directory beside the other.
+            let beside = directory.parent().unwrap_or(Path::new("/")).join(POD_RESOURCES);
+            let (directory, beside) =
+                (directory.display().to_string(), beside.display().to_string());
+            format!("[kubelet]\ndirectory = {directory:?}\npod-resources = {beside:?}\n")
+        },
     });
     // Of the machine itself only: below another root its own counts.
     let runtime = args.runtime_directory.clone().filter(|_| is_here(args));
@@ -315,14 +324,17 @@ async fn run<H: Host>(
     let offered = is_here(args) || !real;
     let plugin = async {
         if offered {
-            kubelet::serve(letterbox.clone(), settings.kubelet.directory.into()).await;
+            kubelet::serve(letterbox.clone(), settings.kubelet.directory.clone().into()).await;
         }
         std::future::pending::<()>().await;
     };
+    let pods = PathBuf::from(settings.kubelet.pod_resources);
+    let asked = is_here(args) || !is_real_kubelet(&pods);
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
     let bus = bus::serve_with(letterbox.clone(), address, options);
     let app = App::new(host, sources, ledger, pictures, posts);
+    let app = if asked { app.with_pod_resources(pods) } else { app };
     tokio::select! {
         ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
         failed = bus => failed.map_err(|error| failure(error, "stop the other one, or choose another --bus"))?,

@@ -772,6 +772,24 @@ pub trait Allocation {
     #[zbus(property)]
     fn comm(&self) -> zbus::Result<String>;
 
+    /// PodNamespace property
+    ///
+    /// Namespace of the pod of a container; empty for the others, and until the kubelet has named the pod.
+    #[zbus(property)]
+    fn pod_namespace(&self) -> zbus::Result<String>;
+
+    /// PodName property
+    ///
+    /// Name of that pod. The kubelet tells no UID: a pod made again under the same name looks like the former.
+    #[zbus(property)]
+    fn pod_name(&self) -> zbus::Result<String>;
+
+    /// ContainerName property
+    ///
+    /// Name of the container in that pod.
+    #[zbus(property)]
+    fn container_name(&self) -> zbus::Result<String>;
+
     /// Tenure property
     ///
     /// What ends it: kubelet, client, persistent or lease.

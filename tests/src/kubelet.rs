@@ -5,12 +5,15 @@
 //! back before it answers Register, takes the end of a stream for the death of all devices, never
 //! dials again and never says that a pod has ended. On top of that it can be told to misbehave.
 //!
+//! Beside that directory it serves pod-resources from the same memory.
+//!
 //! It leaves out what a plugin cannot notice: the API server, the five minutes after which a
 //! resource is dropped, and the checkpoint as a file (what it would hold is kept in memory, across
 //! restarts).
 
 mod admission;
 mod door;
+mod pods;
 mod registration;
 mod seen;
 
@@ -28,6 +31,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 pub use admission::{Rejected, oversized_request};
+pub use pods::{PodsFault, pod_name};
 pub use seen::{DeviceSeen, Devices, Holding, Late, ListSeen, RegistrationSeen, Seen};
 
 use door::Door;
@@ -69,6 +73,7 @@ struct Node {
     dir: PathBuf,
     seen: watch::Sender<Seen>,
     fault: watch::Sender<Option<Fault>>,
+    pods_fault: watch::Sender<Option<PodsFault>>,
     /// Counts starts and stops; work begun in one life must not reach into the next.
     life: watch::Sender<u64>,
     process: Mutex<Process>,
@@ -78,6 +83,8 @@ struct Node {
 #[derive(Debug)]
 struct Process {
     door: Option<Door>,
+    /// Serves pod-resources.
+    pods: Option<JoinHandle<()>>,
     endpoints: Vec<PluginEndpoint>,
     dial_limit: Duration,
 }
@@ -98,11 +105,13 @@ impl Kubelet {
     /// Starts a kubelet on `dir`, the device plugin directory, making it if need be. Fails if the
     /// directory cannot be made or the socket not be bound.
     pub async fn start(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let process = Process { door: None, endpoints: Vec::new(), dial_limit: DIAL_LIMIT };
+        let process =
+            Process { door: None, pods: None, endpoints: Vec::new(), dial_limit: DIAL_LIMIT };
         let node = Node {
             dir: dir.into(),
             seen: watch::Sender::new(Seen::default()),
             fault: watch::Sender::new(None),
+            pods_fault: watch::Sender::new(None),
             life: watch::Sender::new(0),
             process: Mutex::new(process),
         };
@@ -135,6 +144,8 @@ impl Kubelet {
         let life = self.node.next_life();
         let door = door::open(&self.node, life)?;
         let ready = Instant::now();
+        let pods = pods::open(&self.node)?;
+        self.node.process().pods = pods;
         self.node.process().door = Some(door);
         self.node.seen.send_modify(|seen| seen.serving = true);
         Ok(ready)
@@ -224,11 +235,13 @@ impl Node {
     /// Ends everything that belongs to the process; the returned tasks are about to end.
     fn die(&self) -> Vec<JoinHandle<()>> {
         self.next_life();
-        let (door, endpoints) = {
+        let (door, pods, endpoints) = {
             let mut process = self.process();
-            (process.door.take(), std::mem::take(&mut process.endpoints))
+            let endpoints = std::mem::take(&mut process.endpoints);
+            (process.door.take(), process.pods.take(), endpoints)
         };
-        let mut ending: Vec<JoinHandle<()>> = door.map(Door::close).into_iter().collect();
+        let mut ending: Vec<JoinHandle<()>> =
+            door.map(Door::close).into_iter().chain(pods).collect();
         ending.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.streams));
         ending.iter().for_each(JoinHandle::abort);
         self.seen.send_modify(|seen| {

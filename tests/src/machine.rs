@@ -329,7 +329,12 @@ impl Machine {
                 Ok(()) => self.handle(Event::Recorded(id)),
                 Err(why) => self.handle(Event::RecordFailed { record: id, why }),
             },
-            Arrival::Told(event) => self.handle(event),
+            Arrival::Told(event) => {
+                if let Event::KubeletSaid(said) = &event {
+                    self.kubelet.answered = said.is_ok();
+                }
+                self.handle(event);
+            }
             Arrival::List(pool, list) => self.kubelet.believe(pool, list),
             Arrival::ControlPlane => {
                 // It may have been unloaded meanwhile; then there is nothing to start.

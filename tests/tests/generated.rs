@@ -9,16 +9,12 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const HEADER: &str = "\
-// @generated from proto/deviceplugin.proto; do not edit.
-// Anew: UPDATE=1 cargo test -p onload-tests --test generated
-
-";
-
 #[test]
 fn kubelet_api_is_what_the_proto_generates() {
     let kubelet = workspace().join("daemon/src/kubelet");
-    compare(&kubelet.join("api.rs"), &generate(&kubelet.join("proto"), "deviceplugin.proto"));
+    for (code, proto) in [("api.rs", "deviceplugin.proto"), ("pods_api.rs", "podresources.proto")] {
+        compare(&kubelet.join(code), &generate(&kubelet.join("proto"), proto));
+    }
 }
 
 /// The Rust code for one proto file, clients and servers, with maps in key order so that equal
@@ -34,7 +30,11 @@ fn generate(dir: &Path, proto: &str) -> String {
     let mut files: Vec<PathBuf> =
         fs::read_dir(out.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(files.len(), 1, "one package makes one file: {files:?}");
-    HEADER.to_owned() + &fs::read_to_string(files.remove(0)).unwrap()
+    let header = format!(
+        "// @generated from proto/{proto}; do not edit.\n\
+         // Anew: UPDATE=1 cargo test -p onload-tests --test generated\n\n"
+    );
+    header + &fs::read_to_string(files.remove(0)).unwrap()
 }
 
 /// Compares a committed file with what it should be, or replaces it when `UPDATE` is set.

@@ -1,16 +1,17 @@
 //! `allocations`: what is lent, to whom, until when.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onload_dbus::path::Kind;
 use serde::Serialize;
 
+use super::devices;
 use crate::bus::Bus;
 use crate::ended::Ended;
 use crate::properties::Properties;
 use crate::render::Page;
 use crate::render::paint::Paint;
-use crate::render::phrase::{age, left, natural};
+use crate::render::phrase::{ABSENT, age, left, natural};
 use crate::render::table::{Cell, table};
 
 /// All allocations, by pool and device.
@@ -25,8 +26,14 @@ pub struct Allocation {
     pub id: String,
     pub pool: String,
     pub device: String,
+    /// None: the device stands on no node, or its pool is not there any more.
+    pub numa_node: Option<i32>,
     pub holder: String,
     pub holder_kind: String,
+    /// Of the pod of a container, once the kubelet has named it.
+    pub pod_namespace: Option<String>,
+    pub pod_name: Option<String>,
+    pub container_name: Option<String>,
     pub pid: Option<u32>,
     pub uid: Option<u32>,
     pub comm: Option<String>,
@@ -41,7 +48,19 @@ const NO_USER: u32 = u32::MAX;
 
 /// Reads them.
 pub async fn read(bus: &Bus) -> Result<Allocations, Ended> {
-    Ok(Allocations::of(bus.all(Kind::Allocation).await?))
+    let mut all = Allocations::of(bus.all(Kind::Allocation).await?);
+    // Devices are no objects; their pool lists them, once for all of its allocations.
+    let pools: BTreeSet<_> = all.allocations.iter().map(|one| one.pool.clone()).collect();
+    for pool in pools {
+        // One that is gone from the configuration has none.
+        let devices = devices::read(bus, &pool).await.map(|found| found.devices);
+        let nodes = devices.unwrap_or_default().into_iter().map(|one| (one.id, one.numa_node));
+        let nodes: BTreeMap<_, _> = nodes.collect();
+        for one in all.allocations.iter_mut().filter(|one| one.pool == pool) {
+            one.numa_node = nodes.get(&one.device).copied().flatten();
+        }
+    }
+    Ok(all)
 }
 
 impl Allocations {
@@ -60,8 +79,12 @@ impl Allocation {
             id: allocation.get("id"),
             pool: allocation.get("pool"),
             device: allocation.get("device"),
+            numa_node: None,
             holder: allocation.get("holder"),
             holder_kind: allocation.get("holder_kind"),
+            pod_namespace: allocation.text("pod_namespace"),
+            pod_name: allocation.text("pod_name"),
+            container_name: allocation.text("container_name"),
             pid: allocation.number("pid", 0),
             uid: allocation.number("uid", NO_USER),
             comm: allocation.text("comm"),
@@ -88,6 +111,10 @@ impl Allocation {
             Cell::painted(&self.id, Paint::Strong),
             Cell::new(&self.pool),
             Cell::new(&self.device),
+            self.numa_node.map_or_else(
+                || Cell::painted(ABSENT, Paint::Dim),
+                |node| Cell::new(node.to_string()),
+            ),
             Cell::number(age(now, self.since)),
             Cell::new(self.end(now)),
             Cell::new(&self.holder),
@@ -101,7 +128,7 @@ impl Page for Allocations {
             return "nothing is lent\n".into();
         }
         let rows: Vec<_> = self.allocations.iter().map(|one| one.cells(now)).collect();
-        table(&["ID", "POOL", "DEVICE", "AGE", "ENDS", "HOLDER"], &rows)
+        table(&["ID", "POOL", "DEVICE", "NUMA", "AGE", "ENDS", "HOLDER"], &rows)
     }
 }
 
@@ -116,6 +143,7 @@ mod tests {
             id: "a9".into(),
             pool: "onload".into(),
             device: "onload-99".into(),
+            numa_node: Some(1),
             holder: "trader (pid 4711, uid 1000)".into(),
             tenure: "lease".into(),
             since: 1_000,
@@ -125,6 +153,7 @@ mod tests {
         let pod = Allocation {
             id: "a10".into(),
             device: "onload-100".into(),
+            numa_node: None,
             holder: "default/web/app".into(),
             tenure: "kubelet".into(),
             until: None,
@@ -133,9 +162,9 @@ mod tests {
         assert_eq!(
             without(&Allocations { allocations: vec![local, pod] }.text(61_000)),
             "\
-ID   POOL    DEVICE      AGE  ENDS                HOLDER
-a9   onload  onload-99    1m  in 59m              trader (pid 4711, uid 1000)
-a10  onload  onload-100   1m  with the container  default/web/app
+ID   POOL    DEVICE      NUMA  AGE  ENDS                HOLDER
+a9   onload  onload-99   1      1m  in 59m              trader (pid 4711, uid 1000)
+a10  onload  onload-100  -      1m  with the container  default/web/app
 "
         );
     }

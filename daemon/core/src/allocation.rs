@@ -29,8 +29,10 @@ pub struct Allocation {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Holder {
-    /// A container, by the kubelet's word; which one, the kubelet does not say in Allocate.
+    /// A container whose pod the kubelet has not named yet: in Allocate it does not say.
     Container,
+    /// A container of a pod, as the kubelet's pod-resources name it.
+    Pod(PodContainer),
     /// A program that asked over the bus.
     Process(Process),
     /// A person's lease, without a program behind it.
@@ -38,6 +40,20 @@ pub enum Holder {
         /// Their user id.
         uid: u32,
     },
+}
+
+/// A container by name. The kubelet gives no UID with it, so that a pod deleted and made again under
+/// the same name looks like the former (reference/kubelet-api.md section 10): a device it had before
+/// and has again counts as kept, unless the kubelet has allocated it anew meanwhile.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct PodContainer {
+    /// Namespace of the pod.
+    pub namespace: String,
+    /// Name of the pod.
+    pub pod: String,
+    /// Name of the container in it.
+    pub container: String,
 }
 
 /// A process, told apart from a later one with the same pid.
@@ -67,7 +83,8 @@ impl Process {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Tenure {
-    /// The kubelet has no release call: until the device is allocated anew.
+    /// The kubelet has no release call: until its pod is gone for a while by the kubelet's word, or
+    /// the device is allocated anew.
     Kubelet,
     /// The end of the holding process, or of its bus connection.
     Client,
@@ -99,23 +116,40 @@ pub enum TenureWish {
 impl Allocation {
     /// Whether the kubelet's list must show the device as not to be had.
     pub fn is_local(&self) -> bool {
-        !matches!(self.holder, Holder::Container)
+        match self.holder {
+            Holder::Container | Holder::Pod(_) => false,
+            Holder::Process(_) | Holder::User { .. } => true,
+        }
     }
 
     /// The user who may free it without privilege.
     pub fn owner(&self) -> Option<u32> {
         match &self.holder {
-            Holder::Container => None,
+            Holder::Container | Holder::Pod(_) => None,
             Holder::Process(process) => Some(process.uid),
             Holder::User { uid } => Some(*uid),
         }
     }
 }
 
+impl PodContainer {
+    /// Whether the two are containers of one pod.
+    pub fn is_of_pod_of(&self, other: &Self) -> bool {
+        (&self.namespace, &self.pod) == (&other.namespace, &other.pod)
+    }
+}
+
+impl fmt::Display for PodContainer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.namespace, self.pod, self.container)
+    }
+}
+
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Container => f.write_str("a container"),
+            Self::Container => f.write_str("a container the kubelet has not named yet"),
+            Self::Pod(pod) => pod.fmt(f),
             Self::Process(process) => write!(f, "pid {} ({})", process.pid, process.comm),
             Self::User { uid } => write!(f, "user {uid}"),
         }

@@ -45,6 +45,8 @@ pub enum ConditionKind {
     DevicesHealthy,
     /// Every pool is registered with a kubelet.
     KubeletRegistered,
+    /// The ledger and the kubelet agree on what containers hold.
+    AllocationsConsistent,
 }
 
 impl ConditionKind {
@@ -62,6 +64,7 @@ impl ConditionKind {
             Self::ControlPlaneRunning => "ControlPlaneRunning",
             Self::DevicesHealthy => "DevicesHealthy",
             Self::KubeletRegistered => "KubeletRegistered",
+            Self::AllocationsConsistent => "AllocationsConsistent",
         }
     }
 }

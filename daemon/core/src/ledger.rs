@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use crate::allocation::{Allocation, Tenure};
+use crate::allocation::{Allocation, Holder, Tenure};
 use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, InterfaceName, ModuleName, ReleaseName};
 use crate::others::Adoptions;
@@ -35,6 +35,8 @@ pub struct Ledger {
     pub allocations: Arc<BTreeMap<AllocationId, Arc<Allocation>>>,
     /// Those of them that are leases: asked for at every event, and few where pods hold thousands.
     leases: BTreeSet<AllocationId>,
+    /// How many of them containers have.
+    containers: usize,
     /// An operator's hold.
     pub hold: Option<Hold>,
     /// The `[modules]` in force.
@@ -79,16 +81,27 @@ impl Ledger {
                 if let Tenure::Lease { .. } = allocation.tenure {
                     self.leases.insert(allocation.id);
                 }
-                Arc::make_mut(&mut self.allocations).insert(allocation.id, Arc::new(allocation));
+                self.containers += usize::from(!allocation.is_local());
+                let allocations = Arc::make_mut(&mut self.allocations);
+                let former = allocations.insert(allocation.id, Arc::new(allocation));
+                self.containers -= usize::from(former.is_some_and(|one| !one.is_local()));
             }
             Entry::Moved { id, device } => {
                 if let Some(allocation) = Arc::make_mut(&mut self.allocations).get_mut(&id) {
                     Arc::make_mut(allocation).device = device;
                 }
             }
+            Entry::Named { id, container } => {
+                if let Some(allocation) =
+                    Arc::make_mut(&mut self.allocations).get_mut(&id).filter(|one| !one.is_local())
+                {
+                    Arc::make_mut(allocation).holder = Holder::Pod(container);
+                }
+            }
             Entry::Freed { id } => {
                 self.leases.remove(&id);
-                Arc::make_mut(&mut self.allocations).remove(&id);
+                let former = Arc::make_mut(&mut self.allocations).remove(&id);
+                self.containers -= usize::from(former.is_some_and(|one| !one.is_local()));
             }
             Entry::NextAllocation(next) => {
                 self.last_allocation = self.last_allocation.max(next.saturating_sub(1));
@@ -153,6 +166,11 @@ impl Ledger {
     /// The allocations that end by the clock.
     pub fn leases(&self) -> impl Iterator<Item = &Allocation> {
         self.leases.iter().filter_map(|id| self.allocations.get(id)).map(Arc::as_ref)
+    }
+
+    /// How many devices containers have.
+    pub fn containers(&self) -> usize {
+        self.containers
     }
 
     fn remember(&mut self, past: Past) {
@@ -270,6 +288,7 @@ impl Holders {
                 Ok(())
             }
             Entry::Moved { .. }
+            | Entry::Named { .. }
             | Entry::NextAllocation(_)
             | Entry::Generation(_)
             | Entry::Held(_)

@@ -20,6 +20,7 @@ pub mod outlook;
 pub mod parameters;
 pub mod picture;
 pub mod plan;
+pub mod pods;
 pub mod pool;
 pub mod profile;
 pub mod reading;

@@ -29,6 +29,7 @@ mod leaving;
 mod lending;
 mod orders;
 mod others;
+mod pods;
 mod pools;
 mod recording;
 mod releases;
@@ -38,6 +39,7 @@ mod view;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
 use lending::LocalGrant;
+use pods::Asking;
 use pools::PoolState;
 use steps::Progress;
 
@@ -122,6 +124,7 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     registered: BTreeSet<PoolName>,
+    asking: Asking,
     /// Processes whose end will be told, by identity: each is watched once, however often it asks.
     watched: BTreeSet<(u32, u64, BootId)>,
 
@@ -195,6 +198,7 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             registered: BTreeSet::new(),
+            asking: Asking::default(),
             watched: BTreeSet::new(),
             picture: Picture::default(),
             shown: Arc::default(),
@@ -206,6 +210,7 @@ impl Reconciler {
             this.rewrite();
         }
         this.watch_holders();
+        this.ask_of_containers(now);
         this.look();
         this.publish_soon(now.boot);
         let effects = this.finish(now);
@@ -229,6 +234,7 @@ impl Reconciler {
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
+            Event::KubeletSaid(said) => self.kubelet_said(now, said),
             Event::TurnBack { why } => self.turn_back(now, why),
             Event::Deadline => {}
         }
@@ -243,7 +249,7 @@ impl Reconciler {
         let grants = self.grants.values().filter_map(LocalGrant::settled_at);
         [settle, tick, self.publish_at, self.retry_due(), self.hold_ends(), self.lease_ends()]
             .into_iter()
-            .chain([self.change_due()])
+            .chain([self.change_due(), self.asking_due()])
             .flatten()
             .chain(grants)
             .min()
@@ -275,6 +281,7 @@ impl Reconciler {
         self.go_on_granting(now);
         self.adopt_when_idle(now);
         self.go_on_stepping(now);
+        self.ask_when_due(now);
     }
 
     fn finish(&mut self, now: Now) -> Vec<Effect> {
@@ -357,6 +364,10 @@ impl Reconciler {
     }
 
     fn request(&mut self, now: Now, id: RequestId, caller: Caller, command: Command) {
+        // What a swap waits for may have ended.
+        if let Command::Apply { .. } | Command::Use { .. } | Command::Rollback { .. } = command {
+            self.ask_of_containers(now);
+        }
         let refused = match command {
             Command::Allocate { pool, count, tenure } => {
                 self.allocate(now, id, caller, &pool, count, tenure)

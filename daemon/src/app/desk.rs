@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::{Notice, Post};
 use crate::settings_dir::Sources;
-use crate::{clock, logging, processes, service};
+use crate::{clock, kubelet, logging, processes, service};
 
 /// The reconciler, and all that its effects reach but the host.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub(super) struct Desk {
     /// Files of releases that are to be taken in.
     files: BTreeMap<RequestId, OwnedFd>,
     last_request: u64,
+    /// The kubelet's pod-resources socket.
+    pod_resources: Option<PathBuf>,
 }
 
 impl Desk {
@@ -62,7 +65,12 @@ impl Desk {
             waiting: BTreeMap::new(),
             files: BTreeMap::new(),
             last_request: 0,
+            pod_resources: None,
         }
+    }
+
+    pub(super) fn ask_kubelet_at(&mut self, socket: PathBuf) {
+        self.pod_resources = Some(socket);
     }
 
     pub(super) fn deadline(&self) -> Moment {
@@ -156,6 +164,18 @@ impl Desk {
             Effect::ReadConfiguration(request) => {
                 let config = load(&self.sources).map(Box::new);
                 return Some(Event::Configuration { request, config });
+            }
+            Effect::AskKubelet => {
+                let Some(socket) = self.pod_resources.clone() else {
+                    let why = "this run of onloadd asks no kubelet".to_owned();
+                    return Some(Event::KubeletSaid(Err(why)));
+                };
+                let reporter = self.reporter.clone();
+                tokio::spawn(async move {
+                    let said = kubelet::pods::list(&socket).await;
+                    let said = said.map_err(|error| error.to_string());
+                    let _ = reporter.send(Event::KubeletSaid(said));
+                });
             }
             Effect::WatchProcess(process) => {
                 let reporter = self.reporter.clone();

@@ -1,6 +1,6 @@
 //! `com.amd.Onload1.Allocation`: one device lent.
 
-use onload_core::allocation::{Allocation, Holder, Process, Tenure};
+use onload_core::allocation::{Allocation, Holder, PodContainer, Process, Tenure};
 use onload_core::names::AllocationId;
 use zbus::interface;
 
@@ -12,7 +12,14 @@ const NOBODY: u32 = u32::MAX;
 fn process(holder: &Holder) -> Option<&Process> {
     match holder {
         Holder::Process(process) => Some(process),
-        Holder::Container | Holder::User { .. } => None,
+        Holder::Container | Holder::Pod(_) | Holder::User { .. } => None,
+    }
+}
+
+fn container(holder: &Holder) -> Option<&PodContainer> {
+    match holder {
+        Holder::Pod(container) => Some(container),
+        Holder::Container | Holder::Process(_) | Holder::User { .. } => None,
     }
 }
 
@@ -57,7 +64,7 @@ impl Lending {
     #[zbus(property)]
     fn holder_kind(&self) -> &'static str {
         self.with(|a| match &a.holder {
-            Holder::Container => "container",
+            Holder::Container | Holder::Pod(_) => "container",
             Holder::Process(_) => "process",
             Holder::User { .. } => "user",
         })
@@ -76,6 +83,21 @@ impl Lending {
     #[zbus(property)]
     fn comm(&self) -> String {
         self.with(|a| process(&a.holder).map(|process| process.comm.clone()).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn pod_namespace(&self) -> String {
+        self.with(|a| container(&a.holder).map(|one| one.namespace.clone()).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn pod_name(&self) -> String {
+        self.with(|a| container(&a.holder).map(|one| one.pod.clone()).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn container_name(&self) -> String {
+        self.with(|a| container(&a.holder).map(|one| one.container.clone()).unwrap_or_default())
     }
 
     #[zbus(property)]

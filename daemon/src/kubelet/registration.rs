@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use tonic::transport::{Endpoint, Uri};
+use tonic::transport::{Channel, Endpoint, Uri};
 
 use super::api::registration_client::RegistrationClient;
 use super::api::{DevicePluginOptions, RegisterRequest};
@@ -46,13 +46,7 @@ pub(super) async fn register(
     limit: Duration,
 ) -> Result<(), RegisterError> {
     let call = async {
-        let kubelet = Endpoint::try_from(format!("unix://{}", socket.display()))
-            .map_err(|error| RegisterError::Unreached(with_sources(&error)))?
-            .origin(Uri::from_static(AUTHORITY));
-        let channel = kubelet
-            .connect()
-            .await
-            .map_err(|error| RegisterError::Unreached(with_sources(&error)))?;
+        let channel = connect(socket).await.map_err(RegisterError::Unreached)?;
         let request = RegisterRequest {
             version: API_VERSION.to_owned(),
             endpoint: endpoint.to_owned(),
@@ -66,6 +60,14 @@ pub(super) async fn register(
         Ok(())
     };
     tokio::time::timeout(limit, call).await.map_err(|_| RegisterError::Silent(limit))?
+}
+
+/// A connection to a socket of the kubelet's; else the error, with what lies behind it.
+pub(super) async fn connect(socket: &Path) -> Result<Channel, String> {
+    let kubelet = Endpoint::try_from(format!("unix://{}", socket.display()))
+        .map_err(|error| with_sources(&error))?
+        .origin(Uri::from_static(AUTHORITY));
+    kubelet.connect().await.map_err(|error| with_sources(&error))
 }
 
 /// An error with what lies behind it: tonic's own text is only `transport error`.

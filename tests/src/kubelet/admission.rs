@@ -170,6 +170,7 @@ impl Kubelet {
         self.node.seen.send_modify(|seen| {
             if let Some(held) = seen.held.iter_mut().find(|held| held.pod == pod) {
                 held.response = response;
+                held.admitted = true;
                 holding = Some(held.clone());
             }
         });
@@ -191,6 +192,7 @@ impl Kubelet {
                 resource: resource.to_owned(),
                 ids: ids.to_vec(),
                 response: ContainerAllocateResponse::default(),
+                admitted: false,
             });
             true
         });

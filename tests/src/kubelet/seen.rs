@@ -33,6 +33,8 @@ pub struct Seen {
     pub held: Vec<Holding>,
     /// Pods admitted so far; also the newest pod's number.
     pub pods: u64,
+    /// Questions to its pod-resources.
+    pub pod_questions: u64,
 }
 
 /// One accepted registration.
@@ -79,6 +81,8 @@ pub struct Holding {
     pub ids: Vec<String>,
     /// The plugin's answer, which the kubelet repeats at each start of the container.
     pub response: ContainerAllocateResponse,
+    /// Whether the plugin has answered: pod-resources show no pod before.
+    pub admitted: bool,
 }
 
 /// What was waited for did not happen in time.

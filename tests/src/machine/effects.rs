@@ -50,7 +50,7 @@ impl Machine {
                 None
             }
             Effect::Record { id, entries, durability } => {
-                self.promises.recorded(&entries, self.brain.as_ref().unwrap());
+                self.promises.recorded(&entries, self.brain.as_ref().unwrap(), &self.kubelet);
                 if let Err(why) = self.disk.append(&entries, &mut self.random) {
                     return Some(Event::RecordFailed { record: id, why });
                 }
@@ -72,6 +72,10 @@ impl Machine {
             Effect::ReadConfiguration(request) => {
                 let config = Config::merge(&self.config).map(Box::new);
                 Some(Event::Configuration { request, config })
+            }
+            Effect::AskKubelet => {
+                self.ask_kubelet();
+                None
             }
             Effect::WatchProcess(process) => {
                 if self.living.contains(&process) {
@@ -111,7 +115,7 @@ impl Machine {
             let pod = self.promises.pod_of(id);
             if let (Ok(Reply::Containers(_)), Some(pod)) = (&answer, pod) {
                 let devices = containers.iter().flatten().cloned().collect();
-                self.kubelet.start(pod, pool.clone(), devices);
+                self.kubelet.start(self.boot, pod, pool.clone(), devices);
             }
         }
         self.answers.insert(id, answer);

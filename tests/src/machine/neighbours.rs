@@ -54,6 +54,12 @@ impl Machine {
         }
     }
 
+    /// The daemon asks what pods have; that is answered as it is now, a little later.
+    pub(super) fn ask_kubelet(&mut self) {
+        let said = self.kubelet.say(self.now().boot.0);
+        self.later(self.pace.list, Arrival::Told(Event::KubeletSaid(said)));
+    }
+
     /// A process begins.
     pub fn spawn(&mut self, process: Process) {
         self.living.insert(process);

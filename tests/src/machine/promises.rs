@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use onload_core::allocation::{Allocation, Process, Tenure};
+use onload_core::allocation::{Allocation, Holder, Process, Tenure};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::hardware::{Acceleration, Hardware};
 use onload_core::inventory::{Autoload, DEVICE_NODES, ModuleState, Snapshot};
@@ -17,7 +17,7 @@ use onload_core::time::Now;
 
 use super::changes::Changes;
 use super::disk::Disk;
-use super::kubelet::Kubelet;
+use super::kubelet::{Kubelet, container};
 
 /// Attempts at a failing step without an order, at the most.
 const MOST_ATTEMPTS: u32 = 6;
@@ -37,6 +37,8 @@ struct Claim {
 pub struct Promises {
     claims: BTreeMap<AllocationId, Claim>,
     admitted: BTreeMap<RequestId, String>,
+    /// What containers have by the ledger.
+    pods: BTreeMap<AllocationId, DeviceId>,
     look: Option<Arc<Snapshot>>,
     running: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
@@ -58,6 +60,9 @@ pub struct Promises {
 impl Promises {
     pub(super) fn started(&mut self, disk: &Disk) {
         self.blind = disk.read().is_err();
+        let kept = disk.read().unwrap_or_default();
+        let pods = kept.allocations.values().filter(|one| !one.is_local());
+        self.pods = pods.map(|one| (one.id, one.device.clone())).collect();
     }
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
@@ -73,13 +78,14 @@ impl Promises {
             Command::Free { allocation, .. } => {
                 self.claims.remove(allocation);
             }
-            Command::Apply { retry: true, .. } => self.attempts.clear(),
+            // An order by name forgets failures as well.
+            Command::Apply { retry: true, .. } | Command::Use { .. } | Command::Rollback { .. } => {
+                self.attempts.clear();
+            }
             Command::Allocate { .. }
             | Command::Hold { .. }
             | Command::Unhold
             | Command::Apply { retry: false, .. }
-            | Command::Use { .. }
-            | Command::Rollback { .. }
             | Command::Adopt
             | Command::Confirm
             | Command::Import { .. }
@@ -134,7 +140,6 @@ impl Promises {
     }
 
     pub(super) fn process_ended(&mut self, process: &Process) {
-        use onload_core::allocation::Holder;
         self.claims.retain(|_, claim| {
             claim.allocation.tenure != Tenure::Client
                 || claim.allocation.holder != Holder::Process(process.clone())
@@ -180,7 +185,23 @@ impl Promises {
     }
 
     /// Nothing is lent to a local program from a pool that is not there, or on a held node.
-    pub(super) fn recorded(&self, entries: &[Entry], brain: &Reconciler) {
+    /// And no container's device is given back but by the kubelet's word.
+    pub(super) fn recorded(&mut self, entries: &[Entry], brain: &Reconciler, kubelet: &Kubelet) {
+        for entry in entries {
+            if let Entry::Granted(one) = entry
+                && !one.is_local()
+            {
+                self.pods.insert(one.id, one.device.clone());
+            }
+            if let Entry::Freed { id } = entry
+                && let Some(device) = self.pods.remove(id)
+            {
+                let is_anew =
+                    |entry: &Entry| matches!(entry, Entry::Granted(one) if one.device == device);
+                let by_word = kubelet.answered || entries.iter().any(is_anew);
+                assert!(by_word, "{device} is given back and no kubelet said so");
+            }
+        }
         for entry in entries {
             if let Entry::Granted(allocation) = entry
                 && allocation.is_local()
@@ -363,6 +384,23 @@ impl Promises {
             assert_ne!(device.lent, Lent::Withdrawn, "{} is withdrawn for nobody", device.id);
         }
         assert!(!picture.probing && picture.observed_generation == picture.generation);
+    }
+}
+
+impl Promises {
+    /// What holds once a kubelet that says what is has been asked for longer than the grace: what
+    /// containers have is what running pods have, by name.
+    pub fn reconciled(&self, ledger: &Ledger, kubelet: &Kubelet) {
+        let running: BTreeMap<_, _> = kubelet
+            .pods()
+            .iter()
+            .flat_map(|(pod, (_, devices))| devices.iter().map(move |one| (one.clone(), pod)))
+            .map(|(device, pod)| (device, Holder::Pod(container(pod))))
+            .collect();
+        let held = ledger.allocations.values().filter(|one| !one.is_local());
+        let held: BTreeMap<_, _> =
+            held.map(|one| (one.device.clone(), one.holder.clone())).collect();
+        assert_eq!(held, running, "the ledger and the pods that run");
     }
 }
 

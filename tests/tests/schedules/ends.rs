@@ -5,6 +5,7 @@ use onload_core::command::{Answer, Caller, Command, Reply};
 use onload_core::inventory::{Depth, ModuleState};
 use onload_core::names::PciAddress;
 use onload_core::refusal::RefusalKind;
+use onload_tests::machine::kubelet::Word;
 use onloadd::host::sim::World;
 
 use super::happening::{Schedule, VALID, files};
@@ -41,8 +42,19 @@ impl Schedule {
         for program in std::mem::take(&mut self.programs) {
             self.machine.end_process(&program.process, Some(&program.bus_name));
         }
-        self.machine.kubelet.stop_all();
         let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
+        self.machine.ask(root.clone(), Command::Reload).unwrap();
+        self.machine.kubelet.word = Word::True;
+        let pods: Vec<_> = self.machine.kubelet.pods().keys().cloned().collect();
+        for pod in pods.iter().skip(1) {
+            assert!(self.machine.kubelet.stop(pod));
+        }
+        // Two ticks and a grace: what has ended is free, without anybody's order.
+        self.machine.pass(200_000);
+        self.machine.promises.reconciled(&self.machine.ledger(), &self.machine.kubelet);
+        self.machine.kubelet.stop_all();
+        self.machine.pass(200_000);
+        self.machine.promises.reconciled(&self.machine.ledger(), &self.machine.kubelet);
         let mut orders = vec![Command::Reload, Command::Unhold];
         let lent = self.machine.ledger();
         orders.extend(

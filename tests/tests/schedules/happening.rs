@@ -8,6 +8,7 @@ use onload_core::config::Fragment;
 use onload_core::names::{AllocationId, JobId, PciAddress, PoolName, ReleaseName};
 use onload_core::reconcile::Event;
 use onload_core::time::Span;
+use onload_tests::machine::kubelet::Word;
 use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
 use onloadd::host::sim::faults::LOAD_FAULTS;
@@ -304,7 +305,11 @@ impl Schedule {
 
     fn at_the_kubelet(&mut self) {
         match self.random.u32(0..10) {
-            0 => self.machine.kubelet.restart(),
+            0 => {
+                let words = [Word::True, Word::True, Word::Silent, Word::Stale, Word::Blank];
+                self.machine.kubelet.word = *self.random.choice(&words).unwrap();
+                self.machine.kubelet.restart();
+            }
             1 => {
                 let pool = self.pool();
                 self.machine.register(&pool, false);

@@ -108,6 +108,10 @@ pub struct KubeletSettings {
     pub enabled: bool,
     /// Its device-plugin directory (reference/kubelet-api.md section 1).
     pub directory: String,
+    /// Its pod-resources socket (reference/kubelet-api.md section 10).
+    pub pod_resources: String,
+    /// How long a container's device must be missing in the kubelet's answers before it is free.
+    pub release_grace: Span,
     /// How long a device stays withdrawn before it is lent locally, so that the kubelet has seen it.
     pub withdraw_settle: Span,
 }
@@ -182,6 +186,10 @@ impl Default for KubeletSettings {
         Self {
             enabled: true,
             directory: "/var/lib/kubelet/device-plugins".to_owned(),
+            pod_resources: "/var/lib/kubelet/pod-resources/kubelet.sock".to_owned(),
+            // A pod is named a moment after Allocate; one that was deleted by force may run for
+            // seconds after the kubelet has forgotten it, and by default is given this long to end.
+            release_grace: Span(Duration::from_secs(30)),
             // The kubelet takes a list as soon as it comes; the margin is for a busy node.
             withdraw_settle: Span(Duration::from_millis(200)),
         }
@@ -295,8 +303,13 @@ impl Settings {
         if self.kubelet.withdraw_settle.0 > Duration::from_secs(10) {
             return Err(("kubelet.withdraw-settle".to_owned(), "must be 10s or less".to_owned()));
         }
+        if self.kubelet.release_grace.0 > Duration::from_secs(3600) {
+            return Err(("kubelet.release-grace".to_owned(), "must be 1h or less".to_owned()));
+        }
         check_path(&self.kubelet.directory)
             .map_err(|what| ("kubelet.directory".to_owned(), what.to_owned()))?;
+        check_path(&self.kubelet.pod_resources)
+            .map_err(|what| ("kubelet.pod-resources".to_owned(), what.to_owned()))?;
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();

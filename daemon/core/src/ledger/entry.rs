@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::allocation::Allocation;
+use crate::allocation::{Allocation, PodContainer};
 use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
 use crate::names::{
@@ -25,6 +25,13 @@ pub enum Entry {
         id: AllocationId,
         /// Its device from now on.
         device: DeviceId,
+    },
+    /// The kubelet has said which container an allocation is for.
+    Named {
+        /// Which allocation.
+        id: AllocationId,
+        /// Its container.
+        container: PodContainer,
     },
     /// An allocation ended.
     Freed {

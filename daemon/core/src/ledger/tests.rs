@@ -1,7 +1,7 @@
 //! The journal: what reads back, what is torn, what means hands off.
 
 use super::*;
-use crate::allocation::{Holder, Tenure};
+use crate::allocation::{Holder, PodContainer, Tenure};
 use crate::config::ModuleSettings;
 use crate::others::{Adoption, Manager};
 use crate::step::StepError;
@@ -204,6 +204,14 @@ fn changes() -> Vec<Entry> {
             Manager::OnloadOperator,
             Adoption { evidence: "a socket".to_owned(), uid: 7, at: Timestamp(12) },
         )])),
+        Entry::Named {
+            id: AllocationId(2),
+            container: PodContainer {
+                namespace: "default".to_owned(),
+                pod: "web-0".to_owned(),
+                container: "app".to_owned(),
+            },
+        },
         Entry::ChangeBegan(change(2)),
     ]
 }

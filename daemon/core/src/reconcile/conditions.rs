@@ -111,6 +111,7 @@ impl Reconciler {
             (ConditionKind::ControlPlaneRunning, control_plane),
             (ConditionKind::DevicesHealthy, devices),
             (ConditionKind::KubeletRegistered, kubelet),
+            (ConditionKind::AllocationsConsistent, self.consistency()),
         ];
         kinds
             .into_iter()

@@ -68,7 +68,7 @@ impl Reconciler {
         self.record(vec![Entry::Freed { id }], None);
     }
 
-    fn release(&mut self, id: AllocationId) {
+    pub(super) fn release(&mut self, id: AllocationId) {
         self.clients.remove(&id);
         if let Some(allocation) = self.ledger.allocations.get(&id).cloned() {
             self.set_lent(&allocation.pool, &allocation.device, Lent::No);
@@ -145,7 +145,7 @@ impl Reconciler {
             .filter(|one| one.tenure == Tenure::Client)
             .filter_map(|one| match &one.holder {
                 Holder::Process(process) => Some(process.clone()),
-                Holder::Container | Holder::User { .. } => None,
+                Holder::Container | Holder::Pod(_) | Holder::User { .. } => None,
             })
             .collect();
         watched.into_iter().for_each(|process| self.watch(process));

@@ -9,6 +9,7 @@ use crate::inventory::{Depth, Snapshot};
 use crate::ledger::Entry;
 use crate::names::{JobId, PoolName, ReleaseName};
 use crate::picture::Picture;
+use crate::pods::PodList;
 use crate::refusal::Refusal;
 use crate::step::{Outcome, Step, StepError};
 
@@ -75,6 +76,8 @@ pub enum Event {
         /// Whether one does.
         registered: bool,
     },
+    /// The kubelet has answered what its pods hold, or why it has not.
+    KubeletSaid(Result<PodList, String>),
     /// The change under way must not go on: back to the former release.
     TurnBack {
         /// Why.
@@ -124,6 +127,8 @@ pub enum Effect {
     Publish(Arc<Picture>),
     /// Read the configuration.
     ReadConfiguration(Option<RequestId>),
+    /// Ask the kubelet what its pods hold. An answer must come, be it that there is none.
+    AskKubelet,
     /// Tell when this process ends; at once if it is not there.
     WatchProcess(Process),
 }

@@ -31,7 +31,7 @@ impl LocalGrant {
 type Refused = Result<(), Refusal>;
 
 /// A local holder that gives its device to the kubelet.
-struct Move {
+pub(super) struct Move {
     from: DeviceId,
     /// The allocation; none while its grant is still settling.
     holder: Option<AllocationId>,
@@ -69,7 +69,13 @@ impl Reconciler {
             );
             return Err(Refusal::new(RefusalKind::InvalidArgument, NOT_LENT, why, "ask for fewer"));
         }
-        let devices = state.pick(count)?;
+        let devices = match state.pick(count) {
+            Ok(devices) => devices,
+            Err(refusal) => {
+                self.ask_of_containers(now);
+                return Err(refusal);
+            }
+        };
         let advertised = devices.iter().any(|device| !state.is_local_only(device));
         for device in &devices {
             state.set_lent(device, Lent::Withdrawn);
@@ -235,11 +241,14 @@ impl Reconciler {
         let moves = self.make_way(WHAT, pool, &asked)?;
         let mut entries = self.carry_out(pool, moves);
         for (number, device) in (self.ledger.last_allocation + 1..).zip(&asked) {
-            // The kubelet has no release call: that it allocates anew says the former pod is gone.
-            if let Some(Lent::Container(former)) = self.lent(pool, device) {
-                entries.push(Entry::Freed { id: former });
-            }
             let id = AllocationId(number);
+            // The kubelet has no release call: that it allocates anew says the former pod is gone.
+            let former = match self.lent(pool, device) {
+                Some(Lent::Container(former)) => Some(former),
+                Some(Lent::No | Lent::Withdrawn | Lent::Local(_)) | None => None,
+            };
+            entries.extend(former.map(|id| Entry::Freed { id }));
+            self.container_got(now, id, former);
             self.set_lent(pool, device, Lent::Container(id));
             entries.push(Entry::Granted(Allocation {
                 id,
@@ -259,7 +268,7 @@ impl Reconciler {
     }
 
     /// Finds another device for every local holder in the way, or says whom to ask. Changes nothing.
-    fn make_way(
+    pub(super) fn make_way(
         &self,
         what: &str,
         pool: &PoolName,
@@ -291,7 +300,7 @@ impl Reconciler {
 
     /// Moves local holders out of the kubelet's way. A grant that is still settling and finds no
     /// other device is refused: its caller can ask again, a pod cannot.
-    fn carry_out(&mut self, pool: &PoolName, moves: Vec<Move>) -> Vec<Entry> {
+    pub(super) fn carry_out(&mut self, pool: &PoolName, moves: Vec<Move>) -> Vec<Entry> {
         let mut entries = Vec::new();
         for Move { from, holder, to } in moves {
             match (holder, to) {

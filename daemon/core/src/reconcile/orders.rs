@@ -255,7 +255,7 @@ impl Reconciler {
             // Processes of an earlier boot are gone, whatever their numbers are now.
             let gone = self.held_by(|one| match &one.holder {
                 Holder::Process(process) => process.boot != boot,
-                Holder::Container | Holder::User { .. } => false,
+                Holder::Container | Holder::Pod(_) | Holder::User { .. } => false,
             });
             self.free_all(now, gone);
         }

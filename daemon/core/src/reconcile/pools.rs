@@ -43,6 +43,11 @@ impl PoolState {
         }
     }
 
+    /// Its name for Kubernetes.
+    pub(super) fn resource(&self) -> String {
+        self.settings.resource_name(&self.name)
+    }
+
     pub(super) fn devices(&self) -> &[Device] {
         &self.devices
     }
@@ -217,7 +222,7 @@ impl PoolState {
     pub(super) fn picture(&self, registered: bool) -> PoolPicture {
         PoolPicture {
             kind: self.settings.kind,
-            resource: self.settings.resource_name(&self.name),
+            resource: self.resource(),
             devices: self.devices.clone(),
             answer: self.answer.clone(),
             registered,
@@ -282,6 +287,9 @@ impl Reconciler {
             if registered { self.registered.insert(pool) } else { self.registered.remove(&pool) };
         if changed {
             self.publish_soon(now.boot);
+            if registered {
+                self.kubelet_came(now);
+            }
         }
     }
 }

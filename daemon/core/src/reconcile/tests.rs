@@ -17,6 +17,7 @@ mod lab;
 mod lasting;
 mod leaving;
 mod others;
+mod pods;
 mod told;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
@@ -32,6 +33,8 @@ struct Bench {
     imports: Vec<(crate::names::JobId, Option<crate::names::ReleaseName>)>,
     removals: Vec<(crate::names::JobId, crate::names::ReleaseName)>,
     rewrites: usize,
+    /// Questions to the kubelet.
+    asked: usize,
 }
 
 impl Bench {
@@ -60,6 +63,7 @@ impl Bench {
             imports: Vec::new(),
             removals: Vec::new(),
             rewrites: 0,
+            asked: 0,
         };
         bench.carry_out(effects);
         bench.handle(Event::Looked(Box::new(snapshot)));
@@ -92,6 +96,7 @@ impl Bench {
                 Effect::Publish(picture) => self.picture = picture,
                 Effect::Apply(step) => self.applied.push(step),
                 Effect::Record { .. } | Effect::Look(_) | Effect::ReadConfiguration(_) => {}
+                Effect::AskKubelet => self.asked += 1,
                 Effect::WatchProcess(process) => self.watched.push(process),
                 Effect::Import { job, version, .. } => self.imports.push((job, version)),
                 Effect::Remove { job, release } => self.removals.push((job, release)),

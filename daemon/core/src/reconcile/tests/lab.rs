@@ -184,7 +184,10 @@ impl Lab {
                     self.answers.insert(id, answer);
                 }
                 Effect::Publish(picture) => self.picture = picture,
-                Effect::WatchProcess(_) | Effect::Import { .. } | Effect::Remove { .. } => {}
+                Effect::WatchProcess(_)
+                | Effect::AskKubelet
+                | Effect::Import { .. }
+                | Effect::Remove { .. } => {}
             }
         }
     }
