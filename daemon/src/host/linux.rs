@@ -27,6 +27,7 @@ use self::events::Events;
 use self::netlink::Connections;
 use self::releases::OnDisk;
 use self::root::Dir;
+use self::runner::Programs;
 use self::source::Source;
 use super::Host;
 use crate::store::Store;
@@ -122,7 +123,7 @@ pub struct Linux {
     state_directory: String,
     root: Dir,
     source: Source,
-    runner: Runner,
+    programs: Programs,
     /// None for a root that does not change.
     events: Option<Events>,
     on_disk: OnDisk,
@@ -159,7 +160,7 @@ impl Linux {
             state_directory: text(&places.state_directory)?,
             root,
             source: if live { Source::Live(Connections::default()) } else { Source::Recorded },
-            runner: Runner::default(),
+            programs: Programs::default(),
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
             last: RefCell::default(),
@@ -170,7 +171,7 @@ impl Linux {
     /// The same host, with programs run in another way.
     #[must_use]
     pub fn with_runner(self, runner: Runner) -> Self {
-        Self { runner, ..self }
+        Self { programs: runner.into(), ..self }
     }
 
     /// Looks once and writes what was read into an empty or missing directory, as a root that reads
@@ -232,6 +233,8 @@ impl Host for Linux {
             self.last.replace(Some(seen.clone()));
             return seen;
         }
+        // Within a change looks go no further than the modules.
+        self.programs.systemd.rest();
         // Reading files never waits, so others get their turn between the parts.
         let pause = tokio::task::yield_now;
         let kernel = root.line("proc/sys/kernel/osrelease").and_then(attribute::value);

@@ -14,10 +14,11 @@ use onload_core::step::{Outcome, StepError};
 
 use self::errors::{classify_load, classify_unload};
 use super::root::Dir;
-use super::runner::{Program, Runner};
+use super::runner::{Program, Programs};
 use super::{attribute, kernel_log, modules};
 
 mod errors;
+mod removal;
 
 /// Directory of the daemon's own for this boot.
 const RUNTIME: &str = "/run/onloadd";
@@ -33,7 +34,7 @@ const DEPENDENCIES_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loading<'a> {
     pub(super) root: &'a Dir,
-    pub(super) runner: Runner,
+    pub(super) programs: &'a Programs,
     /// Imported releases lie in `releases` below it.
     pub(super) state_directory: &'a str,
 }
@@ -51,20 +52,23 @@ impl Loading<'_> {
             _ => Some(self.imported(release)?),
         };
         let began = kernel_log::now();
-        let ended = self.runner.run(&load(module, release, tree.as_deref())).await?;
+        let ended = self.programs.run(&load(module, release, tree.as_deref())).await?;
         if ended.success {
             return Ok(Outcome::Changed);
         }
-        let log = kernel_log::since(self.runner, began).await;
+        let log = kernel_log::since(self.programs, began).await;
         Err(classify_load(module, &ended.output, &log))
     }
 
-    /// Takes a module out, with what it alone needed.
+    /// Takes a module out; what it needed has its own step. modprobe has nothing to add but what the
+    /// host's configuration says of it.
     pub(super) async fn unload(&self, module: &ModuleName) -> Result<Outcome, StepError> {
-        let mut ended = self.runner.run(&unload(module)).await?;
-        if !ended.success && errors::is_unlisted(&ended.output) {
-            // It came from a tree that modprobe does not look into. What it needed has its own step.
-            ended = self.runner.run(&remove(module)).await?;
+        let is_configured = removal::is_configured(self.root, module);
+        let program = if is_configured { unload(module) } else { remove(module) };
+        let mut ended = self.programs.run(&program).await?;
+        if is_configured && !ended.success && errors::is_unlisted(&ended.output) {
+            // It came from a tree that modprobe does not look into.
+            ended = self.programs.run(&remove(module)).await?;
         }
         // It may have gone by itself in the meantime.
         let gone = modules::read(self.root).known().is_some_and(|all| !all.contains_key(module));
@@ -121,7 +125,7 @@ impl Loading<'_> {
             StepError::Failed(format!("{} was not made: {error}", tree.display()))
         })?;
         let tree = tree.display().to_string();
-        let ended = self.runner.run(&index(&tree, &kernel)).await?;
+        let ended = self.programs.run(&index(&tree, &kernel)).await?;
         if ended.success {
             return Ok(Some(tree));
         }
@@ -258,8 +262,8 @@ mod tests {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
-    fn loading<'a>(root: &'a Dir, state_directory: &'a str) -> Loading<'a> {
-        Loading { root, runner: Runner::Direct, state_directory }
+    fn loading<'a>(root: &'a Dir, programs: &'a Programs, state_directory: &'a str) -> Loading<'a> {
+        Loading { root, programs, state_directory }
     }
 
     #[test]
@@ -268,7 +272,8 @@ mod tests {
             ("proc/sys/kernel/osrelease", "6.1.0\n"),
             ("lib/modules/6.1.0/modules.dep", "kernel/drivers/net/ethernet/sfc/sfc.ko: x.ko\n"),
         ]);
-        let loading = loading(&root, "/state");
+        let programs = Programs::default();
+        let loading = loading(&root, &programs, "/state");
         assert_eq!(block_on(loading.in_tree(&sfc())), Ok(None));
     }
 
@@ -279,11 +284,11 @@ mod tests {
                 ("proc/sys/kernel/osrelease", "6.1.0\n"),
                 ("lib/modules/6.1.0/modules.dep", list),
             ]);
-            let missing = block_on(loading(&root, "/state").in_tree(&sfc()));
+            let missing = block_on(loading(&root, &Programs::default(), "/state").in_tree(&sfc()));
             assert_eq!(missing, Err(StepError::NotFound { module: sfc() }));
         }
         let (_place, root) = root_with(&[]);
-        assert!(block_on(loading(&root, "/state").in_tree(&sfc())).is_err());
+        assert!(block_on(loading(&root, &Programs::default(), "/state").in_tree(&sfc())).is_err());
     }
 
     #[test]
@@ -291,7 +296,8 @@ mod tests {
         let kernel: KernelRelease = "6.1.0".parse().unwrap();
         let own = "lib/modules/6.1.0/kernel/drivers/net/ethernet/sfc/sfc.ko.zst";
         let (place, root) = root_with(&[(own, "ELF")]);
-        let file = loading(&root, "/state").own_file(&kernel, &sfc()).unwrap();
+        let file =
+            loading(&root, &Programs::default(), "/state").own_file(&kernel, &sfc()).unwrap();
         assert_eq!(file, Path::new("/").join(own));
         let tree = place.path().join("in-tree");
         for _ in 0..2 {
@@ -305,11 +311,14 @@ mod tests {
     fn a_release_that_is_not_there_or_cannot_be_named_is_not_tried() {
         let (_place, root) = root_with(&[("state/releases/9.2.1/x", "")]);
         let release: ReleaseName = "9.2.1".parse().unwrap();
-        let tree = loading(&root, "/state").imported(&release);
+        let tree = loading(&root, &Programs::default(), "/state").imported(&release);
         assert_eq!(tree.as_deref(), Ok("/state/releases/9.2.1"));
         let other = "9.9.9".parse().unwrap();
-        assert!(matches!(loading(&root, "/state").imported(&other), Err(StepError::Failed(_))));
-        let spaced = loading(&root, "/my state").imported(&release);
+        assert!(matches!(
+            loading(&root, &Programs::default(), "/state").imported(&other),
+            Err(StepError::Failed(_))
+        ));
+        let spaced = loading(&root, &Programs::default(), "/my state").imported(&release);
         assert!(matches!(spaced, Err(StepError::Unsupported(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! systemd over its bus: programs in transient units, and units stopped. The way through systemd
 //! itself is not run by the tests of this package, only the parts that need none.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -19,6 +20,8 @@ const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 const BOOTED: &str = "/run/systemd/system";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// Which argument of the signal JobRemoved is the unit's name (`org.freedesktop.systemd1(5)`).
+const UNIT_ARGUMENT: u8 = 2;
 /// What is waited beyond a unit's own limits, for a systemd that is slow itself.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a unit that stops may take: systemd gives it 90 s by default, and again after SIGKILL.
@@ -27,59 +30,89 @@ const STOP_LIMIT: Duration = Duration::from_secs(200);
 /// one that had ended before we listened and is only not forgotten yet.
 const TAKEN: Duration = Duration::from_millis(200);
 
-/// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
-pub(super) async fn run(program: &Program, output: &File) -> Result<bool, StepError> {
-    is_booted("programs are run")?;
-    let file = program.file()?;
-    let limit = DEADLINE + STOP + STOP + GRACE;
-    let started = Instant::now();
-    let work = async {
-        let mut manager = Manager::connect().await?;
-        loop {
-            let properties = properties(program, &file, output)?;
-            // "fail": one that still runs from before is not replaced.
-            let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-            let start = (program.unit.as_str(), "fail", properties, auxiliary);
-            match manager.call("StartTransientUnit", &start).await {
-                Ok(job) => return manager.result(|ended| ended.job == job).await,
-                // Started by a daemon that was killed: its work is not ours to judge, so it is done
-                // again after it.
-                Err(error) if is_named(&error, UNIT_EXISTS) => {
-                    let gone = manager.result(|ended| ended.unit == program.unit);
-                    match tokio::time::timeout(TAKEN, gone).await {
-                        Ok(Ok(_)) | Err(_) => {}
-                        Ok(Err(error)) => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(result)) => succeeded(&result, started.elapsed()),
-        Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
-        Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
-    }
+/// The way to systemd, kept while steps follow one another: to find it anew for each of them costs
+/// more than what is then asked.
+#[derive(Debug, Default)]
+pub(super) struct Systemd {
+    kept: RefCell<Option<Manager>>,
 }
 
-/// Stops a unit and waits until it has stopped.
-///
-/// # Errors
-/// systemd's answer.
-pub(super) async fn stop(unit: &str) -> Result<Outcome, StepError> {
-    is_booted("units are stopped")?;
-    let work = async {
-        let mut manager = Manager::connect().await?;
-        let job = manager.call("StopUnit", &(unit, "replace")).await?;
-        manager.result(|ended| ended.job == job).await
-    };
-    match tokio::time::timeout(STOP_LIMIT, work).await {
-        Ok(Ok(result)) => stopped(unit, &result),
-        Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
-        Ok(Err(error)) => {
-            Err(StepError::Failed(format!("unit {unit} was not stopped: systemd says: {error}")))
+impl Systemd {
+    /// Closes it until it is needed again.
+    pub(super) fn rest(&self) {
+        self.kept.take();
+    }
+
+    /// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
+    pub(super) async fn run(&self, program: &Program, output: &File) -> Result<bool, StepError> {
+        is_booted("programs are run")?;
+        let file = program.file()?;
+        let limit = DEADLINE + STOP + STOP + GRACE;
+        let started = Instant::now();
+        let work = async {
+            let (manager, mut ends) = self.reach(&program.unit).await?;
+            let result = loop {
+                let properties = properties(program, &file, output)?;
+                // "fail": one that still runs from before is not replaced.
+                let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+                let start = (program.unit.as_str(), "fail", properties, auxiliary);
+                match manager.call("StartTransientUnit", &start).await {
+                    Ok(job) => break ends.result(|ended| *ended == job).await?,
+                    // Started by a daemon that was killed: its work is not ours to judge, so it is
+                    // done again after it.
+                    Err(error) if is_named(&error, UNIT_EXISTS) => {
+                        let gone = ends.result(|_| true);
+                        match tokio::time::timeout(TAKEN, gone).await {
+                            Ok(Ok(_)) | Err(_) => {}
+                            Ok(Err(error)) => return Err(error),
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            self.kept.replace(Some(manager));
+            Ok(result)
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(result)) => succeeded(&result, started.elapsed()),
+            Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
+            Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
         }
-        Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
+    }
+
+    /// Stops a unit and waits until it has stopped.
+    ///
+    /// # Errors
+    /// systemd's answer.
+    pub(super) async fn stop(&self, unit: &str) -> Result<Outcome, StepError> {
+        is_booted("units are stopped")?;
+        let work = async {
+            let (manager, mut ends) = self.reach(unit).await?;
+            let job = manager.call("StopUnit", &(unit, "replace")).await?;
+            ends.result(|ended| *ended == job).await
+        };
+        match tokio::time::timeout(STOP_LIMIT, work).await {
+            Ok(Ok(result)) => stopped(unit, &result),
+            Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
+            Ok(Err(error)) => Err(StepError::Failed(format!(
+                "unit {unit} was not stopped: systemd says: {error}"
+            ))),
+            Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
+        }
+    }
+
+    /// The manager, and from now on the ends of a unit's jobs: listened for before any start, or a
+    /// unit that ends at once is missed. What was kept may have gone with a restart of the bus.
+    async fn reach(&self, unit: &str) -> zbus::Result<(Manager, Ends)> {
+        let kept = self.kept.take();
+        if let Some(manager) = kept
+            && let Ok(ends) = manager.ends(unit).await
+        {
+            return Ok((manager, ends));
+        }
+        let manager = Manager::connect().await?;
+        let ends = manager.ends(unit).await?;
+        Ok((manager, ends))
     }
 }
 
@@ -96,32 +129,34 @@ fn is_named(error: &zbus::Error, wanted: &str) -> bool {
     matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str() == wanted)
 }
 
-/// The system manager, and the ends of its jobs.
+/// The system manager.
+#[derive(Debug)]
 struct Manager {
     bus: Connection,
-    removed: MessageStream,
 }
 
-/// A job that systemd has done with.
-struct EndedJob {
-    job: OwnedObjectPath,
-    unit: String,
-    result: String,
+/// Ends of the jobs of one unit.
+struct Ends {
+    removed: MessageStream,
 }
 
 impl Manager {
     async fn connect() -> zbus::Result<Self> {
         let bus = Connection::system().await?;
+        bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
+        Ok(Self { bus })
+    }
+
+    /// Of this unit alone: others' would be heard, and queue up, while nobody waits.
+    async fn ends(&self, unit: &str) -> zbus::Result<Ends> {
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
             .sender(DESTINATION)
             .interface(MANAGER)
             .member("JobRemoved")
+            .arg(UNIT_ARGUMENT, unit)
             .build()?;
-        // Before any start, or a unit that ends at once is missed.
-        let removed = MessageStream::for_match_rule(rule, &bus, None).await?;
-        bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
-        Ok(Self { bus, removed })
+        Ok(Ends { removed: MessageStream::for_match_rule(rule, &self.bus, None).await? })
     }
 
     /// Calls what answers with a job.
@@ -135,17 +170,17 @@ impl Manager {
             .await?;
         reply.body().deserialize()
     }
+}
 
+impl Ends {
     /// The result of the next job that ends and is the one meant.
-    async fn result(&mut self, meant: impl Fn(&EndedJob) -> bool) -> zbus::Result<String> {
+    async fn result(&mut self, meant: impl Fn(&OwnedObjectPath) -> bool) -> zbus::Result<String> {
         while let Some(message) = self.removed.next().await {
             let message = message?;
             let body = message.body();
-            let (_, job, unit, result): (u32, OwnedObjectPath, String, String) =
-                body.deserialize()?;
-            let ended = EndedJob { job, unit, result };
-            if meant(&ended) {
-                return Ok(ended.result);
+            let (_, job, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
+            if meant(&job) {
+                return Ok(result);
             }
         }
         Err(zbus::Error::Failure("the bus went away meanwhile".to_owned()))
