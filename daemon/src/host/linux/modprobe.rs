@@ -60,16 +60,27 @@ impl Loading<'_> {
         Err(classify_load(module, &ended.output, &log))
     }
 
-    /// Takes a module out; what it needed has its own step. modprobe has nothing to add but what the
-    /// host's configuration says of it.
+    /// Takes a module out, with what it alone needed. modprobe is asked where the host's configuration
+    /// has a say in it, and else has nothing to add.
     pub(super) async fn unload(&self, module: &ModuleName) -> Result<Outcome, StepError> {
-        let is_configured = removal::is_configured(self.root, module);
-        let program = if is_configured { unload(module) } else { remove(module) };
-        let mut ended = self.programs.run(&program).await?;
-        if is_configured && !ended.success && errors::is_unlisted(&ended.output) {
-            // It came from a tree that modprobe does not look into.
-            ended = self.programs.run(&remove(module)).await?;
-        }
+        let is_configured = |module: &ModuleName| removal::is_configured(self.root, module);
+        let ended = if is_configured(module) {
+            let ended = self.programs.run(&unload(module)).await?;
+            match ended.success || !errors::is_unlisted(&ended.output) {
+                true => ended,
+                // It came from a tree that modprobe does not look into.
+                false => self.programs.run(&remove(module, &[])).await?,
+            }
+        } else {
+            let loaded = modules::read(self.root).into_known().unwrap_or_default();
+            let needed = needed(module).iter().filter_map(|name| name.parse().ok());
+            // What modprobe is to take out holds what comes after it.
+            let along: Vec<_> = needed
+                .filter(|name| loaded.contains_key(name))
+                .take_while(|name| !is_configured(name))
+                .collect();
+            self.programs.run(&remove(module, &along)).await?
+        };
         // It may have gone by itself in the meantime.
         let gone = modules::read(self.root).known().is_some_and(|all| !all.contains_key(module));
         if ended.success || gone {
@@ -198,8 +209,20 @@ fn unload(module: &ModuleName) -> Program {
     }
 }
 
-fn remove(module: &ModuleName) -> Program {
-    Program { name: "rmmod", arguments: vec![module.to_string()], ..unload(module) }
+/// The kernel keeps each that is still in use, and says so of the first.
+fn remove(module: &ModuleName, along: &[ModuleName]) -> Program {
+    let modules = std::iter::once(module).chain(along);
+    let arguments = modules.map(ToString::to_string).collect();
+    Program { name: "rmmod", arguments, ..unload(module) }
+}
+
+/// What goes with a module because nobody else needs it, users before what they use
+/// (reference/onload-modules.md section 2.2).
+fn needed(module: &ModuleName) -> &'static [&'static str] {
+    match module.as_str() {
+        "onload" => &["sfc_char", "sfc_resource"],
+        _ => &[],
+    }
 }
 
 fn index(tree: &str, kernel: &KernelRelease) -> Program {
@@ -256,6 +279,21 @@ mod tests {
         let program = load(&module, &"host".parse().unwrap(), None);
         assert_eq!((program.arguments, program.environment), (vec!["sfc".to_owned()], Vec::new()));
         assert_eq!(program.unit, "onloadd-load-sfc.service");
+    }
+
+    #[test]
+    fn what_onload_alone_needed_goes_with_it_in_one_call() {
+        let modules = |names: &[&str]| -> Vec<ModuleName> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let onload: ModuleName = "onload".parse().unwrap();
+        let program = remove(&onload, &modules(needed(&onload)));
+        assert_eq!(
+            (program.name, program.unit.as_str()),
+            ("rmmod", "onloadd-unload-onload.service")
+        );
+        assert_eq!(program.arguments, ["onload", "sfc_char", "sfc_resource"]);
+        assert_eq!(remove(&sfc(), &modules(needed(&sfc()))).arguments, ["sfc"]);
     }
 
     fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -2,6 +2,7 @@
 //! itself is not run by the tests of this package, only the parts that need none.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -16,11 +17,14 @@ use super::runner::{DEADLINE, Program, STOP, failed};
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const BUS: &str = "org.freedesktop.DBus";
+const BUS_PATH: &str = "/org/freedesktop/DBus";
+const JOB_REMOVED: &str = "JobRemoved";
 /// There exactly while systemd is the system manager (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
-/// Which argument of the signal JobRemoved is the unit's name (`org.freedesktop.systemd1(5)`).
+/// Which argument of that signal is the unit's name (`org.freedesktop.systemd1(5)`).
 const UNIT_ARGUMENT: u8 = 2;
 /// What is waited beyond a unit's own limits, for a systemd that is slow itself.
 const GRACE: Duration = Duration::from_secs(10);
@@ -50,18 +54,18 @@ impl Systemd {
         let limit = DEADLINE + STOP + STOP + GRACE;
         let started = Instant::now();
         let work = async {
-            let (manager, mut ends) = self.reach(&program.unit).await?;
+            let mut manager = self.reach().await?;
             let result = loop {
                 let properties = properties(program, &file, output)?;
                 // "fail": one that still runs from before is not replaced.
                 let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
                 let start = (program.unit.as_str(), "fail", properties, auxiliary);
-                match manager.call("StartTransientUnit", &start).await {
-                    Ok(job) => break ends.result(|ended| *ended == job).await?,
+                match manager.call("StartTransientUnit", &program.unit, &start).await {
+                    Ok(job) => break manager.result(|ended| ended.job == job).await?,
                     // Started by a daemon that was killed: its work is not ours to judge, so it is
                     // done again after it.
                     Err(error) if is_named(&error, UNIT_EXISTS) => {
-                        let gone = ends.result(|_| true);
+                        let gone = manager.result(|ended| ended.unit == program.unit);
                         match tokio::time::timeout(TAKEN, gone).await {
                             Ok(Ok(_)) | Err(_) => {}
                             Ok(Err(error)) => return Err(error),
@@ -87,9 +91,10 @@ impl Systemd {
     pub(super) async fn stop(&self, unit: &str) -> Result<Outcome, StepError> {
         is_booted("units are stopped")?;
         let work = async {
-            let (manager, mut ends) = self.reach(unit).await?;
-            let job = manager.call("StopUnit", &(unit, "replace")).await?;
-            ends.result(|ended| *ended == job).await
+            // Not kept: what it is told of this unit, others may cause.
+            let mut manager = self.reach().await?;
+            let job = manager.call("StopUnit", unit, &(unit, "replace")).await?;
+            manager.result(|ended| ended.job == job).await
         };
         match tokio::time::timeout(STOP_LIMIT, work).await {
             Ok(Ok(result)) => stopped(unit, &result),
@@ -101,18 +106,12 @@ impl Systemd {
         }
     }
 
-    /// The manager, and from now on the ends of a unit's jobs: listened for before any start, or a
-    /// unit that ends at once is missed. What was kept may have gone with a restart of the bus.
-    async fn reach(&self, unit: &str) -> zbus::Result<(Manager, Ends)> {
-        let kept = self.kept.take();
-        if let Some(manager) = kept
-            && let Ok(ends) = manager.ends(unit).await
-        {
-            return Ok((manager, ends));
+    /// What was kept, unless it went with a restart of the bus.
+    async fn reach(&self) -> zbus::Result<Manager> {
+        match self.kept.take().filter(|kept| !kept.bus.is_closed()) {
+            Some(manager) => Ok(manager),
+            None => Manager::connect().await,
         }
-        let manager = Manager::connect().await?;
-        let ends = manager.ends(unit).await?;
-        Ok((manager, ends))
     }
 }
 
@@ -129,58 +128,77 @@ fn is_named(error: &zbus::Error, wanted: &str) -> bool {
     matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str() == wanted)
 }
 
-/// The system manager.
+/// The system manager, and the ends of jobs it was asked for.
 #[derive(Debug)]
 struct Manager {
     bus: Connection,
+    /// Everything that comes: answers, and ends of jobs of the units below. It may queue up between
+    /// two calls, so nothing else is listened for.
+    heard: MessageStream,
+    units: BTreeSet<String>,
 }
 
-/// Ends of the jobs of one unit.
-struct Ends {
-    removed: MessageStream,
+/// A job that systemd has done with.
+struct EndedJob {
+    job: OwnedObjectPath,
+    unit: String,
+    result: String,
 }
 
 impl Manager {
     async fn connect() -> zbus::Result<Self> {
         let bus = Connection::system().await?;
+        let heard = MessageStream::from(&bus);
         bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
-        Ok(Self { bus })
+        Ok(Self { bus, heard, units: BTreeSet::new() })
     }
 
-    /// Of this unit alone: others' would be heard, and queue up, while nobody waits.
-    async fn ends(&self, unit: &str) -> zbus::Result<Ends> {
+    /// Calls what answers with a job of a unit. The end of the job is listened for before, or that of
+    /// a unit that ends at once is missed: the bus keeps the order of the two messages, so the answer
+    /// to the first is not waited for.
+    async fn call<B>(&mut self, method: &str, unit: &str, body: &B) -> zbus::Result<OwnedObjectPath>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let (listening, reply) = tokio::join!(
+            self.listen(unit),
+            self.bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), method, body)
+        );
+        listening?;
+        self.units.insert(unit.to_owned());
+        reply?.body().deserialize()
+    }
+
+    /// Has the bus pass on the ends of a unit's jobs.
+    async fn listen(&self, unit: &str) -> zbus::Result<()> {
+        if self.units.contains(unit) {
+            return Ok(());
+        }
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
             .sender(DESTINATION)
             .interface(MANAGER)
-            .member("JobRemoved")
+            .member(JOB_REMOVED)
             .arg(UNIT_ARGUMENT, unit)
             .build()?;
-        Ok(Ends { removed: MessageStream::for_match_rule(rule, &self.bus, None).await? })
+        self.bus.call_method(Some(BUS), BUS_PATH, Some(BUS), "AddMatch", &rule).await?;
+        Ok(())
     }
 
-    /// Calls what answers with a job.
-    async fn call<B>(&self, method: &str, body: &B) -> zbus::Result<OwnedObjectPath>
-    where
-        B: serde::Serialize + zbus::DynamicType,
-    {
-        let reply = self
-            .bus
-            .call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), method, body)
-            .await?;
-        reply.body().deserialize()
-    }
-}
-
-impl Ends {
     /// The result of the next job that ends and is the one meant.
-    async fn result(&mut self, meant: impl Fn(&OwnedObjectPath) -> bool) -> zbus::Result<String> {
-        while let Some(message) = self.removed.next().await {
+    async fn result(&mut self, meant: impl Fn(&EndedJob) -> bool) -> zbus::Result<String> {
+        while let Some(message) = self.heard.next().await {
             let message = message?;
+            let header = message.header();
+            if header.member().is_none_or(|member| member.as_str() != JOB_REMOVED) {
+                continue;
+            }
             let body = message.body();
-            let (_, job, _, result): (u32, OwnedObjectPath, String, String) = body.deserialize()?;
-            if meant(&job) {
-                return Ok(result);
+            let (_, job, unit, result): (u32, OwnedObjectPath, String, String) =
+                body.deserialize()?;
+            let ended = EndedJob { job, unit, result };
+            if meant(&ended) {
+                return Ok(ended.result);
             }
         }
         Err(zbus::Error::Failure("the bus went away meanwhile".to_owned()))
