@@ -28,6 +28,7 @@ use self::initramfs::{InitramfsFiles, Pace};
 use self::netlink::Connections;
 use self::releases::OnDisk;
 use self::root::Dir;
+use self::runner::Programs;
 use self::source::Source;
 use super::Host;
 use crate::store::Store;
@@ -128,7 +129,7 @@ pub struct Linux {
     state_directory: String,
     root: Dir,
     source: Source,
-    runner: Runner,
+    programs: Programs,
     /// None for a root that does not change.
     events: Option<Events>,
     on_disk: OnDisk,
@@ -166,7 +167,7 @@ impl Linux {
             state_directory: text(&places.state_directory)?,
             root,
             source: if live { Source::Live(Connections::default()) } else { Source::Recorded },
-            runner: Runner::default(),
+            programs: Programs::default(),
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
             initramfs: InitramfsFiles::new(if live { Pace::Beside } else { Pace::AtOnce }),
@@ -181,7 +182,7 @@ impl Linux {
         if runner == Runner::Direct && self.events.is_some() {
             self.initramfs.set(Pace::Never);
         }
-        Self { runner, ..self }
+        Self { programs: runner.into(), ..self }
     }
 
     /// Looks once and writes what was read into an empty or missing directory, as a root that reads
@@ -247,6 +248,8 @@ impl Host for Linux {
             self.last.replace(Some(seen.clone()));
             return seen;
         }
+        // Within a change looks go no further than the modules.
+        self.programs.systemd.rest();
         // Reading files never waits, so others get their turn between the parts.
         let pause = tokio::task::yield_now;
         let kernel = root.line("proc/sys/kernel/osrelease").and_then(attribute::value);

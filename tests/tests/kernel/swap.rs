@@ -330,7 +330,6 @@ fn a_kill_at_any_step_ends_in_the_same_place(guest: &mut Guest) -> anyhow::Resul
         "keep the kernel's own driver",
         "stop the control-plane server",
         "unload module onload",
-        "unload module sfc_resource",
         "unload module sfc",
         "load module sfc from",
         "have onload start",

@@ -158,9 +158,16 @@ impl Reconciler {
             self.changing.withdrawn = Some(now.boot + settle);
         }
         self.stand_pools();
-        // Somebody may have come since: the way is clear when a look from here on says so.
-        self.look();
+        self.look_before_taking();
         self.publish_soon(now.boot);
+    }
+
+    /// Somebody may have come since the last look: the way is clear when one from here on says so.
+    /// What only prepares is done meanwhile, and looked at afterwards anyway.
+    fn look_before_taking(&mut self) {
+        if self.plan.steps.first().is_some_and(Step::takes_away) {
+            self.look();
+        }
     }
 
     /// The kernel's own release, where there is its driver.
@@ -203,7 +210,10 @@ impl Reconciler {
             return;
         }
         if self.changing.withdrawn.take().is_some() {
-            return self.look();
+            self.look_before_taking();
+            if self.looking {
+                return;
+            }
         }
         let Some(change) = self.ledger.change.clone() else { return };
         if let Some(deadline) = &change.confirm_by {
@@ -216,7 +226,10 @@ impl Reconciler {
         if self.changing.steps >= MOST_STEPS {
             return self.turn(now, format!("it goes in circles at: {step}"));
         }
-        if self.plan.takes > Takes::Nothing && !self.is_way_clear(now) {
+        // Nobody is made ready for while others are waited for.
+        let patient = matches!(change.manner.holders, Holders::Wait(_));
+        let asks = step.takes_away() || (patient && self.plan.takes > Takes::Nothing);
+        if asks && !self.is_way_clear(now) {
             return;
         }
         self.try_step(now, step);

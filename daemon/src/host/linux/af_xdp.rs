@@ -8,7 +8,7 @@ use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
 use super::root::Dir;
-use super::runner::{Program, Runner};
+use super::runner::{Program, Programs};
 
 const KNOWN: &str = "proc/driver/sfc_resource";
 const REGISTER: &str = "sys/module/sfc_resource/afxdp/register";
@@ -34,10 +34,10 @@ pub(super) fn read(root: &Dir) -> Reading<AfXdp> {
 /// # Errors
 /// The kernel does not take it, or the program was not run.
 pub(super) async fn register(
-    runner: Runner,
+    programs: &Programs,
     interface: &InterfaceName,
 ) -> Result<Outcome, StepError> {
-    let ended = runner.run(&program(interface)).await?;
+    let ended = programs.run(&program(interface)).await?;
     if ended.success {
         return Ok(Outcome::Changed);
     }
@@ -91,6 +91,7 @@ fn classify(interface: &InterfaceName, output: &str) -> Result<Outcome, StepErro
 #[cfg(test)]
 mod tests {
     use super::super::root::tests::root_with;
+    use super::super::runner::Runner;
     use super::*;
 
     fn name(text: &str) -> InterfaceName {
@@ -140,7 +141,7 @@ mod tests {
         assert_eq!(program.unit, "onloadd-register-a-24-28b-29.service");
         *program.arguments.last_mut().unwrap() = file.to_str().unwrap().to_owned();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        assert!(runtime.block_on(Runner::Direct.run(&program)).unwrap().success);
+        assert!(runtime.block_on(Programs::from(Runner::Direct).run(&program)).unwrap().success);
         assert_eq!(std::fs::read_to_string(file).unwrap(), "a$(b)\n");
     }
 }

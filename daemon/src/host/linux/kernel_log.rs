@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
 
-use super::runner::{Program, Runner};
+use super::runner::{Program, Programs};
 
 /// Lines are stamped by a clock that nobody corrects: off by up to this part of the time since boot.
 const DRIFT: u32 = 1000;
@@ -19,7 +19,7 @@ pub(super) fn now() -> Duration {
 }
 
 /// What the kernel said since a moment; nothing where its log cannot be read.
-pub(super) async fn since(runner: Runner, moment: Duration) -> Vec<String> {
+pub(super) async fn since(programs: &Programs, moment: Duration) -> Vec<String> {
     let program = Program {
         unit: "onloadd-kernel-log.service".to_owned(),
         description: "Read the kernel's log for onloadd".to_owned(),
@@ -28,7 +28,7 @@ pub(super) async fn since(runner: Runner, moment: Duration) -> Vec<String> {
         environment: Vec::new(),
         path: Vec::new(),
     };
-    match runner.run(&program).await {
+    match programs.run(&program).await {
         Ok(ended) if ended.success => lines_since(&ended.output, moment),
         Ok(_) | Err(_) => Vec::new(),
     }

@@ -14,10 +14,11 @@ use onload_core::step::{Outcome, StepError};
 
 use self::errors::{classify_load, classify_unload};
 use super::root::Dir;
-use super::runner::{Program, Runner};
+use super::runner::{Program, Programs};
 use super::{attribute, kernel_log, modules};
 
 mod errors;
+mod removal;
 
 /// Directory of the daemon's own for this boot.
 const RUNTIME: &str = "/run/onloadd";
@@ -33,7 +34,7 @@ const DEPENDENCIES_BYTES: usize = 16 << 20;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Loading<'a> {
     pub(super) root: &'a Dir,
-    pub(super) runner: Runner,
+    pub(super) programs: &'a Programs,
     /// Imported releases lie in `releases` below it.
     pub(super) state_directory: &'a str,
 }
@@ -51,21 +52,35 @@ impl Loading<'_> {
             _ => Some(self.imported(release)?),
         };
         let began = kernel_log::now();
-        let ended = self.runner.run(&load(module, release, tree.as_deref())).await?;
+        let ended = self.programs.run(&load(module, release, tree.as_deref())).await?;
         if ended.success {
             return Ok(Outcome::Changed);
         }
-        let log = kernel_log::since(self.runner, began).await;
+        let log = kernel_log::since(self.programs, began).await;
         Err(classify_load(module, &ended.output, &log))
     }
 
-    /// Takes a module out, with what it alone needed.
+    /// Takes a module out, with what it alone needed. modprobe is asked where the host's configuration
+    /// has a say in it, and else has nothing to add.
     pub(super) async fn unload(&self, module: &ModuleName) -> Result<Outcome, StepError> {
-        let mut ended = self.runner.run(&unload(module)).await?;
-        if !ended.success && errors::is_unlisted(&ended.output) {
-            // It came from a tree that modprobe does not look into. What it needed has its own step.
-            ended = self.runner.run(&remove(module)).await?;
-        }
+        let is_configured = |module: &ModuleName| removal::is_configured(self.root, module);
+        let ended = if is_configured(module) {
+            let ended = self.programs.run(&unload(module)).await?;
+            match ended.success || !errors::is_unlisted(&ended.output) {
+                true => ended,
+                // It came from a tree that modprobe does not look into.
+                false => self.programs.run(&remove(module, &[])).await?,
+            }
+        } else {
+            let loaded = modules::read(self.root).into_known().unwrap_or_default();
+            let needed = needed(module).iter().filter_map(|name| name.parse().ok());
+            // What modprobe is to take out holds what comes after it.
+            let along: Vec<_> = needed
+                .filter(|name| loaded.contains_key(name))
+                .take_while(|name| !is_configured(name))
+                .collect();
+            self.programs.run(&remove(module, &along)).await?
+        };
         // It may have gone by itself in the meantime.
         let gone = modules::read(self.root).known().is_some_and(|all| !all.contains_key(module));
         if ended.success || gone {
@@ -121,7 +136,7 @@ impl Loading<'_> {
             StepError::Failed(format!("{} was not made: {error}", tree.display()))
         })?;
         let tree = tree.display().to_string();
-        let ended = self.runner.run(&index(&tree, &kernel)).await?;
+        let ended = self.programs.run(&index(&tree, &kernel)).await?;
         if ended.success {
             return Ok(Some(tree));
         }
@@ -194,8 +209,20 @@ fn unload(module: &ModuleName) -> Program {
     }
 }
 
-fn remove(module: &ModuleName) -> Program {
-    Program { name: "rmmod", arguments: vec![module.to_string()], ..unload(module) }
+/// The kernel keeps each that is still in use, and says so of the first.
+fn remove(module: &ModuleName, along: &[ModuleName]) -> Program {
+    let modules = std::iter::once(module).chain(along);
+    let arguments = modules.map(ToString::to_string).collect();
+    Program { name: "rmmod", arguments, ..unload(module) }
+}
+
+/// What goes with a module because nobody else needs it, users before what they use
+/// (reference/onload-modules.md section 2.2).
+fn needed(module: &ModuleName) -> &'static [&'static str] {
+    match module.as_str() {
+        "onload" => &["sfc_char", "sfc_resource"],
+        _ => &[],
+    }
 }
 
 fn index(tree: &str, kernel: &KernelRelease) -> Program {
@@ -254,12 +281,27 @@ mod tests {
         assert_eq!(program.unit, "onloadd-load-sfc.service");
     }
 
+    #[test]
+    fn what_onload_alone_needed_goes_with_it_in_one_call() {
+        let modules = |names: &[&str]| -> Vec<ModuleName> {
+            names.iter().map(|name| name.parse().unwrap()).collect()
+        };
+        let onload: ModuleName = "onload".parse().unwrap();
+        let program = remove(&onload, &modules(needed(&onload)));
+        assert_eq!(
+            (program.name, program.unit.as_str()),
+            ("rmmod", "onloadd-unload-onload.service")
+        );
+        assert_eq!(program.arguments, ["onload", "sfc_char", "sfc_resource"]);
+        assert_eq!(remove(&sfc(), &modules(needed(&sfc()))).arguments, ["sfc"]);
+    }
+
     fn block_on<T>(future: impl Future<Output = T>) -> T {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
     }
 
-    fn loading<'a>(root: &'a Dir, state_directory: &'a str) -> Loading<'a> {
-        Loading { root, runner: Runner::Direct, state_directory }
+    fn loading<'a>(root: &'a Dir, programs: &'a Programs, state_directory: &'a str) -> Loading<'a> {
+        Loading { root, programs, state_directory }
     }
 
     #[test]
@@ -268,7 +310,8 @@ mod tests {
             ("proc/sys/kernel/osrelease", "6.1.0\n"),
             ("lib/modules/6.1.0/modules.dep", "kernel/drivers/net/ethernet/sfc/sfc.ko: x.ko\n"),
         ]);
-        let loading = loading(&root, "/state");
+        let programs = Programs::default();
+        let loading = loading(&root, &programs, "/state");
         assert_eq!(block_on(loading.in_tree(&sfc())), Ok(None));
     }
 
@@ -279,11 +322,11 @@ mod tests {
                 ("proc/sys/kernel/osrelease", "6.1.0\n"),
                 ("lib/modules/6.1.0/modules.dep", list),
             ]);
-            let missing = block_on(loading(&root, "/state").in_tree(&sfc()));
+            let missing = block_on(loading(&root, &Programs::default(), "/state").in_tree(&sfc()));
             assert_eq!(missing, Err(StepError::NotFound { module: sfc() }));
         }
         let (_place, root) = root_with(&[]);
-        assert!(block_on(loading(&root, "/state").in_tree(&sfc())).is_err());
+        assert!(block_on(loading(&root, &Programs::default(), "/state").in_tree(&sfc())).is_err());
     }
 
     #[test]
@@ -291,7 +334,8 @@ mod tests {
         let kernel: KernelRelease = "6.1.0".parse().unwrap();
         let own = "lib/modules/6.1.0/kernel/drivers/net/ethernet/sfc/sfc.ko.zst";
         let (place, root) = root_with(&[(own, "ELF")]);
-        let file = loading(&root, "/state").own_file(&kernel, &sfc()).unwrap();
+        let file =
+            loading(&root, &Programs::default(), "/state").own_file(&kernel, &sfc()).unwrap();
         assert_eq!(file, Path::new("/").join(own));
         let tree = place.path().join("in-tree");
         for _ in 0..2 {
@@ -305,11 +349,14 @@ mod tests {
     fn a_release_that_is_not_there_or_cannot_be_named_is_not_tried() {
         let (_place, root) = root_with(&[("state/releases/9.2.1/x", "")]);
         let release: ReleaseName = "9.2.1".parse().unwrap();
-        let tree = loading(&root, "/state").imported(&release);
+        let tree = loading(&root, &Programs::default(), "/state").imported(&release);
         assert_eq!(tree.as_deref(), Ok("/state/releases/9.2.1"));
         let other = "9.9.9".parse().unwrap();
-        assert!(matches!(loading(&root, "/state").imported(&other), Err(StepError::Failed(_))));
-        let spaced = loading(&root, "/my state").imported(&release);
+        assert!(matches!(
+            loading(&root, &Programs::default(), "/state").imported(&other),
+            Err(StepError::Failed(_))
+        ));
+        let spaced = loading(&root, &Programs::default(), "/my state").imported(&release);
         assert!(matches!(spaced, Err(StepError::Unsupported(_))));
     }
 }

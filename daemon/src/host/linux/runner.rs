@@ -12,7 +12,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use onload_core::step::StepError;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
-use super::systemd;
+use super::systemd::Systemd;
 use crate::descriptor;
 
 /// How programs are run.
@@ -81,19 +81,45 @@ impl Program {
     }
 }
 
-impl Runner {
+/// The programs of a host, run as it is to run them.
+#[derive(Debug, Default)]
+pub(super) struct Programs {
+    runner: Runner,
+    pub(super) systemd: Systemd,
+}
+
+impl From<Runner> for Programs {
+    fn from(runner: Runner) -> Self {
+        Self { runner, systemd: Systemd::default() }
+    }
+}
+
+impl Programs {
     /// Runs a program to its end.
     ///
     /// # Errors
     /// It could not be run, or did not end in its time.
-    pub(super) async fn run(self, program: &Program) -> Result<Ended, StepError> {
+    pub(super) async fn run(&self, program: &Program) -> Result<Ended, StepError> {
+        self.run_by(self.runner, program).await
+    }
+
+    /// The same as a child in any case, for one that needs no more than the daemon has and that may
+    /// end with it.
+    ///
+    /// # Errors
+    /// As [`Programs::run`].
+    pub(super) async fn run_here(&self, program: &Program) -> Result<Ended, StepError> {
+        self.run_by(Runner::Direct, program).await
+    }
+
+    async fn run_by(&self, runner: Runner, program: &Program) -> Result<Ended, StepError> {
         // A file and no pipe: whoever writes into a pipe without a reader is killed, and the reader
         // may be restarted.
         let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
         let output = output.map_err(|errno| failed(program, &errno))?;
-        let success = match self {
-            Self::Transient => systemd::run(program, &output).await?,
-            Self::Direct => direct(program, &output).await?,
+        let success = match runner {
+            Runner::Transient => self.systemd.run(program, &output).await?,
+            Runner::Direct => direct(program, &output).await?,
         };
         let output = tail(&output).map_err(|error| failed(program, &error))?;
         if !success {
@@ -170,7 +196,7 @@ mod tests {
 
     fn run(program: &Program) -> Result<Ended, StepError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(Runner::Direct.run(program))
+        runtime.block_on(Programs::from(Runner::Direct).run(program))
     }
 
     #[test]

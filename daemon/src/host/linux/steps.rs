@@ -11,7 +11,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::modprobe::Loading;
 use super::runner::Program;
 use super::source::Source;
-use super::{Linux, af_xdp, control_plane, loader, modules, onload, releases, systemd, userland};
+use super::{Linux, af_xdp, control_plane, loader, modules, onload, releases, userland};
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
@@ -30,7 +30,7 @@ impl Linux {
         }
         let loading = Loading {
             root: &self.root,
-            runner: self.runner,
+            programs: &self.programs,
             state_directory: &self.state_directory,
         };
         match step {
@@ -44,8 +44,8 @@ impl Linux {
             }
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
-            Step::StopUnit { unit } => systemd::stop(unit).await,
-            Step::RegisterAfXdp { interface } => af_xdp::register(self.runner, interface).await,
+            Step::StopUnit { unit } => self.programs.systemd.stop(unit).await,
+            Step::RegisterAfXdp { interface } => af_xdp::register(&self.programs, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
             Step::PlaceUserland { pool, release, tree } => self.place(pool, release, tree).await,
@@ -134,7 +134,7 @@ impl Linux {
 
     /// Writes parameters of the loaded `onload`. The daemon itself may not write below `/sys`.
     async fn restore_server(&self, server: &str, clear: bool) -> Result<Outcome, StepError> {
-        let ended = self.runner.run(&restore(server, clear)).await?;
+        let ended = self.programs.run(&restore(server, clear)).await?;
         if ended.success {
             return Ok(Outcome::Changed);
         }
@@ -146,8 +146,9 @@ impl Linux {
         let changed = loader::rule(Path::new(loader::RULES), autoload)
             .map_err(|error| unwritten(loader::RULES, &error))?;
         if changed && Path::new(UDEVD_SOCKET).exists() {
-            // By itself it looks for changes at most every three seconds.
-            let ended = self.runner.run(&reload()).await?;
+            // By itself it looks for changes at most every three seconds. A message to a socket needs
+            // no privilege that the daemon has not, and no unit.
+            let ended = self.programs.run_here(&reload()).await?;
             if !ended.success {
                 let why = ended.output.trim();
                 return Err(StepError::Failed(format!("udevd was not told of it: {why}")));

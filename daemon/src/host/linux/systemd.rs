@@ -1,6 +1,8 @@
 //! systemd over its bus: programs in transient units, and units stopped. The way through systemd
 //! itself is not run by the tests of this package, only the parts that need none.
 
+use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -15,10 +17,15 @@ use super::runner::{DEADLINE, Program, STOP, failed};
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
+const BUS: &str = "org.freedesktop.DBus";
+const BUS_PATH: &str = "/org/freedesktop/DBus";
+const JOB_REMOVED: &str = "JobRemoved";
 /// There exactly while systemd is the system manager (`sd_booted(3)`).
 const BOOTED: &str = "/run/systemd/system";
 const UNIT_EXISTS: &str = "org.freedesktop.systemd1.UnitExists";
 const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
+/// Which argument of that signal is the unit's name (`org.freedesktop.systemd1(5)`).
+const UNIT_ARGUMENT: u8 = 2;
 /// What is waited beyond a unit's own limits, for a systemd that is slow itself.
 const GRACE: Duration = Duration::from_secs(10);
 /// How long a unit that stops may take: systemd gives it 90 s by default, and again after SIGKILL.
@@ -27,59 +34,84 @@ const STOP_LIMIT: Duration = Duration::from_secs(200);
 /// one that had ended before we listened and is only not forgotten yet.
 const TAKEN: Duration = Duration::from_millis(200);
 
-/// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
-pub(super) async fn run(program: &Program, output: &File) -> Result<bool, StepError> {
-    is_booted("programs are run")?;
-    let file = program.file()?;
-    let limit = DEADLINE + STOP + STOP + GRACE;
-    let started = Instant::now();
-    let work = async {
-        let mut manager = Manager::connect().await?;
-        loop {
-            let properties = properties(program, &file, output)?;
-            // "fail": one that still runs from before is not replaced.
-            let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-            let start = (program.unit.as_str(), "fail", properties, auxiliary);
-            match manager.call("StartTransientUnit", &start).await {
-                Ok(job) => return manager.result(|ended| ended.job == job).await,
-                // Started by a daemon that was killed: its work is not ours to judge, so it is done
-                // again after it.
-                Err(error) if is_named(&error, UNIT_EXISTS) => {
-                    let gone = manager.result(|ended| ended.unit == program.unit);
-                    match tokio::time::timeout(TAKEN, gone).await {
-                        Ok(Ok(_)) | Err(_) => {}
-                        Ok(Err(error)) => return Err(error),
-                    }
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    };
-    match tokio::time::timeout(limit, work).await {
-        Ok(Ok(result)) => succeeded(&result, started.elapsed()),
-        Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
-        Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
-    }
+/// The way to systemd, kept while steps follow one another: to find it anew for each of them costs
+/// more than what is then asked.
+#[derive(Debug, Default)]
+pub(super) struct Systemd {
+    kept: RefCell<Option<Manager>>,
 }
 
-/// Stops a unit and waits until it has stopped.
-///
-/// # Errors
-/// systemd's answer.
-pub(super) async fn stop(unit: &str) -> Result<Outcome, StepError> {
-    is_booted("units are stopped")?;
-    let work = async {
-        let mut manager = Manager::connect().await?;
-        let job = manager.call("StopUnit", &(unit, "replace")).await?;
-        manager.result(|ended| ended.job == job).await
-    };
-    match tokio::time::timeout(STOP_LIMIT, work).await {
-        Ok(Ok(result)) => stopped(unit, &result),
-        Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
-        Ok(Err(error)) => {
-            Err(StepError::Failed(format!("unit {unit} was not stopped: systemd says: {error}")))
+impl Systemd {
+    /// Closes it until it is needed again.
+    pub(super) fn rest(&self) {
+        self.kept.take();
+    }
+
+    /// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
+    pub(super) async fn run(&self, program: &Program, output: &File) -> Result<bool, StepError> {
+        is_booted("programs are run")?;
+        let file = program.file()?;
+        let limit = DEADLINE + STOP + STOP + GRACE;
+        let started = Instant::now();
+        let work = async {
+            let mut manager = self.reach().await?;
+            let result = loop {
+                let properties = properties(program, &file, output)?;
+                // "fail": one that still runs from before is not replaced.
+                let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+                let start = (program.unit.as_str(), "fail", properties, auxiliary);
+                match manager.call("StartTransientUnit", &program.unit, &start).await {
+                    Ok(job) => break manager.result(|ended| ended.job == job).await?,
+                    // Started by a daemon that was killed: its work is not ours to judge, so it is
+                    // done again after it.
+                    Err(error) if is_named(&error, UNIT_EXISTS) => {
+                        let gone = manager.result(|ended| ended.unit == program.unit);
+                        match tokio::time::timeout(TAKEN, gone).await {
+                            Ok(Ok(_)) | Err(_) => {}
+                            Ok(Err(error)) => return Err(error),
+                        }
+                    }
+                    Err(error) => return Err(error),
+                }
+            };
+            self.kept.replace(Some(manager));
+            Ok(result)
+        };
+        match tokio::time::timeout(limit, work).await {
+            Ok(Ok(result)) => succeeded(&result, started.elapsed()),
+            Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
+            Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
         }
-        Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
+    }
+
+    /// Stops a unit and waits until it has stopped.
+    ///
+    /// # Errors
+    /// systemd's answer.
+    pub(super) async fn stop(&self, unit: &str) -> Result<Outcome, StepError> {
+        is_booted("units are stopped")?;
+        let work = async {
+            // Not kept: what it is told of this unit, others may cause.
+            let mut manager = self.reach().await?;
+            let job = manager.call("StopUnit", unit, &(unit, "replace")).await?;
+            manager.result(|ended| ended.job == job).await
+        };
+        match tokio::time::timeout(STOP_LIMIT, work).await {
+            Ok(Ok(result)) => stopped(unit, &result),
+            Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
+            Ok(Err(error)) => Err(StepError::Failed(format!(
+                "unit {unit} was not stopped: systemd says: {error}"
+            ))),
+            Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
+        }
+    }
+
+    /// What was kept, unless it went with a restart of the bus.
+    async fn reach(&self) -> zbus::Result<Manager> {
+        match self.kept.take().filter(|kept| !kept.bus.is_closed()) {
+            Some(manager) => Ok(manager),
+            None => Manager::connect().await,
+        }
     }
 }
 
@@ -96,10 +128,14 @@ fn is_named(error: &zbus::Error, wanted: &str) -> bool {
     matches!(error, zbus::Error::MethodError(name, _, _) if name.as_str() == wanted)
 }
 
-/// The system manager, and the ends of its jobs.
+/// The system manager, and the ends of jobs it was asked for.
+#[derive(Debug)]
 struct Manager {
     bus: Connection,
-    removed: MessageStream,
+    /// Everything that comes: answers, and ends of jobs of the units below. It may queue up between
+    /// two calls, so nothing else is listened for.
+    heard: MessageStream,
+    units: BTreeSet<String>,
 }
 
 /// A job that systemd has done with.
@@ -112,34 +148,51 @@ struct EndedJob {
 impl Manager {
     async fn connect() -> zbus::Result<Self> {
         let bus = Connection::system().await?;
+        let heard = MessageStream::from(&bus);
+        bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
+        Ok(Self { bus, heard, units: BTreeSet::new() })
+    }
+
+    /// Calls what answers with a job of a unit. The end of the job is listened for before, or that of
+    /// a unit that ends at once is missed: the bus keeps the order of the two messages, so the answer
+    /// to the first is not waited for.
+    async fn call<B>(&mut self, method: &str, unit: &str, body: &B) -> zbus::Result<OwnedObjectPath>
+    where
+        B: serde::Serialize + zbus::DynamicType,
+    {
+        let (listening, reply) = tokio::join!(
+            self.listen(unit),
+            self.bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), method, body)
+        );
+        listening?;
+        self.units.insert(unit.to_owned());
+        reply?.body().deserialize()
+    }
+
+    /// Has the bus pass on the ends of a unit's jobs.
+    async fn listen(&self, unit: &str) -> zbus::Result<()> {
+        if self.units.contains(unit) {
+            return Ok(());
+        }
         let rule = MatchRule::builder()
             .msg_type(zbus::message::Type::Signal)
             .sender(DESTINATION)
             .interface(MANAGER)
-            .member("JobRemoved")
+            .member(JOB_REMOVED)
+            .arg(UNIT_ARGUMENT, unit)
             .build()?;
-        // Before any start, or a unit that ends at once is missed.
-        let removed = MessageStream::for_match_rule(rule, &bus, None).await?;
-        bus.call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), "Subscribe", &()).await?;
-        Ok(Self { bus, removed })
-    }
-
-    /// Calls what answers with a job.
-    async fn call<B>(&self, method: &str, body: &B) -> zbus::Result<OwnedObjectPath>
-    where
-        B: serde::Serialize + zbus::DynamicType,
-    {
-        let reply = self
-            .bus
-            .call_method(Some(DESTINATION), MANAGER_PATH, Some(MANAGER), method, body)
-            .await?;
-        reply.body().deserialize()
+        self.bus.call_method(Some(BUS), BUS_PATH, Some(BUS), "AddMatch", &rule).await?;
+        Ok(())
     }
 
     /// The result of the next job that ends and is the one meant.
     async fn result(&mut self, meant: impl Fn(&EndedJob) -> bool) -> zbus::Result<String> {
-        while let Some(message) = self.removed.next().await {
+        while let Some(message) = self.heard.next().await {
             let message = message?;
+            let header = message.header();
+            if header.member().is_none_or(|member| member.as_str() != JOB_REMOVED) {
+                continue;
+            }
             let body = message.body();
             let (_, job, unit, result): (u32, OwnedObjectPath, String, String) =
                 body.deserialize()?;
