@@ -19,6 +19,7 @@ mod ports;
 mod release;
 mod reload;
 mod rollback;
+mod run;
 pub mod status;
 mod watch;
 mod why;
@@ -85,6 +86,7 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         Verb::Allocate { pool, count, lease } => {
             allocate::order(bus, output, &pool, count, lease.as_deref()).await?;
         }
+        Verb::Run { pool, command } => return Err(run::take_over(bus, &pool, &command).await),
         Verb::Free { id, force } => free::order(bus, output, &id, force).await?,
         Verb::Apply { dry_run: true, .. } => apply::dry_run(bus, output).await?,
         Verb::Apply { dry_run: false, retry, manner } => {

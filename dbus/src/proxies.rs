@@ -148,7 +148,7 @@ pub trait Manager {
 
     /// Allocate method
     ///
-    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
+    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process or its connection), process (ends with the calling process, which may leave the bus and become another program) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
     ///
     /// # Arguments
     ///
@@ -312,6 +312,21 @@ pub trait Manager {
         &self,
         pool: &str,
     ) -> zbus::Result<Vec<(String, i32, String, String, String, String, bool)>>;
+
+    /// Environment method
+    ///
+    /// What a program of this node needs in its environment to use a pool's devices: variables for the host's own paths, of the release that fits the loaded driver. The caller keeps what it has set itself, and puts LD_PRELOAD before its own. Fails with Blocked when no release fits.
+    ///
+    /// # Arguments
+    ///
+    /// * `pool` - Name of the pool.
+    /// * `options` - None yet.
+    /// * `variables` - Name and value.
+    fn environment(
+        &self,
+        pool: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<std::collections::HashMap<String, String>>;
 
     /// Config method
     ///

@@ -53,7 +53,7 @@ pub async fn order(
 }
 
 /// The id behind a path; the path itself should it be of a form we do not know.
-fn id(path: &str) -> String {
+pub fn id(path: &str) -> String {
     match parse(path) {
         Some((Kind::Allocation, id)) => id,
         _ => path.to_owned(),

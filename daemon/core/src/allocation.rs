@@ -69,7 +69,7 @@ impl Process {
 pub enum Tenure {
     /// The kubelet has no release call: until the device is allocated anew.
     Kubelet,
-    /// The end of the holding process, or of its bus connection.
+    /// The end of the holding process, or of its bus connection if it was asked for so.
     Client,
     /// Nothing but `free`.
     Persistent,
@@ -88,8 +88,10 @@ pub enum Tenure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TenureWish {
-    /// With the calling program.
+    /// With the calling program, or its bus connection.
     Client,
+    /// With the calling process alone: it may leave the bus, and become another program.
+    Process,
     /// Never by itself.
     Persistent,
     /// After a while.

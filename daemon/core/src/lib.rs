@@ -13,6 +13,7 @@ pub mod inventory;
 pub mod job;
 pub mod kubelet;
 pub mod ledger;
+pub mod local;
 pub mod names;
 pub mod others;
 pub mod outlook;

@@ -196,12 +196,14 @@ pub(super) fn tenure(options: Options) -> Result<TenureWish, Failure> {
     match (tenure.as_deref(), lease) {
         (None, Some(span)) => Ok(TenureWish::Lease(span)),
         (None | Some("client"), None) => Ok(TenureWish::Client),
+        (Some("process"), None) => Ok(TenureWish::Process),
         (Some("persistent"), None) => Ok(TenureWish::Persistent),
         (Some(_), Some(_)) => {
             Err(refuse("Lease", "a lease is a tenure of its own", "give Tenure or Lease"))
         }
         (Some(_), None) => {
-            Err(refuse("Tenure", "it is neither client nor persistent", "give one of the two"))
+            let why = "it is neither client nor process nor persistent";
+            Err(refuse("Tenure", why, "give one of the three"))
         }
     }
 }
@@ -231,11 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn a_tenure_is_one_of_three() {
+    fn a_tenure_is_one_of_four() {
         let lease = TenureWish::Lease("8h".parse().unwrap());
         let good = [
             ("nothing said: with the client", options([]), TenureWish::Client),
             ("said", options([("Tenure", "client".into())]), TenureWish::Client),
+            ("process", options([("Tenure", "process".into())]), TenureWish::Process),
             ("persistent", options([("Tenure", "persistent".into())]), TenureWish::Persistent),
             ("a lease", options([("Lease", "8h".into())]), lease),
         ];

@@ -54,7 +54,12 @@ impl Reconciler {
     ) -> Refused {
         self.may_lend(pool)?;
         self.check_limits(&caller, count)?;
-        if tenure == TenureWish::Client && (caller.process.is_none() || caller.bus_name.is_none()) {
+        let watchable = match tenure {
+            TenureWish::Client => caller.process.is_some() && caller.bus_name.is_some(),
+            TenureWish::Process => caller.process.is_some(),
+            TenureWish::Persistent | TenureWish::Lease(_) => true,
+        };
+        if !watchable {
             let why = "the bus does not say which program asks, so it cannot be watched";
             let fix = "ask for a lease, or for a persistent allocation";
             return Err(Refusal::new(RefusalKind::Unsupported, NOT_LENT, why, fix));
@@ -179,7 +184,8 @@ impl Reconciler {
             entries.push(Entry::Granted(allocation));
         }
         self.record(entries, Some(Pending::Grant { request, lent }));
-        if let (TenureWish::Client, Some(process)) = (grant.tenure, grant.caller.process) {
+        let bound = matches!(grant.tenure, TenureWish::Client | TenureWish::Process);
+        if let (true, Some(process)) = (bound, grant.caller.process) {
             self.watch(process);
         }
         self.publish_soon(now.boot);
@@ -197,7 +203,7 @@ impl Reconciler {
 
     fn tenure(&self, now: Now, wish: &TenureWish) -> Tenure {
         match wish {
-            TenureWish::Client => Tenure::Client,
+            TenureWish::Client | TenureWish::Process => Tenure::Client,
             TenureWish::Persistent => Tenure::Persistent,
             TenureWish::Lease(span) => Tenure::Lease {
                 until: now.boot + span.0,
@@ -363,7 +369,9 @@ impl Reconciler {
 
 fn holder(grant: &LocalGrant) -> Holder {
     match (&grant.tenure, &grant.caller.process) {
-        (TenureWish::Client, Some(process)) => Holder::Process(process.clone()),
+        (TenureWish::Client | TenureWish::Process, Some(process)) => {
+            Holder::Process(process.clone())
+        }
         _ => Holder::User { uid: grant.caller.uid },
     }
 }
