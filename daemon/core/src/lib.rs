@@ -3,6 +3,7 @@
 pub mod af_xdp;
 pub mod allocation;
 pub mod blocker;
+pub mod cdi;
 pub mod change;
 pub mod command;
 pub mod condition;
