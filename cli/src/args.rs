@@ -178,6 +178,9 @@ pub enum Verb {
         /// Give them back by themselves after this time; otherwise they stay until freed
         #[arg(long, value_name = "DURATION")]
         lease: Option<String>,
+        /// Give them back when the systemd unit that this runs in ends, as in ExecStartPre=
+        #[arg(long, conflicts_with = "lease")]
+        unit: bool,
     },
     /// Run a command with a device lent to it, which is given back however the command ends
     Run {

@@ -16,3 +16,4 @@ pub mod processes;
 pub mod service;
 pub mod settings_dir;
 pub mod store;
+pub mod units;

@@ -148,7 +148,7 @@ pub trait Manager {
 
     /// Allocate method
     ///
-    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process or its connection), process (ends with the calling process, which may leave the bus and become another program) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
+    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process or its connection), process (ends with the calling process, which may leave the bus and become another program), unit (ends with the unit of the system manager that the calling process is of) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
     ///
     /// # Arguments
     ///
@@ -757,7 +757,7 @@ pub trait Allocation {
 
     /// HolderKind property
     ///
-    /// container, process or user.
+    /// container, process, unit or user.
     #[zbus(property)]
     fn holder_kind(&self) -> zbus::Result<String>;
 
@@ -781,7 +781,7 @@ pub trait Allocation {
 
     /// Tenure property
     ///
-    /// What ends it: kubelet, client, persistent or lease.
+    /// What ends it: kubelet, client, unit, persistent or lease.
     #[zbus(property)]
     fn tenure(&self) -> zbus::Result<String>;
 

@@ -33,6 +33,8 @@ pub enum Holder {
     Container,
     /// A program that asked over the bus.
     Process(Process),
+    /// A unit of the system manager, for whatever runs in it.
+    Unit(Unit),
     /// A person's lease, without a program behind it.
     User {
         /// Their user id.
@@ -63,6 +65,22 @@ impl Process {
     }
 }
 
+/// A unit of the system manager, told apart from its next start by its control group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Unit {
+    /// Its name, such as `trader.service`.
+    pub name: String,
+    /// Directory of its control group, which systemd removes with the unit's end.
+    pub directory: String,
+    /// Inode number of that directory; used once in a boot.
+    pub inode: u64,
+    /// The boot it lives in.
+    pub boot: BootId,
+    /// Effective user id of who asked for it.
+    pub uid: u32,
+}
+
 /// What ends an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -71,6 +89,8 @@ pub enum Tenure {
     Kubelet,
     /// The end of the holding process, or of its bus connection if it was asked for so.
     Client,
+    /// The end of the holding unit.
+    Unit,
     /// Nothing but `free`.
     Persistent,
     /// A date. Within the boot it was made in, CLOCK_BOOTTIME counts; after it, wall time.
@@ -92,6 +112,8 @@ pub enum TenureWish {
     Client,
     /// With the calling process alone: it may leave the bus, and become another program.
     Process,
+    /// With the unit that the calling program is of.
+    Unit(Unit),
     /// Never by itself.
     Persistent,
     /// After a while.
@@ -109,6 +131,7 @@ impl Allocation {
         match &self.holder {
             Holder::Container => None,
             Holder::Process(process) => Some(process.uid),
+            Holder::Unit(unit) => Some(unit.uid),
             Holder::User { uid } => Some(*uid),
         }
     }
@@ -119,6 +142,7 @@ impl fmt::Display for Holder {
         match self {
             Self::Container => f.write_str("a container"),
             Self::Process(process) => write!(f, "pid {} ({})", process.pid, process.comm),
+            Self::Unit(unit) => write!(f, "unit {}", unit.name),
             Self::User { uid } => write!(f, "user {uid}"),
         }
     }
@@ -129,6 +153,7 @@ impl fmt::Display for Tenure {
         f.write_str(match self {
             Self::Kubelet => "kubelet",
             Self::Client => "client",
+            Self::Unit => "unit",
             Self::Persistent => "persistent",
             Self::Lease { .. } => "lease",
         })

@@ -22,7 +22,7 @@ use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::{Notice, Post};
 use crate::settings_dir::Sources;
-use crate::{clock, logging, processes, service};
+use crate::{clock, logging, processes, service, units};
 
 /// The reconciler, and all that its effects reach but the host.
 #[derive(Debug)]
@@ -156,6 +156,13 @@ impl Desk {
             Effect::ReadConfiguration(request) => {
                 let config = load(&self.sources).map(Box::new);
                 return Some(Event::Configuration { request, config });
+            }
+            Effect::WatchUnit(unit) => {
+                let reporter = self.reporter.clone();
+                tokio::spawn(async move {
+                    units::ended(&unit).await;
+                    let _ = reporter.send(Event::UnitGone(unit));
+                });
             }
             Effect::WatchProcess(process) => {
                 let reporter = self.reporter.clone();

@@ -12,7 +12,7 @@ const NOBODY: u32 = u32::MAX;
 fn process(holder: &Holder) -> Option<&Process> {
     match holder {
         Holder::Process(process) => Some(process),
-        Holder::Container | Holder::User { .. } => None,
+        Holder::Container | Holder::Unit(_) | Holder::User { .. } => None,
     }
 }
 
@@ -59,6 +59,7 @@ impl Lending {
         self.with(|a| match &a.holder {
             Holder::Container => "container",
             Holder::Process(_) => "process",
+            Holder::Unit(_) => "unit",
             Holder::User { .. } => "user",
         })
     }
@@ -92,7 +93,7 @@ impl Lending {
     fn until(&self) -> u64 {
         self.with(|a| match &a.tenure {
             Tenure::Lease { until_wall, .. } => until_wall.0,
-            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => 0,
+            Tenure::Kubelet | Tenure::Client | Tenure::Unit | Tenure::Persistent => 0,
         })
     }
 }

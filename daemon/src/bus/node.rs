@@ -15,7 +15,7 @@ use onload_dbus::path::Kind;
 use zbus::message::Header;
 use zbus::{Connection, OwnedObjectPath, Variant, interface};
 
-use super::arguments::{self, Known, Options};
+use super::arguments::{self, Known, Options, Until};
 use super::desk::{Desk, object};
 use super::view::View;
 use super::wire::{self, Dictionary};
@@ -207,6 +207,10 @@ impl Node {
         let count = arguments::count(count)?;
         let tenure = arguments::tenure(options)?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Allocate"), None).await?;
+        let tenure = match tenure {
+            Until::Wish(wish) => wish,
+            Until::Unit => TenureWish::Unit(self.desk.bouncer.callers.unit_of(&pass.caller)?),
+        };
         let bound = matches!(tenure, TenureWish::Client | TenureWish::Process);
         if bound && pass.caller.process.is_none() {
             return Err(errors::faceless());

@@ -73,6 +73,8 @@ impl Machine {
                 let config = Config::merge(&self.config).map(Box::new);
                 Some(Event::Configuration { request, config })
             }
+            // Nobody on this machine asks for a unit.
+            Effect::WatchUnit(unit) => panic!("{unit:?} was never asked for"),
             Effect::WatchProcess(process) => {
                 if self.living.contains(&process) {
                     self.watched.insert(process);

@@ -260,7 +260,7 @@ impl Promises {
                     *until_wall > now.wall
                 }
             }
-            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => true,
+            Tenure::Kubelet | Tenure::Client | Tenure::Unit | Tenure::Persistent => true,
         });
         for (id, claim) in &self.claims {
             let kept = ledger.allocations.get(id);

@@ -81,7 +81,9 @@ async fn a_bus_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn wrong_usage_is_told_before_any_bus_is_asked() {
     let nowhere = "unix:path=/nonexistent/bus";
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 11] = [
+        &["run"],
+        &["allocate", "onload", "--unit", "--lease", "8h"],
         &["stats"],
         &["allocate"],
         &["free", "a1", "--watch"],

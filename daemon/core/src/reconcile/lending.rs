@@ -57,7 +57,7 @@ impl Reconciler {
         let watchable = match tenure {
             TenureWish::Client => caller.process.is_some() && caller.bus_name.is_some(),
             TenureWish::Process => caller.process.is_some(),
-            TenureWish::Persistent | TenureWish::Lease(_) => true,
+            TenureWish::Unit(_) | TenureWish::Persistent | TenureWish::Lease(_) => true,
         };
         if !watchable {
             let why = "the bus does not say which program asks, so it cannot be watched";
@@ -184,9 +184,11 @@ impl Reconciler {
             entries.push(Entry::Granted(allocation));
         }
         self.record(entries, Some(Pending::Grant { request, lent }));
-        let bound = matches!(grant.tenure, TenureWish::Client | TenureWish::Process);
-        if let (true, Some(process)) = (bound, grant.caller.process) {
-            self.watch(process);
+        match (grant.tenure, grant.caller.process) {
+            (TenureWish::Client | TenureWish::Process, Some(process)) => self.watch(process),
+            (TenureWish::Unit(unit), _) => self.watch_unit(unit),
+            (TenureWish::Client | TenureWish::Process, None)
+            | (TenureWish::Persistent | TenureWish::Lease(_), _) => {}
         }
         self.publish_soon(now.boot);
     }
@@ -204,6 +206,7 @@ impl Reconciler {
     fn tenure(&self, now: Now, wish: &TenureWish) -> Tenure {
         match wish {
             TenureWish::Client | TenureWish::Process => Tenure::Client,
+            TenureWish::Unit(_) => Tenure::Unit,
             TenureWish::Persistent => Tenure::Persistent,
             TenureWish::Lease(span) => Tenure::Lease {
                 until: now.boot + span.0,
@@ -372,6 +375,7 @@ fn holder(grant: &LocalGrant) -> Holder {
         (TenureWish::Client | TenureWish::Process, Some(process)) => {
             Holder::Process(process.clone())
         }
+        (TenureWish::Unit(unit), _) => Holder::Unit(unit.clone()),
         _ => Holder::User { uid: grant.caller.uid },
     }
 }

@@ -57,6 +57,36 @@ fn what_is_lent_to_a_process_outlives_its_connection_and_not_the_process() {
 }
 
 #[test]
+fn what_is_lent_to_a_unit_ends_with_it_and_is_watched_over_restarts() {
+    let boot = node().boot_id.into_known().unwrap();
+    let unit = Unit {
+        name: "trader.service".to_owned(),
+        directory: "/sys/fs/cgroup/system.slice/trader.service".to_owned(),
+        inode: 7,
+        boot,
+        uid: 7,
+    };
+    let mut bench = Bench::new(FOUR, node());
+    let caller = program("sh", ":1.7");
+    for _ in 0..2 {
+        lend_for(&mut bench, &caller, TenureWish::Unit(unit.clone()));
+    }
+    bench.handle(Event::ClientGone(":1.7".to_owned()));
+    let next = Unit { inode: 8, ..unit.clone() };
+    bench.handle(Event::UnitGone(next));
+    let ledger = bench.brain.ledger().clone();
+    let holders = ledger.allocations.values().map(|one| (one.holder.to_string(), one.owner()));
+    assert_eq!(holders.collect::<Vec<_>>(), vec![("unit trader.service".to_owned(), Some(7)); 2]);
+
+    let now = Now { boot: Moment(1), wall: Timestamp(1) };
+    let (_, effects) = Reconciler::start(now, Config::merge(&[]), Ok(ledger));
+    let watched = effects.iter().filter(|effect| **effect == Effect::WatchUnit(unit.clone()));
+    assert_eq!(watched.count(), 1, "by the next daemon");
+    bench.handle(Event::UnitGone(unit));
+    assert!(bench.brain.ledger().allocations.is_empty());
+}
+
+#[test]
 fn the_journal_is_written_anew_whoever_makes_it_long() {
     let mut bench = Bench::new("[pools.p]\nslots = 4\nlocal = 4\n", node());
     assert_eq!(bench.rewrites, 1, "at the start");
