@@ -5,16 +5,21 @@
 //! stays when the daemon ends: a container that starts again meanwhile finds its device.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
+use std::future::{Future, pending};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use inotify::{EventMask, Inotify, WatchMask};
 use onload_core::cdi::{self, Spec, Wanted};
 use onload_core::picture::Picture;
 use tokio::sync::watch;
+use tokio_stream::StreamExt as _;
 
 /// Between two attempts at what failed: an administrator has to do something first.
 const RETRY: Duration = Duration::from_secs(30);
@@ -24,6 +29,11 @@ const DIRECTORY_MODE: u32 = 0o755;
 /// More than the largest pool's file; what is longer under our name is not ours.
 const LONGEST_FILE: u64 = 16 * 1024 * 1024;
 
+/// Room for a burst of events; each takes 16 bytes and its name.
+const EVENTS: usize = 4096;
+
+type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Files by name, as they shall be: their text, or none for one that stays as it is.
 type Files = BTreeMap<String, Option<String>>;
 
@@ -31,6 +41,7 @@ type Files = BTreeMap<String, Option<String>>;
 pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBuf) {
     let mut former: Option<BTreeMap<String, Wanted>> = None;
     let mut told = None;
+    let mut taken: Watch = Box::pin(pending());
     loop {
         let picture = pictures.borrow_and_update().clone();
         // Before the first look nothing is known of any pool; a look names the modules of the stack.
@@ -42,6 +53,10 @@ pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBu
             let place = directory.clone();
             let result = tokio::task::spawn_blocking(move || settle(&place, &files)).await;
             let result = result.unwrap_or_else(|error| Err(error.to_string()));
+            taken = match &result {
+                Ok(()) => Box::pin(taken_away(directory.clone(), names(&wanted))),
+                Err(_) => Box::pin(pending()),
+            };
             former = result.is_ok().then_some(wanted);
             if let Err(why) = &result
                 && told.as_ref() != Some(why)
@@ -50,16 +65,52 @@ pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBu
             }
             told = result.err();
         }
-        let ended = if told.is_some() {
-            let next = tokio::time::timeout(RETRY, pictures.changed()).await;
-            matches!(next, Ok(Err(_)))
-        } else {
-            pictures.changed().await.is_err()
+        let again = async {
+            match told {
+                Some(_) => tokio::time::sleep(RETRY).await,
+                None => pending().await,
+            }
         };
-        if ended {
+        tokio::select! {
+            changed = pictures.changed() => match changed {
+                Ok(()) => {}
+                Err(_) => return,
+            },
+            () = &mut taken => former = None,
+            () = again => {}
+        }
+    }
+}
+
+/// Resolves when a file of ours was taken away, or the directory with it; never where that cannot
+/// be watched. What is there is put back by whoever asked.
+async fn taken_away(directory: PathBuf, names: Vec<String>) {
+    let Ok(mut events) = watch_directory(&directory) else { return pending().await };
+    // Seen after the watch began, so nothing falls in between.
+    if names.iter().any(|name| fs::symlink_metadata(directory.join(name)).is_err()) {
+        return;
+    }
+    while let Some(Ok(event)) = events.next().await {
+        let is_ours = |name: &OsStr| names.iter().any(|own| name == own.as_str());
+        let lost = EventMask::IGNORED | EventMask::MOVE_SELF | EventMask::Q_OVERFLOW;
+        if event.mask.intersects(lost) || event.name.as_deref().is_some_and(is_ours) {
             return;
         }
     }
+    pending().await
+}
+
+fn watch_directory(directory: &Path) -> io::Result<inotify::EventStream<[u8; EVENTS]>> {
+    let inotify = Inotify::init()?;
+    let mask = WatchMask::DELETE | WatchMask::MOVED_FROM | WatchMask::MOVE_SELF;
+    inotify.watches().add(directory, mask | WatchMask::ONLYDIR)?;
+    inotify.into_event_stream([0; EVENTS])
+}
+
+/// The names of files that are there now.
+fn names(wanted: &BTreeMap<String, Wanted>) -> Vec<String> {
+    let files = wanted.iter().filter(|(_, wanted)| matches!(wanted, Wanted::File(_)));
+    files.map(|(name, _)| name.clone()).collect()
 }
 
 /// What shall become of each pool's file, by its name.

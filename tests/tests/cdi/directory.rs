@@ -189,6 +189,21 @@ async fn a_directory_is_made_for_a_file_and_not_for_none() {
 }
 
 #[tokio::test]
+async fn what_others_take_away_is_put_back() {
+    let edge = Edge::start(shown());
+    eventually("the file", || read(&edge.file()).is_ok()).await;
+    // Others that come and go, and a turn of ours, do not end the watch.
+    fs::write(edge.file().with_file_name("x.json"), "{}").unwrap();
+    fs::remove_file(edge.file().with_file_name("x.json")).unwrap();
+    for turn in 0..3 {
+        fs::remove_file(edge.file()).unwrap();
+        eventually(&format!("the file again, {turn}"), || read(&edge.file()).is_ok()).await;
+    }
+    fs::remove_dir_all(edge.root.path().join("cdi")).unwrap();
+    eventually("the directory again", || read(&edge.file()).is_ok()).await;
+}
+
+#[tokio::test]
 async fn a_place_that_cannot_be_written_is_tried_again_with_the_next_picture() {
     let edge = Edge::prepared(shown(), |root| fs::write(root.join("cdi"), "in the way").unwrap());
     tokio::time::sleep(A_WHILE).await;

@@ -1,3 +1,5 @@
+//! What a file says, what is listed, and when it is made anew.
+
 use std::collections::BTreeMap;
 
 use serde_json::json;
