@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::ffi::OsString;
+
 use clap::{Args as Group, Parser, Subcommand};
 use clap_complete::Shell;
 use onload_dbus::error::exit;
@@ -13,6 +15,7 @@ const EXIT_CODES: &str = "Exit codes:
   0  as wanted        3  not allowed
   1  failed           4  blocked: nothing is wrong, something is in the way
   2  wrong usage      5  onloadd cannot be reached
+`run` ends as its command does; 126 and 127: it could not be run, it is not there.
 
 Durations are a number and a unit: 90s, 15m, 8h, 2d.";
 
@@ -245,6 +248,18 @@ pub enum Verb {
         /// Give them back by themselves after this time; otherwise they stay until freed
         #[arg(long, value_name = "DURATION")]
         lease: Option<String>,
+        /// Give them back when the systemd unit that this runs in ends, as in ExecStartPre=
+        #[arg(long, conflicts_with = "lease")]
+        unit: bool,
+    },
+    /// Run a command with a device lent to it, which is given back however the command ends
+    Run {
+        /// The pool
+        #[arg(long, default_value = "onload", value_name = "POOL")]
+        pool: String,
+        /// The command and its words; LD_PRELOAD gets libonload.so before what it has
+        #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+        command: Vec<OsString>,
     },
     /// Give a device back
     Free {

@@ -20,6 +20,7 @@ mod profile;
 mod release;
 mod reload;
 mod rollback;
+mod run;
 pub mod status;
 mod watch;
 mod why;
@@ -91,9 +92,11 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         Verb::Jobs(how) => drop(show(bus, output, how.watch, jobs::read).await?),
         Verb::Config(how) => drop(show(bus, output, how.watch, config::read).await?),
         Verb::Watch => watch::follow(bus, output).await?,
-        Verb::Allocate { pool, count, lease } => {
-            allocate::order(bus, output, &pool, count, lease.as_deref()).await?;
+        Verb::Allocate { pool, count, lease, unit } => {
+            let until = allocate::until(lease.as_deref(), unit);
+            allocate::order(bus, output, &pool, count, until).await?;
         }
+        Verb::Run { pool, command } => return Err(run::take_over(bus, &pool, &command).await),
         Verb::Free { id, force } => free::order(bus, output, &id, force).await?,
         Verb::Apply { dry_run: true, .. } => apply::dry_run(bus, output).await?,
         Verb::Apply { dry_run: false, retry, manner } => {

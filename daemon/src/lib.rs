@@ -3,6 +3,7 @@
 pub mod app;
 pub mod boot;
 pub mod bus;
+pub mod cdi;
 pub mod clock;
 pub mod descriptor;
 pub mod host;
@@ -16,3 +17,4 @@ pub mod processes;
 pub mod service;
 pub mod settings_dir;
 pub mod store;
+pub mod units;

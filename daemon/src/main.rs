@@ -15,7 +15,7 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
-use onloadd::{boot, kubelet, logging, service};
+use onloadd::{boot, cdi, kubelet, logging, service};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -74,6 +74,8 @@ struct Args {
 const REAL_KUBELET: &str = "/var/lib/kubelet";
 /// Its pod-resources socket, below the directory that also holds the device plugins'.
 const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
+/// Where this machine's container runtimes look for files that programs write.
+const REAL_CDI: &str = "/run/cdi";
 /// What the system bus is called in addresses, whatever directory it is in.
 const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
 /// State of the machine itself (DESIGN section 2).
@@ -86,10 +88,17 @@ const ROOT_STATE: &str = "onloadd-root";
 
 /// Whether a directory is in the kubelet's own, under whatever name.
 fn is_real_kubelet(directory: &Path) -> bool {
+    is_in(directory, REAL_KUBELET)
+}
+
+/// Whether a directory is in another, under whatever name.
+fn is_in(directory: &Path, other: &str) -> bool {
     // What is not there yet is told by the nearest part of its path that is.
-    let there = directory.ancestors().find_map(|part| part.canonicalize().ok());
-    directory.starts_with(REAL_KUBELET)
-        || there.is_some_and(|there| there.starts_with(REAL_KUBELET))
+    let there = directory.ancestors().find_map(|part| {
+        let rest = directory.strip_prefix(part).ok()?;
+        Some(part.canonicalize().ok()?.join(rest))
+    });
+    directory.starts_with(other) || there.is_some_and(|there| there.starts_with(other))
 }
 
 fn main() -> ExitCode {
@@ -330,6 +339,13 @@ async fn run<H: Host>(
     };
     let pods = PathBuf::from(settings.kubelet.pod_resources);
     let asked = is_here(args) || !is_real_kubelet(&pods);
+    let real = is_in(settings.cdi.directory.as_ref(), REAL_CDI);
+    let specs = async {
+        if is_here(args) || !real {
+            cdi::keep(letterbox.watch(), settings.cdi.directory.into()).await;
+        }
+        std::future::pending::<()>().await;
+    };
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
     let bus = bus::serve_with(letterbox.clone(), address, options);
@@ -339,6 +355,7 @@ async fn run<H: Host>(
         ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
         failed = bus => failed.map_err(|error| failure(error, "stop the other one, or choose another --bus"))?,
         () = plugin => {}
+        () = specs => {}
         () = ready => {}
     }
     Ok(ExitCode::SUCCESS)

@@ -20,6 +20,10 @@ pub mod exit {
     pub const BLOCKED: u8 = 4;
     /// The daemon cannot be reached.
     pub const UNREACHABLE: u8 = 5;
+    /// A command to be run is there and cannot be, as shells say it.
+    pub const NOT_EXECUTABLE: u8 = 126;
+    /// A command to be run is not there, as shells say it.
+    pub const COMMAND_NOT_FOUND: u8 = 127;
 }
 
 /// Status codes of gRPC that an error becomes (numbers fixed by its protocol).

@@ -148,7 +148,7 @@ pub trait Manager {
 
     /// Allocate method
     ///
-    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
+    /// Lends devices of a pool to the caller, all or none. Options: Tenure (s): client (the default; ends with the calling process or its connection), process (ends with the calling process, which may leave the bus and become another program), unit (ends with the unit of the system manager that the calling process is of) or persistent (ends with Free); Lease (s): a duration, in place of Tenure. Fails with InUse when too few devices are free, Blocked when none can work, Held, LimitExceeded, Degraded or LedgerUnavailable.
     ///
     /// # Arguments
     ///
@@ -312,6 +312,21 @@ pub trait Manager {
         &self,
         pool: &str,
     ) -> zbus::Result<Vec<(String, i32, String, String, String, String, bool)>>;
+
+    /// Environment method
+    ///
+    /// What a program of this node needs in its environment to use a pool's devices: variables for the host's own paths, of the release that fits the loaded driver. The caller keeps what it has set itself, and puts LD_PRELOAD before its own. Fails with Blocked when no release fits.
+    ///
+    /// # Arguments
+    ///
+    /// * `pool` - Name of the pool.
+    /// * `options` - None yet.
+    /// * `variables` - Name and value.
+    fn environment(
+        &self,
+        pool: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<std::collections::HashMap<String, String>>;
 
     /// Config method
     ///
@@ -750,7 +765,7 @@ pub trait Allocation {
 
     /// HolderKind property
     ///
-    /// container, process or user.
+    /// container, process, unit or user.
     #[zbus(property)]
     fn holder_kind(&self) -> zbus::Result<String>;
 
@@ -792,7 +807,7 @@ pub trait Allocation {
 
     /// Tenure property
     ///
-    /// What ends it: kubelet, client, persistent or lease.
+    /// What ends it: kubelet, client, unit, persistent or lease.
     #[zbus(property)]
     fn tenure(&self) -> zbus::Result<String>;
 

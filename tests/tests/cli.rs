@@ -19,5 +19,7 @@ mod releases;
 mod rig;
 #[path = "cli/run.rs"]
 mod run;
+#[path = "cli/run_command.rs"]
+mod run_command;
 #[path = "cli/schema.rs"]
 mod schema;

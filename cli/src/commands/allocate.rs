@@ -24,18 +24,23 @@ struct Grant {
     device: String,
 }
 
+/// The option that says how long: a lease, with the unit, or until they are freed.
+pub fn until(lease: Option<&str>, unit: bool) -> (&'static str, Variant<'_>) {
+    match lease {
+        Some(duration) => ("Lease", Variant::from(duration)),
+        None if unit => ("Tenure", Variant::from("unit")),
+        None => ("Tenure", Variant::from("persistent")),
+    }
+}
+
 /// Borrows and prints allocation, tab, device, one pair per line: `cut -f1` gives the ids.
 pub async fn order(
     bus: &Bus,
     output: Output,
     pool: &str,
     count: u32,
-    lease: Option<&str>,
+    (name, value): (&'static str, Variant<'_>),
 ) -> Result<(), Ended> {
-    let (name, value) = match lease {
-        Some(duration) => ("Lease", Variant::from(duration)),
-        None => ("Tenure", Variant::from("persistent")),
-    };
     let options = Options::from([(name, &value)]);
     let lent = bus.manager().await?.allocate(pool, count, options).await?;
     let grants = Grants {
@@ -53,7 +58,7 @@ pub async fn order(
 }
 
 /// The id behind a path; the path itself should it be of a form we do not know.
-fn id(path: &str) -> String {
+pub fn id(path: &str) -> String {
     match parse(path) {
         Some((Kind::Allocation, id)) => id,
         _ => path.to_owned(),
@@ -68,6 +73,14 @@ fn lines(grants: &Grants) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_long_is_said_in_one_option() {
+        let tenure = |word: &'static str| ("Tenure", Variant::from(word));
+        assert_eq!(until(None, false), tenure("persistent"));
+        assert_eq!(until(None, true), tenure("unit"));
+        assert_eq!(until(Some("8h"), false), ("Lease", Variant::from("8h")));
+    }
 
     #[test]
     fn a_script_can_cut_the_ids() {

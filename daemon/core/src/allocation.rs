@@ -35,6 +35,8 @@ pub enum Holder {
     Pod(PodContainer),
     /// A program that asked over the bus.
     Process(Process),
+    /// A unit of the system manager, for whatever runs in it.
+    Unit(Unit),
     /// A person's lease, without a program behind it.
     User {
         /// Their user id.
@@ -79,6 +81,22 @@ impl Process {
     }
 }
 
+/// A unit of the system manager, told apart from its next start by its control group.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Unit {
+    /// Its name, such as `trader.service`.
+    pub name: String,
+    /// Directory of its control group, which systemd removes with the unit's end.
+    pub directory: String,
+    /// Inode number of that directory; used once in a boot.
+    pub inode: u64,
+    /// The boot it lives in.
+    pub boot: BootId,
+    /// Effective user id of who asked for it.
+    pub uid: u32,
+}
+
 /// What ends an allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
@@ -86,8 +104,10 @@ pub enum Tenure {
     /// The kubelet has no release call: until its pod is gone for a while by the kubelet's word, or
     /// the device is allocated anew.
     Kubelet,
-    /// The end of the holding process, or of its bus connection.
+    /// The end of the holding process, or of its bus connection if it was asked for so.
     Client,
+    /// The end of the holding unit.
+    Unit,
     /// Nothing but `free`.
     Persistent,
     /// A date. Within the boot it was made in, CLOCK_BOOTTIME counts; after it, wall time.
@@ -105,8 +125,12 @@ pub enum Tenure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum TenureWish {
-    /// With the calling program.
+    /// With the calling program, or its bus connection.
     Client,
+    /// With the calling process alone: it may leave the bus, and become another program.
+    Process,
+    /// With the unit that the calling program is of.
+    Unit(Unit),
     /// Never by itself.
     Persistent,
     /// After a while.
@@ -118,7 +142,7 @@ impl Allocation {
     pub fn is_local(&self) -> bool {
         match self.holder {
             Holder::Container | Holder::Pod(_) => false,
-            Holder::Process(_) | Holder::User { .. } => true,
+            Holder::Process(_) | Holder::Unit(_) | Holder::User { .. } => true,
         }
     }
 
@@ -127,6 +151,7 @@ impl Allocation {
         match &self.holder {
             Holder::Container | Holder::Pod(_) => None,
             Holder::Process(process) => Some(process.uid),
+            Holder::Unit(unit) => Some(unit.uid),
             Holder::User { uid } => Some(*uid),
         }
     }
@@ -151,6 +176,7 @@ impl fmt::Display for Holder {
             Self::Container => f.write_str("a container the kubelet has not named yet"),
             Self::Pod(pod) => pod.fmt(f),
             Self::Process(process) => write!(f, "pid {} ({})", process.pid, process.comm),
+            Self::Unit(unit) => write!(f, "unit {}", unit.name),
             Self::User { uid } => write!(f, "user {uid}"),
         }
     }
@@ -161,6 +187,7 @@ impl fmt::Display for Tenure {
         f.write_str(match self {
             Self::Kubelet => "kubelet",
             Self::Client => "client",
+            Self::Unit => "unit",
             Self::Persistent => "persistent",
             Self::Lease { .. } => "lease",
         })

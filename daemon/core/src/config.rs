@@ -331,6 +331,18 @@ mod tests {
             ("two profiles", "[pools.onload]\nprofile = \"a,b\"\n", 2, "pools.onload.profile"),
             ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
             (
+                "names that nobody can find",
+                "[kubelet]\nanswer = \"cdi\"\n[cdi]\nenabled = false\n",
+                2,
+                "kubelet.answer",
+            ),
+            (
+                "a resource without a name in CDI",
+                "[kubelet]\nanswer = \"cdi\"\n[pools.a]\nresource = \"amd.com/1\"\n",
+                4,
+                "pools.a.resource",
+            ),
+            (
                 "one resource twice",
                 "[pools.onload]\n[pools.b]\nresource = \"amd.com/onload\"\n",
                 3,

@@ -177,7 +177,7 @@ pub struct ModulePicture {
 }
 
 /// One release.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReleasePicture {
     /// The facts.
     pub release: Release,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::allocation::Unit;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
 use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
@@ -127,6 +128,8 @@ pub struct Reconciler {
     asking: Asking,
     /// Processes whose end will be told, by identity: each is watched once, however often it asks.
     watched: BTreeSet<(u32, u64, BootId)>,
+    /// Units whose end will be told.
+    watched_units: BTreeSet<Unit>,
 
     picture: Picture,
     /// The picture last shown: jobs change as they go on, not when a picture is made.
@@ -200,6 +203,7 @@ impl Reconciler {
             registered: BTreeSet::new(),
             asking: Asking::default(),
             watched: BTreeSet::new(),
+            watched_units: BTreeSet::new(),
             picture: Picture::default(),
             shown: Arc::default(),
             publish_at: None,
@@ -233,6 +237,7 @@ impl Reconciler {
             Event::ClientGone(name) => self.client_gone(now, &name),
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
+            Event::UnitGone(unit) => self.unit_gone(now, &unit),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
             Event::KubeletSaid(said) => self.kubelet_said(now, said),
             Event::TurnBack { why } => self.turn_back(now, why),

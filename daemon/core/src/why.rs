@@ -362,6 +362,7 @@ fn allocation(allocation: &Allocation) -> Explanation {
     let ends = match &allocation.tenure {
         Tenure::Kubelet => "when the kubelet allocates the device anew, or root frees it by force",
         Tenure::Client => "with the program that holds it",
+        Tenure::Unit => "with the unit that holds it",
         Tenure::Persistent => "when it is freed",
         Tenure::Lease { .. } => "when its lease is over, or it is freed",
     };

@@ -23,7 +23,7 @@ use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::{Notice, Post};
 use crate::settings_dir::Sources;
-use crate::{clock, kubelet, logging, processes, service};
+use crate::{clock, kubelet, logging, processes, service, units};
 
 /// The reconciler, and all that its effects reach but the host.
 #[derive(Debug)]
@@ -175,6 +175,13 @@ impl Desk {
                     let said = kubelet::pods::list(&socket).await;
                     let said = said.map_err(|error| error.to_string());
                     let _ = reporter.send(Event::KubeletSaid(said));
+                });
+            }
+            Effect::WatchUnit(unit) => {
+                let reporter = self.reporter.clone();
+                tokio::spawn(async move {
+                    units::ended(&unit).await;
+                    let _ = reporter.send(Event::UnitGone(unit));
                 });
             }
             Effect::WatchProcess(process) => {

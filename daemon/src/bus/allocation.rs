@@ -12,14 +12,14 @@ const NOBODY: u32 = u32::MAX;
 fn process(holder: &Holder) -> Option<&Process> {
     match holder {
         Holder::Process(process) => Some(process),
-        Holder::Container | Holder::Pod(_) | Holder::User { .. } => None,
+        Holder::Container | Holder::Pod(_) | Holder::Unit(_) | Holder::User { .. } => None,
     }
 }
 
 fn container(holder: &Holder) -> Option<&PodContainer> {
     match holder {
         Holder::Pod(container) => Some(container),
-        Holder::Container | Holder::Process(_) | Holder::User { .. } => None,
+        Holder::Container | Holder::Process(_) | Holder::Unit(_) | Holder::User { .. } => None,
     }
 }
 
@@ -66,6 +66,7 @@ impl Lending {
         self.with(|a| match &a.holder {
             Holder::Container | Holder::Pod(_) => "container",
             Holder::Process(_) => "process",
+            Holder::Unit(_) => "unit",
             Holder::User { .. } => "user",
         })
     }
@@ -114,7 +115,7 @@ impl Lending {
     fn until(&self) -> u64 {
         self.with(|a| match &a.tenure {
             Tenure::Lease { until_wall, .. } => until_wall.0,
-            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => 0,
+            Tenure::Kubelet | Tenure::Client | Tenure::Unit | Tenure::Persistent => 0,
         })
     }
 }

@@ -185,23 +185,35 @@ impl Known {
     }
 }
 
+/// What an allocation shall end with, as the caller says it.
+#[derive(Debug, PartialEq)]
+pub(super) enum Until {
+    /// As the loop takes it.
+    Wish(TenureWish),
+    /// With the unit that the caller is of.
+    Unit,
+}
+
 /// What an allocation shall end with.
 ///
 /// # Errors
 /// `InvalidArgument`, naming the option.
-pub(super) fn tenure(options: Options) -> Result<TenureWish, Failure> {
+pub(super) fn tenure(options: Options) -> Result<Until, Failure> {
     let mut known = Known::of(options)?;
     let (tenure, lease) = (known.text("Tenure")?, known.span("Lease")?);
     known.end()?;
     match (tenure.as_deref(), lease) {
-        (None, Some(span)) => Ok(TenureWish::Lease(span)),
-        (None | Some("client"), None) => Ok(TenureWish::Client),
-        (Some("persistent"), None) => Ok(TenureWish::Persistent),
+        (None, Some(span)) => Ok(Until::Wish(TenureWish::Lease(span))),
+        (None | Some("client"), None) => Ok(Until::Wish(TenureWish::Client)),
+        (Some("process"), None) => Ok(Until::Wish(TenureWish::Process)),
+        (Some("unit"), None) => Ok(Until::Unit),
+        (Some("persistent"), None) => Ok(Until::Wish(TenureWish::Persistent)),
         (Some(_), Some(_)) => {
             Err(refuse("Lease", "a lease is a tenure of its own", "give Tenure or Lease"))
         }
         (Some(_), None) => {
-            Err(refuse("Tenure", "it is neither client nor persistent", "give one of the two"))
+            let why = "it is neither client nor process nor unit nor persistent";
+            Err(refuse("Tenure", why, "give one of the four"))
         }
     }
 }
@@ -231,12 +243,18 @@ mod tests {
     }
 
     #[test]
-    fn a_tenure_is_one_of_three() {
-        let lease = TenureWish::Lease("8h".parse().unwrap());
+    fn a_tenure_is_one_of_five() {
+        let lease = Until::Wish(TenureWish::Lease("8h".parse().unwrap()));
         let good = [
-            ("nothing said: with the client", options([]), TenureWish::Client),
-            ("said", options([("Tenure", "client".into())]), TenureWish::Client),
-            ("persistent", options([("Tenure", "persistent".into())]), TenureWish::Persistent),
+            ("nothing said: with the client", options([]), Until::Wish(TenureWish::Client)),
+            ("said", options([("Tenure", "client".into())]), Until::Wish(TenureWish::Client)),
+            ("process", options([("Tenure", "process".into())]), Until::Wish(TenureWish::Process)),
+            ("unit", options([("Tenure", "unit".into())]), Until::Unit),
+            (
+                "persistent",
+                options([("Tenure", "persistent".into())]),
+                Until::Wish(TenureWish::Persistent),
+            ),
             ("a lease", options([("Lease", "8h".into())]), lease),
         ];
         for (why, given, wish) in good {

@@ -7,7 +7,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use onload_core::allocation::Process;
+use onload_core::allocation::{Process, Unit};
 use onload_core::command::Caller;
 use onload_core::names::BootId;
 use onload_core::reading::Reading;
@@ -15,7 +15,7 @@ use onload_dbus::error::{Failure, Kind};
 use zbus::Connection;
 use zbus::names::{BusName, UniqueName};
 
-use crate::processes;
+use crate::{processes, units};
 
 /// The bus daemon answers at once or is in trouble.
 const BUS_ANSWER: Duration = Duration::from_secs(5);
@@ -30,6 +30,14 @@ pub trait Processes: Debug + Send + Sync + 'static {
     /// # Errors
     /// It is gone, or may not be seen.
     fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process>;
+
+    /// The unit of the system manager that a process is of; none where it is of none.
+    ///
+    /// # Errors
+    /// It cannot be told.
+    fn unit_of(&self, process: &Process) -> io::Result<Option<Unit>> {
+        units::of(process)
+    }
 }
 
 /// The kernel's list of processes.
@@ -87,6 +95,23 @@ impl Callers {
             seen.push_back(caller.clone());
         }
         Ok(caller)
+    }
+
+    /// The unit that a caller is of.
+    ///
+    /// # Errors
+    /// `Unsupported` for a caller that is of none.
+    pub(super) fn unit_of(&self, caller: &Caller) -> Result<Unit, Failure> {
+        let refuse = |why: &str| {
+            let what = "nothing was lent: it shall end with the caller's unit";
+            let fix = "call from a unit of the system manager, or ask for another tenure";
+            Failure::new(Kind::Unsupported, what, why, fix)
+        };
+        let Some(process) = &caller.process else {
+            return Err(refuse("the caller's process cannot be seen from here"));
+        };
+        let unit = self.processes.unit_of(process).map_err(|error| refuse(&error.to_string()))?;
+        unit.ok_or_else(|| refuse("the caller is of no unit of the system manager"))
     }
 
     fn seen(&self) -> MutexGuard<'_, VecDeque<Caller>> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
 use onload_core::config::Origin;
+use onload_core::local;
 use onload_core::names::{AllocationId, PoolName, ReleaseName};
 use onload_core::picture::Picture;
 use onload_core::why::explain;
@@ -14,7 +15,7 @@ use onload_dbus::path::Kind;
 use zbus::message::Header;
 use zbus::{Connection, OwnedObjectPath, Variant, interface};
 
-use super::arguments::{self, Known, Options};
+use super::arguments::{self, Known, Options, Until};
 use super::desk::{Desk, object};
 use super::view::View;
 use super::wire::{self, Dictionary};
@@ -206,7 +207,12 @@ impl Node {
         let count = arguments::count(count)?;
         let tenure = arguments::tenure(options)?;
         let pass = self.desk.admit(&call, connection, (MANAGER, "Allocate"), None).await?;
-        if tenure == TenureWish::Client && pass.caller.process.is_none() {
+        let tenure = match tenure {
+            Until::Wish(wish) => wish,
+            Until::Unit => TenureWish::Unit(self.desk.bouncer.callers.unit_of(&pass.caller)?),
+        };
+        let bound = matches!(tenure, TenureWish::Client | TenureWish::Process);
+        if bound && pass.caller.process.is_none() {
             return Err(errors::faceless());
         }
         let watch = self.desk.watch_caller(&call, connection).await?;
@@ -393,6 +399,18 @@ impl Node {
             (device.id.to_string(), numa, reason, health, lent, allocation, device.local_only)
         });
         Ok(rows.collect())
+    }
+
+    #[zbus(out_args("variables"))]
+    fn environment(
+        &self,
+        pool: &str,
+        options: Options,
+    ) -> Result<BTreeMap<String, String>, Failure> {
+        let name = arguments::name::<PoolName>("pool", pool)?;
+        Known::of(options)?.end()?;
+        let found = local::environment(&self.view.picture(), &name);
+        found.map_err(|refusal| errors::failure(&refusal))
     }
 
     #[zbus(out_args("settings"))]

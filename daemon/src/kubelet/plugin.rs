@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use onload_core::cdi;
 use onload_core::command::{Caller, Command, ContainerAnswer, Reply};
 use onload_core::kubelet::{Advertised, preferred};
 use onload_core::names::{DeviceId, PoolName};
@@ -16,7 +17,7 @@ use tonic::{Code, Request, Response, Status};
 
 use super::api::device_plugin_server::DevicePlugin;
 use super::api::{
-    AllocateRequest, AllocateResponse, ContainerAllocateResponse,
+    AllocateRequest, AllocateResponse, CdiDevice, ContainerAllocateResponse,
     ContainerPreferredAllocationResponse, Device, DevicePluginOptions, DeviceSpec, Empty,
     ListAndWatchResponse, Mount, NumaNode, PreStartContainerRequest, PreStartContainerResponse,
     PreferredAllocationRequest, PreferredAllocationResponse, TopologyInfo,
@@ -141,16 +142,23 @@ impl DevicePlugin for Plugin {
         request: Request<AllocateRequest>,
     ) -> Result<Response<AllocateResponse>, Status> {
         let containers = self.device_ids(request.into_inner()).map_err(status)?;
-        if !self.letterbox.picture().pools.contains_key(&self.pool) {
-            return Err(status(self.unknown_pool()));
-        }
+        let picture = self.letterbox.picture();
+        let pool = picture.pools.get(&self.pool).ok_or_else(|| status(self.unknown_pool()))?;
         let asked = containers.len();
+        let named_as = |ids: &Vec<DeviceId>| -> Vec<String> {
+            ids.iter().map(|id| cdi::full_name(&pool.resource, id)).collect()
+        };
+        let names = cdi::answers_kubelet(&picture)
+            .then(|| containers.iter().map(named_as).collect::<Vec<_>>());
         // Whoever reaches the socket passed the kubelet's directory, which is root's alone.
         let caller = Caller { uid: 0, process: None, bus_name: None, privileged: true };
         let command = Command::KubeletAllocate { pool: self.pool.clone(), containers };
         match self.letterbox.submit(caller, command).await.map_err(status)? {
             Reply::Containers(answers) if answers.len() == asked => {
-                let container_responses = answers.into_iter().map(container_response).collect();
+                let container_responses = match names {
+                    Some(names) => names.into_iter().map(named).collect(),
+                    None => answers.into_iter().map(container_response).collect(),
+                };
                 Ok(Response::new(AllocateResponse { container_responses }))
             }
             Reply::Containers(_) | Reply::Done | Reply::Allocated(_) | Reply::Job(_) => {
@@ -211,6 +219,12 @@ fn wire_device(device: &Advertised) -> Device {
             .numa_node
             .map(|node| TopologyInfo { nodes: vec![NumaNode { id: i64::from(node) }] }),
     }
+}
+
+/// The names of devices, and nothing that they stand for: a runtime would do it twice.
+fn named(names: Vec<String>) -> ContainerAllocateResponse {
+    let cdi_devices = names.into_iter().map(|name| CdiDevice { name }).collect();
+    ContainerAllocateResponse { cdi_devices, ..Default::default() }
 }
 
 fn container_response(answer: ContainerAnswer) -> ContainerAllocateResponse {

@@ -77,6 +77,8 @@ impl Machine {
                 self.ask_kubelet();
                 None
             }
+            // Nobody on this machine asks for a unit.
+            Effect::WatchUnit(unit) => panic!("{unit:?} was never asked for"),
             Effect::WatchProcess(process) => {
                 if self.living.contains(&process) {
                     self.watched.insert(process);

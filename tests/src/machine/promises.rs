@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use onload_core::allocation::{Allocation, Holder, Process, Tenure};
+use onload_core::allocation::{Allocation, Holder, Process, Tenure, TenureWish};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::hardware::{Acceleration, Hardware};
 use onload_core::inventory::{Autoload, DEVICE_NODES, ModuleState, Snapshot};
@@ -115,11 +115,10 @@ impl Promises {
             Ok(Reply::Allocated(lent)) => {
                 self.grants += 1;
                 let Command::Allocate { tenure, .. } = command else { panic!("{command:?} lent") };
-                let _ = tenure;
                 for (id, device) in lent {
                     let allocation = ledger.allocations.get(id).cloned().unwrap();
                     assert_eq!(allocation.device, *device, "{id}: told one device, given another");
-                    let client = allocation.tenure == Tenure::Client;
+                    let client = *tenure == TenureWish::Client;
                     let bus_name = caller.bus_name.clone().filter(|_| client);
                     self.claims.insert(*id, Claim { allocation, bus_name });
                 }
@@ -282,7 +281,7 @@ impl Promises {
                     *until_wall > now.wall
                 }
             }
-            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => true,
+            Tenure::Kubelet | Tenure::Client | Tenure::Unit | Tenure::Persistent => true,
         });
         for (id, claim) in &self.claims {
             let kept = ledger.allocations.get(id);

@@ -40,13 +40,14 @@ async fn every_error_name_has_its_exit_code_and_three_lines() {
 async fn without_a_daemon_every_verb_says_where_to_look() {
     let bus = Bus::running().unwrap();
     let (empty, missing) = (bus.address(), "unix:path=/nonexistent/bus".to_owned());
-    let verbs: [&[&str]; 12] = [
+    let verbs: [&[&str]; 13] = [
         &[],
         &["ports", "--watch"],
         &["pools", "onload"],
         &["watch"],
         &["config"],
         &["allocate", "onload"],
+        &["run", "true"],
         &["apply"],
         &["rollback"],
         &["history"],
@@ -80,7 +81,9 @@ async fn a_bus_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn wrong_usage_is_told_before_any_bus_is_asked() {
     let nowhere = "unix:path=/nonexistent/bus";
-    let wrong: [&[&str]; 13] = [
+    let wrong: [&[&str]; 15] = [
+        &["run"],
+        &["allocate", "onload", "--unit", "--lease", "8h"],
         &["stats"],
         &["allocate"],
         &["free", "a1", "--watch"],

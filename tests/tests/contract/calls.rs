@@ -6,7 +6,7 @@ use std::io::{self, Read as _, Write as _};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use onload_core::allocation::{Process, TenureWish};
+use onload_core::allocation::{Process, TenureWish, Unit};
 use onload_core::change::{Holders, Manner};
 use onload_core::command::Command;
 use onload_core::config::{Entry, Origin};
@@ -352,6 +352,50 @@ struct Hidden;
 impl Processes for Hidden {
     fn look_up(&self, _pid: u32, _uid: u32, _boot: BootId) -> io::Result<Process> {
         Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Every caller is of one unit, or of none.
+#[derive(Debug)]
+struct Units(Option<&'static str>);
+
+impl Processes for Units {
+    fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
+        Ok(Process { pid, start_ticks: 1, boot, uid, comm: "x".to_owned() })
+    }
+
+    fn unit_of(&self, process: &Process) -> io::Result<Option<Unit>> {
+        Ok(self.0.map(|name| Unit {
+            name: name.to_owned(),
+            directory: format!("/sys/fs/cgroup/system.slice/{name}"),
+            inode: 7,
+            boot: process.boot.clone(),
+            uid: process.uid,
+        }))
+    }
+}
+
+#[tokio::test]
+async fn what_shall_end_with_a_unit_needs_a_caller_that_is_of_one() {
+    let tenure = Variant::from("unit");
+    for unit in [Some("trader.service"), None] {
+        let options = Options { processes: Arc::new(Units(unit)), ..Options::default() };
+        let mut rig = Rig::with(Bus::running().unwrap(), node(), options);
+        rig.served().await;
+        let client = rig.client().await;
+        let manager = ManagerProxy::new(&client).await.unwrap();
+        let lent = manager.allocate("onload", 1, HashMap::from([("Tenure", &tenure)])).await;
+        let Some(name) = unit else {
+            assert_eq!(failure(&lent.unwrap_err()).kind, ErrorKind::Unsupported);
+            assert_eq!(rig.commands(), []);
+            continue;
+        };
+        lent.unwrap();
+        let commands = rig.commands();
+        let [Command::Allocate { tenure: TenureWish::Unit(posted), .. }] = &commands[..] else {
+            panic!("{commands:?}")
+        };
+        assert_eq!((posted.name.as_str(), posted.uid), (name, nix::unistd::getuid().as_raw()));
     }
 }
 

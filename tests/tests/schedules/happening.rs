@@ -294,7 +294,8 @@ impl Schedule {
             Command::Free { allocation: self.allocation(), force: false }
         } else {
             let tenure = match self.random.u32(0..4) {
-                0 | 1 => TenureWish::Client,
+                0 => TenureWish::Client,
+                1 => TenureWish::Process,
                 2 => TenureWish::Persistent,
                 _ => TenureWish::Lease(span(self.random.u64(0..40_000))),
             };

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
+use crate::cdi;
 use crate::names::{PoolName, ReleaseName, ResourceName};
 use crate::time::Span;
 
@@ -19,6 +20,8 @@ pub struct Settings {
     pub modules: ModuleSettings,
     /// The kubelet's side.
     pub kubelet: KubeletSettings,
+    /// What container runtimes are told without a kubelet.
+    pub cdi: CdiSettings,
     /// What callers may ask for.
     pub limits: LimitSettings,
     /// Named sets of devices.
@@ -112,8 +115,31 @@ pub struct KubeletSettings {
     pub pod_resources: String,
     /// How long a container's device must be missing in the kubelet's answers before it is free.
     pub release_grace: Span,
+    /// What an allocation is answered with.
+    pub answer: KubeletAnswer,
     /// How long a device stays withdrawn before it is lent locally, so that the kubelet has seen it.
     pub withdraw_settle: Span,
+}
+
+/// What a kubelet is answered with; a kubelet does not say what it takes, and never gets both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KubeletAnswer {
+    /// Variables, mounts and device nodes.
+    #[default]
+    Plain,
+    /// Names of devices, which its runtime finds in the files of `[cdi]`.
+    Cdi,
+}
+
+/// `[cdi]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct CdiSettings {
+    /// Whether a file is written for each pool.
+    pub enabled: bool,
+    /// Where runtimes look for files that programs write.
+    pub directory: String,
 }
 
 /// `[limits]`.
@@ -190,9 +216,18 @@ impl Default for KubeletSettings {
             // A pod is named a moment after Allocate; one that was deleted by force may run for
             // seconds after the kubelet has forgotten it, and by default is given this long to end.
             release_grace: Span(Duration::from_secs(30)),
+            // Kubelets before 1.28 ignore names of devices (reference/kubelet-api.md section 2).
+            answer: KubeletAnswer::default(),
             // The kubelet takes a list as soon as it comes; the margin is for a busy node.
             withdraw_settle: Span(Duration::from_millis(200)),
         }
+    }
+}
+
+impl Default for CdiSettings {
+    fn default() -> Self {
+        // The directory for files that are made at run time, by its present name.
+        Self { enabled: true, directory: "/run/cdi".to_owned() }
     }
 }
 
@@ -306,17 +341,29 @@ impl Settings {
         if self.kubelet.release_grace.0 > Duration::from_secs(3600) {
             return Err(("kubelet.release-grace".to_owned(), "must be 1h or less".to_owned()));
         }
-        check_path(&self.kubelet.directory)
-            .map_err(|what| ("kubelet.directory".to_owned(), what.to_owned()))?;
-        check_path(&self.kubelet.pod_resources)
-            .map_err(|what| ("kubelet.pod-resources".to_owned(), what.to_owned()))?;
+        for (key, path) in [
+            ("kubelet.directory", &self.kubelet.directory),
+            ("kubelet.pod-resources", &self.kubelet.pod_resources),
+            ("cdi.directory", &self.cdi.directory),
+        ] {
+            check_path(path).map_err(|what| (key.to_owned(), what.to_owned()))?;
+        }
+        if self.kubelet.answer == KubeletAnswer::Cdi && !self.cdi.enabled {
+            let what = "`cdi` needs `enabled = true` in [cdi]: runtimes find the names there";
+            return Err(("kubelet.answer".to_owned(), what.to_owned()));
+        }
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();
         pools.sort_by_key(|(_, pool)| pool.resource.is_some());
         for (name, pool) in pools {
             pool.check(name)?;
-            if let Some(other) = resources.insert(pool.resource_name(name), name) {
+            let resource = pool.resource_name(name);
+            if self.kubelet.answer == KubeletAnswer::Cdi && !cdi::is_kind(&resource) {
+                let what = "with `answer = \"cdi\"` domain and name begin with a letter";
+                return Err((format!("pools.{name}.resource"), what.to_owned()));
+            }
+            if let Some(other) = resources.insert(resource, name) {
                 let what = format!("pool {other} has the same resource");
                 return Err((format!("pools.{name}.resource"), what));
             }

@@ -1,7 +1,7 @@
 //! The journal: what reads back, what is torn, what means hands off.
 
 use super::*;
-use crate::allocation::{Holder, PodContainer, Tenure};
+use crate::allocation::{Holder, PodContainer, Tenure, Unit};
 use crate::config::ModuleSettings;
 use crate::others::{Adoption, Manager};
 use crate::step::StepError;
@@ -52,6 +52,25 @@ fn a_file_reads_back_to_the_same_state() {
     let replay = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
     assert_eq!(replay, Replay { ledger, torn: 0 });
     assert_eq!(replay.ledger.last_allocation, 2, "a freed number is not given out again");
+}
+
+#[test]
+fn what_a_unit_holds_reads_back() {
+    let unit = Unit {
+        name: "t.service".to_owned(),
+        directory: "/sys/fs/cgroup/system.slice/t.service".to_owned(),
+        inode: 7,
+        boot: "ab-12".parse().unwrap(),
+        uid: 7,
+    };
+    let Entry::Granted(grant) = granted(3, "onload-5") else { panic!("it is a grant") };
+    let mut ledger = sample();
+    let (holder, tenure) = (Holder::Unit(unit), Tenure::Unit);
+    ledger.take(Entry::Granted(Allocation { holder, tenure, ..grant }));
+    let text = ledger.to_text();
+    assert!(text.contains("\"holder\":{\"unit\":{\"name\":\"t.service\""), "{text}");
+    assert!(text.contains("\"tenure\":\"unit\""), "{text}");
+    assert_eq!(Ledger::parse(text.as_bytes()).unwrap().ledger, ledger);
 }
 
 #[test]

@@ -1,10 +1,8 @@
 //! How an allocation ends: freed, with its holder, or by its lease.
 
-use std::collections::BTreeSet;
-
 use super::lending::NOT_LENT;
 use super::{Effect, LedgerHealth, Pending, Reconciler};
-use crate::allocation::{Allocation, Holder, Process, Tenure};
+use crate::allocation::{Allocation, Holder, Process, Tenure, Unit};
 use crate::command::{Caller, Reply, RequestId};
 use crate::ledger::Entry;
 use crate::names::AllocationId;
@@ -123,6 +121,13 @@ impl Reconciler {
         self.free_all(now, ended);
     }
 
+    pub(super) fn unit_gone(&mut self, now: Now, unit: &Unit) {
+        self.watched_units.remove(unit);
+        let ended =
+            self.held_by(|one| matches!(&one.holder, Holder::Unit(holder) if holder == unit));
+        self.free_all(now, ended);
+    }
+
     pub(super) fn held_by(&self, is: impl Fn(&Allocation) -> bool) -> Vec<AllocationId> {
         self.ledger.allocations.values().filter(|one| is(one)).map(|one| one.id).collect()
     }
@@ -136,19 +141,28 @@ impl Reconciler {
         }
     }
 
-    /// Has every process watched whose end ends an allocation.
+    /// Has every process and unit watched whose end ends an allocation.
     pub(super) fn watch_holders(&mut self) {
-        let watched: BTreeSet<_> = self
+        let holders: Vec<_> = self
             .ledger
             .allocations
             .values()
-            .filter(|one| one.tenure == Tenure::Client)
-            .filter_map(|one| match &one.holder {
-                Holder::Process(process) => Some(process.clone()),
-                Holder::Container | Holder::Pod(_) | Holder::User { .. } => None,
-            })
+            .map(|one| (one.tenure == Tenure::Client, one.holder.clone()))
             .collect();
-        watched.into_iter().for_each(|process| self.watch(process));
+        for (ends_with_client, holder) in holders {
+            match holder {
+                Holder::Process(process) if ends_with_client => self.watch(process),
+                Holder::Unit(unit) => self.watch_unit(unit),
+                Holder::Process(_) | Holder::Container | Holder::Pod(_) | Holder::User { .. } => {}
+            }
+        }
+    }
+
+    /// Has the end of a unit told, once however many devices it has.
+    pub(super) fn watch_unit(&mut self, unit: Unit) {
+        if self.watched_units.insert(unit.clone()) {
+            self.effects.push(Effect::WatchUnit(unit));
+        }
     }
 
     /// Has the end of a process told. A watch costs a descriptor until then, so one is enough.
@@ -166,7 +180,7 @@ impl Reconciler {
             Tenure::Lease { until, boot: made_in, until_wall } => {
                 Some((one.id, (boot.is_some() && *made_in == boot).then_some(*until), *until_wall))
             }
-            Tenure::Kubelet | Tenure::Client | Tenure::Persistent => None,
+            Tenure::Kubelet | Tenure::Client | Tenure::Unit | Tenure::Persistent => None,
         })
     }
 

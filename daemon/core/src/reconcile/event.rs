@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::allocation::Process;
+use crate::allocation::{Process, Unit};
 use crate::command::{Answer, Caller, Command, RequestId};
 use crate::config::{Config, ConfigError};
 use crate::inventory::{Depth, Snapshot};
@@ -69,6 +69,8 @@ pub enum Event {
     BusLost,
     /// A process that holds something has ended.
     ProcessGone(Process),
+    /// A unit that holds something has ended.
+    UnitGone(Unit),
     /// A kubelet listens to a pool, or does not any more.
     Registered {
         /// The pool.
@@ -131,6 +133,8 @@ pub enum Effect {
     AskKubelet,
     /// Tell when this process ends; at once if it is not there.
     WatchProcess(Process),
+    /// Tell when this unit ends; at once if it is not there.
+    WatchUnit(Unit),
 }
 
 /// The number of a record.

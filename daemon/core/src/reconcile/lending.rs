@@ -54,7 +54,12 @@ impl Reconciler {
     ) -> Refused {
         self.may_lend(pool)?;
         self.check_limits(&caller, count)?;
-        if tenure == TenureWish::Client && (caller.process.is_none() || caller.bus_name.is_none()) {
+        let watchable = match tenure {
+            TenureWish::Client => caller.process.is_some() && caller.bus_name.is_some(),
+            TenureWish::Process => caller.process.is_some(),
+            TenureWish::Unit(_) | TenureWish::Persistent | TenureWish::Lease(_) => true,
+        };
+        if !watchable {
             let why = "the bus does not say which program asks, so it cannot be watched";
             let fix = "ask for a lease, or for a persistent allocation";
             return Err(Refusal::new(RefusalKind::Unsupported, NOT_LENT, why, fix));
@@ -185,8 +190,11 @@ impl Reconciler {
             entries.push(Entry::Granted(allocation));
         }
         self.record(entries, Some(Pending::Grant { request, lent }));
-        if let (TenureWish::Client, Some(process)) = (grant.tenure, grant.caller.process) {
-            self.watch(process);
+        match (grant.tenure, grant.caller.process) {
+            (TenureWish::Client | TenureWish::Process, Some(process)) => self.watch(process),
+            (TenureWish::Unit(unit), _) => self.watch_unit(unit),
+            (TenureWish::Client | TenureWish::Process, None)
+            | (TenureWish::Persistent | TenureWish::Lease(_), _) => {}
         }
         self.publish_soon(now.boot);
     }
@@ -203,7 +211,8 @@ impl Reconciler {
 
     fn tenure(&self, now: Now, wish: &TenureWish) -> Tenure {
         match wish {
-            TenureWish::Client => Tenure::Client,
+            TenureWish::Client | TenureWish::Process => Tenure::Client,
+            TenureWish::Unit(_) => Tenure::Unit,
             TenureWish::Persistent => Tenure::Persistent,
             TenureWish::Lease(span) => Tenure::Lease {
                 until: now.boot + span.0,
@@ -372,7 +381,10 @@ impl Reconciler {
 
 fn holder(grant: &LocalGrant) -> Holder {
     match (&grant.tenure, &grant.caller.process) {
-        (TenureWish::Client, Some(process)) => Holder::Process(process.clone()),
+        (TenureWish::Client | TenureWish::Process, Some(process)) => {
+            Holder::Process(process.clone())
+        }
+        (TenureWish::Unit(unit), _) => Holder::Unit(unit.clone()),
         _ => Holder::User { uid: grant.caller.uid },
     }
 }

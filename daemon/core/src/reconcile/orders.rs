@@ -252,9 +252,10 @@ impl Reconciler {
             entries.push(Entry::Stopped(false));
             self.record(entries, None);
             self.judge_former_boots(former);
-            // Processes of an earlier boot are gone, whatever their numbers are now.
+            // Processes and units of an earlier boot are gone, whatever their numbers are now.
             let gone = self.held_by(|one| match &one.holder {
                 Holder::Process(process) => process.boot != boot,
+                Holder::Unit(unit) => unit.boot != boot,
                 Holder::Container | Holder::Pod(_) | Holder::User { .. } => false,
             });
             self.free_all(now, gone);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::allocation::Process;
-use crate::allocation::TenureWish;
+use crate::allocation::{TenureWish, Unit};
 use crate::config::Fragment;
 use crate::names::DeviceId;
 use crate::picture::NodeState;
@@ -97,6 +97,7 @@ impl Bench {
                 Effect::Apply(step) => self.applied.push(step),
                 Effect::Record { .. } | Effect::Look(_) | Effect::ReadConfiguration(_) => {}
                 Effect::AskKubelet => self.asked += 1,
+                Effect::WatchUnit(_) => {}
                 Effect::WatchProcess(process) => self.watched.push(process),
                 Effect::Import { job, version, .. } => self.imports.push((job, version)),
                 Effect::Remove { job, release } => self.removals.push((job, release)),

@@ -184,10 +184,8 @@ impl Lab {
                     self.answers.insert(id, answer);
                 }
                 Effect::Publish(picture) => self.picture = picture,
-                Effect::WatchProcess(_)
-                | Effect::AskKubelet
-                | Effect::Import { .. }
-                | Effect::Remove { .. } => {}
+                Effect::WatchProcess(_) | Effect::WatchUnit(_) | Effect::AskKubelet => {}
+                Effect::Import { .. } | Effect::Remove { .. } => {}
             }
         }
     }

@@ -10,7 +10,11 @@ fn program(comm: &str, bus_name: &str) -> Caller {
 }
 
 fn lend(bench: &mut Bench, caller: &Caller) -> AllocationId {
-    let (pool, tenure) = ("p".parse().unwrap(), TenureWish::Client);
+    lend_for(bench, caller, TenureWish::Client)
+}
+
+fn lend_for(bench: &mut Bench, caller: &Caller, tenure: TenureWish) -> AllocationId {
+    let pool = "p".parse().unwrap();
     let id = bench.ask(caller.clone(), Command::Allocate { pool, count: 1, tenure });
     bench.pass(300);
     match bench.answers.get(&id) {
@@ -36,6 +40,50 @@ fn a_process_that_comes_again_and_again_is_watched_once() {
     assert!(bench.brain.ledger().allocations.is_empty(), "whatever it was called when it asked");
     lend(&mut bench, &program("last", ":1.10"));
     assert_eq!(bench.watched.len(), 2, "what was told once is told again");
+}
+
+#[test]
+fn what_is_lent_to_a_process_outlives_its_connection_and_not_the_process() {
+    let cases = [(TenureWish::Client, 0), (TenureWish::Process, 1)];
+    for (tenure, left) in cases {
+        let mut bench = Bench::new(FOUR, node());
+        lend_for(&mut bench, &program("x", ":1.7"), tenure.clone());
+        bench.handle(Event::ClientGone(":1.7".to_owned()));
+        assert_eq!(bench.brain.ledger().allocations.len(), left, "{tenure:?}");
+        let gone = bench.watched[0].clone();
+        bench.handle(Event::ProcessGone(gone));
+        assert_eq!(bench.brain.ledger().allocations.len(), 0, "{tenure:?}");
+    }
+}
+
+#[test]
+fn what_is_lent_to_a_unit_ends_with_it_and_is_watched_over_restarts() {
+    let boot = node().boot_id.into_known().unwrap();
+    let unit = Unit {
+        name: "trader.service".to_owned(),
+        directory: "/sys/fs/cgroup/system.slice/trader.service".to_owned(),
+        inode: 7,
+        boot,
+        uid: 7,
+    };
+    let mut bench = Bench::new(FOUR, node());
+    let caller = program("sh", ":1.7");
+    for _ in 0..2 {
+        lend_for(&mut bench, &caller, TenureWish::Unit(unit.clone()));
+    }
+    bench.handle(Event::ClientGone(":1.7".to_owned()));
+    let next = Unit { inode: 8, ..unit.clone() };
+    bench.handle(Event::UnitGone(next));
+    let ledger = bench.brain.ledger().clone();
+    let holders = ledger.allocations.values().map(|one| (one.holder.to_string(), one.owner()));
+    assert_eq!(holders.collect::<Vec<_>>(), vec![("unit trader.service".to_owned(), Some(7)); 2]);
+
+    let now = Now { boot: Moment(1), wall: Timestamp(1) };
+    let (_, effects) = Reconciler::start(now, Config::merge(&[]), Ok(ledger));
+    let watched = effects.iter().filter(|effect| **effect == Effect::WatchUnit(unit.clone()));
+    assert_eq!(watched.count(), 1, "by the next daemon");
+    bench.handle(Event::UnitGone(unit));
+    assert!(bench.brain.ledger().allocations.is_empty());
 }
 
 #[test]
