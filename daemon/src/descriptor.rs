@@ -1,4 +1,4 @@
-//! Descriptors that tell when they can be read: the one place with `unsafe`, because the runtime
+//! Descriptors that tell when they can be read: with `unsafe`, because the runtime
 //! cannot check that a descriptor stays open while it is registered. An [`OwnedFd`] that we own
 //! does.
 

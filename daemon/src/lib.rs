@@ -14,6 +14,7 @@ pub mod letterbox;
 pub mod logging;
 pub mod module_file;
 pub mod processes;
+pub mod resident;
 pub mod service;
 pub mod settings_dir;
 pub mod store;

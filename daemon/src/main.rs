@@ -15,7 +15,7 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
-use onloadd::{boot, cdi, kubelet, logging, service};
+use onloadd::{boot, cdi, kubelet, logging, resident, service};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -361,6 +361,8 @@ async fn run<H: Host>(
     Ok(ExitCode::SUCCESS)
 }
 
+/// What follows READY at once (registrations, the first calls) is over by then.
+const START: Duration = Duration::from_secs(1);
 /// A bus that is not there yet does not keep the node from booting: the kubelet is served without.
 const BUS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -381,6 +383,10 @@ async fn ready(letterbox: Letterbox, mut serving: watch::Receiver<bool>) {
             bus,
             "serving"
         );
+        tokio::time::sleep(START).await;
+        if let Err(error) = resident::give_back_code() {
+            tracing::debug!(%error, "what the start needed stays in memory");
+        }
     }
     std::future::pending().await
 }

@@ -117,7 +117,7 @@ pub struct Reconciler {
     /// What was loaded for AF_XDP is on its way out, so that looks search for users.
     leaving: bool,
     /// What takes the order under way back where nothing of it was begun.
-    withdrawal: Vec<Entry>,
+    withdrawal: Option<(JobId, Vec<Entry>)>,
     last_job: u64,
 
     pools: BTreeMap<PoolName, PoolState>,
@@ -195,7 +195,7 @@ impl Reconciler {
             boot_checked: false,
             hold_until: None,
             leaving: false,
-            withdrawal: Vec::new(),
+            withdrawal: None,
             last_job: 0,
             pools: BTreeMap::new(),
             grants: BTreeMap::new(),

@@ -2,7 +2,7 @@
 //! boot makes of one that did not (DESIGN section 10.3).
 
 use super::Reconciler;
-use super::changing::Reach;
+use super::choosing::Reach;
 use super::steps::is_same;
 use crate::change::{Change, Origin, Outcome, Past, Proven};
 use crate::inventory::{Interface, Snapshot};

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::boots::WENT_DOWN;
+use super::choosing::Reach;
 use super::steps::Progress;
 use super::{Pending, Reconciler};
 use crate::af_xdp::Chosen;
 use crate::blocker::{Blocked, Blocker};
-use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome, Rejected};
+use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome};
 use crate::inventory::Depth;
 use crate::job::JobState;
 use crate::ledger::Entry;
@@ -29,24 +30,6 @@ const PACE: Duration = Duration::from_millis(500);
 /// Steps after which a change counts as going in circles: a whole swap and its way back have some
 /// twenty, with every one tried again.
 const MOST_STEPS: u32 = 64;
-
-/// How far a rejection goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reach {
-    /// Nothing was touched: the same may be ordered again.
-    Refused,
-    /// Until the next boot.
-    Boot,
-    /// In later boots too.
-    ForGood,
-}
-
-impl Reach {
-    /// Of a change that was taken back.
-    fn of(change: &Change) -> Self {
-        if change.is_rejected_for_good() { Self::ForGood } else { Self::Boot }
-    }
-}
 
 /// The change under way, as far as the ledger need not know it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -186,19 +169,6 @@ impl Reconciler {
         self.reject(release, self.loaded_release(), why, Reach::Refused);
         self.replan();
         self.publish_soon(now.boot);
-    }
-
-    pub(super) fn reject(
-        &mut self,
-        release: ReleaseName,
-        former: Option<ReleaseName>,
-        why: String,
-        reach: Reach,
-    ) {
-        let (touched, lasts) = (reach != Reach::Refused, reach == Reach::ForGood);
-        let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
-        let rejected = Rejected { release, former, why, kernel, boot, touched };
-        self.record(vec![Entry::Rejected(Some(rejected))], None);
     }
 
     /// Takes a change one step further, once it is on the disk.

@@ -2,7 +2,7 @@
 
 use super::Reconciler;
 use crate::af_xdp::{self, Choice, Chosen};
-use crate::change::{Manner, Order, Origin, Outcome, Rejected};
+use crate::change::{Change, Manner, Order, Origin, Outcome, Rejected};
 use crate::command::{Caller, Reply, RequestId};
 use crate::intent::{self, Intent};
 use crate::inventory::Snapshot;
@@ -15,6 +15,24 @@ use crate::release::{self, preflight};
 use crate::time::Now;
 
 type Refused = Result<(), Refusal>;
+
+/// How far a rejection goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reach {
+    /// Nothing was touched: the same may be ordered again.
+    Refused,
+    /// Until the next boot.
+    Boot,
+    /// In later boots too.
+    ForGood,
+}
+
+impl Reach {
+    /// Of a change that was taken back.
+    pub(super) fn of(change: &Change) -> Self {
+        if change.is_rejected_for_good() { Self::ForGood } else { Self::Boot }
+    }
+}
 
 impl Reconciler {
     /// What is asked for, whatever came of it.
@@ -59,6 +77,20 @@ impl Reconciler {
         let boot = super::steps::is_same(rejected.boot.as_ref(), self.boot.as_ref());
         let asked = self.intent().release.as_ref() == Some(&rejected.release);
         (kernel && boot && asked).then_some(rejected)
+    }
+
+    /// Notes that a release is not to be tried again by itself.
+    pub(super) fn reject(
+        &mut self,
+        release: ReleaseName,
+        former: Option<ReleaseName>,
+        why: String,
+        reach: Reach,
+    ) {
+        let (touched, lasts) = (reach != Reach::Refused, reach == Reach::ForGood);
+        let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
+        let rejected = Rejected { release, former, why, kernel, boot, touched };
+        self.record(vec![Entry::Rejected(Some(rejected))], None);
     }
 
     pub(super) fn use_release(
@@ -128,7 +160,7 @@ impl Reconciler {
             Entry::Rejected(self.ledger.rejected.clone()),
             Entry::Stopped(self.ledger.stopped),
         ];
-        self.withdrawal.clone_from(&undo);
+        self.withdrawal = Some((job, undo.clone()));
         let entries = vec![
             Entry::Stopped(false),
             Entry::FailuresForgotten,
@@ -144,10 +176,10 @@ impl Reconciler {
     /// Ends a job of which nothing was begun. An order that names a release is withdrawn with it: what
     /// could not begin does not come alive by itself when whatever was in its way has gone.
     pub(super) fn fail_order(&mut self, job: JobId, why: String) {
-        let former = std::mem::take(&mut self.withdrawal);
-        if former.is_empty() {
+        let withdrawal = self.withdrawal.take().filter(|(of, _)| *of == job);
+        let Some((_, former)) = withdrawal else {
             return self.end_job(job, JobState::Failed, why);
-        }
+        };
         self.end_job(job, JobState::Failed, format!("{why}; the order is withdrawn"));
         self.record(former, None);
         self.replan();
