@@ -112,23 +112,47 @@ impl Programs {
         self.run_by(Runner::Direct, program).await
     }
 
+    /// Begins a program that is not waited for. How it fails is in the log.
+    pub(super) fn begin_here(program: Program) {
+        tokio::spawn(async move {
+            let ended = match captured(&program) {
+                Ok(output) => {
+                    direct(&program, &output).await.and_then(|ok| end(&program, &output, ok))
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = ended {
+                tracing::warn!(program = program.name, %error, "a program was not run");
+            }
+        });
+    }
+
     async fn run_by(&self, runner: Runner, program: &Program) -> Result<Ended, StepError> {
-        // A file and no pipe: whoever writes into a pipe without a reader is killed, and the reader
-        // may be restarted.
-        let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
-        let output = output.map_err(|errno| failed(program, &errno))?;
+        let output = captured(program)?;
         let success = match runner {
             Runner::Transient => self.systemd.run(program, &output).await?,
             Runner::Direct => direct(program, &output).await?,
         };
-        let output = tail(&output).map_err(|error| failed(program, &error))?;
-        if !success {
-            // The unit's own journal has none of it.
-            let said = output.trim();
-            tracing::warn!(program = program.name, unit = program.unit, said, "a program failed");
-        }
-        Ok(Ended { success, output })
+        end(program, &output, success)
     }
+}
+
+/// Where a program writes. A file and no pipe: whoever writes into a pipe without a reader is killed,
+/// and the reader may be restarted.
+fn captured(program: &Program) -> Result<File, StepError> {
+    let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
+    output.map_err(|errno| failed(program, &errno))
+}
+
+/// How a program ended, with the end of what it wrote.
+fn end(program: &Program, output: &File, success: bool) -> Result<Ended, StepError> {
+    let output = tail(output).map_err(|error| failed(program, &error))?;
+    if !success {
+        // The unit's own journal has none of it.
+        let said = output.trim();
+        tracing::warn!(program = program.name, unit = program.unit, said, "a program failed");
+    }
+    Ok(Ended { success, output })
 }
 
 pub(super) fn failed(program: &Program, why: &dyn std::fmt::Display) -> StepError {

@@ -9,7 +9,7 @@ use onload_core::release::is_imported;
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
-use super::runner::Program;
+use super::runner::{Program, Programs};
 use super::source::Source;
 use super::{Linux, af_xdp, control_plane, loader, modules, onload, releases, userland};
 use crate::host::Host as _;
@@ -146,12 +146,18 @@ impl Linux {
         let changed = loader::rule(Path::new(loader::RULES), autoload)
             .map_err(|error| unwritten(loader::RULES, &error))?;
         if changed && Path::new(UDEVD_SOCKET).exists() {
-            // By itself it looks for changes at most every three seconds. A message to a socket needs
-            // no privilege that the daemon has not, and no unit.
-            let ended = self.programs.run_here(&reload()).await?;
-            if !ended.success {
-                let why = ended.output.trim();
-                return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
+            // By itself it looks for changes at most every three seconds: soon enough for a driver that
+            // may come back, and not for one that must not. A message to a socket needs no privilege
+            // that the daemon has not, and no unit.
+            match autoload {
+                Autoload::Allowed => Programs::begin_here(reload()),
+                Autoload::Blocked => {
+                    let ended = self.programs.run_here(&reload()).await?;
+                    if !ended.success {
+                        let why = ended.output.trim();
+                        return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
+                    }
+                }
             }
         }
         Ok(())
