@@ -37,6 +37,9 @@ pub const COMPANIONS: [&str; 8] = [
 /// The device nodes that Onload creates (reference/onload-modules.md section 6).
 pub const DEVICE_NODES: [&str; 3] = ["/dev/onload", "/dev/onload_epoll", "/dev/sfc_char"];
 
+/// The library that a program runs accelerated with, as it is told among what a process uses.
+pub const LIBRARY: &str = "libonload.so";
+
 /// One look at the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {

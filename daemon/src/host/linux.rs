@@ -53,6 +53,7 @@ mod link_files;
 mod links;
 mod loader;
 mod modprobe;
+mod modprobe_d;
 mod module_files;
 mod modules;
 mod netlink;

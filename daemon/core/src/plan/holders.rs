@@ -1,6 +1,6 @@
 //! Who stands in the way of taking the stack away: users, and interfaces that carry something.
 
-use crate::inventory::{Interface, Snapshot, User};
+use crate::inventory::{Interface, LIBRARY, Snapshot, User};
 use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
@@ -29,19 +29,24 @@ pub enum Users {
 }
 
 /// Everybody but the control-plane server who uses the modules, or a clock that would go.
-/// `clocks`: whether the drivers of the ports go too.
-pub fn users(snapshot: &Snapshot, clocks: bool) -> Users {
+/// `clocks`: whether the drivers of the ports go too. `libraries`: whether another release comes, with
+/// which every new socket of a program that has this one's library fails
+/// (reference/onload-modules.md section 4).
+pub fn users(snapshot: &Snapshot, clocks: bool, libraries: bool) -> Users {
     let users = match &snapshot.users {
         Reading::Absent => return Users::NotSought,
         Reading::Unreadable(why) => return Users::Unreadable(why.clone()),
         Reading::Known(users) => users,
     };
     let servers = snapshot.driver.control_plane.known();
-    let is_clock = |used: &String| used.starts_with("/dev/ptp");
+    let counts = |used: &String| match used.as_str() {
+        LIBRARY => libraries,
+        used => clocks || !used.starts_with("/dev/ptp"),
+    };
     let mut holders: Vec<Holder> = users
         .iter()
         .filter(|(pid, _)| servers.is_none_or(|servers| !servers.contains(pid)))
-        .filter(|(_, user)| clocks || user.uses.iter().any(|used| !is_clock(used)))
+        .filter(|(_, user)| user.uses.iter().any(counts))
         .map(|(pid, user)| holder(*pid, user))
         .collect();
     if holders.is_empty() {
@@ -73,7 +78,7 @@ pub fn is_idle(snapshot: &Snapshot) -> bool {
     let users = match &snapshot.users {
         // It was not searched for them, as no reference on the modules asks for that.
         Reading::Absent => return unaccounted(snapshot).is_none(),
-        Reading::Known(_) | Reading::Unreadable(_) => users(snapshot, false),
+        Reading::Known(_) | Reading::Unreadable(_) => users(snapshot, false, false),
     };
     matches!(users, Users::Known(holders) if holders.is_empty())
 }

@@ -141,7 +141,8 @@ impl Reconciler {
 
     /// Everybody who uses the stack, or has a device of it.
     pub(super) fn holders(&self, snapshot: &Snapshot) -> Users {
-        let mut users = holders::users(snapshot, self.plan.takes == Takes::Driver);
+        let (clocks, other) = (self.plan.takes == Takes::Driver, self.brings_another());
+        let mut users = holders::users(snapshot, clocks, other);
         // At boot nothing runs yet, and what the kubelet had given before is given again. That is so
         // for the whole of a change, whatever it has loaded by now.
         let origin =
@@ -156,6 +157,12 @@ impl Reconciler {
             holders.extend(lent);
         }
         users
+    }
+
+    /// Whether another release comes than is loaded, and not the same one back.
+    fn brings_another(&self) -> bool {
+        let loaded = self.loaded_release();
+        loaded.is_some() && loaded != self.target()
     }
 
     /// The units to stop, where that is ordered and ends every use.

@@ -1,57 +1,28 @@
 //! What modules are to be loaded with: the `options` lines of `modprobe.d(5)`, and the kernel's
 //! command line, in the order in which modprobe passes them on; of two the last counts.
 
-use std::collections::BTreeMap;
-
 use onload_core::inventory::STACK;
 use onload_core::names::ModuleName;
 use onload_core::parameters::{Asked, Options};
 use onload_core::reading::Reading;
 
-use super::attribute;
 use super::root::Dir;
+use super::{attribute, modprobe_d};
 
-/// Of two files with a name that of the earlier directory counts, whatever is in it.
-const DIRECTORIES: [&str; 5] = [
-    "etc/modprobe.d",
-    "run/modprobe.d",
-    "usr/local/lib/modprobe.d",
-    "usr/lib/modprobe.d",
-    "lib/modprobe.d",
-];
-const SUFFIX: &str = ".conf";
-/// Far above any list of options; lists of aliases are larger, and end in another word.
-const FILE_BYTES: usize = 1 << 20;
 /// The kernel takes 2 KiB on x86-64, and up to 64 KiB elsewhere.
 const COMMAND_LINE_BYTES: usize = 64 << 10;
 const COMMAND_LINE: &str = "proc/cmdline";
 
 /// Every option of the modules of [`STACK`].
 pub(super) fn read(root: &Dir) -> Reading<Options> {
-    let mut files = BTreeMap::new();
-    for directory in DIRECTORIES {
-        match root.list(directory) {
-            Reading::Known(entries) => {
-                for name in entries.into_keys().filter(|name| name.ends_with(SUFFIX)) {
-                    let path = format!("{directory}/{name}");
-                    files.entry(name).or_insert(path);
-                }
-            }
-            Reading::Absent => {}
-            Reading::Unreadable(why) => return Reading::Unreadable(format!("/{directory}: {why}")),
-        }
-    }
+    let files = match modprobe_d::files(root) {
+        Reading::Known(files) => files,
+        Reading::Absent => Vec::new(),
+        Reading::Unreadable(why) => return Reading::Unreadable(why),
+    };
     let mut options = Options::new();
-    // By name, whichever directory they are in.
-    for path in files.values() {
-        match root.read(path, FILE_BYTES) {
-            // modprobe does not mind bytes; what is looked for is ASCII.
-            Reading::Known(bytes) => of_file(&String::from_utf8_lossy(&bytes), path, &mut options),
-            // A link to /dev/null masks too, and a dangling one has nothing.
-            Reading::Absent => {}
-            Reading::Unreadable(_) if is_masked(root, path) => {}
-            Reading::Unreadable(why) => return Reading::Unreadable(format!("/{path}: {why}")),
-        }
+    for (path, text) in &files {
+        of_file(text, path, &mut options);
     }
     let line = root.read(COMMAND_LINE, COMMAND_LINE_BYTES).and_then(attribute::text);
     for word in words(line.known().map_or("", String::as_str)) {
@@ -64,13 +35,7 @@ pub(super) fn read(root: &Dir) -> Reading<Options> {
     Reading::Known(options)
 }
 
-fn is_masked(root: &Dir, path: &str) -> bool {
-    root.link(path).known().is_some_and(|target| target == "/dev/null")
-}
-
 fn of_file(text: &str, path: &str, options: &mut Options) {
-    // A line goes on after a backslash at its end.
-    let text = text.replace("\\\n", "");
     let by = format!("/{path}");
     for line in text.lines().map(str::trim_start).filter(|line| !line.starts_with('#')) {
         let Some(rest) = line.strip_prefix("options") else { continue };

@@ -8,7 +8,7 @@ use crate::job::JobState;
 use crate::names::ModuleName;
 use crate::picture::NodeState;
 use crate::reading::Reading::Known;
-use crate::sample::module_of;
+use crate::sample::{module_of, without};
 
 const ON_9_1: &str = "[modules]\nrelease = \"9.1.2\"\n[pools.onload]\nslots = 4\n";
 
@@ -105,6 +105,23 @@ fn a_holder_is_named_and_nothing_is_touched() {
     lab.ask(Command::Apply { retry: false, manner: Manner::default() });
     lab.run(30_000);
     assert_eq!((lab.loaded().as_deref(), outcomes(&lab)), (Some("9.2.1"), vec![Outcome::Done]));
+}
+
+#[test]
+fn a_program_with_the_library_of_this_release_holds_off_another_and_not_the_same_one() {
+    let mut lab = lab();
+    lab.maps_the_library(4711);
+    lab.ask(to("9.2.1"));
+    lab.run(30_000);
+    assert!(job(&lab).1.contains("pid 4711 (trader) has libonload.so"), "{}", job(&lab).1);
+    assert_eq!(lab.done, [""; 0]);
+    // What somebody took away comes back all the same.
+    let mut lab = self::lab();
+    lab.maps_the_library(4711);
+    without(&mut lab.node, "onload");
+    lab.touch();
+    lab.run(30_000);
+    assert_eq!(lab.loaded().as_deref(), Some("9.1.2"), "{:?}", why(&lab));
 }
 
 #[test]

@@ -266,13 +266,22 @@ impl Lab {
 
     /// A process opens `/dev/onload`, in a unit or not.
     pub fn open(&mut self, pid: u32, unit: Option<&str>) {
-        let mut users = self.node.users.known().cloned().unwrap_or_default();
-        let uses = BTreeSet::from(["/dev/onload".to_owned()]);
-        let unit = unit.map(str::to_owned);
-        users.insert(pid, User { comm: "trader".to_owned(), unit, uses, ..User::default() });
-        self.node.users = Known(users);
+        self.uses(pid, unit, "/dev/onload");
         account(&mut self.node);
         self.touch();
+    }
+
+    /// A process has the library, and no socket.
+    pub fn maps_the_library(&mut self, pid: u32) {
+        self.uses(pid, None, crate::inventory::LIBRARY);
+        self.touch();
+    }
+
+    fn uses(&mut self, pid: u32, unit: Option<&str>, what: &str) {
+        let mut users = self.node.users.known().cloned().unwrap_or_default();
+        let (uses, unit) = (BTreeSet::from([what.to_owned()]), unit.map(str::to_owned));
+        users.insert(pid, User { comm: "trader".to_owned(), unit, uses, ..User::default() });
+        self.node.users = Known(users);
     }
 
     pub fn close(&mut self) {

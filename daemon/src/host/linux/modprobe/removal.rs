@@ -5,39 +5,15 @@
 use onload_core::names::ModuleName;
 use onload_core::reading::Reading;
 
-use super::super::attribute;
+use super::super::modprobe_d;
 use super::super::root::Dir;
 
-/// Where modprobe looks (`modprobe.d(5)`). That a file of an earlier one hides its namesake in a later
-/// one is not minded: to ask modprobe once too often does no harm.
-const DIRECTORIES: [&str; 5] = [
-    "etc/modprobe.d",
-    "run/modprobe.d",
-    "usr/local/lib/modprobe.d",
-    "usr/lib/modprobe.d",
-    "lib/modprobe.d",
-];
-const SUFFIX: &str = ".conf";
 /// Lines that bear on a removal; `install`, `options` and `blacklist` bear on loads alone.
 const WORDS: [&str; 3] = ["remove", "softdep", "alias"];
-/// Of distributions the longest, a list of what is not loaded by itself, has some 10 KiB.
-const FILE_BYTES: usize = 1 << 20;
-
 /// Whether a line bears on the removal of a module, or cannot be ruled out to.
 pub(super) fn is_configured(root: &Dir, module: &ModuleName) -> bool {
-    DIRECTORIES.into_iter().any(|directory| match root.list(directory) {
-        Reading::Known(files) => {
-            let mut names = files.keys().filter(|name| name.ends_with(SUFFIX));
-            names.any(|name| bears(root, &format!("{directory}/{name}"), module))
-        }
-        Reading::Absent => false,
-        Reading::Unreadable(_) => true,
-    })
-}
-
-fn bears(root: &Dir, file: &str, module: &ModuleName) -> bool {
-    match root.read(file, FILE_BYTES).and_then(attribute::text) {
-        Reading::Known(text) => speaks_of(&text, module),
+    match modprobe_d::files(root) {
+        Reading::Known(files) => files.iter().any(|(_, text)| speaks_of(text, module)),
         Reading::Absent => false,
         Reading::Unreadable(_) => true,
     }
@@ -45,8 +21,7 @@ fn bears(root: &Dir, file: &str, module: &ModuleName) -> bool {
 
 fn speaks_of(text: &str, module: &ModuleName) -> bool {
     let module = module.as_str().replace('-', "_");
-    // A line that ends so goes on in the next.
-    text.replace("\\\n", " ").lines().any(|line| {
+    text.lines().any(|line| {
         let mut words = line.split_whitespace();
         let bears = words.next().is_some_and(|word| WORDS.contains(&word));
         let mut subject = words.next().filter(|_| bears).into_iter();
@@ -67,7 +42,7 @@ mod tests {
 
     #[test]
     fn a_line_about_the_removal_of_the_module_counts_wherever_it_stands() {
-        for directory in DIRECTORIES {
+        for directory in modprobe_d::DIRECTORIES {
             let file = format!("{directory}/site.conf");
             assert!(
                 is_configured_by(&file, "# ours\n  remove sfc_char /bin/true\n"),

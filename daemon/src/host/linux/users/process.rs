@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use onload_core::inventory::User;
+use onload_core::inventory::{LIBRARY, User};
 use onload_core::reading::Reading;
 
 use super::super::root::{Dir, Kind};
@@ -49,9 +49,8 @@ pub(super) fn look(root: &Dir, pid: u32, wanted: &Wanted) -> Reading<Found> {
         }
         if wanted.mapped {
             match mappings(root, pid) {
-                Reading::Known(lines) if lines.is_empty() => {}
                 Reading::Known(lines) => {
-                    found.uses.insert(ONLOAD.to_owned());
+                    found.uses.extend(lines.lines().filter_map(mapped).map(str::to_owned));
                     found.mappings = lines;
                 }
                 Reading::Absent => {}
@@ -94,13 +93,20 @@ fn mappings(root: &Dir, pid: u32) -> Reading<String> {
     root.read(&path, MAPS_BYTES).map(|bytes| {
         // File names need not be UTF-8; the ones searched for are.
         let text = String::from_utf8_lossy(&bytes);
-        let ours = text.split_inclusive('\n').filter(|line| {
-            // ADDRESS PERMISSIONS OFFSET DEVICE INODE NAME, with spaces before the name.
-            let name = line.trim_end().splitn(6, ' ').nth(5).unwrap_or_default().trim_start();
-            name == ONLOAD || name.trim_start_matches('/').starts_with(ONLOAD_FILE)
-        });
-        ours.collect()
+        text.split_inclusive('\n').filter(|line| mapped(line).is_some()).collect()
     })
+}
+
+/// What of Onload's a line of `/proc/PID/maps` shows.
+fn mapped(line: &str) -> Option<&'static str> {
+    // ADDRESS PERMISSIONS OFFSET DEVICE INODE NAME, with spaces before the name.
+    let name = line.trim_end().splitn(6, ' ').nth(5)?.trim_start();
+    if name == ONLOAD || name.trim_start_matches('/').starts_with(ONLOAD_FILE) {
+        return Some(ONLOAD);
+    }
+    // Whatever a container calls the directory; a deleted one too.
+    let file = name.rsplit('/').next().filter(|file| file.starts_with(LIBRARY));
+    file.map(|_| LIBRARY)
 }
 
 /// Who the process is. Read again through `root`, so that a recording has what showed it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use onload_core::inventory::{DeviceNode, Interface, ModuleState, OnloadDriver, Port};
+use onload_core::inventory::{DeviceNode, Interface, LIBRARY, ModuleState, OnloadDriver, Port};
 use onload_core::names::ModuleName;
 
 use super::super::capture::parse;
@@ -112,10 +112,16 @@ fn mappings_count_where_everything_is_searched() {
     fs::write(place.path().join("proc/7/maps"), maps).unwrap();
     let found = |depth, seen: &Snapshot| users(&root, depth, seen).into_known().unwrap();
     assert!(found(Depth::Usual, &seen(9, 1)).is_empty());
-    assert_eq!(found(Depth::Users, &seen(4, 1))[&7].uses.len(), 1);
-    let library_only = maps.lines().next().unwrap();
-    fs::write(place.path().join("proc/7/maps"), library_only).unwrap();
-    assert!(found(Depth::Users, &seen(4, 1)).is_empty(), "a library alone holds nothing");
+    let uses = |seen: &Snapshot| found(Depth::Users, seen)[&7].uses.clone();
+    assert_eq!(uses(&seen(4, 1)), BTreeSet::from([ONLOAD, LIBRARY].map(str::to_owned)));
+    // As a container has it, of a release that is there no more.
+    let library =
+        "7f01-7f02 r-xp 00000000 08:01 77   /opt/onload/usr/lib64/libonload.so.9 (deleted)\n";
+    fs::write(place.path().join("proc/7/maps"), library).unwrap();
+    assert_eq!(uses(&seen(4, 1)), BTreeSet::from([LIBRARY.to_owned()]));
+    let other = "7f01-7f02 r-xp 00000000 08:01 77   /usr/lib64/libonload_ext.so.2\n";
+    fs::write(place.path().join("proc/7/maps"), other).unwrap();
+    assert!(found(Depth::Users, &seen(4, 1)).is_empty(), "that one is not accelerated by it");
 }
 
 #[test]
