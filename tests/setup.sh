@@ -32,8 +32,8 @@ lack systemd systemd have busctl              # bus calls; also systemd-analyze,
 lack iproute2 iproute have ip                 # interfaces that come and go, in a namespace
 lack util-linux util-linux have unshare       # the namespace
 
-# What only the guests of level 5 need. They run Debian, made by Debian's tools, so elsewhere that level is
-# skipped; so it is where nobody may install them.
+# What only the guests of level 5 need, and single tests. Guests run Debian, made by Debian's tools, so
+# elsewhere that level is skipped; so it is where nobody may install them.
 kernel_headers() { compgen -G '/lib/modules/*-amd64/build/Makefile'; }
 if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
     needed=${#debian[@]}
@@ -45,8 +45,14 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack e2fsprogs - have mkfs.ext4
     lack kmod - have depmod
     lack make - have make
+    # What releases and images of an early root come in; tests that miss one say so.
+    lack podman - have podman
+    lack xz-utils - have xz
+    lack zstd - have zstd
+    lack lz4 - have lz4
+    lack bzip2 - have bzip2
     if ((EUID != 0 && ${#debian[@]} > needed)); then
-        echo "setup: level 5 of the tests will be skipped: it needs ${debian[*]:needed}"
+        echo "setup: level 5 and single tests will be skipped: they need ${debian[*]:needed}"
         debian=("${debian[@]:0:needed}") fedora=("${fedora[@]:0:needed}")
     fi
 fi
