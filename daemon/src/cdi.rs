@@ -82,10 +82,13 @@ pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBu
     }
 }
 
-/// Resolves when a file of ours was taken away, or the directory with it; never where that cannot
-/// be watched. What is there is put back by whoever asked.
+/// Resolves when a file of ours was taken away, or the directory with it; after a while where that
+/// cannot be watched. What is there is put back by whoever asked.
 async fn taken_away(directory: PathBuf, names: Vec<String>) {
-    let Ok(mut events) = watch_directory(&directory) else { return pending().await };
+    let Ok(mut events) = watch_directory(&directory) else {
+        // To be looked at again, if not told.
+        return tokio::time::sleep(RETRY).await;
+    };
     // Seen after the watch began, so nothing falls in between.
     if names.iter().any(|name| fs::symlink_metadata(directory.join(name)).is_err()) {
         return;
@@ -97,7 +100,7 @@ async fn taken_away(directory: PathBuf, names: Vec<String>) {
             return;
         }
     }
-    pending().await
+    tokio::time::sleep(RETRY).await;
 }
 
 fn watch_directory(directory: &Path) -> io::Result<inotify::EventStream<[u8; EVENTS]>> {

@@ -85,8 +85,14 @@ fn a_file_says_what_a_pod_gets_and_stays_when_the_daemon_goes() {
 
     node.stop().unwrap();
     assert_eq!(read(&file).unwrap(), onload, "a container that starts again finds its device");
-    let written = fs::metadata(&file).unwrap().modified().unwrap();
+    // The simulated machine begins anew with its daemon, and has nothing in place for containers yet.
     node.start().unwrap();
+    let begun = std::time::Instant::now();
+    while !read(&file).is_ok_and(|now| now == onload) {
+        assert!(begun.elapsed() < PATIENCE, "it does not say so again");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let written = fs::metadata(&file).unwrap().modified().unwrap();
     node.ctl_ok(["reload"]).unwrap();
     assert_eq!(fs::metadata(&file).unwrap().modified().unwrap(), written, "it says so already");
 }

@@ -92,16 +92,18 @@ pub fn plan(
     plan
 }
 
-/// What must go. Without Onload wanted, its modules are left alone where the driver is right.
+/// What must go. Without Onload wanted, its modules are left alone where the driver is right; where
+/// that has gone from under them they go too, or what is left would depend on who took it away.
 fn takes(
     release: &ReleaseName,
     drivers: &BTreeSet<String>,
     stand: &impl Fn(&str) -> Standing,
 ) -> Takes {
     let stack = STACK.iter().filter(|name| **name != "sfc").any(|name| stand(name).is_wrong());
-    if drivers.contains("sfc") && stand("sfc").is_wrong() {
+    let driver = drivers.contains("sfc").then(|| stand("sfc"));
+    if driver.as_ref().is_some_and(Standing::is_wrong) {
         Takes::Driver
-    } else if stack && release.as_str() != IN_TREE {
+    } else if stack && (release.as_str() != IN_TREE || driver == Some(Standing::Absent)) {
         Takes::Stack
     } else {
         Takes::Nothing

@@ -4,7 +4,7 @@
 
 use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use onload_core::names::{PoolName, ReleaseName};
@@ -52,25 +52,26 @@ impl Store {
     ) -> io::Result<()> {
         let state = self.state();
         let trees = state.join(TREES);
-        DirBuilder::new().recursive(true).mode(OPEN).create(&trees)?;
+        make(&trees)?;
         let _lock = staging::lock(&trees)?;
         let at = trees.join(tree);
         if !at.join(LIBRARIES).is_dir() {
             let new = trees.join(NEW_TREE);
             discard(&new)?;
-            DirBuilder::new().mode(OPEN).create(&new)?;
+            make(&new)?;
             if is_imported(name) {
                 lead_to(&new, name, release)?;
             } else {
                 self.copy(&new, release)?;
             }
-            File::open(&new)?.sync_all()?;
+            self.seal(&new)?;
             discard(&at)?;
             fs::rename(&new, &at)?;
             File::open(&trees)?.sync_all()?;
         }
         let pools = state.join(POOLS).join(pool.as_str());
-        DirBuilder::new().recursive(true).mode(OPEN).create(&pools)?;
+        make(&state.join(POOLS))?;
+        make(&pools)?;
         let link = pools.join(staging::NEW_LINK);
         discard(&link)?;
         symlink(format!("{TO_TREES}/{tree}"), &link)?;
@@ -90,16 +91,18 @@ impl Store {
     fn copy(&self, new: &Path, release: &Release) -> io::Result<()> {
         let root = Path::new(&release.root);
         let libraries = new.join(LIBRARIES);
-        DirBuilder::new().mode(OPEN).create(&libraries)?;
+        make(&libraries)?;
         for library in &release.libraries {
             let from = root.join(&release.library_directory).join(library);
             self.copy_file(&from, &libraries.join(library))?;
         }
+        self.seal(&libraries)?;
         if release.launcher {
             let programs = new.join(PROGRAMS);
-            DirBuilder::new().mode(OPEN).create(&programs)?;
+            make(&programs)?;
             let launcher = root.join(PROGRAM_DIRECTORY).join(LAUNCHER);
             self.copy_file(&launcher, &programs.join(LAUNCHER))?;
+            self.seal(&programs)?;
         }
         let private = root.join(PRIVATE_DIRECTORY);
         if private.is_dir() {
@@ -109,7 +112,7 @@ impl Store {
     }
 
     fn copy_all(&self, from: &Path, to: &Path) -> io::Result<()> {
-        DirBuilder::new().mode(OPEN).create(to)?;
+        make(to)?;
         for entry in fs::read_dir(from)? {
             let entry = entry?;
             let (kind, at) = (entry.file_type()?, to.join(entry.file_name()));
@@ -166,6 +169,14 @@ fn lead_to(new: &Path, name: &ReleaseName, release: &Release) -> io::Result<()> 
     symlink(format!("{root}/{}", release.library_directory), new.join(LIBRARIES))?;
     symlink(format!("{root}/{PROGRAM_DIRECTORY}"), new.join(PROGRAMS))?;
     symlink(format!("{root}/{PRIVATE_DIRECTORY}"), new.join(PRIVATE))
+}
+
+/// Makes a directory where there is none, for everybody to read whatever the mask of this process.
+fn make(at: &Path) -> io::Result<()> {
+    match DirBuilder::new().create(at) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => fs::set_permissions(at, Permissions::from_mode(OPEN)),
+    }
 }
 
 /// Removes what may be there.

@@ -161,12 +161,17 @@ impl Reconciler {
 
     /// An order that cannot be carried out is over; what was not ordered waits.
     fn refuse_change(&mut self, now: Now, release: ReleaseName, blocked: &Blocked) {
-        let Some(job) = self.running_job() else { return };
+        let job = self.running_job();
+        if job.is_none() && !self.is_order_untried(&release) {
+            return;
+        }
         let why = blocked.blocker.why();
-        self.end_job(job, JobState::Failed, format!("{}: {why}", blocked.subject));
-        // Nothing was begun, and nothing is left to do.
-        self.change_job(job, |job| (job.done, job.total) = (0, 0));
-        self.reject(release, self.loaded_release(), why, Reach::Refused);
+        self.reject(release, self.loaded_release(), why.clone(), Reach::Refused);
+        if let Some(job) = job {
+            self.end_job(job, JobState::Failed, format!("{}: {why}", blocked.subject));
+            // Nothing was begun, and nothing is left to do.
+            self.change_job(job, |job| (job.done, job.total) = (0, 0));
+        }
         self.replan();
         self.publish_soon(now.boot);
     }
@@ -238,6 +243,8 @@ impl Reconciler {
             Holders::Refuse | Holders::Stop => false,
         };
         if patient {
+            // What failed before they came is tried again when they have gone.
+            self.retry_at.clear();
             if let Some(job) = self.running_job() {
                 self.change_job(job, |job| job.message = format!("waiting: {why}"));
             }

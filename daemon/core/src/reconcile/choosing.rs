@@ -2,7 +2,7 @@
 
 use super::Reconciler;
 use crate::af_xdp::{self, Choice, Chosen};
-use crate::change::{Change, Manner, Order, Origin, Outcome, Rejected};
+use crate::change::{Change, Manner, Order, Origin, Outcome, Past, Rejected};
 use crate::command::{Caller, Reply, RequestId};
 use crate::intent::{self, Intent};
 use crate::inventory::Snapshot;
@@ -79,6 +79,19 @@ impl Reconciler {
         (kernel && boot && asked).then_some(rejected)
     }
 
+    /// Whether a release was ordered in this boot and nothing came of it yet: the daemon was ended
+    /// between the order and its change.
+    pub(super) fn is_order_untried(&self, release: &ReleaseName) -> bool {
+        let boot = self.boot.as_ref();
+        let loaded =
+            self.ledger.loaded.values().any(|(of, at)| of == release && at.as_ref() == boot);
+        let order = self.ledger.order.as_ref().filter(|order| order.release == *release);
+        order.is_some_and(|order| {
+            let tried = |past: &Past| past.change.to == *release && past.change.began >= order.at;
+            order.at >= self.booted && !loaded && !self.ledger.past.iter().any(tried)
+        })
+    }
+
     /// Notes that a release is not to be tried again by itself.
     pub(super) fn reject(
         &mut self,
@@ -87,7 +100,11 @@ impl Reconciler {
         why: String,
         reach: Reach,
     ) {
-        let (touched, lasts) = (reach != Reach::Refused, reach == Reach::ForGood);
+        let touched = reach != Reach::Refused;
+        // What was refused to a person does not come by itself with the next boot either.
+        let untried = !touched && (self.running_job().is_some() || self.is_order_untried(&release));
+        let ordered = self.ledger.order.as_ref().is_some_and(|order| order.release == release);
+        let lasts = reach == Reach::ForGood || (untried && ordered);
         let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
         let rejected = Rejected { release, former, why, kernel, boot, touched };
         self.record(vec![Entry::Rejected(Some(rejected))], None);

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Reconciler;
+use crate::allocation;
 use crate::blocker::Blocker;
 use crate::change::{Change, Holders, Manner, Origin, Past};
 use crate::config::Drift;
@@ -152,7 +153,13 @@ impl Reconciler {
             let lent = self.ledger.allocations.values().filter(|one| counts(one.since));
             let lent = lent.map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),
-                unit: None,
+                unit: match &one.holder {
+                    allocation::Holder::Unit(unit) => Some(unit.name.clone()),
+                    allocation::Holder::Container
+                    | allocation::Holder::Pod(_)
+                    | allocation::Holder::Process(_)
+                    | allocation::Holder::User { .. } => None,
+                },
             });
             holders.extend(lent);
         }

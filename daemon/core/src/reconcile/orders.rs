@@ -137,6 +137,7 @@ impl Reconciler {
         undo.push(Entry::Rejected(self.ledger.rejected.clone()));
         undo.extend(self.ledger.adopted.clone().map(Entry::Adopted));
         entries.extend(self.adopt());
+        self.withdrawal = None;
         // A change that was only refused may be ordered again.
         if retry || self.ledger.rejected.as_ref().is_some_and(|rejected| !rejected.touched) {
             entries.push(Entry::Rejected(None));
@@ -176,7 +177,14 @@ impl Reconciler {
                     JobState::Cancelled,
                     "cancelled; nothing is done until the next order".to_owned(),
                 );
-                self.order(now, request, vec![Entry::Stopped(true)], undo, Reply::Done);
+                let mut entries = vec![Entry::Stopped(true)];
+                // Of what had not begun no order stays that could come alive later.
+                let withdrawal = self.withdrawal.take().filter(|(of, _)| *of == job);
+                if let Some((_, former)) = withdrawal.filter(|_| self.ledger.change.is_none()) {
+                    let stops = |entry: &Entry| matches!(entry, Entry::Stopped(_));
+                    entries.extend(former.into_iter().filter(|entry| !stops(entry)));
+                }
+                self.order(now, request, entries, undo, Reply::Done);
                 Ok(())
             }
             Some(JobState::Done | JobState::Failed | JobState::Cancelled) => {
@@ -228,6 +236,7 @@ impl Reconciler {
         let waits = |adopted: &ModuleSettings| *adopted != self.config.settings.modules;
         if is_idle && !self.hands_off() && self.adopted().is_some_and(waits) {
             let entries = self.adopt();
+            self.withdrawal = None;
             self.record(entries, None);
             self.changing.begin(Manner::default(), Origin::Idle);
             self.replan();

@@ -4,6 +4,7 @@ use super::{Effect, Reconciler};
 use crate::command::{Caller, Reply, RequestId};
 use crate::job::{JobKind, JobState};
 use crate::names::{JobId, ReleaseName};
+use crate::pool;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::release;
 use crate::time::Now;
@@ -97,11 +98,20 @@ impl Reconciler {
             Some("its modules are loaded".to_owned())
         } else if self.target().as_ref() == Some(name) {
             Some("the node shall have it".to_owned())
+        } else if self.is_given_to_containers(name) {
+            Some("containers are given its libraries".to_owned())
         } else if self.config.settings.modules.names(name) {
             Some("the configuration names it".to_owned())
         } else {
             None
         }
+    }
+
+    /// Whether its libraries are those that fit the loaded driver, whoever brought that.
+    fn is_given_to_containers(&self, name: &ReleaseName) -> bool {
+        let snapshot = self.snapshot.as_ref();
+        let fits = snapshot.and_then(|snapshot| pool::matching_release(snapshot).ok());
+        fits.is_some_and(|(release, _)| release == name)
     }
 
     fn must_be_new(&self, what: &str, name: &ReleaseName) -> Result<(), Refusal> {

@@ -1,5 +1,6 @@
 //! Steps: plan everything, do one, look again. Done means seen.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
@@ -52,10 +53,24 @@ impl Reconciler {
             self.take_over(&snapshot);
             self.leave_af_xdp(&snapshot);
             self.allow_autoload(&snapshot);
-            let pools = self.config.settings.pools.keys();
-            self.plan.steps.extend(userland::steps(pools, &snapshot));
+            self.place_userland(&snapshot);
         }
         self.follow_job();
+    }
+
+    /// Plans what containers are given: of every pool there is, and of those that are configured no
+    /// more and still have containers. It is for what is loaded now, so that it goes before a change
+    /// that may never begin; and after everything else once it has failed.
+    fn place_userland(&mut self, snapshot: &Snapshot) {
+        let containers = self.ledger.allocations.values().filter(|one| !one.is_local());
+        let held = containers.map(|one| &one.pool);
+        let pools: BTreeSet<_> = self.config.settings.pools.keys().chain(held).collect();
+        let steps = userland::steps(pools.into_iter(), snapshot);
+        let is_first = |step: &Step| self.ledger.change.is_none() && self.failure(step).is_none();
+        let (first, last): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_first);
+        let at = usize::from(self.ends_block());
+        self.plan.steps.splice(at..at, first);
+        self.plan.steps.extend(last);
     }
 
     /// Whether a step may begin at all.
@@ -125,6 +140,10 @@ impl Reconciler {
         }
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
+            // Nobody is put out for a change that does not begin.
+            Step::StopUnit { .. } if self.needs_change() && !self.plan.blockers.is_empty() => {
+                self.open_change(now);
+            }
             Step::StopUnit { .. } | Step::RestoreServer { .. } | Step::PlaceUserland { .. } => {
                 self.try_step(now, step);
             }
