@@ -103,6 +103,14 @@ pub fn proven(guest: &Guest, name: &str) -> anyhow::Result<()> {
     )?;
     let current = guest.ok("readlink /var/lib/onloadd/releases/current")?;
     ensure!(current.trim() == name, "current leads to {current}");
+    // What containers are given is this one's, and for everybody to read whatever the units' mask.
+    let given = "/var/lib/onloadd/pools/onload/current/lib64";
+    guest.until(
+        "its libraries for containers",
+        &format!("readlink -f {given} | grep -q /releases/{name}/ && test -r {given}/libonload.so"),
+    )?;
+    let modes = guest.ok("cd /var/lib/onloadd && stat -c %a pools pools/onload trees trees/*")?;
+    ensure!(modes.lines().all(|mode| mode == "755"), "{modes}");
     guest.ok("! test -e /run/modprobe.d/onloadd.conf || ! grep -q blacklist /run/modprobe.d/onloadd.conf")?;
     Ok(())
 }
