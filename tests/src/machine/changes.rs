@@ -88,7 +88,9 @@ impl Changes {
             |past: &&Past| self.open.as_ref().is_some_and(|open| open.number == past.change.number);
         if let Some(past) = past.filter(is_ours) {
             self.ended += 1;
-            if let Some(look) = &self.look {
+            // What a reboot cut off has whatever the hardware loads.
+            let boot = past.change.boot.as_ref();
+            if let Some(look) = self.look.as_ref().filter(|look| look.boot_id.known() == boot) {
                 it_ended_where_it_says(past, look);
             }
         }
