@@ -92,8 +92,9 @@ pub fn plan(
     plan
 }
 
-/// What must go. Without Onload wanted, its modules are left alone where the driver is right; where
-/// that has gone from under them they go too, or what is left would depend on who took it away.
+/// What must go. Without Onload wanted, its modules are left alone where the driver is right. Where
+/// that has gone from under them, or `onload` itself from above the rest, they go too, or what is
+/// left would depend on who took it away.
 fn takes(
     release: &ReleaseName,
     drivers: &BTreeSet<String>,
@@ -103,7 +104,11 @@ fn takes(
     let driver = drivers.contains("sfc").then(|| stand("sfc"));
     if driver.as_ref().is_some_and(Standing::is_wrong) {
         Takes::Driver
-    } else if stack && (release.as_str() != IN_TREE || driver == Some(Standing::Absent)) {
+    } else if stack
+        && (release.as_str() != IN_TREE
+            || driver == Some(Standing::Absent)
+            || stand("onload") == Standing::Absent)
+    {
         Takes::Stack
     } else {
         Takes::Nothing
