@@ -10,6 +10,9 @@ use onloadd::host::sim::World;
 
 use super::happening::{Schedule, VALID, files};
 
+/// Longer than the lots make anybody wait for a confirmation, and the way back.
+const CONFIRMATION_MS: u64 = 100_000;
+
 impl Schedule {
     /// Everything is put right and everybody goes home: what is left must be the same whatever
     /// happened before.
@@ -62,6 +65,11 @@ impl Schedule {
         );
         orders.push(Command::Apply { retry: true, manner: Default::default() });
         for order in orders {
+            // What the end of a hold let begin may await a confirmation that nobody gives; to apply
+            // beside it is not to confirm it.
+            if matches!(order, Command::Apply { .. }) {
+                self.machine.pass(CONFIRMATION_MS);
+            }
             let id = self.machine.ask(root.clone(), order.clone()).unwrap();
             self.machine.pass(5_000);
             let answer: Option<Answer> = self.machine.answers.remove(&id);

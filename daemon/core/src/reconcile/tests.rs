@@ -18,6 +18,7 @@ mod lasting;
 mod leaving;
 mod others;
 mod pods;
+mod refused;
 mod told;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
