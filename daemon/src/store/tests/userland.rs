@@ -129,19 +129,20 @@ struct Container(Child);
 
 impl Container {
     fn start(directory: &Path) -> Option<Self> {
-        let script = "mount --bind \"$0\" /mnt && echo mounted && exec sleep 600";
+        // What answers is the program that the shell became: its name is settled then.
+        let script = "mount --bind \"$0\" /mnt && exec cat";
         let arguments = ["--user", "--map-root-user", "--mount", "--", "sh", "-c", script];
         let started = Command::new("unshare")
             .args(arguments)
             .arg(directory)
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn();
-        let mut child = started.ok()?;
-        let mut said = [0; 7];
-        let mounted = child.stdout.take().unwrap().read_exact(&mut said);
-        let container = Self(child);
-        mounted.is_ok().then_some(container)
+        let mut container = Self(started.ok()?);
+        let asked = container.0.stdin.as_mut().unwrap().write_all(b"?");
+        let answered = container.0.stdout.as_mut().unwrap().read_exact(&mut [0]);
+        (asked.is_ok() && answered.is_ok()).then_some(container)
     }
 }
 
@@ -162,7 +163,7 @@ fn what_a_container_has_mounted_stays() {
     };
     let _processes = place.beside(&[container.0.id()]);
     let refused = removal::remove(&place.store, &VERSION.parse().unwrap()).unwrap_err();
-    says(&refused, &format!("{} (sleep)", container.0.id()));
+    says(&refused, &format!("{} (cat)", container.0.id()));
     drop(container);
     removal::remove(&place.store, &VERSION.parse().unwrap()).unwrap();
 }
