@@ -32,7 +32,7 @@ use tonic::transport::Channel;
 
 pub use admission::{Rejected, oversized_request};
 pub use pods::{PodsFault, pod_name};
-pub use seen::{DeviceSeen, Devices, Holding, Late, ListSeen, RegistrationSeen, Seen};
+pub use seen::{DeviceSeen, Devices, Holding, Late, ListSeen, RegistrationSeen, Seen, healthy};
 
 use door::Door;
 

@@ -12,3 +12,4 @@ pub mod guest;
 pub mod kubelet;
 pub mod machine;
 pub mod node;
+pub mod skip;

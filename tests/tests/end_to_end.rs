@@ -13,14 +13,11 @@ use std::process::Command;
 
 use onload_tests::background::Background;
 use onload_tests::binaries::binary;
-use onload_tests::kubelet::{Devices, Fault, Kubelet};
+use onload_tests::kubelet::{Fault, Kubelet, healthy};
 use onload_tests::node::{Node, PATIENCE};
+use onload_tests::skip::skip;
 
 const RESOURCE: &str = "amd.com/onload";
-
-fn healthy(devices: &Devices) -> usize {
-    devices.values().filter(|device| device.is_healthy()).count()
-}
 
 /// A node with a kubelet that has its devices.
 fn served(world: &str) -> (Background, Node, Kubelet) {
@@ -31,16 +28,6 @@ fn served(world: &str) -> (Background, Node, Kubelet) {
         .run(kubelet.wait_for(RESOURCE, PATIENCE, |devices| healthy(devices) == 100))
         .unwrap();
     (background, node, kubelet)
-}
-
-/// Adds a line to the count of tests that cannot run here.
-fn skip(test: &str, reason: &str) {
-    println!("skipped: {reason}");
-    if let Some(file) = std::env::var_os("ONLOADD_SKIPS") {
-        use std::io::Write;
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(file).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
-    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ use onload_core::inventory::Depth;
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
 use onload_core::release::initramfs::Initramfs;
+use onload_tests::skip::skip;
 use onloadd::host::Host as _;
 use onloadd::host::linux::{Linux, Places};
 use onloadd::module_file::stand_in;
@@ -30,7 +31,7 @@ fn lacks(programs: &[&str]) -> bool {
     };
     let missing: Vec<_> = programs.iter().filter(|program| !has(program)).collect();
     if !missing.is_empty() {
-        eprintln!("skipped: there is no {missing:?} on this machine");
+        skip("initramfs", &format!("there is no {missing:?} on this machine"));
     }
     !missing.is_empty()
 }

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use onload_core::inventory::{Interface, Link, Routes};
 use onload_core::names::InterfaceName;
 use onload_core::reading::Reading;
+use onload_tests::skip::skip;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
 use tokio::time::timeout;
@@ -29,14 +30,6 @@ const SOON: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(200);
 /// More changes than fit the socket that hears of them: 208 KiB by default, some 4 KiB each.
 const STORM: usize = 400;
-
-fn skip(test: &str, reason: &str) {
-    println!("skipped: {test}: {reason}");
-    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
-    }
-}
 
 /// `unshare` with a network namespace of its own, and a user namespace where that takes root.
 fn unshare() -> Command {

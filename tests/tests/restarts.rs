@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use onload_tests::background::Background;
 use onload_tests::binaries::binary;
-use onload_tests::kubelet::{Devices, Holding, Kubelet, PodsFault, pod_name};
+use onload_tests::kubelet::{Devices, Holding, Kubelet, PodsFault, healthy, pod_name};
 use onload_tests::node::{Node, PATIENCE};
 use onloadd::host::sim::World;
 use onloadd::kubelet::pods::{PodsError, list_within};
@@ -25,10 +25,6 @@ use serde_json::Value;
 const RESOURCE: &str = "amd.com/onload";
 /// Graces and ticks that a test can sit through.
 const QUICK: &str = "[kubelet]\nrelease-grace = \"500ms\"\n[daemon]\nlook-every = \"1s\"\n";
-
-fn healthy(devices: &Devices) -> usize {
-    devices.values().filter(|device| device.is_healthy()).count()
-}
 
 /// A node with little patience, and a kubelet that has its devices.
 struct Rig {

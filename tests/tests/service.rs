@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use onload_tests::binaries::binary;
 use onload_tests::bus::Bus;
 use onload_tests::node::PATIENCE;
+use onload_tests::skip::skip;
 
 /// The daemon on a simulated machine; ends with the test.
 struct Daemon(Child);
@@ -106,11 +107,7 @@ fn the_journal_gets_fields_and_fixed_message_ids() {
         "mkdir -p /run/systemd/journal && mount --bind \"$0\" /run/systemd/journal && exec \"$@\"";
     let tried = Command::new("unshare").args(["--mount", "true"]).output();
     if !tried.is_ok_and(|output| output.status.success()) {
-        println!("skipped: a mount namespace needs root");
-        if let Some(file) = std::env::var_os("ONLOADD_SKIPS") {
-            fs::write(file, format!("{TEST}: a mount namespace needs root\n")).unwrap();
-        }
-        return;
+        return skip(TEST, "a mount namespace needs root");
     }
     let child = Command::new("unshare")
         .args(["--mount", "sh", "-c", script])

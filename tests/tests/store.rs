@@ -17,6 +17,7 @@ use onload_core::names::JobId;
 use onload_core::refusal::RefusalKind;
 use onload_core::release::ModuleFile;
 use onload_tests::node::Node;
+use onload_tests::skip::skip;
 use onloadd::app::App;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
@@ -147,7 +148,7 @@ fn a_release_comes_and_goes_by_order() {
         let removed = daemon.order(remove, None).await;
         let removed = daemon.ended(removed).await;
         if removed.message.contains("CAP_SYS_PTRACE") {
-            println!("skipped: removing, since this machine hides processes from root");
+            skip("removing a release", "this machine hides processes from root");
         } else {
             assert_eq!(removed.state, JobState::Done, "{}", removed.message);
             assert!(!daemon.release("other").exists());
@@ -230,8 +231,10 @@ impl Drop for Small {
 #[test]
 fn a_full_disk_is_said_and_nothing_stays() {
     let Some(small) = Small::mounted() else {
-        println!("skipped: this machine lets nobody mount a file system");
-        return;
+        return skip(
+            "a_full_disk_is_said_and_nothing_stays",
+            "nobody may mount a file system here",
+        );
     };
     fs::write(small.0.path().join("ballast"), vec![1; (1 << 20) - (64 << 10)]).unwrap();
     let linux = Linux::open(places(Path::new("/"), small.0.path())).unwrap();

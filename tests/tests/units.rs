@@ -18,11 +18,11 @@ mod modprobe;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use onload_tests::skip::skip;
 use tempfile::TempDir;
 
 const BUS_NAME: &str = "com.amd.Onload1";
@@ -38,15 +38,6 @@ fn repository() -> PathBuf {
 fn read(path: impl AsRef<Path>) -> String {
     let path = path.as_ref();
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
-/// Says that a test cannot run here, where the runner counts it.
-fn skip(test: &str, reason: &str) {
-    println!("skipped: {test}: {reason}");
-    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        file.write_all(format!("{test}: {reason}\n").as_bytes()).unwrap();
-    }
 }
 
 fn is_root() -> bool {

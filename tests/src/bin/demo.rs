@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use onload_tests::background::Background;
-use onload_tests::kubelet::{Devices, Holding, Kubelet};
+use onload_tests::kubelet::{Devices, Holding, Kubelet, healthy};
 use onload_tests::node::{Node, PATIENCE};
 
 /// The resource of the demo's pool.
@@ -138,10 +138,6 @@ fn print_answer(pod: &Holding) {
     for device in &pod.response.devices {
         tell(&format!("  device node  {} ({})", device.host_path, device.permissions));
     }
-}
-
-fn healthy(devices: &Devices) -> usize {
-    devices.values().filter(|device| device.is_healthy()).count()
 }
 
 fn wait(

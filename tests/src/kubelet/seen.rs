@@ -11,6 +11,11 @@ use super::HEALTHY;
 /// The devices of one resource, by id.
 pub type Devices = BTreeMap<String, DeviceSeen>;
 
+/// How many of them are healthy.
+pub fn healthy(devices: &Devices) -> usize {
+    devices.values().filter(|device| device.is_healthy()).count()
+}
+
 static NO_DEVICES: Devices = Devices::new();
 
 /// Everything seen. Counters and records go back to the first start; `serving` and `resources` are

@@ -6,10 +6,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use onload_tests::skip::skip;
 use serde_json::Value;
 
 use crate::directory::{Edge, eventually, picture};
 use crate::read;
+
+const TEST: &str = "podman_finds_our_devices";
 
 /// In mounts of its own: the files where podman looks, and a runtime that only writes down what it
 /// is asked for. Podman keeps all it has in the empty /run, and takes a name of a device.
@@ -27,17 +30,6 @@ done
 exit 1
 "#;
 
-/// Says that a test cannot run here, where the runner counts it.
-fn skip(reason: &str) {
-    let test = "podman finds our devices";
-    println!("skipped: {test}: {reason}");
-    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
-        use std::io::Write as _;
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "{test}: {reason}").unwrap();
-    }
-}
-
 fn podman(scratch: &Path, device: &str) -> Output {
     let mut command = Command::new("timeout");
     command.args(["60", "unshare", "--mount", "--propagation", "private", "sh", "-c", SCRIPT]);
@@ -47,10 +39,10 @@ fn podman(scratch: &Path, device: &str) -> Output {
 #[tokio::test]
 async fn podman_finds_our_devices() {
     if !Command::new("podman").arg("--version").output().is_ok_and(|out| out.status.success()) {
-        return skip("podman is not installed");
+        return skip(TEST, "podman is not installed");
     }
     if !nix::unistd::geteuid().is_root() {
-        return skip("mounts of one's own are root's");
+        return skip(TEST, "mounts of one's own are root's");
     }
     // A node that is on every machine; what a directory of libraries would be.
     let edge = Edge::start(picture("amd.com/onload", "/usr/share", &["/dev/null"]));
@@ -64,7 +56,7 @@ async fn podman_finds_our_devices() {
     let unknown = podman(scratch, "amd.com/onload=onload-7");
     let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
     if !said.contains("amd.com/onload=onload-7") {
-        return skip(&format!("podman does not get so far here: {}", said.trim()));
+        return skip(TEST, &format!("podman does not get so far here: {}", said.trim()));
     }
     assert!(said.contains("unresolvable"), "{said}");
     assert!(!scratch.join("asked.json").exists(), "{said}");

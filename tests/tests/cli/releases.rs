@@ -1,16 +1,20 @@
 //! Releases: what is shown of them, and how their files reach the daemon.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Read as _;
 use std::process::{Command as Program, Stdio};
 
 use onload_core::command::Command as Order;
 use onload_core::job::JobState;
 use onload_core::reading::Reading;
+use onload_tests::skip::skip;
 
 use crate::orders::{end, end_job, ordering};
 use crate::rig::{KERNELS, PATIENCE, Rig, changing, node};
 use crate::run::{Ended, command, run};
+
+/// What the runner counts where there is no podman.
+const TEST: &str = "an_image_comes_through_podman";
 
 #[tokio::test]
 async fn a_check_says_by_its_code_what_it_says_in_words() {
@@ -147,20 +151,11 @@ async fn an_image_needs_podman() {
     assert_eq!(rig.commands(), [], "nothing was ordered");
 }
 
-/// Adds a line to the count of tests that cannot run here.
-fn skip(reason: &str) {
-    println!("skipped: {reason}");
-    if let Some(path) = std::env::var_os("ONLOADD_SKIPS") {
-        let mut file = fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
-        writeln!(file, "an_image_comes_through_podman: {reason}").unwrap();
-    }
-}
-
 /// Makes an image of one file; none where podman is missing or cannot.
 fn image(name: &str) -> Option<()> {
     let podman = |words: &[&str]| Program::new("podman").args(words).stdin(Stdio::null()).output();
     if podman(&["--version"]).is_err() {
-        skip("podman is not installed");
+        skip(TEST, "podman is not installed");
         return None;
     }
     let place = tempfile::tempdir().unwrap();
@@ -173,7 +168,7 @@ fn image(name: &str) -> Option<()> {
     let made = podman(&["import", archive.to_str().unwrap(), name]).unwrap();
     if !made.status.success() {
         let said = String::from_utf8_lossy(&made.stderr);
-        skip(&format!("podman makes no image here: {}", said.trim()));
+        skip(TEST, &format!("podman makes no image here: {}", said.trim()));
         return None;
     }
     Some(())

@@ -10,6 +10,7 @@ use onload_dbus::action;
 use onload_dbus::error::{Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
 use onload_dbus::proxies::ManagerProxy;
+use onload_tests::skip::skip;
 use tokio::process::Command;
 use zbus::{Connection, OwnedVariant, interface};
 
@@ -18,7 +19,7 @@ use crate::rig::{NOBODY, Rig, node};
 /// Calls as a user without privilege; none where this test may not become one.
 async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Output> {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root can make calls as another user");
+        skip(words.first().unwrap_or(&"a call"), "only root can make calls as another user");
         return None;
     }
     if words == [HAND_OVER] {
@@ -33,7 +34,8 @@ async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Outpu
         .output()
         .await;
     if output.is_err() {
-        println!("skipped: setpriv and busctl are needed to call as another user");
+        let reason = "setpriv and busctl are needed to call as another user";
+        skip(words.first().unwrap_or(&"a call"), reason);
     }
     output.ok()
 }
@@ -233,8 +235,8 @@ async fn six_calls_at_once() {
 #[tokio::test]
 async fn a_client_has_so_many_requests_and_no_more() {
     if !nix::unistd::geteuid().is_root() {
-        println!("skipped: only root can make calls as another user");
-        return;
+        let test = "a_client_has_so_many_requests_and_no_more";
+        return skip(test, "only root can make calls as another user");
     }
     let mut picture = node();
     let limit = onload_core::config::Entry { value: "4".to_owned(), origin: None, masks: vec![] };

@@ -5,6 +5,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use onload_tests::kubelet::Kubelet;
+use onload_tests::skip::skip;
 
 use crate::node::{A_WHILE, Node, POOL, RESOURCE, SOCKET, SOON, device, eventually, sockets};
 use crate::{listed, registered};
@@ -121,12 +122,12 @@ fn a_file_system_mounted_later_is_seen() {
         .output();
     let output = match output {
         Ok(output) => output,
-        Err(error) => return println!("skipped: unshare cannot be run: {error}"),
+        Err(error) => return skip(inner, &format!("unshare cannot be run: {error}")),
     };
     let said = String::from_utf8_lossy(&output.stdout);
     if said.is_empty() {
         let why = String::from_utf8_lossy(&output.stderr);
-        return println!("skipped: no mounts of one's own here: {why}");
+        return skip(inner, &format!("no mounts of one's own here: {why}"));
     }
     let what = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.contains("1 passed"), "{said}{what}");

@@ -201,7 +201,7 @@ impl Reconciler {
         if self.changing.steps >= MOST_STEPS {
             return self.turn(now, format!("it goes in circles at: {step}"));
         }
-        // Nobody is made ready for while others are waited for.
+        // While users are waited for, not even what prepares is done.
         let patient = matches!(change.manner.holders, Holders::Wait(_));
         let asks = step.takes_away() || (patient && self.plan.takes > Takes::Nothing);
         if asks && !self.is_way_clear(now) {

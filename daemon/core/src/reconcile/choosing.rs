@@ -19,7 +19,8 @@ type Refused = Result<(), Refusal>;
 /// How far a rejection goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Nothing was touched: the same may be ordered again.
+    /// Nothing was touched: the same may be ordered again. Until then in later boots too, where it
+    /// was an order.
     Refused,
     /// Until the next boot.
     Boot,
@@ -101,10 +102,14 @@ impl Reconciler {
         reach: Reach,
     ) {
         let touched = reach != Reach::Refused;
-        // What was refused to a person does not come by itself with the next boot either.
-        let untried = !touched && (self.running_job().is_some() || self.is_order_untried(&release));
-        let ordered = self.ledger.order.as_ref().is_some_and(|order| order.release == release);
-        let lasts = reach == Reach::ForGood || (untried && ordered);
+        // What a person ordered and was refused does not come by itself with the next boot either.
+        let is_ordered = self.ledger.order.as_ref().is_some_and(|order| order.release == release);
+        let is_answer = self.running_job().is_some() || self.is_order_untried(&release);
+        let lasts = match reach {
+            Reach::Refused => is_ordered && is_answer,
+            Reach::Boot => false,
+            Reach::ForGood => true,
+        };
         let (kernel, boot) = (self.kernel.clone(), self.boot.clone().filter(|_| !lasts));
         let rejected = Rejected { release, former, why, kernel, boot, touched };
         self.record(vec![Entry::Rejected(Some(rejected))], None);

@@ -132,8 +132,10 @@ impl Reconciler {
         let none = |reason, message: &str| (Status::Unknown, reason, message.to_owned());
         let Some(snapshot) = &self.snapshot else { return none("NotSeen", "") };
         let loaded = STACK.iter().any(|name| snapshot.module(name).known().is_some());
+        if !loaded {
+            return none("NotLoaded", "no module of the stack is loaded");
+        }
         match (&snapshot.options, parameters::differences(snapshot).first()) {
-            _ if !loaded => none("NotLoaded", "no module of the stack is loaded"),
             (Reading::Unreadable(why), _) => none("Unreadable", why),
             (Reading::Absent, _) => none("NotSeen", "what is asked for was not looked at"),
             (Reading::Known(_), Some(_)) => (Status::False, "Differ", self.unasked(snapshot)),
