@@ -111,8 +111,8 @@ impl Machine {
         let Some((caller, command)) = self.asked.remove(&id) else {
             panic!("an answer to nobody, or a second one: {id:?} {answer:?}");
         };
-        let ledger = self.ledger();
-        self.promises.answered(&caller, &command, &answer, &ledger);
+        let (ledger, now) = (self.ledger(), self.now());
+        self.promises.answered(&caller, &command, &answer, &ledger, now);
         if let Command::KubeletAllocate { pool, containers } = &command {
             let pod = self.promises.pod_of(id);
             if let (Ok(Reply::Containers(_)), Some(pod)) = (&answer, pod) {

@@ -13,7 +13,7 @@ use onload_core::names::{AllocationId, BootId, DeviceId};
 use onload_core::picture::{Lent, NodeState, Picture, PoolPicture};
 use onload_core::reconcile::Reconciler;
 use onload_core::step::Step;
-use onload_core::time::Now;
+use onload_core::time::{Moment, Now};
 
 use super::changes::Changes;
 use super::disk::Disk;
@@ -39,6 +39,8 @@ pub struct Promises {
     admitted: BTreeMap<RequestId, String>,
     /// What containers have by the ledger.
     pods: BTreeMap<AllocationId, DeviceId>,
+    /// When leases end.
+    leases: BTreeMap<AllocationId, Moment>,
     look: Option<Arc<Snapshot>>,
     running: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
@@ -110,13 +112,19 @@ impl Promises {
         command: &Command,
         answer: &Answer,
         ledger: &Ledger,
+        now: Now,
     ) {
         match answer {
             Ok(Reply::Allocated(lent)) => {
                 self.grants += 1;
                 let Command::Allocate { tenure, .. } = command else { panic!("{command:?} lent") };
                 for (id, device) in lent {
-                    let allocation = ledger.allocations.get(id).cloned().unwrap();
+                    let Some(allocation) = ledger.allocations.get(id).cloned() else {
+                        // The node slept while the answer waited for the disk.
+                        let over = self.leases.get(id).is_some_and(|until| *until <= now.boot);
+                        assert!(over, "{id} is told and gone");
+                        continue;
+                    };
                     assert_eq!(allocation.device, *device, "{id}: told one device, given another");
                     let client = *tenure == TenureWish::Client;
                     let bus_name = caller.bus_name.clone().filter(|_| client);
@@ -205,6 +213,9 @@ impl Promises {
             if let Entry::Granted(allocation) = entry
                 && allocation.is_local()
             {
+                if let Tenure::Lease { until, .. } = &allocation.tenure {
+                    self.leases.insert(allocation.id, *until);
+                }
                 assert_eq!(brain.ledger().hold, None, "lent on a held node: {allocation:?}");
                 let pools = &brain.settings().pools;
                 assert!(pools.contains_key(&allocation.pool), "lent from no pool: {allocation:?}");
