@@ -5,6 +5,7 @@ pub mod boot;
 pub mod bus;
 pub mod cdi;
 pub mod clock;
+pub mod contained;
 pub mod descriptor;
 pub mod host;
 pub mod initramfs;

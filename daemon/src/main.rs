@@ -15,7 +15,7 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
-use onloadd::{boot, cdi, kubelet, logging, resident, service};
+use onloadd::{boot, cdi, contained, kubelet, logging, resident, service};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -103,6 +103,7 @@ fn is_in(directory: &Path, other: &str) -> bool {
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    contained::abort_on_panic();
     if let Err(why) = logging::init(&args.log) {
         return refuse("onloadd did not start", &why, "mend --log");
     }

@@ -8,6 +8,7 @@ use lzma_rust2::XzReader;
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::window::Window;
+use crate::contained::{Contained, contain};
 
 /// Memory a decoder may ask for: `xz -9` needs 65 MiB, and those who build an initramfs take far
 /// less (dracut `--lzma2=dict=1MiB` and `zstd -15`, initramfs-tools `zstd -9`).
@@ -48,16 +49,16 @@ impl Format {
 impl Readable {
     pub(super) fn unpack<'w>(self, input: &'w mut Window<'_>) -> io::Result<Box<dyn Read + 'w>> {
         Ok(match self {
-            Self::Gzip => Box::new(GzDecoder::new(input)),
+            Self::Gzip => Box::new(Contained::new(GzDecoder::new(input))),
             Self::Xz => {
                 let limit_kib = u32::try_from(DECODER_BYTES >> 10).unwrap_or(u32::MAX);
-                Box::new(XzReader::new_mem_limit(input, false, limit_kib))
+                Box::new(Contained::new(XzReader::new_mem_limit(input, false, limit_kib)))
             }
             Self::Zstd => {
                 let mut frame = Box::new(FrameDecoder::new());
                 frame.set_max_window_size(DECODER_BYTES);
-                frame.init(&mut *input).map_err(io::Error::other)?;
-                Box::new(Frame { input, frame })
+                contain(|| frame.init(&mut *input).map_err(io::Error::other))?;
+                Box::new(Contained::new(Frame { input, frame }))
             }
         })
     }

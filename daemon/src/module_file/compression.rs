@@ -7,6 +7,7 @@ use lzma_rust2::XzReader;
 use ruzstd::decoding::StreamingDecoder;
 
 use super::ModuleFileError;
+use crate::contained::{Contained, contain};
 
 /// Memory a decoder may ask for itself. The kernel's build uses 1 MiB for xz (`--lzma2=dict=1MiB`)
 /// and no more than the file has for zstd.
@@ -32,10 +33,10 @@ pub(super) fn unpacked(
         all(XzReader::new_mem_limit(file, true, limit_kib), most_bytes)
             .map_err(|error| damaged("xz", &error))
     } else if magic.starts_with(b"\x28\xb5\x2f\xfd") {
-        let decoder = StreamingDecoder::new_with_max_window_size(file, DECODER_BYTES);
-        decoder
+        let begin = || StreamingDecoder::new_with_max_window_size(file, DECODER_BYTES);
+        contain(|| begin().map_err(std::io::Error::other))
+            .and_then(|decoder| all(decoder, most_bytes))
             .map_err(|error| damaged("zstd", &error))
-            .and_then(|decoder| all(decoder, most_bytes).map_err(|error| damaged("zstd", &error)))
     } else if magic.starts_with(b"\x1f\x8b") {
         all(MultiGzDecoder::new(file), most_bytes).map_err(|error| damaged("gzip", &error))
     } else {
@@ -48,8 +49,8 @@ pub(super) fn unpacked(
 }
 
 /// Everything, but no more than one byte above the limit.
-fn all(mut decoder: impl Read, most_bytes: u64) -> std::io::Result<Vec<u8>> {
+fn all(decoder: impl Read, most_bytes: u64) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    decoder.by_ref().take(most_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
+    Contained::new(decoder).take(most_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -11,6 +11,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
 use super::budget::{Budget, Counted};
 use super::fault;
+use crate::contained::Contained;
 
 /// How soon a thread that waits for a pipe sees that nobody waits for it.
 const CANCEL_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
@@ -78,12 +79,12 @@ pub(super) fn open(file: File, budget: &Budget) -> io::Result<Stream<'_>> {
 pub(super) fn unpack<'b>(reader: Box<dyn Read + 'b>, budget: &'b Budget) -> io::Result<Stream<'b>> {
     let (head, reader) = peek(reader)?;
     let reader: Box<dyn Read + 'b> = match head.get(..6).unwrap_or(&head) {
-        [0x1f, 0x8b, ..] => Box::new(MultiGzDecoder::new(reader)),
+        [0x1f, 0x8b, ..] => Box::new(Contained::new(MultiGzDecoder::new(reader))),
         [0xfd, b'7', b'z', b'X', b'Z', 0] => {
-            Box::new(XzReader::new_mem_limit(reader, true, MOST_WINDOW_KIB))
+            Box::new(Contained::new(XzReader::new_mem_limit(reader, true, MOST_WINDOW_KIB)))
         }
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
-            Box::new(Zstd { reader: BufReader::new(reader), frame: None })
+            Box::new(Contained::new(Zstd { reader: BufReader::new(reader), frame: None }))
         }
         _ => {
             let content = if is_tar(&head) { Content::Tar } else { Content::Other };
