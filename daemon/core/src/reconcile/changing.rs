@@ -10,13 +10,12 @@ use super::{Pending, Reconciler};
 use crate::af_xdp::Chosen;
 use crate::blocker::{Blocked, Blocker};
 use crate::change::{Change, Deadline, Holders, Manner, Origin, Outcome};
-use crate::inventory::Depth;
+use crate::inventory::{Depth, STACK, Snapshot};
 use crate::job::JobState;
 use crate::ledger::Entry;
 use crate::names::ReleaseName;
-use crate::plan::Takes;
 use crate::plan::holders::Users;
-use crate::plan::verify;
+use crate::plan::{self, Takes, standing, verify};
 use crate::pool::Cause;
 use crate::release::IN_TREE;
 use crate::step::Step;
@@ -274,6 +273,10 @@ impl Reconciler {
             return self.look_within(now, PACE);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
+        let turned = self.ledger.change.as_ref().is_some_and(|change| change.turned.is_some());
+        if turned && self.is_stranded(&snapshot, &target) {
+            return self.turn(now, "no port for Onload is left to load a driver for".to_owned());
+        }
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
         let fault = unseen.or_else(|| {
             let faults =
@@ -340,6 +343,14 @@ impl Reconciler {
             }
         }
         self.publish_soon(now.boot);
+    }
+
+    /// Whether nothing is left to do only because every port has gone: what is loaded is not what it
+    /// should be.
+    fn is_stranded(&self, snapshot: &Snapshot, target: &ReleaseName) -> bool {
+        let stand = |name: &&str| standing::of(name, target, snapshot, &self.ledger.loaded);
+        plan::drivers(snapshot, &self.hardware, &self.chosen(snapshot)).is_absent()
+            && STACK.iter().any(|name| stand(name).is_wrong())
     }
 
     fn end_change(&mut self, now: Now, outcome: Outcome) {

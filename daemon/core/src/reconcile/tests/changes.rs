@@ -7,7 +7,7 @@ use crate::inventory::Autoload;
 use crate::job::JobState;
 use crate::names::ModuleName;
 use crate::picture::NodeState;
-use crate::reading::Reading::Known;
+use crate::reading::Reading::{self, Known};
 use crate::sample::{module_of, without};
 
 const ON_9_1: &str = "[modules]\nrelease = \"9.1.2\"\n[pools.onload]\nslots = 4\n";
@@ -355,4 +355,26 @@ fn a_reboot_in_the_middle_of_the_way_back_does_not_try_again_in_that_boot() {
     lab.run(60_000);
     assert_eq!(lab.loaded().as_deref(), Some("9.1.2"));
     assert!(why(&lab)[0].contains("went down before it was confirmed"), "{:?}", why(&lab));
+}
+
+#[test]
+fn a_way_back_that_ends_for_want_of_a_port_is_no_rollback() {
+    let mut lab = lab();
+    lab.faults.no_aux = Some("9.2.1");
+    lab.ask(to("9.2.1"));
+    while !lab.done.iter().any(|step| step == "load module onload from 9.2.1") {
+        lab.run(50);
+    }
+    // The card goes while it is looked whether the release works.
+    let card = std::mem::replace(&mut lab.node.ports, Reading::Absent);
+    lab.node.device_nodes.insert("/dev/onload".to_owned(), Reading::Absent);
+    lab.touch();
+    lab.run(30_000);
+    let [Outcome::Failed(why)] = &outcomes(&lab)[..] else { panic!("{:?}", outcomes(&lab)) };
+    assert!(why.ends_with("then no port for Onload is left to load a driver for"), "{why}");
+    assert_eq!(job(&lab), (JobState::Failed, why.clone()));
+    lab.node.ports = card;
+    lab.touch();
+    lab.run(30_000);
+    assert_eq!(lab.loaded().as_deref(), Some("9.2.1"), "what failed both ways waits for an order");
 }
