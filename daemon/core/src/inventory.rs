@@ -112,6 +112,8 @@ pub struct Port {
     pub subsystem_device: Reading<u16>,
     /// The driver bound to the function.
     pub driver: Reading<String>,
+    /// The one driver it is meant for; absent where any that knows it may have it.
+    pub driver_override: Reading<String>,
     /// NUMA node; absent where the firmware names none (the kernel's -1).
     pub numa_node: Reading<u32>,
     /// Auxiliary devices below the function, such as `sfc.onload.0`, with the driver bound to each.

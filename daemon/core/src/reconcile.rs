@@ -19,6 +19,7 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
 use crate::time::{Moment, Now, Timestamp};
 
+mod binding;
 mod boots;
 mod changing;
 mod choosing;

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp;
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
-use crate::names::{InterfaceName, ModuleName, PoolName, ReleaseName};
+use crate::names::{InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::others::{self, SERVER_PARAMETERS, SERVER_PATH};
 use crate::reading::Reading;
 
@@ -32,6 +32,13 @@ pub enum Step {
     StopUnit {
         /// Its name.
         unit: String,
+    },
+    /// Give a port that no driver has to the one that is loaded for it.
+    BindDriver {
+        /// The port.
+        port: PciAddress,
+        /// The driver.
+        driver: String,
     },
     /// Register an interface with Onload for AF_XDP. There is no step back: it ends when
     /// `sfc_resource` is unloaded (reference/onload-measured.md section 3).
@@ -83,6 +90,14 @@ impl Step {
                 let uses = |user: &crate::inventory::User| user.unit.as_ref() == Some(unit);
                 snapshot.users.known().is_some_and(|users| !users.values().any(uses))
             }
+            Self::BindDriver { port, driver } => match &snapshot.ports {
+                // Without the port there is nothing to give.
+                Reading::Known(ports) => ports
+                    .get(port)
+                    .is_none_or(|port| port.driver.known().is_some_and(|bound| bound == driver)),
+                Reading::Absent => true,
+                Reading::Unreadable(_) => false,
+            },
             Self::RegisterAfXdp { interface } => af_xdp::is_registered(interface, snapshot),
             Self::WriteLoader(loader) => match &snapshot.loader {
                 Reading::Known(seen) => seen == loader,
@@ -112,6 +127,7 @@ impl Step {
             Self::StopControlPlane | Self::UnloadModule { .. } => true,
             Self::LoadModule { .. }
             | Self::StopUnit { .. }
+            | Self::BindDriver { .. }
             | Self::RegisterAfXdp { .. }
             | Self::WriteLoader(_)
             | Self::RestoreServer { .. }
@@ -125,6 +141,7 @@ impl Step {
             Self::LoadModule { module, .. } | Self::UnloadModule { module } => module.to_string(),
             Self::StopControlPlane | Self::RestoreServer { .. } => "onload".to_owned(),
             Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
+            Self::BindDriver { port, .. } => port.to_string(),
             Self::RegisterAfXdp { interface } => interface.to_string(),
             Self::PlaceUserland { pool, .. } => pool.to_string(),
         }
@@ -140,6 +157,7 @@ impl fmt::Display for Step {
             Self::UnloadModule { module } => write!(f, "unload module {module}"),
             Self::StopControlPlane => f.write_str("stop the control-plane server"),
             Self::StopUnit { unit } => write!(f, "stop {unit}"),
+            Self::BindDriver { port, driver } => write!(f, "give port {port} to driver {driver}"),
             Self::RegisterAfXdp { interface } => {
                 write!(f, "register {interface} with Onload for AF_XDP")
             }

@@ -42,6 +42,7 @@ impl Changes {
             Step::StopControlPlane | Step::UnloadModule { .. } => {}
             Step::LoadModule { .. }
             | Step::StopUnit { .. }
+            | Step::BindDriver { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
             | Step::RestoreServer { .. }

@@ -294,12 +294,14 @@ fn what_somebody_unloads_is_seen_within_a_second_and_brought_back(
     guest.ok("onloadctl unhold >&-")?;
     until_state(guest, "ready")?;
     proven(guest, NEXT)?;
+    guest.ok("onloadctl hold unbound >&-")?;
     guest.ok(&format!("echo {FUNCTION} >/sys/bus/pci/drivers/sfc/unbind"))?;
     guest.until(
         "the unbound port",
         &format!("onloadctl why {FUNCTION} | grep -q 'Onload cannot use it'"),
     )?;
-    guest.ok(&format!("echo {FUNCTION} >/sys/bus/pci/drivers/sfc/bind"))?;
+    guest.ok("onloadctl unhold >&-")?;
+    guest.until("its driver", &format!("test -e /sys/bus/pci/drivers/sfc/{FUNCTION}"))?;
     until_state(guest, "ready").map(drop)
 }
 

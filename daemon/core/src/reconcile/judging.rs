@@ -44,6 +44,7 @@ impl Reconciler {
             Step::UnloadModule { .. }
             | Step::StopControlPlane
             | Step::StopUnit { .. }
+            | Step::BindDriver { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
             | Step::RestoreServer { .. }

@@ -167,6 +167,7 @@ fn moves_modules(step: &Step) -> bool {
     match step {
         Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::StopControlPlane => true,
         Step::StopUnit { .. }
+        | Step::BindDriver { .. }
         | Step::RegisterAfXdp { .. }
         | Step::WriteLoader(_)
         | Step::RestoreServer { .. }

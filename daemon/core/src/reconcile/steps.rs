@@ -49,6 +49,7 @@ impl Reconciler {
             let target = self.target();
             let (hardware, loads) = (&self.hardware, &self.ledger.loaded);
             self.plan = plan::plan(target.as_ref(), &snapshot, hardware, self.choices(), loads);
+            self.bind_ports(&snapshot);
             self.judge_plan(&snapshot);
             self.take_over(&snapshot);
             self.leave_af_xdp(&snapshot);

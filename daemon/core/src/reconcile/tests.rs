@@ -11,6 +11,7 @@ use crate::picture::NodeState;
 use crate::sample::{node, spoilt, without};
 use crate::time::{Span, Timestamp};
 
+mod binding;
 mod boots;
 mod changes;
 mod lab;

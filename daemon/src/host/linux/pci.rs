@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use onload_core::inventory::{Port, Sriov};
 use onload_core::names::PciAddress;
 use onload_core::reading::Reading;
+use onload_core::step::{Outcome, StepError};
 
 use super::attribute;
 use super::root::{Dir, Kind};
+use super::runner::{Program, Programs};
 
 const DEVICES: &str = "sys/bus/pci/devices";
 /// First byte of the class of network controllers.
@@ -47,6 +49,11 @@ fn function(dir: &Dir) -> Reading<Port> {
             subsystem_vendor: id("subsystem_vendor"),
             subsystem_device: id("subsystem_device"),
             driver: driver(dir, "driver"),
+            // The kernel's word for none.
+            driver_override: dir.line("driver_override").and_then(|name| match name.as_str() {
+                "(null)" | "" => Reading::Absent,
+                _ => Reading::Known(name),
+            }),
             numa_node: dir.line("numa_node").and_then(attribute::numa_node),
             auxiliary: auxiliary(dir),
             sriov: sriov(dir),
@@ -79,6 +86,40 @@ fn sriov(dir: &Dir) -> Reading<Sriov> {
     let count = |name| dir.line(name).and_then(attribute::value::<u32>);
     count("sriov_totalvfs")
         .and_then(|total| count("sriov_numvfs").map(|enabled| Sriov { total, enabled }))
+}
+
+/// Gives a function to a loaded driver, in a unit of its own: the daemon writes nothing below `/sys`.
+///
+/// # Errors
+/// The driver does not take it, or the program was not run.
+pub(super) async fn bind(
+    programs: &Programs,
+    port: PciAddress,
+    driver: &str,
+) -> Result<Outcome, StepError> {
+    let ended = programs.run(&binding(port, driver)).await?;
+    if ended.success {
+        return Ok(Outcome::Changed);
+    }
+    // `tee` says which file it could not write and the system's words for why.
+    let why = ended.output.trim().rsplit(": ").next().unwrap_or_default();
+    Err(StepError::Failed(format!(
+        "the driver did not take it ({why}); the kernel log may say why"
+    )))
+}
+
+fn binding(port: PciAddress, driver: &str) -> Program {
+    let script = r#"printf %s "$1" | tee "$2" >/dev/null"#;
+    let file = format!("/sys/bus/pci/drivers/{driver}/bind");
+    let arguments = ["-c".to_owned(), script.to_owned(), "bind".to_owned(), port.to_string(), file];
+    Program {
+        unit: format!("onloadd-bind-{port}.service"),
+        description: format!("Give port {port} to driver {driver} for onloadd"),
+        name: "sh",
+        arguments: arguments.into(),
+        environment: Vec::new(),
+        path: Vec::new(),
+    }
 }
 
 #[cfg(test)]

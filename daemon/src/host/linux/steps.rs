@@ -11,7 +11,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::modprobe::Loading;
 use super::runner::{Program, Programs};
 use super::source::Source;
-use super::{Linux, af_xdp, control_plane, loader, modules, onload, releases, userland};
+use super::{Linux, af_xdp, control_plane, loader, modules, onload, pci, releases, userland};
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
@@ -45,6 +45,7 @@ impl Linux {
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
             Step::StopUnit { unit } => self.programs.systemd.stop(unit).await,
+            Step::BindDriver { port, driver } => pci::bind(&self.programs, *port, driver).await,
             Step::RegisterAfXdp { interface } => af_xdp::register(&self.programs, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
@@ -101,6 +102,7 @@ impl Linux {
                 Snapshot { driver: onload::driver(root), ..Snapshot::default() }
             }
             Step::StopUnit { .. } => self.observe(Depth::Users).await,
+            Step::BindDriver { .. } => Snapshot { ports: pci::read(root), ..Snapshot::default() },
             Step::RegisterAfXdp { .. } => {
                 Snapshot { af_xdp: af_xdp::read(root), ..Snapshot::default() }
             }

@@ -6,6 +6,7 @@ use onload_core::hardware::{Acceleration, Family};
 use onload_core::inventory::{Autoload, Link, Loader, Port, Routes};
 use onload_core::names::{InterfaceName, MacAddress, ModuleName, PciAddress};
 use onload_core::reading::Reading;
+use onload_core::step::{Outcome, StepError};
 
 use toml::Spanned;
 
@@ -226,6 +227,29 @@ impl World {
         netdev.phys_port_name = port_name;
         self.add_netdev(netdev, &wanted);
         true
+    }
+
+    /// Gives a function to a driver.
+    ///
+    /// # Errors
+    /// The kernel's answer where the driver does not take it.
+    pub(super) fn bind(
+        &mut self,
+        address: &PciAddress,
+        driver: &str,
+    ) -> Result<Outcome, StepError> {
+        let bound = |world: &Self| {
+            let function = world.functions.get(address);
+            function.is_some_and(|function| function.driver.as_deref() == Some(driver))
+        };
+        if bound(self) {
+            return Ok(Outcome::Unchanged);
+        }
+        if self.matching_driver(address).as_deref() != Some(driver) || !self.attach(address) {
+            return Err(StepError::Failed("No such device".to_owned()));
+        }
+        self.touch();
+        Ok(Outcome::Changed)
     }
 
     /// Adds an interface under the name wanted, or under the kernel's own where that is taken or

@@ -202,6 +202,7 @@ impl World {
             Step::UnloadModule { module } => self.modprobe_remove(module),
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
+            Step::BindDriver { port, driver } => Some(self.bind(port, driver)),
             Step::RegisterAfXdp { interface } => Some(self.register(interface)),
             Step::WriteLoader(loader) => {
                 if self.loader.clone().unwrap_or_default() == *loader {

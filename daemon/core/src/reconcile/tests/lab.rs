@@ -230,6 +230,11 @@ impl Lab {
                 }
                 account(node);
             }
+            Step::BindDriver { port, driver } => {
+                if let Some(port) = inner(&mut self.node.ports).get_mut(port) {
+                    port.driver = Known(driver.clone());
+                }
+            }
             Step::RegisterAfXdp { interface } => {
                 let mut seen = self.node.af_xdp.known().cloned().unwrap_or_default();
                 seen.can_register = true;
