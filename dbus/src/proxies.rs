@@ -689,6 +689,18 @@ pub trait Pool {
     #[zbus(property)]
     fn resource(&self) -> zbus::Result<String>;
 
+    /// Selectors property
+    ///
+    /// What it selects its ports by: ports, families, numa-nodes, drivers, each with its values, of which one must hold. Empty: every port of its kind.
+    #[zbus(property)]
+    fn selectors(&self) -> zbus::Result<std::collections::HashMap<String, Vec<String>>>;
+
+    /// Ports property
+    ///
+    /// PCI addresses of the ports it stands on.
+    #[zbus(property)]
+    fn ports(&self) -> zbus::Result<Vec<String>>;
+
     /// Slots property
     ///
     /// Devices it has.

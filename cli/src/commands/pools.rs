@@ -25,6 +25,10 @@ pub struct Pool {
     pub name: String,
     pub kind: Option<String>,
     pub resource: Option<String>,
+    /// What it selects its ports by; empty: every port of its kind.
+    pub selectors: BTreeMap<String, Vec<String>>,
+    /// PCI addresses of those it stands on.
+    pub ports: Vec<String>,
     pub slots: u32,
     pub free: u32,
     pub local: u32,
@@ -56,6 +60,8 @@ impl Pool {
             name: pool.get("name"),
             kind: pool.text("kind"),
             resource: pool.text("resource"),
+            selectors: pool.get("selectors"),
+            ports: pool.get("ports"),
             slots: pool.get("slots"),
             free: pool.get("free"),
             local: pool.get("local"),
@@ -73,6 +79,14 @@ impl Pool {
         causes.sort_by_key(|(cause, count)| (std::cmp::Reverse(**count), *cause));
         let words = causes.iter().map(|(cause, count)| format!("{count} cannot work: {cause}"));
         words.collect::<Vec<_>>().join("; ")
+    }
+
+    /// How many ports it stands on, and what they were selected by.
+    fn stand(&self) -> String {
+        let by = self.selectors.iter().map(|(key, values)| format!("{key} {}", values.join(",")));
+        let by: Vec<_> = by.collect();
+        let ports = self.ports.len();
+        if by.is_empty() { ports.to_string() } else { format!("{ports} by {}", by.join(", ")) }
     }
 
     fn cells(&self) -> Vec<Cell> {
@@ -94,6 +108,7 @@ impl Pool {
             zero_dim(self.containers, Paint::Plain),
             zero_dim(self.unhealthy, Paint::Bad),
             kubelet,
+            Cell::new(self.stand()),
             Cell::painted(self.ills(), Paint::Warn),
         ]
     }
@@ -104,16 +119,29 @@ impl Page for Pools {
         if self.pools.is_empty() {
             return "no pool is configured\n".into();
         }
-        let header =
-            ["POOL", "KIND", "RESOURCE", "SLOTS", "FREE", "LOCAL", "PODS", "ILL", "KUBELET", "WHY"];
+        let selected = self.pools.iter().any(|pool| !pool.selectors.is_empty());
         let ill = self.pools.iter().any(|pool| !pool.causes.is_empty());
-        let shown = if ill { header.len() } else { header.len() - 1 };
-        let rows = self.pools.iter().map(Pool::cells);
-        let rows = rows.map(|mut cells| {
-            cells.truncate(shown);
-            cells
+        let header = [
+            ("POOL", true),
+            ("KIND", true),
+            ("RESOURCE", true),
+            ("SLOTS", true),
+            ("FREE", true),
+            ("LOCAL", true),
+            ("PODS", true),
+            ("ILL", true),
+            ("KUBELET", true),
+            ("PORTS", selected),
+            ("WHY", ill),
+        ];
+        let rows = self.pools.iter().map(|pool| {
+            let cells = pool.cells().into_iter().zip(header);
+            cells.filter(|(_, (_, shown))| *shown).map(|(cell, _)| cell).collect()
         });
-        table(&header[..shown], &rows.collect::<Vec<_>>())
+        let rows: Vec<_> = rows.collect();
+        let header: Vec<_> =
+            header.into_iter().filter(|(_, shown)| *shown).map(|(name, _)| name).collect();
+        table(&header, &rows)
     }
 }
 

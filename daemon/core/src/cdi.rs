@@ -13,6 +13,7 @@
 //!
 //! There is no device `all`: any of them is all that a container needs.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -60,6 +61,8 @@ pub enum Wanted {
 pub struct Spec {
     kind: String,
     answer: Arc<ContainerAnswer>,
+    /// What a device adds to it.
+    own: Arc<BTreeMap<DeviceId, ContainerAnswer>>,
     devices: Vec<DeviceId>,
 }
 
@@ -68,12 +71,16 @@ pub fn wanted(pool: &PoolPicture) -> Wanted {
     let held = pool.devices.iter().any(is_held);
     match &pool.answer {
         // A device that changes nothing is no device of CDI.
-        Some(answer) if is_kind(&pool.resource) && !answer.device_nodes.is_empty() => {
+        Some(answer)
+            if is_kind(&pool.resource)
+                && (!answer.device_nodes.is_empty() || !pool.own.is_empty()) =>
+        {
             let devices: Vec<_> = listed(pool).cloned().collect();
             if devices.is_empty() {
                 return Wanted::Nothing;
             }
-            Wanted::File(Spec { kind: pool.resource.clone(), answer: answer.clone(), devices })
+            let (kind, own) = (pool.resource.clone(), pool.own.clone());
+            Wanted::File(Spec { kind, answer: answer.clone(), own, devices })
         }
         None if held => Wanted::AsItIs,
         Some(_) | None => Wanted::Nothing,
@@ -129,30 +136,28 @@ impl Spec {
     pub fn is_of(&self, pool: &PoolPicture) -> bool {
         self.kind == pool.resource
             && pool.answer.as_ref() == Some(&self.answer)
+            && pool.own == self.own
             && self.devices.iter().eq(listed(pool))
     }
 
     /// The text of the file, the same for the same pool.
     pub fn text(&self) -> String {
-        let nodes = self.answer.device_nodes.iter();
-        let nodes: Vec<_> =
-            nodes.map(|path| DeviceNode { path, permissions: PERMISSIONS }).collect();
-        let device = |name| DeviceEdits { name, container_edits: Nodes { device_nodes: &nodes } };
-        let mounts = self.answer.mounts.iter().map(|(container_path, host_path)| Mount {
-            host_path,
-            container_path,
-            options: MOUNT_OPTIONS,
-        });
-        let environment = self.answer.environment.iter();
+        let nothing = ContainerAnswer::default();
+        let device = |id: &DeviceId| {
+            let own = self.own.get(id).unwrap_or(&nothing);
+            let paths = self.answer.device_nodes.iter().chain(&own.device_nodes);
+            let device_nodes = paths.map(|path| DeviceNode { path, permissions: PERMISSIONS });
+            Edits { device_nodes: device_nodes.collect(), ..Edits::of(own) }
+        };
+        let devices = self.devices.iter();
         let file = File {
             cdi_version: self.version(),
             kind: &self.kind,
-            devices: self.devices.iter().map(|id| device(id.as_str())).collect(),
+            devices: devices
+                .map(|id| Named { name: id.as_str(), container_edits: device(id) })
+                .collect(),
             // Once for a container, however many devices it has.
-            container_edits: Shared {
-                env: environment.map(|(name, value)| format!("{name}={value}")).collect(),
-                mounts: mounts.collect(),
-            },
+            container_edits: Edits::of(&self.answer),
         };
         // Plain data with string keys always serialises.
         let mut text = serde_json::to_string(&file).unwrap_or_default();
@@ -172,35 +177,49 @@ impl Spec {
 struct File<'a> {
     cdi_version: &'a str,
     kind: &'a str,
-    devices: Vec<DeviceEdits<'a>>,
-    container_edits: Shared<'a>,
+    devices: Vec<Named<'a>>,
+    container_edits: Edits<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct DeviceEdits<'a> {
+struct Named<'a> {
     name: &'a str,
-    container_edits: Nodes<'a>,
+    container_edits: Edits<'a>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Nodes<'a> {
-    device_nodes: &'a [DeviceNode<'a>],
+struct Edits<'a> {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    env: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    device_nodes: Vec<DeviceNode<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mounts: Vec<Mount<'a>>,
+}
+
+impl<'a> Edits<'a> {
+    /// Variables and mounts; device nodes stand with each device.
+    fn of(answer: &'a ContainerAnswer) -> Self {
+        let variables = answer.environment.iter();
+        let mounts = answer.mounts.iter().map(|(container_path, host_path)| Mount {
+            host_path,
+            container_path,
+            options: MOUNT_OPTIONS,
+        });
+        Self {
+            env: variables.map(|(name, value)| format!("{name}={value}")).collect(),
+            device_nodes: Vec::new(),
+            mounts: mounts.collect(),
+        }
+    }
 }
 
 #[derive(Serialize)]
 struct DeviceNode<'a> {
     path: &'a str,
     permissions: &'a str,
-}
-
-#[derive(Serialize)]
-struct Shared<'a> {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    env: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    mounts: Vec<Mount<'a>>,
 }
 
 #[derive(Serialize)]

@@ -122,7 +122,7 @@ pub enum Reply {
 /// Answer to a command.
 pub type Answer = Result<Reply, Refusal>;
 
-/// What a container gets: plain values, the same for each device of a pool.
+/// What a container gets: plain values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ContainerAnswer {

@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+mod pool;
 mod settings;
 
+pub use pool::{PoolKind, PoolSettings};
 pub use settings::{
-    Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings,
-    PoolKind, PoolSettings, Settings,
+    Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings, Settings,
 };
 
 /// One configuration file as found, in the order in which later ones win.

@@ -1,7 +1,7 @@
 //! Product families by PCI id, from `packaging/hw/families.toml`. Differences between cards are
 //! data: nothing else compares ids.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -117,6 +117,11 @@ impl Hardware {
     /// The family of a port, if its ids are known and in the table.
     pub fn family(&self, port: &Port) -> Option<&Family> {
         self.0.get(&(*port.vendor.known()?, *port.device.known()?))
+    }
+
+    /// The names of all families.
+    pub fn families(&self) -> BTreeSet<&str> {
+        self.0.values().map(|row| row.family.as_str()).collect()
     }
 }
 

@@ -25,7 +25,8 @@ pub fn is_enabled(picture: &Picture) -> bool {
 /// Whether a pool is worth a registration: it has, or had for somebody, a device on a port. A node
 /// without a card would show the resource with a capacity of which nothing can ever be had.
 pub fn is_on_a_port(pool: &PoolPicture) -> bool {
-    let stands = |device: &Device| device.cause != Some(Cause::NoPort) || device.lent != Lent::No;
+    let absent = |device: &Device| device.cause.as_ref().is_some_and(Cause::is_absence);
+    let stands = |device: &Device| !absent(device) || device.lent != Lent::No;
     pool.devices.iter().any(stands)
 }
 
@@ -130,6 +131,7 @@ mod tests {
             devices: Arc::new(devices),
             answer: None,
             registered: false,
+            ..PoolPicture::default()
         }
     }
 

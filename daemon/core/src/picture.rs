@@ -1,7 +1,7 @@
 //! The published picture: all that outsiders see. Bus objects, kubelet lists, `STATUS=` and
 //! metrics are derived from it, and signals from two of them. Nothing is sent by hand.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::hardware::Datapath;
 use crate::inventory::{Interface, Module, Origin, Port, User};
 use crate::job::Job;
 use crate::names::{
-    AllocationId, BootId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress, PoolName,
-    ReleaseName,
+    AllocationId, BootId, DeviceId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress,
+    PoolName, ReleaseName,
 };
 use crate::others::{Manager, OtherPicture};
 use crate::parameters::Difference;
@@ -192,16 +192,22 @@ pub struct ReleasePicture {
 }
 
 /// One pool.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PoolPicture {
     /// Kind.
     pub kind: PoolKind,
     /// Its name for Kubernetes.
     pub resource: String,
+    /// What it selects its ports by, each key with its values; empty: every port of its kind.
+    pub selectors: BTreeMap<String, Vec<String>>,
+    /// Its ports.
+    pub ports: BTreeSet<PciAddress>,
     /// Its devices, in slot order.
     pub devices: Arc<Vec<Device>>,
     /// What a container gets; none while the pool cannot be served.
     pub answer: Option<Arc<ContainerAnswer>>,
+    /// What it gets besides for each device that is a thing of its own.
+    pub own: Arc<BTreeMap<DeviceId, ContainerAnswer>>,
     /// Whether a kubelet has accepted it.
     pub registered: bool,
 }

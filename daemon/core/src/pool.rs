@@ -1,284 +1,144 @@
-//! Pools: which devices a pool has, on which NUMA node each stands, and whether each can work.
-//!
-//! Slots are dealt in turn to the NUMA nodes on which the pool has ports, so that a slot tells the
-//! kubelet where its card is. A slot works when one port of its node does.
+//! Pools: which devices a pool has, on what each stands, whether it can work, and what a container
+//! gets of it. What tells one kind of pool from another is below `pool/kind`, a file each; what holds
+//! for all of them is here.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::af_xdp::{self, Chosen};
+use crate::af_xdp::Chosen;
 use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
-use crate::hardware::{Acceleration, Datapath, Family, Hardware};
-use crate::inventory::{DEVICE_NODES, Link, ModuleState, Origin, Port, Snapshot};
-use crate::names::{DeviceId, InterfaceName, PciAddress, PoolName, ReleaseName};
+use crate::hardware::Hardware;
+use crate::inventory::Snapshot;
+use crate::names::{DeviceId, PciAddress, PoolName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::Release;
-use crate::userland;
 
+mod answer;
 mod cause;
 mod device;
+mod kind;
 mod profile;
+mod route;
+mod select;
 
 pub use cause::Cause;
 pub use device::{Device, Lent};
-pub use profile::with_profile;
+pub use route::{Route, driver_origin, port_obstacle};
+pub use select::selectors;
 
-/// NUMA node of a group of ports; none where the firmware names none.
+use select::Members;
+
+/// NUMA node of a port; none where the firmware names none.
 pub type NumaNode = Option<u32>;
+
+/// What a pool is judged by.
+#[derive(Clone, Copy, Debug)]
+pub struct Look<'a> {
+    /// The machine.
+    pub snapshot: &'a Snapshot,
+    /// The product families.
+    pub hardware: &'a Hardware,
+    /// What is offered through AF_XDP.
+    pub chosen: &'a Chosen,
+    /// What lies at paths that pools name as their profile ([`crate::config::Config::profiles`]).
+    pub profiles: &'a BTreeMap<String, Result<Vec<u8>, String>>,
+}
+
+/// What devices stand on: it comes, goes and breaks as one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The NUMA node.
+    pub numa_node: NumaNode,
+    /// The port; none where every port of the node serves as well.
+    pub port: Option<PciAddress>,
+}
+
+impl Place {
+    /// All ports of a NUMA node.
+    pub fn node(numa_node: NumaNode) -> Self {
+        Self { numa_node, port: None }
+    }
+}
+
+/// A device that is a thing of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Own {
+    /// What it stands on.
+    pub place: Place,
+    /// What a container gets for it, besides what it gets for any device of the pool.
+    pub answer: ContainerAnswer,
+}
 
 /// What of a pool follows from a look at the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// For each NUMA node the pool has, or had ports on in this run: why its slots cannot work.
-    pub groups: BTreeMap<NumaNode, Option<Cause>>,
-    /// What keeps us from telling on which nodes it stands.
-    pub unseen: Option<Cause>,
-    /// What a container gets; none while nothing can be served.
+    /// What its devices stand on, or stood on in this run, and why they cannot work there: what is
+    /// gone takes its devices out of service, it does not deal them anew to what is left.
+    pub places: BTreeMap<Place, Option<Cause>>,
+    /// Its ports.
+    pub ports: BTreeSet<PciAddress>,
+    /// Why a device that stands on none of the places cannot work; none: no port is there.
+    pub nowhere: Option<Cause>,
+    /// What a container gets, whatever devices it has; none while nothing can be served.
     pub answer: Option<ContainerAnswer>,
+    /// Devices that are things of their own; none where any does for any other.
+    pub own: BTreeMap<DeviceId, Own>,
 }
 
 impl Standing {
-    /// Why a device that stands on none of the nodes cannot work.
+    /// Why a device that stands on none of the places cannot work.
     pub fn nowhere(&self) -> Cause {
-        self.unseen.clone().unwrap_or(Cause::NoPort)
+        self.nowhere.clone().unwrap_or(Cause::NoPort)
+    }
+
+    /// Why a device cannot work.
+    pub fn cause(&self, device: &Device) -> Option<Cause> {
+        let place = self.own.get(&device.id).map_or(Place::node(device.numa_node), |own| own.place);
+        self.places.get(&place).cloned().unwrap_or_else(|| Some(self.nowhere()))
     }
 }
 
-/// Judges a pool. `known` are the NUMA nodes it stood on before in this run: a card that is gone
-/// takes its slots out of service, it does not deal them anew to the cards that are left.
+/// Whether a device of the pool does for any other. If so, a local holder moves out of a container's
+/// way; a physical thing has no substitute (DESIGN section 6.2).
+pub fn is_interchangeable(settings: &PoolSettings) -> bool {
+    kind::of(settings.kind).interchangeable()
+}
+
+/// Judges a pool. `former` is how it stood before in this run.
 pub fn stand(
     pool: &PoolName,
     settings: &PoolSettings,
-    snapshot: &Snapshot,
-    hardware: &Hardware,
-    chosen: &Chosen,
-    known: impl IntoIterator<Item = NumaNode>,
+    look: &Look<'_>,
+    former: &Standing,
 ) -> Standing {
-    let ports = match &snapshot.ports {
-        Reading::Known(ports) => members(settings, ports, snapshot, (hardware, chosen)),
-        Reading::Absent => BTreeMap::new(),
+    let kind = kind::of(settings.kind);
+    let ports = match &look.snapshot.ports {
+        Reading::Known(ports) => ports,
+        Reading::Absent => &BTreeMap::new(),
         Reading::Unreadable(_) => {
             let cause = Some(Cause::Unreadable { part: "the PCI bus".to_owned() });
-            let groups = known.into_iter().map(|node| (node, cause.clone())).collect();
-            return Standing { groups, unseen: cause, answer: None };
+            return Standing {
+                places: former.places.keys().map(|place| (*place, cause.clone())).collect(),
+                nowhere: cause,
+                own: former.own.clone(),
+                ..Standing::default()
+            };
         }
     };
-    let datapaths: BTreeSet<_> = ports.values().map(|(_, route)| route.datapath()).collect();
-    let mut groups: BTreeMap<NumaNode, Vec<(PciAddress, &Port, Route<'_>)>> =
-        known.into_iter().map(|node| (node, Vec::new())).collect();
-    let mut unseen = None;
-    for (address, (port, route)) in ports {
-        let node = match &port.numa_node {
-            Reading::Known(node) => Some(*node),
-            Reading::Absent => None,
-            // It stands on a node all the same: to make one up would deal every slot anew.
-            Reading::Unreadable(_) => {
-                let part = format!("the NUMA node of port {address}");
-                unseen.get_or_insert(Cause::Unreadable { part });
-                continue;
-            }
-        };
-        groups.entry(node).or_default().push((address, port, route));
+    let fit = |address, port: &_| kind.fit(address, port, look);
+    let members = Members::of(settings, ports, look, fit);
+    let mut standing = kind.stand(pool, settings, look, &members, former);
+    standing.ports = members.ports.keys().copied().collect();
+    standing.nowhere = Some(members.nowhere()).filter(|cause| *cause != Cause::NoPort);
+    if let Some(answer) = &mut standing.answer {
+        answer::add_settings(answer, settings);
     }
-    let node = node_obstacle(snapshot);
-    let release = matching_release(snapshot);
-    let userland = release
-        .clone()
-        .and_then(|release| userland::obstacle(pool, release, snapshot).map_or(Ok(()), Err));
-    let judge = |members: &[(PciAddress, &Port, Route<'_>)]| -> Option<Cause> {
-        if members.is_empty() {
-            return Some(unseen.clone().unwrap_or(Cause::NoPort));
-        }
-        let mut first = None;
-        for (address, port, route) in members {
-            let cause = route
-                .obstacle(*address, port, snapshot)
-                .or_else(|| carrier_obstacle(settings, *address, snapshot));
-            match cause {
-                None => return node.clone().or_else(|| userland.as_ref().err().cloned()),
-                Some(cause) => first = first.or(Some(cause)),
-            }
-        }
-        // What is wrong with the whole node explains more than what is wrong with a port.
-        node.clone().or(first)
-    };
-    let groups: BTreeMap<_, _> =
-        groups.into_iter().map(|(node, members)| (node, judge(&members))).collect();
-    let in_place = release.ok().zip(snapshot.userland.known());
-    let answer = in_place.map(|((_, release), userland)| {
-        let mut answer = answer(settings, release, |directory| userland.path(pool, directory));
-        // Without it Onload asks the driver for what few have, and runs unaccelerated. Where there
-        // is a card of its own beside, programs are left as they are.
-        if datapaths == BTreeSet::from([Datapath::AfXdp]) {
-            answer.environment.insert("EF_AF_XDP_ZEROCOPY".to_owned(), "0".to_owned());
-        }
-        answer
-    });
-    Standing { groups, unseen, answer }
+    profile::with_profile(standing, settings, look)
 }
 
-/// The way from Onload to a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Route<'a> {
-    /// Through the driver of its family.
-    Driver(&'a Family),
-    /// Through the registration of its interface.
-    AfXdp(&'a InterfaceName),
-}
-
-impl<'a> Route<'a> {
-    /// The way to a port; none where nothing is known of it.
-    pub fn of(
-        address: PciAddress,
-        port: &Port,
-        hardware: &'a Hardware,
-        chosen: &'a Chosen,
-    ) -> Option<Self> {
-        let registered = chosen.ports.get(&address).map(Self::AfXdp);
-        registered.or_else(|| hardware.family(port).map(Self::Driver))
-    }
-
-    /// Its word.
-    pub fn datapath(self) -> Datapath {
-        match self {
-            Self::AfXdp(_) => Datapath::AfXdp,
-            Self::Driver(family) => match family.onload {
-                Acceleration::Native => Datapath::Native,
-                Acceleration::Efct => Datapath::Efct,
-                Acceleration::No => Datapath::None,
-            },
-        }
-    }
-
-    /// What keeps Onload from using the port.
-    pub fn obstacle(self, address: PciAddress, port: &Port, snapshot: &Snapshot) -> Option<Cause> {
-        match self {
-            Self::Driver(family) => port_obstacle(address, port, family, snapshot),
-            Self::AfXdp(name) => {
-                let interface = name.clone();
-                (!af_xdp::is_registered(name, snapshot))
-                    .then_some(Cause::Unregistered { port: address, interface })
-            }
-        }
-    }
-}
-
-/// The ports of a pool: those it names, or every one that Onload accelerates. Where there are only
-/// cards that Onload does not accelerate, they are the members, so that the reason can be told.
-fn members<'a>(
-    settings: &PoolSettings,
-    ports: &'a BTreeMap<PciAddress, Port>,
-    snapshot: &Snapshot,
-    (hardware, chosen): (&'a Hardware, &'a Chosen),
-) -> BTreeMap<PciAddress, (&'a Port, Route<'a>)> {
-    let known = ports.iter().filter_map(|(address, port)| {
-        Some((*address, (port, Route::of(*address, port, hardware, chosen)?)))
-    });
-    if !settings.ports.is_empty() {
-        return known.filter(|(address, _)| is_named(&settings.ports, address, snapshot)).collect();
-    }
-    let (accelerated, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        known.partition(|(_, (_, route))| route.datapath() != Datapath::None);
-    if accelerated.is_empty() { rest } else { accelerated }
-}
-
-fn is_named(names: &BTreeSet<String>, address: &PciAddress, snapshot: &Snapshot) -> bool {
-    names.contains(&address.to_string())
-        || snapshot.interface_of(address).is_some_and(|(name, interface)| {
-            names.contains(name.as_str())
-                || interface.altnames.iter().any(|name| names.contains(name))
-        })
-}
-
-/// What keeps every port of the node from being used.
-fn node_obstacle(snapshot: &Snapshot) -> Option<Cause> {
-    for name in ["sfc_resource", "sfc_char", "onload"] {
-        match snapshot.module(name) {
-            Reading::Known(module) if module.state == ModuleState::Live => {}
-            Reading::Known(_) => return Some(Cause::ModuleInFlight { module: name.to_owned() }),
-            Reading::Absent => return Some(Cause::ModuleAbsent { module: name.to_owned() }),
-            Reading::Unreadable(_) => {
-                return Some(Cause::Unreadable { part: "the list of modules".to_owned() });
-            }
-        }
-    }
-    DEVICE_NODES.iter().find_map(|path| match snapshot.device_nodes.get(*path) {
-        Some(Reading::Known(_)) => None,
-        Some(Reading::Unreadable(_)) => Some(Cause::Unreadable { part: (*path).to_owned() }),
-        Some(Reading::Absent) | None => Some(Cause::DeviceNodeMissing { path: (*path).to_owned() }),
-    })
-}
-
-/// What keeps Onload from using one port.
-pub fn port_obstacle(
-    address: PciAddress,
-    port: &Port,
-    family: &Family,
-    snapshot: &Snapshot,
-) -> Option<Cause> {
-    let prefixes: &[&str] = match family.onload {
-        // Names of auxiliary devices: reference/onload-modules.md section 2.1.
-        Acceleration::Native => &["sfc.onload.", "sfc.llct."],
-        Acceleration::Efct => &["xilinx_efct."],
-        Acceleration::No => {
-            let reason = family.reason.clone().unwrap_or_default();
-            return Some(Cause::NotAccelerated { port: address, reason });
-        }
-    };
-    let expected = &family.driver;
-    match &port.driver {
-        Reading::Known(driver) if driver == expected => {}
-        Reading::Known(driver) => {
-            let (driver, expected) = (driver.clone(), expected.clone());
-            return Some(Cause::WrongDriver { port: address, driver, expected });
-        }
-        Reading::Absent if snapshot.module(expected).is_absent() => {
-            return Some(Cause::ModuleAbsent { module: expected.clone() });
-        }
-        Reading::Absent => {
-            let (driver, expected) = ("no driver".to_owned(), expected.clone());
-            return Some(Cause::WrongDriver { port: address, driver, expected });
-        }
-        Reading::Unreadable(_) => {
-            return Some(Cause::Unreadable { part: format!("the driver of port {address}") });
-        }
-    }
-    if driver_origin(expected, snapshot) == Reading::Known(Origin::InTree) {
-        return Some(Cause::InTreeDriver { port: address });
-    }
-    // Up to Onload 8.1 the coupling is a module of its own, and there are no auxiliary devices.
-    if snapshot.module("sfc_driverlink").known().is_some() {
-        return None;
-    }
-    match &port.auxiliary {
-        Reading::Known(devices) => {
-            let bound = devices.iter().any(|(name, driver)| {
-                prefixes.iter().any(|prefix| name.starts_with(prefix)) && driver.known().is_some()
-            });
-            (!bound).then_some(Cause::NoAuxiliaryDevice { port: address })
-        }
-        Reading::Absent => Some(Cause::NoAuxiliaryDevice { port: address }),
-        Reading::Unreadable(_) => {
-            Some(Cause::Unreadable { part: format!("the auxiliary devices of port {address}") })
-        }
-    }
-}
-
-/// Where the loaded driver module was built.
-pub fn driver_origin(driver: &str, snapshot: &Snapshot) -> Reading<Origin> {
-    snapshot.module(driver).and_then(crate::inventory::Module::origin)
-}
-
-fn carrier_obstacle(
-    settings: &PoolSettings,
-    address: PciAddress,
-    snapshot: &Snapshot,
-) -> Option<Cause> {
-    let up = || {
-        let (_, interface) = snapshot.interface_of(&address)?;
-        (interface.link == Reading::Known(Link::Up)).then_some(())
-    };
-    (settings.require_carrier && up().is_none()).then_some(Cause::NoCarrier { port: address })
+/// The devices of a pool in the order in which they are listed, lent to nobody yet.
+pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) -> Vec<Device> {
+    kind::of(settings.kind).devices(pool, settings, standing)
 }
 
 /// The release whose user libraries fit the loaded driver. A mixed state is never advertised:
@@ -320,58 +180,6 @@ pub fn matching_release(snapshot: &Snapshot) -> Result<(&ReleaseName, &Release),
 
 fn has_libraries(release: &Release) -> bool {
     !release.libraries.is_empty()
-}
-
-/// What a container gets of a release (reference/kubernetes-onload.md section 1.3), by paths that
-/// outlive it.
-fn answer(
-    settings: &PoolSettings,
-    release: &Release,
-    on_host: impl Fn(&str) -> String,
-) -> ContainerAnswer {
-    let mut answer = ContainerAnswer {
-        device_nodes: DEVICE_NODES.iter().map(|path| (*path).to_owned()).collect(),
-        ..ContainerAnswer::default()
-    };
-    let inside = format!("{}{}", settings.mount_prefix, settings.library_directory);
-    answer.mounts.insert(inside.clone(), on_host(userland::LIBRARIES));
-    let preload = format!("{inside}/libonload.so");
-    if settings.preload {
-        answer.environment.insert("LD_PRELOAD".to_owned(), preload);
-    } else if settings.launcher && release.launcher {
-        // The launcher finds its profiles by a fixed path and its library by this variable.
-        let programs = format!("{}{}", settings.mount_prefix, settings.program_directory);
-        answer.mounts.insert(programs, on_host(userland::PROGRAMS));
-        answer.mounts.insert("/usr/libexec/onload".to_owned(), on_host(userland::PRIVATE));
-        answer.environment.insert("ONLOAD_PRELOAD".to_owned(), preload);
-    }
-    answer
-}
-
-/// The devices of a pool in slot order, lent to nobody yet.
-pub fn devices(pool: &PoolName, settings: &PoolSettings, standing: &Standing) -> Vec<Device> {
-    let groups: Vec<_> = standing.groups.iter().collect();
-    let nowhere = Some(standing.nowhere());
-    let none = (&None, &nowhere);
-    let shared = settings.slots - settings.local.min(settings.slots);
-    (0..settings.slots)
-        .filter_map(|slot| {
-            let at = usize::try_from(slot).unwrap_or(0).checked_rem(groups.len());
-            let (numa_node, cause) = at.and_then(|at| groups.get(at)).copied().unwrap_or(none);
-            Some(Device {
-                // A pool name and a number always make an id; were it otherwise, there is no device.
-                id: slot_id(pool, slot)?,
-                numa_node: *numa_node,
-                cause: cause.clone(),
-                local_only: slot >= shared,
-                lent: Lent::No,
-            })
-        })
-        .collect()
-}
-
-fn slot_id(pool: &PoolName, slot: u32) -> Option<DeviceId> {
-    format!("{pool}-{slot}").parse().ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `why`: the decision taken about a subject, what it was taken from, and what would change it.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 
 use crate::allocation::{Allocation, Tenure};
@@ -69,7 +70,7 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
         .iter()
         .find(|(name, pool)| by_name.as_ref() == Some(*name) || pool.resource == subject)
     {
-        return Some(self::pool(name, pool));
+        return Some(self::pool(picture, name, pool));
     }
     if let Some(found) = picture
         .pools
@@ -303,28 +304,51 @@ fn release(picture: &Picture, name: &ReleaseName, release: &ReleasePicture) -> E
     explanation
 }
 
-fn pool(name: &PoolName, pool: &PoolPicture) -> Explanation {
+fn pool(picture: &Picture, name: &PoolName, pool: &PoolPicture) -> Explanation {
     let counts = pool.counts();
-    let decision = if counts.unhealthy == 0 {
+    let causes: BTreeSet<_> =
+        pool.devices.iter().filter_map(|device| device.cause.as_ref()).collect();
+    let absence = causes.iter().find(|cause| cause.is_absence() && pool.ports.is_empty());
+    let decision = if let Some(cause) = absence {
+        format!("it has nothing to lend, and no kubelet is told of it: {cause}")
+    } else if counts.unhealthy == 0 {
         "every device can work".to_owned()
     } else {
         format!("{} of its {} devices cannot be had", counts.unhealthy, pool.devices.len())
     };
     let mut explanation = Explanation::new(name, decision)
         .with("resource", &pool.resource)
+        .with("selects ports by", selectors(pool))
+        .with("stands on", ports(picture, pool))
         .with("registered with a kubelet", if pool.registered { "yes" } else { "no" })
         .with("free", counts.free)
         .with("lent to programs", counts.local)
         .with("lent to containers", counts.containers);
-    let mut causes: Vec<_> =
-        pool.devices.iter().filter_map(|device| device.cause.as_ref()).collect();
-    causes.sort();
-    causes.dedup();
     for cause in causes {
         explanation.input("cause", cause);
         explanation.would_change.push(cause.fix());
     }
     explanation
+}
+
+fn selectors(pool: &PoolPicture) -> String {
+    let each = pool.selectors.iter().map(|(key, values)| format!("{key} = {}", values.join(", ")));
+    let each: Vec<_> = each.collect();
+    if each.is_empty() {
+        format!("nothing: every port for {} is taken", pool.kind.as_str())
+    } else {
+        each.join("; ")
+    }
+}
+
+fn ports(picture: &Picture, pool: &PoolPicture) -> String {
+    let name = |address: &PciAddress| {
+        let port = picture.ports.get(address);
+        let netdev = port.and_then(|port| port.netdev.as_ref());
+        netdev.map_or_else(|| address.to_string(), |name| format!("{address} ({name})"))
+    };
+    let names: Vec<_> = pool.ports.iter().map(name).collect();
+    if names.is_empty() { "no port".to_owned() } else { names.join(", ") }
 }
 
 fn device(picture: &Picture, device: &Device) -> Explanation {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use onload_core::config::PoolKind;
 use onload_core::names::PoolName;
 use onload_core::picture::PoolPicture;
 use onload_core::pool::Cause;
@@ -35,12 +34,22 @@ impl Pool {
 
     #[zbus(property)]
     fn kind(&self) -> String {
-        self.with(|p| kind(p.kind).to_owned())
+        self.with(|p| p.kind.as_str().to_owned())
     }
 
     #[zbus(property)]
     fn resource(&self) -> String {
         self.with(|p| p.resource.clone())
+    }
+
+    #[zbus(property)]
+    fn selectors(&self) -> BTreeMap<String, Vec<String>> {
+        self.with(|p| p.selectors.clone())
+    }
+
+    #[zbus(property)]
+    fn ports(&self) -> Vec<String> {
+        self.with(|p| p.ports.iter().map(ToString::to_string).collect())
     }
 
     #[zbus(property)]
@@ -82,12 +91,5 @@ impl Pool {
             }
             causes.into_iter().map(|(cause, devices)| (cause.to_string(), devices)).collect()
         })
-    }
-}
-
-/// The word for a kind.
-fn kind(kind: PoolKind) -> &'static str {
-    match kind {
-        PoolKind::Onload => "onload",
     }
 }

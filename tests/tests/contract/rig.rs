@@ -303,9 +303,12 @@ pub fn node() -> Picture {
     let pool = PoolPicture {
         kind: onload_core::config::PoolKind::Onload,
         resource: "amd.com/onload".to_owned(),
+        selectors: BTreeMap::from([("numa-nodes".to_owned(), vec!["1".to_owned()])]),
+        ports: [address].into(),
         devices: Arc::new(devices.collect()),
         answer: None,
         registered: true,
+        ..PoolPicture::default()
     };
     Picture {
         state: NodeState::Ready,

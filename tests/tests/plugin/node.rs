@@ -106,6 +106,7 @@ impl Node {
             devices: Arc::new(devices),
             answer: None,
             registered: false,
+            ..PoolPicture::default()
         };
         self.pools.insert(pool.to_owned(), picture);
         self.publish();

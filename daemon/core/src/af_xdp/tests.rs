@@ -6,7 +6,7 @@ use crate::config::PoolSettings;
 use crate::inventory::{Link, Port};
 use crate::plan::standing::Loads;
 use crate::plan::{self, Plan};
-use crate::pool::{self, Cause};
+use crate::pool::{self, Cause, Place};
 use crate::sample::{PORTS, inner, node, without};
 
 const FUNCTION: &str = "0000:00:05.0";
@@ -363,25 +363,24 @@ fn a_pool_stands_on_a_registered_port_and_tells_programs_to_copy() {
     let stand = |snapshot: &Snapshot, ports: &[&str]| {
         let ports = ports.iter().map(|name| (*name).to_owned()).collect();
         let settings = PoolSettings { ports, ..PoolSettings::default() };
-        pool::stand(
-            &"onload".parse().unwrap(),
-            &settings,
+        let look = pool::Look {
             snapshot,
-            &hardware,
-            &chosen(BY_DRIVER, snapshot),
-            [],
-        )
+            hardware: &hardware,
+            chosen: &chosen(BY_DRIVER, snapshot),
+            profiles: &BTreeMap::new(),
+        };
+        pool::stand(&"onload".parse().unwrap(), &settings, &look, &pool::Standing::default())
     };
     let done = virtio(|node| registered(node, "ens5"));
     for ports in [&[][..], &["ens5"], &[FUNCTION]] {
         let standing = stand(&done, ports);
-        assert_eq!(standing.groups, BTreeMap::from([(None, None)]), "{ports:?}");
+        assert_eq!(standing.places, BTreeMap::from([(Place::node(None), None)]), "{ports:?}");
         let answer = standing.answer.unwrap();
         assert_eq!(answer.environment.get("EF_AF_XDP_ZEROCOPY").map(String::as_str), Some("0"));
     }
-    let cause = stand(&virtio(|_| {}), &[]).groups[&None].clone().unwrap();
+    let cause = stand(&virtio(|_| {}), &[]).places[&Place::node(None)].clone().unwrap();
     assert_eq!(cause.reason(), "Unregistered");
-    assert!(stand(&done, &["ens9"]).groups.is_empty());
+    assert!(stand(&done, &["ens9"]).places.is_empty());
     let both = virtio(|node| {
         registered(node, "ens5");
         let card = (PORTS[0].parse().unwrap(), crate::sample::port(0));

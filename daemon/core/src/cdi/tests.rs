@@ -33,6 +33,7 @@ fn pool(resource: &str, answer: Option<ContainerAnswer>, devices: Vec<Device>) -
         devices: Arc::new(devices),
         answer: answer.map(Arc::new),
         registered: false,
+        ..PoolPicture::default()
     }
 }
 
@@ -41,6 +42,32 @@ fn spec(pool: &PoolPicture) -> Spec {
         Wanted::File(spec) => spec,
         other => panic!("no file but {other:?}"),
     }
+}
+
+#[test]
+fn what_a_device_brings_stands_with_it() {
+    let own = ContainerAnswer {
+        environment: BTreeMap::from([("PORT".to_owned(), "7".to_owned())]),
+        device_nodes: vec!["/dev/seven".to_owned()],
+        ..ContainerAnswer::default()
+    };
+    let mut things = pool("amd.com/p", Some(ContainerAnswer::default()), Vec::new());
+    things.devices = Arc::new(vec![device(0, None, Lent::No), device(7, None, Lent::No)]);
+    assert_eq!(wanted(&things), Wanted::Nothing, "a device that brings nothing is none");
+    things.own = Arc::new(BTreeMap::from([("onload-7".parse().unwrap(), own)]));
+    let spec = spec(&things);
+    assert!(spec.is_of(&things));
+    let file: serde_json::Value = serde_json::from_str(&spec.text()).unwrap();
+    assert_eq!(file["devices"][0]["containerEdits"], json!({}));
+    assert_eq!(
+        file["devices"][1]["containerEdits"],
+        json!({
+            "env": ["PORT=7"],
+            "deviceNodes": [{ "path": "/dev/seven", "permissions": "rwm" }]
+        })
+    );
+    things.own = Arc::default();
+    assert!(!spec.is_of(&things));
 }
 
 #[test]

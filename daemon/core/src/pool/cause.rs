@@ -12,6 +12,13 @@ use crate::names::{InterfaceName, PciAddress};
 pub enum Cause {
     /// No port of the pool's is there.
     NoPort,
+    /// There are ports, and the pool's selectors take none of them.
+    NotSelected {
+        /// Those that take none, as they are written.
+        selectors: String,
+        /// What the ports have instead; none: each takes some, but no port passes them all.
+        here: Option<String>,
+    },
     /// The daemon keeps its hands off: it cannot know who holds what.
     HandsOff,
     /// Work on the host is under way before it can be offered, since Allocate does none: for slots,
@@ -110,6 +117,15 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPort => f.write_str("no port is there"),
+            Self::NotSelected { selectors, here: Some(here) } if here.is_empty() => {
+                write!(f, "no port matches {selectors}; no port here has any")
+            }
+            Self::NotSelected { selectors, here: Some(here) } => {
+                write!(f, "no port matches {selectors}; what is here: {here}")
+            }
+            Self::NotSelected { selectors, here: None } => {
+                write!(f, "no port matches {selectors} at once")
+            }
             Self::HandsOff => {
                 f.write_str("the ledger cannot be read, so nobody knows who holds it")
             }
@@ -151,10 +167,18 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
+    /// Whether the pool has no port at all: there is nothing that could work or not.
+    pub fn is_absence(&self) -> bool {
+        matches!(self, Self::NoPort | Self::NotSelected { .. })
+    }
+
     /// What to do about it.
     pub fn fix(&self) -> String {
         match self {
             Self::NoPort => "check that the card is seated and the pool's `ports` name it".to_owned(),
+            Self::NotSelected { .. } => {
+                "correct what the pool selects its ports by; `onloadctl ports` shows what is there".to_owned()
+            }
             Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
             Self::Preparing | Self::Dirty => "wait; onloadd is at it".to_owned(),
             Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
@@ -186,7 +210,7 @@ impl Cause {
                 "install the user libraries of the loaded release, or load the modules of the installed one".to_owned()
             }
             Self::Profile { profile, unless, .. } if !unless.is_empty() => format!(
-                "write a profile of your own that sets {} and then imports {profile}, and name its path in the pool",
+                "set {} in the pool's `environment`, or name another profile",
                 unless.join(" or ")
             ),
             Self::Profile { .. } => {
@@ -199,6 +223,7 @@ impl Cause {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoPort => "NoPort",
+            Self::NotSelected { .. } => "NotSelected",
             Self::HandsOff => "HandsOff",
             Self::Preparing => "Preparing",
             Self::Dirty => "Dirty",

@@ -1,29 +1,26 @@
 //! A pool's profile: its variables become part of what a container gets.
 //!
-//! They yield to those of the answer itself, so a profile never takes the preload's place. A profile
+//! They yield to those of the answer itself, so a profile never takes the preload's place, and what
+//! the pool's `environment` sets is there before the profile is evaluated, as the launcher has it. A profile
 //! of a release is told by a path that every release has, so that no answer and no reason names one.
 
-use std::collections::BTreeMap;
-
-use super::{Cause, Standing, matching_release};
+use super::{Cause, Look, Standing, matching_release};
 use crate::config::PoolSettings;
-use crate::inventory::Snapshot;
 use crate::profile::{Request, evaluate};
 use crate::reading::Reading;
 
 /// Where the launcher of every release finds its profiles.
 const DIRECTORY: &str = "/usr/libexec/onload/profiles";
 
-/// Adds what the pool's profile comes to. `files` is what lies at paths that the configuration
-/// names. A profile without a value takes the pool out of service rather than lend it without.
-pub fn with_profile(
+/// Adds what the pool's profile comes to. A profile without a value takes the pool out of service
+/// rather than lend it without.
+pub(super) fn with_profile(
     mut standing: Standing,
     settings: &PoolSettings,
-    snapshot: &Snapshot,
-    files: &BTreeMap<String, Result<Vec<u8>, String>>,
+    look: &Look<'_>,
 ) -> Standing {
     let (Some(profile), Some(answer), Ok((_, release))) =
-        (&settings.profile, &mut standing.answer, matching_release(snapshot))
+        (&settings.profile, &mut standing.answer, matching_release(look.snapshot))
     else {
         return standing;
     };
@@ -34,7 +31,7 @@ pub fn with_profile(
                 Some(Reading::Unreadable(why)) => Err(why.clone()),
                 Some(Reading::Absent) | None => Ok(None),
             },
-            None => files.get(path).cloned().transpose(),
+            None => look.profiles.get(path).cloned().transpose(),
         };
     let request = Request {
         profiles: vec![profile.clone()],
@@ -52,7 +49,7 @@ pub fn with_profile(
         Err(refused) => {
             let (profile, why) = (profile.clone(), refused.to_string());
             let cause = Cause::Profile { profile, why, unless: refused.unless };
-            for group in standing.groups.values_mut() {
+            for group in standing.places.values_mut() {
                 group.get_or_insert_with(|| cause.clone());
             }
         }
@@ -62,6 +59,7 @@ pub fn with_profile(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use super::*;
@@ -78,27 +76,38 @@ mod tests {
     ];
 
     fn judged(profile: &str, files: &[(&str, Result<&str, &str>)]) -> Standing {
+        judged_with(&[], profile, files)
+    }
+
+    fn judged_with(
+        environment: &[(&str, &str)],
+        profile: &str,
+        files: &[(&str, Result<&str, &str>)],
+    ) -> Standing {
         let mut snapshot = node();
         let texts = FILES.map(|(name, text)| (name.to_owned(), Reading::Known(text.to_owned())));
         let texts: BTreeMap<_, _> = texts.into();
         for release in inner(&mut snapshot.releases).values_mut() {
             release.profile_files = Arc::new(texts.clone());
         }
-        let settings =
-            PoolSettings { profile: Some(profile.to_owned()), ..PoolSettings::default() };
-        let standing = stand(
-            &"onload".parse().unwrap(),
-            &settings,
-            &snapshot,
-            &Hardware::shipped(),
-            &Chosen::default(),
-            [],
-        );
+        let environment =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let settings = PoolSettings {
+            profile: Some(profile.to_owned()),
+            environment: environment.collect(),
+            ..PoolSettings::default()
+        };
         let files = files.iter().map(|(path, text)| {
             let text = text.map(|text| text.as_bytes().to_vec());
             ((*path).to_owned(), text.map_err(str::to_owned))
         });
-        with_profile(standing, &settings, &snapshot, &files.collect())
+        let look = Look {
+            snapshot: &snapshot,
+            hardware: &Hardware::shipped(),
+            chosen: &Chosen::default(),
+            profiles: &files.collect(),
+        };
+        stand(&"onload".parse().unwrap(), &settings, &look, &Standing::default())
     }
 
     fn environment(standing: &Standing) -> String {
@@ -126,8 +135,20 @@ mod tests {
         for (why, profile, expected) in cases {
             let standing = judged(profile, &own);
             assert_eq!(environment(&standing), expected, "{why}");
-            assert!(standing.groups.values().all(Option::is_none), "{why}: {standing:?}");
+            assert!(standing.places.values().all(Option::is_none), "{why}: {standing:?}");
         }
+    }
+
+    #[test]
+    fn what_the_pool_sets_wins_and_is_there_before_the_profile() {
+        let preload = "LD_PRELOAD=/opt/onload/usr/lib64/libonload.so";
+        let standing = judged_with(&[("EF_UDP", "1"), ("EF_B", "2")], "fast", &[]);
+        let expected = format!("EF_B=2 EF_POLL_USEC=1 EF_UDP=1 {preload}");
+        assert_eq!(environment(&standing), expected);
+        // As the refusal of this profile advises.
+        let standing = judged_with(&[("EF_A", "4")], "probe", &[]);
+        assert_eq!(environment(&standing), format!("EF_A=4 {preload}"));
+        assert!(standing.places.values().all(Option::is_none), "{standing:?}");
     }
 
     #[test]
@@ -136,7 +157,7 @@ mod tests {
             (
                 "probe",
                 "/usr/libexec/onload/profiles/probe.opf:2:34: the command `nproc`",
-                "sets EF_A",
+                "set EF_A in",
             ),
             ("none", "there is no profile none", "onloadctl profile env"),
             ("more", "there is no profile more", "onloadctl profile env"),
@@ -145,8 +166,8 @@ mod tests {
         ];
         for (profile, why, fix) in cases {
             let standing = judged(profile, &[("/etc/own.opf", Err("permission denied"))]);
-            assert!(!standing.groups.is_empty());
-            for cause in standing.groups.values() {
+            assert!(!standing.places.is_empty());
+            for cause in standing.places.values() {
                 let cause = cause.as_ref().unwrap();
                 assert_eq!(cause.reason(), "Profile");
                 let told = cause.to_string();

@@ -1,6 +1,7 @@
 //! What makes a device work, told case by case.
 
 use super::*;
+use crate::inventory::{DEVICE_NODES, Link, ModuleState};
 use crate::names::InterfaceHash;
 use crate::sample::{HASH, PORTS, inner, module_of, node, port_of, spoilt, userland, without};
 
@@ -15,7 +16,14 @@ fn pool() -> PoolName {
 }
 
 fn judged(settings: &PoolSettings, snapshot: &Snapshot) -> Standing {
-    stand(&pool(), settings, snapshot, &Hardware::shipped(), &Chosen::default(), [])
+    since(&Standing::default(), settings, snapshot)
+}
+
+/// As it stands after it stood otherwise.
+fn since(former: &Standing, settings: &PoolSettings, snapshot: &Snapshot) -> Standing {
+    let (hardware, chosen, profiles) = (Hardware::shipped(), Chosen::default(), BTreeMap::new());
+    let look = Look { snapshot, hardware: &hardware, chosen: &chosen, profiles: &profiles };
+    stand(&pool(), settings, &look, former)
 }
 
 fn unread<T>() -> Reading<T> {
@@ -237,9 +245,11 @@ fn how_the_nodes_of_a_pool_stand() {
     for (why, settings, snapshot, expected) in cases {
         let standing = judged(settings, &snapshot);
         let seen: Vec<_> = standing
-            .groups
+            .places
             .iter()
-            .map(|(node, cause)| (node.unwrap(), cause.as_ref().map_or("none", Cause::reason)))
+            .map(|(place, cause)| {
+                (place.numa_node.unwrap(), cause.as_ref().map_or("none", Cause::reason))
+            })
             .collect();
         assert_eq!(seen, expected, "{why}");
     }
@@ -247,7 +257,8 @@ fn how_the_nodes_of_a_pool_stand() {
 
 #[test]
 fn slots_are_not_dealt_anew_for_what_is_gone_or_unseen() {
-    let known = [Some(0), Some(1)];
+    let known = [0, 1].map(|node| (Place::node(Some(node)), None));
+    let former = Standing { places: known.into(), ..Standing::default() };
     let cases: [(&str, Snapshot, [&str; 2]); 3] = [
         (
             "a card is gone: its slots are, the others stay",
@@ -268,14 +279,7 @@ fn slots_are_not_dealt_anew_for_what_is_gone_or_unseen() {
         ),
     ];
     for (why, snapshot, expected) in cases {
-        let standing = stand(
-            &pool(),
-            &settings(4),
-            &snapshot,
-            &Hardware::shipped(),
-            &Chosen::default(),
-            known,
-        );
+        let standing = since(&former, &settings(4), &snapshot);
         let devices = devices(&"p".parse().unwrap(), &settings(4), &standing);
         let nodes: Vec<_> = devices.iter().map(|device| device.numa_node).collect();
         assert_eq!(nodes, [Some(0), Some(1), Some(0), Some(1)], "{why}");
@@ -369,7 +373,7 @@ fn an_answer_outlives_the_release_it_was_given_with() {
 #[test]
 fn nothing_is_offered_before_containers_would_find_it() {
     let cause = |spoil: fn(&mut Snapshot)| {
-        let causes = judged(&settings(1), &spoilt(spoil)).groups.into_values().flatten();
+        let causes = judged(&settings(1), &spoilt(spoil)).places.into_values().flatten();
         causes.map(|cause| cause.reason()).collect::<BTreeSet<_>>()
     };
     assert_eq!(cause(|_| {}), BTreeSet::new());

@@ -1,5 +1,6 @@
 //! The conditions of the node, from what the reconciler knows.
 
+use super::pools::PoolState;
 use super::{LedgerHealth, Reconciler};
 use crate::blocker::Blocked;
 use crate::condition::{Condition, ConditionKind, Status};
@@ -56,13 +57,17 @@ impl Reconciler {
         let causes: Vec<_> = self
             .pools
             .values()
+            .filter(|pool| !pool.is_vacant())
             .flat_map(|pool| pool.devices())
             .filter_map(|d| d.cause.as_ref())
             .collect();
         let devices = match causes.first() {
             _ if self.pools.is_empty() => (Status::Unknown, "NoPools", String::new()),
-            Some(Cause::NoPort) if self.picture.ports.is_empty() => {
+            Some(Cause::NoPort) | None if self.picture.ports.is_empty() => {
                 (Status::Unknown, "NoCard", "there is no card to have devices on".to_owned())
+            }
+            None if self.pools.values().all(PoolState::is_vacant) => {
+                (Status::Unknown, "NoDevices", "no pool selects a port of this node".to_owned())
             }
             None => (Status::True, "Healthy", String::new()),
             Some(cause) => {
@@ -70,10 +75,12 @@ impl Reconciler {
             }
         };
         let waiting: Vec<_> = self
+            .picture
             .pools
-            .keys()
-            .filter(|pool| !self.registered.contains(*pool))
-            .map(ToString::to_string)
+            .iter()
+            .filter(|(_, pool)| kubelet::is_on_a_port(pool))
+            .filter(|(name, _)| !self.registered.contains(*name))
+            .map(|(name, _)| name.to_string())
             .collect();
         let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
         let kubelet = if !self.config.settings.kubelet.enabled || !offers {

@@ -246,7 +246,7 @@ impl Reconciler {
                 "see the kubelet's log",
             ));
         }
-        let answer = state.answer_for(WHAT, &asked)?;
+        let answers = state.answers_for(WHAT, containers)?;
         let moves = self.make_way(WHAT, pool, &asked)?;
         let mut entries = self.carry_out(pool, moves);
         for (number, device) in (self.ledger.last_allocation + 1..).zip(&asked) {
@@ -269,7 +269,6 @@ impl Reconciler {
             }));
         }
         self.record(entries, None);
-        let answers = containers.iter().map(|_| answer.as_ref().clone()).collect();
         self.answer(request, Ok(Reply::Containers(answers)));
         self.publish_soon(now.boot + super::COALESCE);
         self.answer_first = true;
@@ -297,7 +296,12 @@ impl Reconciler {
             if let (None, Some(id)) = (&spare, holder) {
                 let who = self.ledger.allocations.get(&id).map(|one| one.holder.to_string());
                 let who = who.unwrap_or_else(|| "a local program".to_owned());
-                let why = format!("{device} is lent to {who} as {id}, and no other device is free");
+                let alone = if state.is_interchangeable() {
+                    "no other device is free"
+                } else {
+                    "no other device stands in for it"
+                };
+                let why = format!("{device} is lent to {who} as {id}, and {alone}");
                 let fix =
                     "free a local allocation (`onloadctl allocations`); the pod must be made anew";
                 return Err(Refusal::new(RefusalKind::InUse, what, why, fix));
@@ -342,7 +346,7 @@ impl Reconciler {
         else {
             return;
         };
-        let why = "the kubelet took the last device at the same moment";
+        let why = "the kubelet took the device at the same moment, and no other does for it";
         self.drop_grant(
             request,
             Refusal::new(RefusalKind::InUse, NOT_LENT, why, "try again later"),

@@ -8,7 +8,7 @@ use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
 use crate::names::{DeviceId, PoolName};
 use crate::picture::{Device, Lent, PoolPicture};
-use crate::pool::{self, Cause, NumaNode, Standing};
+use crate::pool::{self, Cause, Look, Standing};
 use crate::refusal::{Refusal, RefusalKind};
 use crate::time::Now;
 
@@ -19,6 +19,8 @@ pub(super) struct PoolState {
     settings: PoolSettings,
     standing: Standing,
     answer: Option<Arc<ContainerAnswer>>,
+    /// What a device adds to it, where devices are things of their own.
+    own: Arc<BTreeMap<DeviceId, ContainerAnswer>>,
     devices: Arc<Vec<Device>>,
     /// How many of them the settings give it. What stands after them is lent, and goes with its
     /// holder: the pool was larger when it was lent.
@@ -36,6 +38,7 @@ impl PoolState {
             settings,
             standing: Standing::default(),
             answer: None,
+            own: Arc::default(),
             devices: Arc::default(),
             dealt: 0,
             slots: BTreeMap::new(),
@@ -52,12 +55,12 @@ impl PoolState {
         &self.devices
     }
 
-    /// NUMA nodes it has stood on in this run.
-    fn known_nodes(&self) -> BTreeSet<NumaNode> {
-        self.standing.groups.keys().copied().collect()
+    /// Whether a device does for any other.
+    pub(super) fn is_interchangeable(&self) -> bool {
+        pool::is_interchangeable(&self.settings)
     }
 
-    /// Deals the slots anew. What is lent stays listed even where the pool has shrunk below it.
+    /// Lists the devices anew. What is lent stays listed even where the pool has shrunk below it.
     fn rebuild(
         &mut self,
         standing: Standing,
@@ -65,19 +68,19 @@ impl PoolState {
         lent: &BTreeMap<DeviceId, Lent>,
     ) {
         self.answer = standing.answer.clone().map(Arc::new);
+        let own = standing.own.iter().map(|(id, own)| (id.clone(), own.answer.clone()));
+        self.own = Arc::new(own.collect());
         self.standing = standing;
         self.kept_back = kept_back;
         let mut devices = pool::devices(&self.name, &self.settings, &self.standing);
         self.dealt = devices.len();
         let listed: BTreeSet<_> = devices.iter().map(|device| device.id.clone()).collect();
-        let (numa_node, cause) = self
-            .standing
-            .groups
-            .first_key_value()
-            .map_or((None, None), |(node, cause)| (*node, cause.clone()));
+        // Any place does for a slot; a thing that is not there stands nowhere.
+        let place = self.standing.places.keys().next().filter(|_| self.is_interchangeable());
+        let numa_node = place.and_then(|place| place.numa_node);
         for id in lent.keys().filter(|id| !listed.contains(*id)) {
-            let (id, cause) = (id.clone(), cause.clone());
-            devices.push(Device { id, numa_node, cause, local_only: false, lent: Lent::No });
+            let id = id.clone();
+            devices.push(Device { id, numa_node, cause: None, local_only: false, lent: Lent::No });
         }
         for device in &mut devices {
             device.lent = lent.get(&device.id).copied().unwrap_or_default();
@@ -94,10 +97,7 @@ impl PoolState {
 
     /// Why a device cannot work, or is kept back.
     fn cause(&self, device: &Device) -> Option<Cause> {
-        let own = match self.standing.groups.get(&device.numa_node) {
-            Some(cause) => cause.clone(),
-            None => Some(self.standing.nowhere()),
-        };
+        let own = self.standing.cause(device);
         own.or_else(|| self.kept_back.clone().filter(|_| device.lent == Lent::No))
     }
 
@@ -162,7 +162,8 @@ impl PoolState {
         })
     }
 
-    /// A free device in place of `of`: of the same NUMA node if there is one.
+    /// A free device in place of `of`: of the same NUMA node if there is one. A physical thing has
+    /// none.
     pub(super) fn spare(
         &self,
         of: &DeviceId,
@@ -170,7 +171,10 @@ impl PoolState {
     ) -> Option<DeviceId> {
         let node = self.devices.get(*self.slots.get(of)?)?.numa_node;
         let free = self.devices.iter().filter(|device| {
-            device.lent == Lent::No && device.cause.is_none() && !except(&device.id)
+            self.is_interchangeable()
+                && device.lent == Lent::No
+                && device.cause.is_none()
+                && !except(&device.id)
         });
         free.max_by_key(|device| {
             (device.numa_node == node, device.local_only, self.slots.get(&device.id))
@@ -178,14 +182,14 @@ impl PoolState {
         .map(|device| device.id.clone())
     }
 
-    /// What a container gets for these devices, if they are offered and can work.
-    pub(super) fn answer_for(
+    /// What each container gets for its devices, if all of them are offered and can work.
+    pub(super) fn answers_for(
         &self,
         what: &str,
-        asked: &BTreeSet<&DeviceId>,
-    ) -> Result<Arc<ContainerAnswer>, Refusal> {
-        for id in asked {
-            let device = self.slots.get(*id).and_then(|at| self.devices.get(*at));
+        containers: &[Vec<DeviceId>],
+    ) -> Result<Vec<ContainerAnswer>, Refusal> {
+        for id in containers.iter().flatten() {
+            let device = self.slots.get(id).and_then(|at| self.devices.get(*at));
             let Some(device) = device.filter(|device| !device.local_only) else {
                 let why = format!("pool {} does not offer {id}", self.name);
                 return Err(Refusal::new(
@@ -200,31 +204,47 @@ impl PoolState {
                 return Err(Refusal::new(RefusalKind::Blocked, what, why, cause.fix()));
             }
         }
-        self.answer.clone().ok_or_else(|| {
+        let Some(common) = &self.answer else {
             let cause = Cause::LibrariesMissing;
-            Refusal::new(RefusalKind::Blocked, what, cause.to_string(), cause.fix())
-        })
+            return Err(Refusal::new(RefusalKind::Blocked, what, cause.to_string(), cause.fix()));
+        };
+        let for_one = |devices: &Vec<DeviceId>| {
+            let mut answer = common.as_ref().clone();
+            let own = devices.iter().filter_map(|id| self.own.get(id));
+            own.for_each(|device| answer.add(device));
+            answer
+        };
+        Ok(containers.iter().map(for_one).collect())
     }
 
     /// The first reason why nothing at all can be had of it.
     pub(super) fn unserved(&self) -> Option<&Cause> {
-        let healthy = self.standing.groups.values().any(Option::is_none);
-        let first = self.standing.groups.values().flatten().next();
-        let first = first.or(self.standing.unseen.as_ref());
+        let healthy = self.standing.places.values().any(Option::is_none);
+        let first = self.standing.places.values().flatten().next();
+        let first = first.or(self.standing.nowhere.as_ref());
         if healthy { None } else { Some(first.unwrap_or(&Cause::NoPort)) }
     }
 
-    /// Whether the configuration names its ports.
-    pub(super) fn names_ports(&self) -> bool {
-        !self.settings.ports.is_empty()
+    /// Whether it has no port, and none is missed. No card, or none as it is described, is a state
+    /// and not an error; a port that somebody named is missed, and one that was there in this run
+    /// while others still are.
+    pub(super) fn is_vacant(&self) -> bool {
+        let had_none = self.standing.places.is_empty();
+        self.settings.ports.is_empty()
+            && self
+                .unserved()
+                .is_some_and(|cause| *cause == Cause::NoPort || (cause.is_absence() && had_none))
     }
 
     pub(super) fn picture(&self, registered: bool) -> PoolPicture {
         PoolPicture {
             kind: self.settings.kind,
             resource: self.resource(),
+            selectors: pool::selectors(&self.settings),
+            ports: self.standing.ports.clone(),
             devices: self.devices.clone(),
             answer: self.answer.clone(),
+            own: self.own.clone(),
             registered,
         }
     }
@@ -241,11 +261,13 @@ impl Reconciler {
             let former = self.pools.remove(&name);
             let mut state =
                 former.clone().unwrap_or_else(|| PoolState::new(name.clone(), settings));
-            let known = state.known_nodes();
-            let standing =
-                pool::stand(&name, &state.settings, &snapshot, &self.hardware, &chosen, known);
-            let files = &self.config.profiles;
-            let standing = pool::with_profile(standing, &state.settings, &snapshot, files);
+            let look = Look {
+                snapshot: &snapshot,
+                hardware: &self.hardware,
+                chosen: &chosen,
+                profiles: &self.config.profiles,
+            };
+            let standing = pool::stand(&name, &state.settings, &look, &state.standing);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {
                 hands_off(standing)
             } else {
@@ -296,7 +318,7 @@ impl Reconciler {
 
 /// Nobody knows who holds what, so nothing is offered.
 fn hands_off(mut standing: Standing) -> Standing {
-    for cause in standing.groups.values_mut() {
+    for cause in standing.places.values_mut() {
         *cause = Some(Cause::HandsOff);
     }
     Standing { answer: None, ..standing }

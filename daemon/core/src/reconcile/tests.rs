@@ -18,9 +18,11 @@ mod lab;
 mod lasting;
 mod leaving;
 mod others;
+mod physical;
 mod pods;
 mod refused;
 mod told;
+mod vacant;
 
 /// A reconciler with a disk that never fails unless told to, and a clock.
 struct Bench {

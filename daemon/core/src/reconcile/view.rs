@@ -11,7 +11,7 @@ use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::parameters::{self, Difference};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
-use crate::pool::{self, Cause, Route};
+use crate::pool::{self, Route};
 use crate::reading::Reading;
 use crate::release::{initramfs, preflight};
 use crate::time::Now;
@@ -189,15 +189,10 @@ impl Reconciler {
         // A pool that cannot be served is the effect of what is listed or planned already.
         if found.is_empty() && !self.is_converging() {
             for (name, pool) in &self.pools {
-                match pool.unserved() {
-                    // No card is a state, not an error; a port somebody named is missed.
-                    None => {}
-                    Some(Cause::NoPort) if !pool.names_ports() => {}
-                    Some(cause) => {
-                        let blocker =
-                            Blocker::PoolUnserved { pool: name.clone(), cause: cause.clone() };
-                        found.push(Blocked { subject: name.to_string(), blocker });
-                    }
+                if let Some(cause) = pool.unserved().filter(|_| !pool.is_vacant()) {
+                    let blocker =
+                        Blocker::PoolUnserved { pool: name.clone(), cause: cause.clone() };
+                    found.push(Blocked { subject: name.to_string(), blocker });
                 }
             }
         }
@@ -237,7 +232,8 @@ impl Reconciler {
             NodeState::Ready => {
                 let ports =
                     self.picture.ports.values().filter(|port| port.obstacle.is_none()).count();
-                let devices: usize = self.pools.values().map(|pool| pool.devices().len()).sum();
+                let pools = self.pools.values().filter(|pool| !pool.is_vacant());
+                let devices: usize = pools.map(|pool| pool.devices().len()).sum();
                 let version =
                     self.picture.loaded_version.known().filter(|version| !version.is_empty());
                 let version = version
