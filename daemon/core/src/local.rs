@@ -98,6 +98,7 @@ mod tests {
             devices: Arc::default(),
             answer: Some(Arc::new(answer)),
             registered: false,
+            ..PoolPicture::default()
         };
         let releases = releases.into_iter().map(|(name, one)| (name.parse().unwrap(), one));
         Picture {

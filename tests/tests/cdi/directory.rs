@@ -42,6 +42,7 @@ pub fn picture(resource: &str, host_path: &str, nodes: &[&str]) -> Picture {
         devices: Arc::new((0..2).map(device).collect()),
         answer: Some(Arc::new(answer)),
         registered: false,
+        ..PoolPicture::default()
     };
     let module = ModulePicture { module: Reading::Absent, wanted: false, differing: Vec::new() };
     Picture {

@@ -306,6 +306,7 @@ pub fn node() -> Picture {
         devices: Arc::new(devices.collect()),
         answer: None,
         registered: true,
+        ..PoolPicture::default()
     };
     Picture {
         state: NodeState::Ready,

@@ -33,6 +33,7 @@ fn pool(resource: &str, answer: Option<ContainerAnswer>, devices: Vec<Device>) -
         devices: Arc::new(devices),
         answer: answer.map(Arc::new),
         registered: false,
+        ..PoolPicture::default()
     }
 }
 

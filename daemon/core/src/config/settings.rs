@@ -111,6 +111,8 @@ pub struct KubeletSettings {
     pub enabled: bool,
     /// Its device-plugin directory (reference/kubelet-api.md section 1).
     pub directory: String,
+    /// Where it looks for sockets of plugins by itself (reference/kubelet-api.md section 9).
+    pub plugins_registry: String,
     /// Its pod-resources socket (reference/kubelet-api.md section 10).
     pub pod_resources: String,
     /// How long a container's device must be missing in the kubelet's answers before it is free.
@@ -161,6 +163,10 @@ pub struct PoolSettings {
     /// Its name for Kubernetes; `amd.com/NAME` unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<ResourceName>,
+    /// How a kubelet comes to know it.
+    pub registration: Registration,
+    /// Whether a container is started only while its devices can work and are lent to it.
+    pub check_at_start: bool,
     /// How many devices it has.
     pub slots: u32,
     /// How many of them, from the top, are for local programs only.
@@ -194,6 +200,18 @@ pub enum PoolKind {
     Onload,
 }
 
+/// How a kubelet comes to know a pool. One resource never takes both ways: the end of one would be
+/// taken for the end of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Registration {
+    /// A socket in its device-plugin directory, and a call of Register.
+    #[default]
+    Directory,
+    /// A socket in its registry of plugins, which it finds and asks.
+    Watcher,
+}
+
 impl Default for DaemonSettings {
     fn default() -> Self {
         Self {
@@ -212,6 +230,7 @@ impl Default for KubeletSettings {
         Self {
             enabled: true,
             directory: "/var/lib/kubelet/device-plugins".to_owned(),
+            plugins_registry: "/var/lib/kubelet/plugins_registry".to_owned(),
             pod_resources: "/var/lib/kubelet/pod-resources/kubelet.sock".to_owned(),
             // A pod is named a moment after Allocate; one that was deleted by force may run for
             // seconds after the kubelet has forgotten it, and by default is given this long to end.
@@ -243,6 +262,8 @@ impl Default for PoolSettings {
         Self {
             kind: PoolKind::Onload,
             resource: None,
+            registration: Registration::Directory,
+            check_at_start: false,
             slots: 100,
             local: 0,
             ports: BTreeSet::new(),
@@ -343,10 +364,15 @@ impl Settings {
         }
         for (key, path) in [
             ("kubelet.directory", &self.kubelet.directory),
+            ("kubelet.plugins-registry", &self.kubelet.plugins_registry),
             ("kubelet.pod-resources", &self.kubelet.pod_resources),
             ("cdi.directory", &self.cdi.directory),
         ] {
             check_path(path).map_err(|what| (key.to_owned(), what.to_owned()))?;
+        }
+        if self.kubelet.plugins_registry == self.kubelet.directory {
+            let what = "must not be `directory`: a kubelet that starts deletes the sockets there";
+            return Err(("kubelet.plugins-registry".to_owned(), what.to_owned()));
         }
         if self.kubelet.answer == KubeletAnswer::Cdi && !self.cdi.enabled {
             let what = "`cdi` needs `enabled = true` in [cdi]: runtimes find the names there";

@@ -223,6 +223,8 @@ impl PoolState {
         PoolPicture {
             kind: self.settings.kind,
             resource: self.resource(),
+            registration: self.settings.registration,
+            check_at_start: self.settings.check_at_start,
             devices: self.devices.clone(),
             answer: self.answer.clone(),
             registered,

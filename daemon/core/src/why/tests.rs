@@ -51,6 +51,7 @@ fn picture() -> Picture {
         ]),
         answer: None,
         registered: true,
+        ..PoolPicture::default()
     };
     let unread = Blocker::Unreadable { part: "the list".to_owned(), why: "EIO".to_owned() };
     let modules = [
