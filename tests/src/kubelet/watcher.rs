@@ -110,6 +110,9 @@ async fn watch(node: Arc<Node>, life: u64, registry: Registry) {
     let mut known: BTreeMap<PathBuf, Found> = BTreeMap::new();
     let mut back_offs: BTreeMap<PathBuf, BackOff> = BTreeMap::new();
     loop {
+        for (path, found) in &mut known {
+            settle(path, found, &mut back_offs).await;
+        }
         let mut sockets = BTreeMap::new();
         collect(&registry.path, &mut sockets);
         let gone = |(path, found): (&PathBuf, &Found)| {
@@ -124,24 +127,6 @@ async fn watch(node: Arc<Node>, life: u64, registry: Registry) {
         for (path, identity) in sockets {
             let fresh = || Found { identity, state: State::Waiting };
             let found = known.entry(path.clone()).or_insert_with(fresh);
-            if let State::Asked(attempt) = &mut found.state {
-                if !attempt.0.is_finished() {
-                    continue;
-                }
-                found.state = match (&mut attempt.0).await {
-                    Ok(Some(resource)) => {
-                        back_offs.remove(&path);
-                        State::Taken(resource)
-                    }
-                    Ok(None) | Err(_) => {
-                        let doubled = |former: BackOff| (former.pause * 2).min(LONGEST_PAUSE);
-                        let pause = back_offs.remove(&path).map_or(SHORTEST_PAUSE, doubled);
-                        let until = Instant::now() + pause;
-                        back_offs.insert(path.clone(), BackOff { until, pause });
-                        State::Waiting
-                    }
-                };
-            }
             let held_back = back_offs.get(&path).is_some_and(|one| one.until > Instant::now());
             if matches!(found.state, State::Waiting) && !held_back {
                 let attempt = tokio::spawn(attempt(Arc::clone(&node), life, path));
@@ -150,6 +135,27 @@ async fn watch(node: Arc<Node>, life: u64, registry: Registry) {
         }
         tokio::time::sleep(registry.turn).await;
     }
+}
+
+/// Notes what became of an attempt that has ended.
+async fn settle(path: &Path, found: &mut Found, back_offs: &mut BTreeMap<PathBuf, BackOff>) {
+    let State::Asked(attempt) = &mut found.state else { return };
+    if !attempt.0.is_finished() {
+        return;
+    }
+    found.state = match (&mut attempt.0).await {
+        Ok(Some(resource)) => {
+            back_offs.remove(path);
+            State::Taken(resource)
+        }
+        Ok(None) | Err(_) => {
+            let doubled = |former: BackOff| (former.pause * 2).min(LONGEST_PAUSE);
+            let pause = back_offs.remove(path).map_or(SHORTEST_PAUSE, doubled);
+            let until = Instant::now() + pause;
+            back_offs.insert(path.to_owned(), BackOff { until, pause });
+            State::Waiting
+        }
+    };
 }
 
 /// One attempt; the resource, if the plugin was taken. Whatever becomes of it, the plugin is told.
