@@ -91,6 +91,9 @@ fn condition(node: &Node, kind: &str) -> Value {
     found.unwrap_or_else(|| panic!("{status}")).clone()
 }
 
+/// What happens to a node on which a pod has a device.
+type Row = (&'static str, fn(&mut Rig));
+
 #[test]
 fn two_pools_each_in_its_way_and_what_they_lent_survives_restarts() {
     let mut rig = Rig::new();
@@ -104,7 +107,7 @@ fn two_pools_each_in_its_way_and_what_they_lent_survives_restarts() {
 
     let pod = rig.pod();
     rig.start(&pod).unwrap();
-    let rows: [(&str, fn(&mut Rig)); 5] = [
+    let rows: [Row; 5] = [
         ("kubelet restarts", |rig| {
             rig.background.run(rig.kubelet.restart()).unwrap();
         }),
