@@ -1,5 +1,6 @@
-//! The kubelet's side door: every pool of the picture is served on a socket of its own in the
-//! kubelet's device-plugin directory and registered with whichever kubelet comes.
+//! The kubelet's side door: every pool of the picture is served on a socket of its own, in the
+//! kubelet's device-plugin directory and registered with whichever kubelet comes, or in its registry
+//! of plugins for it to find.
 //!
 //! Owns those sockets and nothing else: it decides nothing, keeps no state that outlives a stream,
 //! and never creates or empties a directory of the kubelet's. While all is well nothing in here
@@ -10,6 +11,7 @@
 #[rustfmt::skip]
 pub mod api;
 mod connection;
+mod desk;
 mod directory;
 mod link;
 mod offer;
@@ -21,19 +23,24 @@ pub mod pods_api;
 mod registration;
 mod server;
 mod socket;
+#[allow(missing_docs, missing_debug_implementations, clippy::all)]
+#[rustfmt::skip]
+pub mod watcher_api;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::convert::Infallible;
+use std::path::PathBuf;
 use std::time::Duration;
 
+use onload_core::config::Registration;
 use onload_core::kubelet::{is_enabled, is_on_a_port};
 use onload_core::names::PoolName;
-use onload_core::picture::Picture;
-use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use onload_core::picture::{Picture, PoolPicture};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
 
 use crate::letterbox::{Letterbox, Notice};
-use directory::Sight;
+use directory::{Sight, Word};
 use offer::Offer;
 
 /// How long things may take before they count as failed, and how soon they are tried again.
@@ -44,6 +51,12 @@ pub struct Patience {
     pub register: Duration,
     /// For a kubelet that has accepted to ask for the list; it does so at once.
     pub list: Duration,
+    /// For a kubelet that is there to find a socket in its registry: it goes through what it saw
+    /// there each second, and gives a connection ten (reference/kubelet-api.md section 9).
+    pub find: Duration,
+    /// For a kubelet to take note that a socket has gone from its registry. It forgets the resource
+    /// then, in whichever way somebody has registered it meanwhile.
+    pub forget: Duration,
     /// Before the first new attempt; doubled before each further one.
     pub shortest_pause: Duration,
     /// Between attempts in the long run.
@@ -55,59 +68,109 @@ impl Default for Patience {
         Self {
             register: Duration::from_secs(15),
             list: Duration::from_secs(10),
+            find: Duration::from_secs(15),
+            forget: Duration::from_secs(2),
             shortest_pause: Duration::from_millis(100),
             longest_pause: Duration::from_secs(10),
         }
     }
 }
 
-/// Serves the pools of the picture in `directory` and keeps them registered. Ends when the loop
-/// behind the letterbox does; dropping it ends the streams and removes the sockets.
-pub async fn serve(letterbox: Letterbox, directory: PathBuf) {
-    serve_with(letterbox, directory, Patience::default()).await;
+/// Directories of the kubelet's, none of which is made or emptied here.
+#[derive(Clone, Debug)]
+pub struct Places {
+    /// Where it has its own socket, and device plugins that register have theirs.
+    pub directory: PathBuf,
+    /// Where it looks for sockets by itself.
+    pub registry: PathBuf,
+}
+
+/// Serves the pools of the picture and keeps them registered. Ends when the loop behind the letterbox
+/// does; dropping it ends the streams and removes the sockets.
+pub async fn serve(letterbox: Letterbox, places: Places) {
+    serve_with(letterbox, places, Patience::default()).await;
 }
 
 /// [`serve`] with other limits of time; for tests, which cannot wait as long.
-pub async fn serve_with(letterbox: Letterbox, directory: PathBuf, patience: Patience) {
-    let sight = watch::Sender::new(Sight::default());
+pub async fn serve_with(letterbox: Letterbox, places: Places, patience: Patience) {
+    let sights = Sights::default();
+    let told = |word| match word {
+        // Those who wait in the registry want to know as well.
+        Word::Kubelet => sights.registry.send_modify(|sight| sight.kubelets += 1),
+        Word::Other => letterbox.notify(Notice::Changed),
+    };
     tokio::select! {
-        () = follow_pools(&letterbox, &directory, patience, &sight) => {}
-        never = directory::watch(&directory, &sight, || letterbox.notify(Notice::Changed)) => {
-            match never {}
-        }
+        () = follow_pools(&letterbox, &places, patience, &sights) => {}
+        never = directory::watch(&places.directory, &sights.directory, told) => match never {},
+        never = watch_registry(&letterbox, &places, &sights) => match never {},
     }
 }
 
+/// What is seen of the directories.
+#[derive(Debug, Default)]
+struct Sights {
+    directory: watch::Sender<Sight>,
+    registry: watch::Sender<Sight>,
+}
+
+/// Watches the registry from the first pool on that lies there: others are at work in it.
+async fn watch_registry(letterbox: &Letterbox, places: &Places, sights: &Sights) -> Infallible {
+    let lies_there = |pool: &PoolPicture| match pool.registration {
+        Registration::Directory => false,
+        Registration::Watcher => true,
+    };
+    let mut pictures = letterbox.watch();
+    let needed = pictures.wait_for(|picture| picture.pools.values().any(lies_there)).await.is_ok();
+    if !needed {
+        // The loop has ended, and with it all of this is about to.
+        std::future::pending::<()>().await;
+    }
+    directory::watch(&places.registry, &sights.registry, |_| {}).await
+}
+
 /// Starts and ends offers as pools come and go; returns when there will be no further picture.
-async fn follow_pools(
-    letterbox: &Letterbox,
-    directory: &Path,
-    patience: Patience,
-    sight: &watch::Sender<Sight>,
-) {
+async fn follow_pools(letterbox: &Letterbox, places: &Places, patience: Patience, sights: &Sights) {
     let mut pictures = letterbox.watch();
     let mut offered: BTreeMap<PoolName, Offered> = BTreeMap::new();
+    let mut ending: Vec<Ending> = Vec::new();
+    // Dropping it ends them all at once.
+    let mut tasks = JoinSet::new();
     loop {
         let picture = pictures.borrow_and_update().clone();
+        while tasks.try_join_next().is_some() {}
+        ending.retain(Ending::is_under_way);
         // Asked of every picture, so that a reload counts.
         let enabled = is_enabled(&picture);
-        offered.retain(|pool, offered| enabled && offered.is_of(&picture, pool));
+        let is_over = |offered: &Offered| !enabled || !offered.terms.are_those_of(&picture);
+        let over: Vec<_> = offered.values().filter(|one| is_over(one)).map(Offered::pool).collect();
+        ending.extend(over.iter().filter_map(|pool| offered.remove(pool)).map(Offered::end));
         for (pool, of) in picture.pools.iter() {
             // What was once offered stays: a card that vanishes makes devices unhealthy, not unknown.
-            let known = offered.contains_key(pool);
+            let known = offered.contains_key(pool) || over.contains(pool);
             if !enabled || !(known || is_on_a_port(of)) {
                 continue;
             }
             offered.entry(pool.clone()).or_insert_with(|| {
-                let offer = Offer::new(
-                    pool.clone(),
-                    of.resource.clone(),
-                    directory.to_owned(),
-                    patience,
-                    letterbox.clone(),
-                    sight.subscribe(),
-                );
-                Offered { resource: of.resource.clone(), task: tokio::spawn(offer.keep_up()) }
+                let terms = Terms::of(pool, of);
+                let sight = match terms.registration {
+                    Registration::Directory => sights.directory.subscribe(),
+                    Registration::Watcher => sights.registry.subscribe(),
+                };
+                let before: Vec<Ending> =
+                    ending.iter().filter(|former| former.is_before(&terms)).cloned().collect();
+                let (stop, stopped) = oneshot::channel();
+                let (end, ended) = watch::channel(());
+                let (places, letterbox) = (places.clone(), letterbox.clone());
+                let offer = Offer::new(terms.clone(), places, patience, letterbox, sight);
+                let registration = terms.registration;
+                tasks.spawn(async move {
+                    let _end = end;
+                    for former in before {
+                        former.wait(registration, patience).await;
+                    }
+                    offer.keep_up(stopped).await;
+                });
+                Offered { terms, stop, ended }
             });
         }
         if pictures.changed().await.is_err() {
@@ -116,20 +179,76 @@ async fn follow_pools(
     }
 }
 
-/// A pool being offered; dropping it ends that.
-struct Offered {
+/// What is offered of a pool, and how. Another of any of it is another offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Terms {
+    pool: PoolName,
     resource: String,
-    task: JoinHandle<()>,
+    registration: Registration,
+    check_at_start: bool,
 }
 
-impl Offered {
-    fn is_of(&self, picture: &Picture, pool: &PoolName) -> bool {
-        picture.pools.get(pool).is_some_and(|pool| pool.resource == self.resource)
+impl Terms {
+    fn of(pool: &PoolName, of: &PoolPicture) -> Self {
+        let PoolPicture { resource, registration, check_at_start, .. } = of;
+        Self {
+            pool: pool.clone(),
+            resource: resource.clone(),
+            registration: *registration,
+            check_at_start: *check_at_start,
+        }
+    }
+
+    fn are_those_of(&self, picture: &Picture) -> bool {
+        picture.pools.get(&self.pool).is_some_and(|of| *self == Self::of(&self.pool, of))
     }
 }
 
-impl Drop for Offered {
-    fn drop(&mut self) {
-        self.task.abort();
+/// A pool being offered.
+struct Offered {
+    terms: Terms,
+    // Nothing is ever sent; dropping it is the sign.
+    stop: oneshot::Sender<Infallible>,
+    ended: watch::Receiver<()>,
+}
+
+impl Offered {
+    fn pool(&self) -> PoolName {
+        self.terms.pool.clone()
+    }
+
+    fn end(self) -> Ending {
+        drop(self.stop);
+        Ending { terms: self.terms, ended: self.ended }
+    }
+}
+
+/// An offer that has been told to end. What comes after it waits: a resource is never offered twice,
+/// and not in two ways.
+#[derive(Clone)]
+struct Ending {
+    terms: Terms,
+    ended: watch::Receiver<()>,
+}
+
+impl Ending {
+    fn is_under_way(&self) -> bool {
+        self.ended.has_changed().is_ok()
+    }
+
+    fn is_before(&self, next: &Terms) -> bool {
+        self.terms.pool == next.pool || self.terms.resource == next.resource
+    }
+
+    /// Waits until it has ended, and where the next goes another way, until the kubelet knows.
+    async fn wait(mut self, next: Registration, patience: Patience) {
+        // Ends by the sender's end: nothing is ever sent.
+        let _ = self.ended.changed().await;
+        match (self.terms.registration, next) {
+            (Registration::Watcher, Registration::Directory) => {
+                tokio::time::sleep(patience.forget).await;
+            }
+            (Registration::Directory, _) | (Registration::Watcher, Registration::Watcher) => {}
+        }
     }
 }

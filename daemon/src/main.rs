@@ -74,6 +74,8 @@ struct Args {
 const REAL_KUBELET: &str = "/var/lib/kubelet";
 /// Its pod-resources socket, below the directory that also holds the device plugins'.
 const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
+/// Its registry of plugins, there too.
+const PLUGINS_REGISTRY: &str = "plugins_registry";
 /// Where this machine's container runtimes look for files that programs write.
 const REAL_CDI: &str = "/run/cdi";
 /// What the system bus is called in addresses, whatever directory it is in.
@@ -248,10 +250,14 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
         file: "command line".to_owned(),
         text: {
             // The kubelet's own layout: one directory beside the other.
-            let beside = directory.parent().unwrap_or(Path::new("/")).join(POD_RESOURCES);
-            let (directory, beside) =
-                (directory.display().to_string(), beside.display().to_string());
-            format!("[kubelet]\ndirectory = {directory:?}\npod-resources = {beside:?}\n")
+            let beside = directory.parent().unwrap_or(Path::new("/"));
+            let [directory, registry, pods] =
+                [directory, &beside.join(PLUGINS_REGISTRY), &beside.join(POD_RESOURCES)]
+                    .map(|path| path.display().to_string());
+            format!(
+                "[kubelet]\ndirectory = {directory:?}\nplugins-registry = {registry:?}\n\
+                 pod-resources = {pods:?}\n"
+            )
         },
     });
     // Of the machine itself only: below another root its own counts.
@@ -329,12 +335,16 @@ async fn run<H: Host>(
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
     let settings = sources.load().map(|config| config.settings).unwrap_or_default();
-    let real = is_real_kubelet(settings.kubelet.directory.as_ref());
+    let places = kubelet::Places {
+        directory: settings.kubelet.directory.into(),
+        registry: settings.kubelet.plugins_registry.into(),
+    };
+    let real = is_real_kubelet(&places.directory) || is_real_kubelet(&places.registry);
     // What is not on this machine is not for its kubelet.
     let offered = is_here(args) || !real;
     let plugin = async {
         if offered {
-            kubelet::serve(letterbox.clone(), settings.kubelet.directory.clone().into()).await;
+            kubelet::serve(letterbox.clone(), places).await;
         }
         std::future::pending::<()>().await;
     };

@@ -5,7 +5,8 @@
 //! back before it answers Register, takes the end of a stream for the death of all devices, never
 //! dials again and never says that a pod has ended. On top of that it can be told to misbehave.
 //!
-//! Beside that directory it serves pod-resources from the same memory.
+//! Beside that directory it serves pod-resources from the same memory, and if it is told to, it
+//! watches a registry of plugins.
 //!
 //! It leaves out what a plugin cannot notice: the API server, the five minutes after which a
 //! resource is dropped, and the checkpoint as a file (what it would hold is kept in memory, across
@@ -16,6 +17,7 @@ mod door;
 mod pods;
 mod registration;
 mod seen;
+mod watcher;
 
 use std::fs;
 use std::io;
@@ -32,9 +34,12 @@ use tonic::transport::Channel;
 
 pub use admission::{Rejected, oversized_request};
 pub use pods::{PodsFault, pod_name};
-pub use seen::{DeviceSeen, Devices, Holding, Late, ListSeen, RegistrationSeen, Seen, healthy};
+pub use seen::{
+    DeviceSeen, Devices, Holding, Late, ListSeen, PluginSeen, RegistrationSeen, Seen, healthy,
+};
 
 use door::Door;
+use watcher::Registry;
 
 /// The version every plugin must register with.
 pub const API_VERSION: &str = "v1beta1";
@@ -49,11 +54,11 @@ const DIAL_LIMIT: Duration = Duration::from_secs(10);
 /// What the kubelet does wrong from now on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
-    /// Register answers with an error of this text.
+    /// Register answers with an error of this text; a plugin found in the registry is told it.
     RefuseRegister(String),
     /// Register does not answer; when the fault is lifted, it goes on as if nothing had happened.
     HangInRegister,
-    /// Register answers that all is well, and nothing follows.
+    /// Register answers that all is well, or a plugin that was found is told so, and nothing follows.
     NeverDialBack,
     /// Whoever connects gets bytes that are no HTTP/2, and no end of the connection.
     Garbage,
@@ -76,6 +81,8 @@ struct Node {
     pods_fault: watch::Sender<Option<PodsFault>>,
     /// Counts starts and stops; work begun in one life must not reach into the next.
     life: watch::Sender<u64>,
+    /// The registry of plugins, where one is watched.
+    registry: Mutex<Option<Registry>>,
     process: Mutex<Process>,
 }
 
@@ -85,6 +92,8 @@ struct Process {
     door: Option<Door>,
     /// Serves pod-resources.
     pods: Option<JoinHandle<()>>,
+    /// Watches the registry of plugins.
+    watcher: Option<JoinHandle<()>>,
     endpoints: Vec<PluginEndpoint>,
     dial_limit: Duration,
 }
@@ -105,14 +114,20 @@ impl Kubelet {
     /// Starts a kubelet on `dir`, the device plugin directory, making it if need be. Fails if the
     /// directory cannot be made or the socket not be bound.
     pub async fn start(dir: impl Into<PathBuf>) -> io::Result<Self> {
-        let process =
-            Process { door: None, pods: None, endpoints: Vec::new(), dial_limit: DIAL_LIMIT };
+        let process = Process {
+            door: None,
+            pods: None,
+            watcher: None,
+            endpoints: Vec::new(),
+            dial_limit: DIAL_LIMIT,
+        };
         let node = Node {
             dir: dir.into(),
             seen: watch::Sender::new(Seen::default()),
             fault: watch::Sender::new(None),
             pods_fault: watch::Sender::new(None),
             life: watch::Sender::new(0),
+            registry: Mutex::new(None),
             process: Mutex::new(process),
         };
         let kubelet = Self { node: Arc::new(node) };
@@ -148,6 +163,7 @@ impl Kubelet {
         self.node.process().pods = pods;
         self.node.process().door = Some(door);
         self.node.seen.send_modify(|seen| seen.serving = true);
+        watcher::open(&self.node, life);
         Ok(ready)
     }
 
@@ -227,6 +243,10 @@ impl Node {
         self.process.lock().expect("no task panics while it holds the process")
     }
 
+    fn registry(&self) -> MutexGuard<'_, Option<Registry>> {
+        self.registry.lock().expect("no task panics while it holds the registry")
+    }
+
     fn next_life(&self) -> u64 {
         self.life.send_modify(|life| *life += 1);
         *self.life.borrow()
@@ -235,13 +255,13 @@ impl Node {
     /// Ends everything that belongs to the process; the returned tasks are about to end.
     fn die(&self) -> Vec<JoinHandle<()>> {
         self.next_life();
-        let (door, pods, endpoints) = {
+        let (door, pods, watcher, endpoints) = {
             let mut process = self.process();
             let endpoints = std::mem::take(&mut process.endpoints);
-            (process.door.take(), process.pods.take(), endpoints)
+            (process.door.take(), process.pods.take(), process.watcher.take(), endpoints)
         };
         let mut ending: Vec<JoinHandle<()>> =
-            door.map(Door::close).into_iter().chain(pods).collect();
+            door.map(Door::close).into_iter().chain(pods).chain(watcher).collect();
         ending.extend(endpoints.into_iter().flat_map(|endpoint| endpoint.streams));
         ending.iter().for_each(JoinHandle::abort);
         self.seen.send_modify(|seen| {

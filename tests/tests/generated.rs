@@ -12,7 +12,11 @@ use std::path::{Path, PathBuf};
 #[test]
 fn kubelet_api_is_what_the_proto_generates() {
     let kubelet = workspace().join("daemon/src/kubelet");
-    for (code, proto) in [("api.rs", "deviceplugin.proto"), ("pods_api.rs", "podresources.proto")] {
+    for (code, proto) in [
+        ("api.rs", "deviceplugin.proto"),
+        ("pods_api.rs", "podresources.proto"),
+        ("watcher_api.rs", "pluginregistration.proto"),
+    ] {
         compare(&kubelet.join(code), &generate(&kubelet.join("proto"), proto));
     }
 }

@@ -13,7 +13,7 @@ use toml::{Spanned, Table, Value};
 mod pool;
 mod settings;
 
-pub use pool::{PoolKind, PoolSettings};
+pub use pool::{PoolKind, PoolSettings, Registration};
 pub use settings::{
     Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings, Settings,
 };
@@ -331,6 +331,24 @@ mod tests {
             ),
             ("two profiles", "[pools.onload]\nprofile = \"a,b\"\n", 2, "pools.onload.profile"),
             ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
+            (
+                "a relative registry",
+                "[kubelet]\nplugins-registry = \"here\"\n",
+                2,
+                "kubelet.plugins-registry",
+            ),
+            (
+                "a registry whose sockets are deleted",
+                "[kubelet]\nplugins-registry = \"/var/lib/kubelet/device-plugins\"\n",
+                2,
+                "kubelet.plugins-registry",
+            ),
+            (
+                "a third way to be registered",
+                "[pools.onload]\nregistration = \"both\"\n",
+                2,
+                "expected `directory` or `watcher`",
+            ),
             (
                 "names that nobody can find",
                 "[kubelet]\nanswer = \"cdi\"\n[cdi]\nenabled = false\n",

@@ -1,10 +1,12 @@
-//! What the kubelet is told of a pool: the list of its devices, and which of them are best taken.
+//! What the kubelet is told of a pool: the list of its devices, which of them are best taken, and
+//! whether a container may start with those it was given.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::names::DeviceId;
+use crate::names::{DeviceId, PoolName};
 use crate::picture::{Device, Lent, Picture, PoolPicture};
 use crate::pool::Cause;
+use crate::refusal::{Refusal, RefusalKind};
 
 /// One device as the kubelet's list shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +92,45 @@ pub fn preferred(
     chosen.into_iter().take(size).map(str::to_owned).collect()
 }
 
+/// Whether a container may start with the devices it was given. The kubelet repeats what it was once
+/// answered at every start and asks nobody (reference/kubelet-api.md section 5), so this is where a
+/// driver that is away, or a device that became another's, is noticed.
+///
+/// # Errors
+/// The first device, in the order given, that is unknown, cannot work now, or is lent to no container.
+pub fn may_start(pool: &PoolName, of: &PoolPicture, asked: &[DeviceId]) -> Result<(), Refusal> {
+    let wanted: BTreeSet<&DeviceId> = asked.iter().collect();
+    let devices = of.devices.iter().filter(|device| wanted.contains(&device.id));
+    let devices: BTreeMap<&DeviceId, &Device> =
+        devices.map(|device| (&device.id, device)).collect();
+    for id in asked {
+        let refused = |kind, why: String, fix: String| {
+            let what = format!("a container with {id} of pool {pool} was not started");
+            Err(Refusal::new(kind, what, why, fix))
+        };
+        let Some(device) = devices.get(id) else {
+            let why = "the pool has no such device any more".to_owned();
+            return refused(RefusalKind::NotFound, why, delete_pod());
+        };
+        if let Some(cause) = &device.cause {
+            return refused(
+                RefusalKind::Blocked,
+                format!("it cannot work: {cause}"),
+                format!("{}; the kubelet tries again by itself", cause.fix()),
+            );
+        }
+        if !is_lent_to_container(device) {
+            let why = "it is lent to no container any more".to_owned();
+            return refused(RefusalKind::Blocked, why, delete_pod());
+        }
+    }
+    Ok(())
+}
+
+fn delete_pod() -> String {
+    "delete the pod: its successor gets a device of its own".to_owned()
+}
+
 /// Whether a pod may have it, as far as health and local holders go.
 fn is_offered(device: &Device) -> bool {
     device.cause.is_none()
@@ -129,8 +170,6 @@ mod tests {
             kind: PoolKind::Onload,
             resource: "amd.com/p".to_owned(),
             devices: Arc::new(devices),
-            answer: None,
-            registered: false,
             ..PoolPicture::default()
         }
     }
@@ -196,6 +235,47 @@ mod tests {
             backwards.reverse();
             let answer = preferred(&two_nodes, &backwards, &ids(must_include), size);
             assert_eq!(answer, ids(expected), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_container_starts_with_what_works_and_is_lent_to_one() {
+        let sick = Some(Cause::LibrariesMissing);
+        let pool = pool(vec![
+            device(0, None, HELD),
+            Device { cause: sick.clone(), ..device(1, None, HELD) },
+            device(2, None, FREE),
+            device(3, None, LOCAL),
+            device(4, None, Lent::Withdrawn),
+            Device { cause: sick, ..device(5, None, FREE) },
+            // What became local only since it was lent is still the container's.
+            Device { local_only: true, ..device(6, None, HELD) },
+        ]);
+        let (missing, nobodys) = (Cause::LibrariesMissing.to_string(), "lent to no container");
+        type Case<'a> = (&'a str, &'a [usize], Option<(RefusalKind, usize, &'a str)>);
+        let cases: [Case<'_>; 9] = [
+            ("works and is lent", &[0], None),
+            ("all do", &[6, 0], None),
+            ("cannot work", &[1], Some((RefusalKind::Blocked, 1, &missing))),
+            ("nobody's", &[2], Some((RefusalKind::Blocked, 2, nobodys))),
+            ("a local program's", &[3], Some((RefusalKind::Blocked, 3, nobodys))),
+            ("about to be one's", &[4], Some((RefusalKind::Blocked, 4, nobodys))),
+            ("neither: what may pass comes first", &[5], Some((RefusalKind::Blocked, 5, &missing))),
+            ("unknown", &[0, 9], Some((RefusalKind::NotFound, 9, "no such device"))),
+            ("the first of several", &[0, 2, 1], Some((RefusalKind::Blocked, 2, nobodys))),
+        ];
+        let name: PoolName = "p".parse().unwrap();
+        for (why, asked, expected) in cases {
+            let asked: Vec<DeviceId> = ids(asked).iter().map(|id| id.parse().unwrap()).collect();
+            match (may_start(&name, &pool, &asked), expected) {
+                (Ok(()), None) => {}
+                (Err(refusal), Some((kind, slot, part))) => {
+                    let what = format!("a container with p-{slot} of pool p was not started");
+                    assert_eq!((refusal.kind, &refusal.what), (kind, &what), "{why}");
+                    assert!(refusal.why.contains(part), "{why}: {refusal}");
+                }
+                (said, expected) => panic!("{why}: {said:?}, not {expected:?}"),
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::blocker::Blocked;
 use crate::change::{Change, Past};
 use crate::command::ContainerAnswer;
 use crate::condition::Condition;
-use crate::config::{Entry, PoolKind};
+use crate::config::{Entry, PoolKind, Registration};
 use crate::hardware::Datapath;
 use crate::inventory::{Interface, Module, Origin, Port, User};
 use crate::job::Job;
@@ -202,6 +202,10 @@ pub struct PoolPicture {
     pub selectors: BTreeMap<String, Vec<String>>,
     /// Its ports.
     pub ports: BTreeSet<PciAddress>,
+    /// How a kubelet comes to know it.
+    pub registration: Registration,
+    /// Whether a container is started only while its devices can work and are lent to it.
+    pub check_at_start: bool,
     /// Its devices, in slot order.
     pub devices: Arc<Vec<Device>>,
     /// What a container gets; none while the pool cannot be served.

@@ -1,5 +1,5 @@
-//! The kubelet's directory, watched: whether it is there, each coming of a kubelet, and the loss
-//! of sockets. Where it is not there yet, the nearest directory above it is watched.
+//! A directory of the kubelet's, watched: whether it is there, each coming of a kubelet, and the
+//! loss of sockets. Where it is not there yet, the nearest directory above it is watched.
 
 use std::convert::Infallible;
 use std::ffi::OsStr;
@@ -42,16 +42,25 @@ pub(super) struct Sight {
     pub(super) kubelets: u64,
 }
 
-/// Watches for ever. `others` is told of each socket of another plugin that comes or goes: its owner
-/// may be one who changes the same modules.
+/// What is told beside the sight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// A kubelet's socket has appeared.
+    Kubelet,
+    /// A socket of another plugin has come or gone: its owner may be one who changes the same
+    /// modules.
+    Other,
+}
+
+/// Watches for ever.
 pub(super) async fn watch(
     directory: &Path,
     sight: &watch::Sender<Sight>,
-    others: impl Fn(),
+    told: impl Fn(Word),
 ) -> Infallible {
     let mut kubelet = None;
     loop {
-        if let Err(error) = look(directory, sight, &others, &mut kubelet).await {
+        if let Err(error) = look(directory, sight, &told, &mut kubelet).await {
             tracing::warn!(
                 directory = %directory.display(), %error,
                 "the kubelet's directory cannot be watched; looking every ten seconds instead",
@@ -65,7 +74,7 @@ pub(super) async fn watch(
 async fn look(
     directory: &Path,
     sight: &watch::Sender<Sight>,
-    others: &impl Fn(),
+    told: &impl Fn(Word),
     kubelet: &mut Option<Identity>,
 ) -> io::Result<()> {
     let place = nearest(directory);
@@ -79,6 +88,9 @@ async fn look(
         sight.present = present;
         sight.kubelets += u64::from(come);
     });
+    if come {
+        told(Word::Kubelet);
+    }
     let mut events = match watching {
         // Gone between two lines of this.
         Err(_) if nearest(directory) != place => return Ok(()),
@@ -98,10 +110,11 @@ async fn look(
         if present && come_anew(&event) {
             *kubelet = identity(&directory.join(KUBELET_SOCKET));
             sight.send_modify(|sight| sight.kubelets += 1);
+            told(Word::Kubelet);
         } else if present && own_lost(&event) {
             sight.send_modify(|_| {});
         } else if present && of_another(&event) {
-            others();
+            told(Word::Other);
         } else if event.mask.intersects(LOST) {
             return Ok(());
         }

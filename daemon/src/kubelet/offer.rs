@@ -1,29 +1,33 @@
 //! One pool, offered: bound and served first, registered second, and both again whenever the
-//! kubelet or the socket's file has gone.
+//! kubelet or the socket's file has gone. Here is what both ways share, and the directory's.
 
-use std::path::PathBuf;
+mod waiting;
+
+use std::convert::Infallible;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use onload_core::config::Registration;
 use onload_core::kubelet::device_list;
 use onload_core::names::PoolName;
 use onload_core::picture::Device;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
-use super::Patience;
+use super::desk::Desk;
 use super::directory::{KUBELET_SOCKET, Sight};
 use super::plugin::Plugin;
 use super::registration::{RegisterError, register};
 use super::server::{List, PluginServer};
 use super::socket::{self, Socket};
+use super::{Patience, Places, Terms};
 use crate::letterbox::{Letterbox, Notice};
 
 /// A pool and what is needed to offer it.
 pub(super) struct Offer {
-    pool: PoolName,
-    resource: String,
-    directory: PathBuf,
+    terms: Terms,
+    places: Places,
     patience: Patience,
     letterbox: Letterbox,
     sight: watch::Receiver<Sight>,
@@ -36,42 +40,82 @@ pub(super) struct Offer {
 impl Offer {
     /// An offer that has not begun.
     pub(super) fn new(
-        pool: PoolName,
-        resource: String,
-        directory: PathBuf,
+        terms: Terms,
+        places: Places,
         patience: Patience,
         letterbox: Letterbox,
         sight: watch::Receiver<Sight>,
     ) -> Self {
         let pauses = Pauses { patience, next: patience.shortest_pause };
-        Self { pool, resource, directory, patience, letterbox, sight, pauses, trouble: None }
+        Self { terms, places, patience, letterbox, sight, pauses, trouble: None }
     }
 
-    /// Offers the pool until no picture comes any more.
-    pub(super) async fn keep_up(mut self) {
-        let path = self.directory.join(socket::name(&self.pool));
+    /// Offers the pool until no picture comes any more or the other end of `stopped` is dropped.
+    /// When this returns, nobody is connected any more.
+    pub(super) async fn keep_up(mut self, stopped: oneshot::Receiver<Infallible>) {
+        let mut server = None;
+        tokio::select! {
+            biased;
+            _ = stopped => {}
+            () = self.serve(&mut server) => {}
+        }
+        if let Some(server) = server {
+            server.end().await;
+        }
+    }
+
+    /// Offers the pool until no picture comes any more; the server, while there is one, is in `slot`.
+    async fn serve(&mut self, slot: &mut Option<PluginServer>) {
+        let pool = self.terms.pool.clone();
+        let path = self.socket_directory().join(socket::name(&pool));
         while self.sight.wait_for(|sight| sight.present).await.is_ok() {
             let (socket, listener) = match Socket::bind(&path).await {
                 Ok(bound) => bound,
                 Err(error) => {
                     self.log_trouble(&format!("{}: {error}", path.display()));
-                    if self.pause_bind().await.is_err() {
+                    if self.pause().await.is_err() {
                         return;
                     }
                     continue;
                 }
             };
-            let mut lists = Lists::new(&self.letterbox, &self.pool);
-            let server = PluginServer::start(socket, listener, lists.derive(), |lists, link| {
-                Plugin::new(self.pool.clone(), self.letterbox.clone(), lists, link)
-            });
+            let mut lists = Lists::new(&self.letterbox, &pool);
+            let plugin =
+                |lists, link| Plugin::new(pool.clone(), self.letterbox.clone(), lists, link);
+            let desk = match self.terms.registration {
+                Registration::Directory => None,
+                Registration::Watcher => Some(Desk::new(self.terms.resource.clone())),
+            };
+            let server =
+                PluginServer::start(socket, listener, lists.derive(), plugin, desk.clone());
+            let server = &*slot.insert(server);
+            let attended = async {
+                match &desk {
+                    None => self.attend(server).await,
+                    Some(desk) => self.wait_for_kubelet(server, desk).await,
+                }
+            };
             tokio::select! {
                 biased;
                 // First, so that a list goes out before anything else is done about a change.
-                () = lists.follow(&server) => return,
-                attended = self.attend(&server) => if attended.is_err() { return },
+                () = lists.follow(server) => return,
+                attended = attended => if attended.is_err() { return },
             }
+            *slot = None;
         }
+    }
+
+    /// Where the pool's socket lies.
+    fn socket_directory(&self) -> &Path {
+        match self.terms.registration {
+            Registration::Directory => &self.places.directory,
+            Registration::Watcher => &self.places.registry,
+        }
+    }
+
+    /// The socket of the kubelet itself.
+    fn kubelet_socket(&self) -> PathBuf {
+        self.places.directory.join(KUBELET_SOCKET)
     }
 
     /// Keeps the pool registered while its socket is good; returns when it must be bound anew.
@@ -83,7 +127,7 @@ impl Offer {
             if !server.socket().is_in_place() || server.link().watch().borrow().begun() {
                 return Ok(());
             }
-            if !self.directory.join(KUBELET_SOCKET).exists() {
+            if !self.kubelet_socket().exists() {
                 self.sight.changed().await.map_err(|_| Closed)?;
                 continue;
             }
@@ -111,10 +155,10 @@ impl Offer {
     /// Registers and stays so; returns what ended or prevented it.
     async fn be_registered(&mut self, server: &PluginServer) -> RegisterError {
         let mut streams = server.link().watch();
-        let kubelet = self.directory.join(KUBELET_SOCKET);
-        let name = socket::name(&self.pool);
-        if let Err(error) = register(&kubelet, &name, &self.resource, self.patience.register).await
-        {
+        let name = socket::name(&self.terms.pool);
+        let limit = self.patience.register;
+        let registered = register(&self.kubelet_socket(), &name, &self.terms, limit).await;
+        if let Err(error) = registered {
             return error;
         }
         let listening = streams.wait_for(|streams| streams.begun());
@@ -122,20 +166,33 @@ impl Offer {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return RegisterError::NotListening(self.patience.list),
         }
+        let over = async {
+            // The link lives as long as the server that is borrowed here.
+            let _ = streams.wait_for(|streams| streams.broken()).await;
+            RegisterError::StoppedListening
+        };
+        self.stay_registered(over).await
+    }
+
+    /// Is registered from now on, until that is over.
+    async fn stay_registered(
+        &mut self,
+        over: impl Future<Output = RegisterError>,
+    ) -> RegisterError {
         let since = Instant::now();
         self.trouble = None;
-        tracing::info!(pool = %self.pool, resource = %self.resource, "registered with the kubelet");
-        let _registered = Registered::announce(&self.letterbox, &self.pool);
-        // The link lives as long as the server that is borrowed here.
-        let _ = streams.wait_for(|streams| streams.broken()).await;
+        let Terms { pool, resource, .. } = &self.terms;
+        tracing::info!(%pool, %resource, "registered with the kubelet");
+        let _registered = Registered::announce(&self.letterbox, pool);
+        let error = over.await;
         if since.elapsed() > self.patience.longest_pause {
             self.pauses.reset();
         }
-        RegisterError::StoppedListening
+        error
     }
 
     /// Waits before the next attempt to bind: back-off, cut short by a new kubelet.
-    async fn pause_bind(&mut self) -> Result<(), Closed> {
+    async fn pause(&mut self) -> Result<(), Closed> {
         let kubelets = self.sight.borrow_and_update().kubelets;
         let mut sight = self.sight.clone();
         tokio::select! {
@@ -149,7 +206,7 @@ impl Offer {
     }
 
     fn log_trouble(&mut self, trouble: &str) {
-        let pool = &self.pool;
+        let pool = &self.terms.pool;
         if self.trouble.as_deref() == Some(trouble) {
             tracing::debug!(%pool, why = trouble, "not registered with the kubelet");
         } else {
@@ -192,6 +249,11 @@ impl Pauses {
         let pause = self.next;
         self.next = (pause * 2).min(self.patience.longest_pause);
         tokio::time::sleep(pause).await;
+    }
+
+    /// Whether none has passed since the last reset.
+    fn are_fresh(&self) -> bool {
+        self.next == self.patience.shortest_pause
     }
 
     fn reset(&mut self) {

@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use onload_core::cdi;
 use onload_core::command::{Caller, Command, ContainerAnswer, Reply};
-use onload_core::kubelet::{Advertised, preferred};
+use onload_core::kubelet::{Advertised, may_start, preferred};
 use onload_core::names::{DeviceId, PoolName};
+use onload_core::picture::Picture;
 use onload_core::refusal::{Refusal, RefusalKind};
 use tokio::sync::watch;
 use tokio_stream::Stream;
@@ -30,6 +32,9 @@ use crate::letterbox::Letterbox;
 
 /// Most devices of one call: a pool has no more.
 const MOST_IDS: usize = 10_000;
+/// How long a picture may lag the grant that it is to show: several times what the loop collects grants
+/// for, and little beside what a container's start takes.
+const PICTURE_LAG: Duration = Duration::from_millis(500);
 /// Health words (reference/kubelet-api.md section 2); any but the first bars new pods.
 const HEALTHY: &str = "Healthy";
 const UNHEALTHY: &str = "Unhealthy";
@@ -56,8 +61,16 @@ impl Plugin {
         Self { pool, letterbox, lists, link }
     }
 
+    fn nothing_lent(&self) -> String {
+        format!("nothing of pool {} was lent", self.pool)
+    }
+
+    fn not_started(&self) -> String {
+        format!("a container with devices of pool {} was not started", self.pool)
+    }
+
     fn refusal(&self, kind: RefusalKind, why: impl Into<String>, fix: &str) -> Refusal {
-        Refusal::new(kind, format!("nothing of pool {} was lent", self.pool), why, fix)
+        Refusal::new(kind, self.nothing_lent(), why, fix)
     }
 
     fn unknown_pool(&self) -> Refusal {
@@ -68,19 +81,18 @@ impl Plugin {
         )
     }
 
-    /// Device ids, container by container.
-    fn device_ids(&self, request: AllocateRequest) -> Result<Vec<Vec<DeviceId>>, Refusal> {
+    /// Device ids, container by container; or that `what` did not happen, and why.
+    fn device_ids(what: &str, containers: Vec<Vec<String>>) -> Result<Vec<Vec<DeviceId>>, Refusal> {
         let invalid = |why: String| {
-            self.refusal(
+            Refusal::new(
                 RefusalKind::InvalidArgument,
+                what,
                 why,
                 "report it to whoever makes the kubelet; a kubelet asks for listed devices, each once",
             )
         };
-        let requests = request.container_requests;
-        let count: usize = requests.iter().map(|container| container.devices_ids.len()).sum();
-        if requests.is_empty() || requests.iter().any(|container| container.devices_ids.is_empty())
-        {
+        let count: usize = containers.iter().map(Vec::len).sum();
+        if containers.is_empty() || containers.iter().any(Vec::is_empty) {
             return Err(invalid("a container asks for no device at all".to_owned()));
         }
         if count > MOST_IDS {
@@ -98,7 +110,14 @@ impl Plugin {
             }
         };
         let container = |ids: Vec<String>| ids.into_iter().map(&mut parse).collect();
-        requests.into_iter().map(|request| request.devices_ids).map(container).collect()
+        containers.into_iter().map(container).collect()
+    }
+
+    /// Whether a container may start with these devices, by the picture as it is.
+    fn start(&self, picture: &Picture, devices: &[DeviceId]) -> Result<(), Refusal> {
+        let unknown = || Refusal { what: self.not_started(), ..self.unknown_pool() };
+        let of = picture.pools.get(&self.pool).ok_or_else(unknown)?;
+        may_start(&self.pool, of, devices)
     }
 }
 
@@ -110,7 +129,9 @@ impl DevicePlugin for Plugin {
         &self,
         _: Request<Empty>,
     ) -> Result<Response<DevicePluginOptions>, Status> {
-        Ok(Response::new(registration::options()))
+        let picture = self.letterbox.picture();
+        let check = picture.pools.get(&self.pool).is_some_and(|pool| pool.check_at_start);
+        Ok(Response::new(registration::options(check)))
     }
 
     async fn list_and_watch(&self, _: Request<Empty>) -> Result<Response<Lists>, Status> {
@@ -141,7 +162,9 @@ impl DevicePlugin for Plugin {
         &self,
         request: Request<AllocateRequest>,
     ) -> Result<Response<AllocateResponse>, Status> {
-        let containers = self.device_ids(request.into_inner()).map_err(status)?;
+        let containers = request.into_inner().container_requests.into_iter();
+        let containers = containers.map(|container| container.devices_ids).collect();
+        let containers = Self::device_ids(&self.nothing_lent(), containers).map_err(status)?;
         let picture = self.letterbox.picture();
         let pool = picture.pools.get(&self.pool).ok_or_else(|| status(self.unknown_pool()))?;
         let asked = containers.len();
@@ -171,10 +194,19 @@ impl DevicePlugin for Plugin {
         }
     }
 
+    /// Answered from the picture alone. What was allocated a moment ago may not be in it yet, so a
+    /// refusal waits that moment out.
     async fn pre_start_container(
         &self,
-        _: Request<PreStartContainerRequest>,
+        request: Request<PreStartContainerRequest>,
     ) -> Result<Response<PreStartContainerResponse>, Status> {
+        let asked = vec![request.into_inner().devices_ids];
+        let devices = Self::device_ids(&self.not_started(), asked).map_err(status)?.concat();
+        let mut pictures = self.letterbox.watch();
+        let allowed = pictures.wait_for(|picture| self.start(picture, &devices).is_ok());
+        if !matches!(tokio::time::timeout(PICTURE_LAG, allowed).await, Ok(Ok(_))) {
+            self.start(&self.letterbox.picture(), &devices).map_err(status)?;
+        }
         Ok(Response::new(PreStartContainerResponse {}))
     }
 }

@@ -1,15 +1,16 @@
-//! One call of Register, as far as it may go wrong.
+//! How a pool becomes known: one call of Register, and all that may go wrong in either way.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tonic::transport::{Channel, Endpoint, Uri};
 
+use super::Terms;
 use super::api::registration_client::RegistrationClient;
 use super::api::{DevicePluginOptions, RegisterRequest};
 
 /// The only version kubelets accept (reference/kubelet-api.md section 3).
-const API_VERSION: &str = "v1beta1";
+pub(super) const API_VERSION: &str = "v1beta1";
 /// What Go clients send; a socket's path is no valid authority.
 const AUTHORITY: &str = "http://localhost";
 
@@ -28,21 +29,38 @@ pub(super) enum RegisterError {
     /// It said yes and did not act on it.
     #[error("the kubelet accepted and did not ask for the list within {0:?}")]
     NotListening(Duration),
+    /// It watches its registry and has not come to this socket.
+    #[error(
+        "the kubelet has not asked who serves {} within {limit:?}; \
+         see whether `plugins-registry` in [kubelet] is where it looks", socket.display()
+    )]
+    NotFound {
+        /// Where it was awaited.
+        socket: PathBuf,
+        /// For how long.
+        limit: Duration,
+    },
+    /// It has asked who serves there and not gone on.
+    #[error("the kubelet asked who serves the socket, and not for the list within {0:?}")]
+    NotTaken(Duration),
     /// It said yes and has gone away again.
     #[error("the kubelet has stopped listening")]
     StoppedListening,
 }
 
 /// What is asked of a pool's socket and what not.
-pub(super) fn options() -> DevicePluginOptions {
-    DevicePluginOptions { pre_start_required: false, get_preferred_allocation_available: true }
+pub(super) fn options(check_at_start: bool) -> DevicePluginOptions {
+    DevicePluginOptions {
+        pre_start_required: check_at_start,
+        get_preferred_allocation_available: true,
+    }
 }
 
 /// Asks the kubelet behind `socket` to take the resource from the socket of that name beside it.
 pub(super) async fn register(
     socket: &Path,
     endpoint: &str,
-    resource: &str,
+    terms: &Terms,
     limit: Duration,
 ) -> Result<(), RegisterError> {
     let call = async {
@@ -50,8 +68,8 @@ pub(super) async fn register(
         let request = RegisterRequest {
             version: API_VERSION.to_owned(),
             endpoint: endpoint.to_owned(),
-            resource_name: resource.to_owned(),
-            options: Some(options()),
+            resource_name: terms.resource.clone(),
+            options: Some(options(terms.check_at_start)),
         };
         let answer = RegistrationClient::new(channel).register(request).await;
         answer.map_err(|status| {

@@ -10,11 +10,12 @@ use std::time::Duration;
 use onload_core::kubelet::Advertised;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
-use super::api::device_plugin_server::DevicePluginServer;
 use super::connection::Connection;
+use super::desk::{Desk, Services};
 use super::link::Link;
 use super::plugin::Plugin;
 use super::socket::Socket;
@@ -37,21 +38,32 @@ pub(super) struct PluginServer {
     // Nothing is ever sent; dropping it is the sign.
     _stop: oneshot::Sender<Infallible>,
     link: Link,
+    running: JoinHandle<()>,
 }
 
 impl PluginServer {
-    /// Serves on a bound socket.
+    /// Serves on a bound socket; the desk too, where the kubelet watches for it.
     pub(super) fn start(
         socket: Socket,
         listener: UnixListener,
         list: List,
         plugin: impl FnOnce(watch::Receiver<List>, Link) -> Plugin,
+        desk: Option<Desk>,
     ) -> Self {
         let (lists, receiver) = watch::channel(list);
         let link = Link::default();
         let (stop, stopped) = oneshot::channel();
-        tokio::spawn(run(listener, plugin(receiver, link.clone()), stopped));
-        Self { lists, socket, _stop: stop, link }
+        let services = Services::new(plugin(receiver, link.clone()), desk);
+        let running = tokio::spawn(run(listener, services, stopped));
+        Self { lists, socket, _stop: stop, link, running }
+    }
+
+    /// Ends and waits until it has: nobody is connected any more, or has been told to leave long ago.
+    pub(super) async fn end(self) {
+        let running = self.running;
+        drop((self.lists, self.socket, self._stop));
+        // It can only have ended.
+        let _ = running.await;
     }
 
     /// Shows the list to all streams; each sends what differs from the last it sent.
@@ -70,12 +82,10 @@ impl PluginServer {
     }
 }
 
-async fn run(listener: UnixListener, plugin: Plugin, stopped: oneshot::Receiver<Infallible>) {
+async fn run(listener: UnixListener, services: Services, stopped: oneshot::Receiver<Infallible>) {
     let (accepted, incoming) = mpsc::channel(1);
-    // The limit of a message stays at gRPC's usual 4 MiB: ten thousand ids are a sixth of that.
-    let service = DevicePluginServer::new(plugin);
     let serving = Server::builder().serve_with_incoming_shutdown(
-        service,
+        services,
         ReceiverStream::new(incoming),
         // The end of `incoming` is the signal; without any, connections would not be told.
         pending(),

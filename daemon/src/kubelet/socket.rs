@@ -1,4 +1,4 @@
-//! A pool's own socket in the kubelet's directory: bound where nobody else serves, removed if it is
+//! A pool's own socket in a directory of the kubelet's: bound where nobody else serves, removed if it is
 //! still ours.
 
 use std::ffi::OsStr;
@@ -32,7 +32,7 @@ pub(super) enum BindError {
     /// The kernel allows no such path, and no renaming of ours would make the kubelet's shorter.
     #[error(
         "the path is {0} bytes long and a socket's has at most {LONGEST_PATH}; \
-         set a shorter `directory` in [kubelet] or rename the pool"
+         set a shorter directory in [kubelet] or rename the pool"
     )]
     TooLong(usize),
     /// Something else has the name.
@@ -63,6 +63,11 @@ impl Socket {
         clear(path).await?;
         let listener = UnixListener::bind(path)?;
         Ok((Self { path: path.to_owned(), inode: inode(path)? }, listener))
+    }
+
+    /// Where its file is.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Whether who opens the path still reaches this socket.

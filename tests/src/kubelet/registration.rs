@@ -50,35 +50,43 @@ impl Desk {
             return Ok(());
         }
         let socket = self.node.dir.join(&endpoint);
-        let limit = self.node.process().dial_limit;
-        let mut client = dial(&socket, limit).await?;
-        let options = client.get_device_plugin_options(Empty {}).await?.into_inner();
-        // Between here and the end nothing is awaited, so the life cannot end in between.
-        if *self.node.life.borrow() != self.life {
-            return Err(Status::unavailable("the kubelet has stopped"));
-        }
-        let mut process = self.node.process();
-        let streams = match process.endpoints.iter().position(|old| old.resource == resource) {
-            Some(old) => process.endpoints.swap_remove(old).streams,
-            None => Vec::new(),
-        };
-        let mut streams: Vec<_> = streams.into_iter().filter(|old| !old.is_finished()).collect();
-        let stream = Stream { resource: resource.clone(), socket: socket.clone(), life: self.life };
-        streams.push(tokio::spawn(stream.follow(Arc::clone(&self.node), client.clone())));
-        process.endpoints.push(PluginEndpoint {
-            resource: resource.clone(),
-            socket,
-            client,
-            options,
-            streams,
-        });
-        drop(process);
-        self.node.seen.send_modify(|all| {
-            all.registrations.push(seen(Instant::now()));
-            all.resources.entry(resource.clone()).or_default();
-        });
+        take(&self.node, self.life, &resource, socket).await?;
+        self.node.seen.send_modify(|all| all.registrations.push(seen(Instant::now())));
         Ok(())
     }
+}
+
+/// Takes the plugin behind a socket for the one of its resource, and reads its lists from then on:
+/// what follows upon Register and upon the finding of a plugin alike.
+pub(super) async fn take(
+    node: &Arc<Node>,
+    life: u64,
+    resource: &str,
+    socket: PathBuf,
+) -> Result<(), Status> {
+    let limit = node.process().dial_limit;
+    let mut client = DevicePluginClient::new(dial(&socket, limit).await?);
+    let options = client.get_device_plugin_options(Empty {}).await?.into_inner();
+    // Between here and the end nothing is awaited, so the life cannot end in between.
+    if *node.life.borrow() != life {
+        return Err(Status::unavailable("the kubelet has stopped"));
+    }
+    let mut process = node.process();
+    let streams = match process.endpoints.iter().position(|old| old.resource == resource) {
+        Some(old) => process.endpoints.swap_remove(old).streams,
+        None => Vec::new(),
+    };
+    let mut streams: Vec<_> = streams.into_iter().filter(|old| !old.is_finished()).collect();
+    let stream = Stream { resource: resource.to_owned(), socket: socket.clone(), life };
+    streams.push(tokio::spawn(stream.follow(Arc::clone(node), client.clone())));
+    let resource = resource.to_owned();
+    let endpoint = PluginEndpoint { resource: resource.clone(), socket, client, options, streams };
+    process.endpoints.push(endpoint);
+    drop(process);
+    node.seen.send_modify(|all| {
+        all.resources.entry(resource).or_default();
+    });
+    Ok(())
 }
 
 #[tonic::async_trait]
@@ -129,14 +137,14 @@ impl Stream {
 
 /// Connects to a plugin's socket, trying again until the limit: gRPC's blocking dial, which waits
 /// for a plugin that is not serving yet.
-async fn dial(socket: &Path, limit: Duration) -> Result<DevicePluginClient<Channel>, Status> {
+pub(super) async fn dial(socket: &Path, limit: Duration) -> Result<Channel, Status> {
     let endpoint = Endpoint::try_from(format!("unix://{}", socket.display()))
         .map_err(|error| Status::unknown(format!("{}: {error}", socket.display())))?
         .origin(Uri::from_static(AUTHORITY));
     let attempts = async {
         loop {
             match endpoint.connect().await {
-                Ok(channel) => return DevicePluginClient::new(channel),
+                Ok(channel) => return channel,
                 Err(_) => tokio::time::sleep(DIAL_PAUSE).await,
             }
         }
@@ -160,7 +168,7 @@ fn validate(request: &RegisterRequest) -> Result<(), String> {
 
 /// Whether pods can ask for a resource of this name: `domain/name`, not one of Kubernetes' own, and
 /// `requests.domain/name` is a qualified name.
-fn is_extended_resource(name: &str) -> bool {
+pub(super) fn is_extended_resource(name: &str) -> bool {
     let Some((domain, rest)) = name.split_once('/') else { return false };
     let own = domain == "kubernetes.io" || domain.ends_with(".kubernetes.io");
     let label = |label: &str| {

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use onloadd::kubelet::api::{ContainerAllocateResponse, Device};
+use onloadd::kubelet::watcher_api::PluginInfo;
 
 use super::HEALTHY;
 
@@ -28,7 +30,9 @@ pub struct Seen {
     pub connections: u64,
     /// Calls of Register, refused and hanging ones included.
     pub register_calls: u64,
-    /// The registrations that were accepted, in order.
+    /// What was made of sockets in the registry of plugins, in order.
+    pub plugins: Vec<PluginSeen>,
+    /// The registrations that were accepted, in order; those of plugins that were found included.
     pub registrations: Vec<RegistrationSeen>,
     /// The lists received, by resource, in order.
     pub lists: BTreeMap<String, Vec<ListSeen>>,
@@ -53,6 +57,17 @@ pub struct RegistrationSeen {
     pub called: Instant,
     /// When it was accepted: the plugin had been dialled and had named its options.
     pub accepted: Instant,
+}
+
+/// One attempt to take a plugin that was found in the registry.
+#[derive(Debug, Clone)]
+pub struct PluginSeen {
+    /// The path of its socket.
+    pub socket: PathBuf,
+    /// Who it says it is; none if it was not reached, or not in time.
+    pub info: Option<PluginInfo>,
+    /// What it was told: that all is well, or why not.
+    pub outcome: Result<(), String>,
 }
 
 /// One list of devices.

@@ -12,6 +12,8 @@ mod lists;
 mod node;
 mod place;
 mod registration;
+mod starts;
+mod watcher;
 
 use node::{Node, POOL, RESOURCE, SOON};
 

@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use onload_core::command::{Answer, Caller, Command, ContainerAnswer, Reply};
-use onload_core::config::PoolKind;
+use onload_core::config::Registration;
 use onload_core::names::DeviceId;
 use onload_core::picture::{Device, Lent, Picture, PoolPicture};
-use onloadd::kubelet::{Patience, serve_with};
+use onloadd::kubelet::{Patience, Places, serve_with};
 use onloadd::letterbox::{Letterbox, Notice, Post};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -28,10 +28,12 @@ pub const SOON: Duration = Duration::from_secs(10);
 /// Long enough to see that nothing comes.
 pub const A_WHILE: Duration = Duration::from_millis(200);
 
-/// Limits as they are, but for the two that a test would have to sit through.
+/// Limits as they are, but for those that a test would have to sit through.
 pub const PATIENCE: Patience = Patience {
     register: Duration::from_millis(300),
     list: Duration::from_millis(300),
+    find: Duration::from_millis(500),
+    forget: Duration::from_millis(300),
     shortest_pause: Duration::from_millis(100),
     longest_pause: Duration::from_millis(800),
 };
@@ -83,10 +85,16 @@ impl Node {
         self.root.path().join("kubelet/device plugins%20?#é")
     }
 
+    /// The registry of plugins, which nobody has made either.
+    pub fn registry(&self) -> PathBuf {
+        self.root.path().join("kubelet/plugins registry%20?#é")
+    }
+
     /// Starts the edge, ending it first if it runs.
     pub async fn start(&mut self) {
         self.stop().await;
-        let edge = serve_with(self.letterbox.clone(), self.dir(), PATIENCE);
+        let places = Places { directory: self.dir(), registry: self.registry() };
+        let edge = serve_with(self.letterbox.clone(), places, PATIENCE);
         self.edge = Some(tokio::spawn(edge));
     }
 
@@ -100,14 +108,18 @@ impl Node {
 
     /// Publishes a picture in which the pool has these devices.
     pub fn show(&mut self, pool: &str, devices: Vec<Device>) {
-        let picture = PoolPicture {
-            kind: PoolKind::Onload,
-            resource: format!("amd.com/{pool}"),
-            devices: Arc::new(devices),
-            answer: None,
-            registered: false,
-            ..PoolPicture::default()
-        };
+        let former = self.pools.remove(pool).unwrap_or_default();
+        let resource = format!("amd.com/{pool}");
+        let picture = PoolPicture { resource, devices: Arc::new(devices), ..former };
+        self.pools.insert(pool.to_owned(), picture);
+        self.publish();
+    }
+
+    /// Publishes a picture in which the pool's other terms are these, whether it was there or not.
+    pub fn agree(&mut self, pool: &str, registration: Registration, check_at_start: bool) {
+        let former = self.pools.remove(pool).unwrap_or_default();
+        let resource = format!("amd.com/{pool}");
+        let picture = PoolPicture { resource, registration, check_at_start, ..former };
         self.pools.insert(pool.to_owned(), picture);
         self.publish();
     }

@@ -17,6 +17,10 @@ pub struct PoolSettings {
     /// Its name for Kubernetes; `amd.com/NAME` unless set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<ResourceName>,
+    /// How a kubelet comes to know it.
+    pub registration: Registration,
+    /// Whether a container is started only while its devices can work and are lent to it.
+    pub check_at_start: bool,
     /// How many devices it has.
     pub slots: u32,
     /// How many of them, from the top, are for local programs only.
@@ -76,12 +80,26 @@ impl PoolKind {
     }
 }
 
+/// How a kubelet comes to know a pool. One resource never takes both ways: the end of one would be
+/// taken for the end of the other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Registration {
+    /// A socket in its device-plugin directory, and a call of Register.
+    #[default]
+    Directory,
+    /// A socket in its registry of plugins, which it finds and asks.
+    Watcher,
+}
+
 impl Default for PoolSettings {
     // The numbers and paths are the existing plugin's (reference/kubernetes-onload.md section 1.2).
     fn default() -> Self {
         Self {
             kind: PoolKind::Onload,
             resource: None,
+            registration: Registration::Directory,
+            check_at_start: false,
             slots: 100,
             local: 0,
             ports: BTreeSet::new(),

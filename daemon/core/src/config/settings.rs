@@ -112,6 +112,8 @@ pub struct KubeletSettings {
     pub enabled: bool,
     /// Its device-plugin directory (reference/kubelet-api.md section 1).
     pub directory: String,
+    /// Where it looks for sockets of plugins by itself (reference/kubelet-api.md section 9).
+    pub plugins_registry: String,
     /// Its pod-resources socket (reference/kubelet-api.md section 10).
     pub pod_resources: String,
     /// How long a container's device must be missing in the kubelet's answers before it is free.
@@ -171,6 +173,7 @@ impl Default for KubeletSettings {
         Self {
             enabled: true,
             directory: "/var/lib/kubelet/device-plugins".to_owned(),
+            plugins_registry: "/var/lib/kubelet/plugins_registry".to_owned(),
             pod_resources: "/var/lib/kubelet/pod-resources/kubelet.sock".to_owned(),
             // A pod is named a moment after Allocate; one that was deleted by force may run for
             // seconds after the kubelet has forgotten it, and by default is given this long to end.
@@ -234,10 +237,15 @@ impl Settings {
         }
         for (key, path) in [
             ("kubelet.directory", &self.kubelet.directory),
+            ("kubelet.plugins-registry", &self.kubelet.plugins_registry),
             ("kubelet.pod-resources", &self.kubelet.pod_resources),
             ("cdi.directory", &self.cdi.directory),
         ] {
             check_path(path).map_err(|what| (key.to_owned(), what.to_owned()))?;
+        }
+        if self.kubelet.plugins_registry == self.kubelet.directory {
+            let what = "must not be `directory`: a kubelet that starts deletes the sockets there";
+            return Err(("kubelet.plugins-registry".to_owned(), what.to_owned()));
         }
         if self.kubelet.answer == KubeletAnswer::Cdi && !self.cdi.enabled {
             let what = "`cdi` needs `enabled = true` in [cdi]: runtimes find the names there";

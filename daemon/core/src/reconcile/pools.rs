@@ -242,6 +242,8 @@ impl PoolState {
             resource: self.resource(),
             selectors: pool::selectors(&self.settings),
             ports: self.standing.ports.clone(),
+            registration: self.settings.registration,
+            check_at_start: self.settings.check_at_start,
             devices: self.devices.clone(),
             answer: self.answer.clone(),
             own: self.own.clone(),
