@@ -10,9 +10,12 @@
 //! - What a container holds stays listed whatever becomes of it: its restart resolves it again.
 //! - A pool that cannot be served has no file, unless a container holds something of it: then the
 //!   last one stays as it is.
+//! - The file of a pool that the configuration has no more stays as it is while a container holds
+//!   something that it lists.
 //!
 //! There is no device `all`: any of them is all that a container needs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -91,6 +94,20 @@ fn is_held(device: &Device) -> bool {
         Lent::Container(_) => true,
         Lent::No | Lent::Withdrawn | Lent::Local(_) => false,
     }
+}
+
+/// The devices that containers hold, whatever has become of their pools.
+pub fn held(picture: &Picture) -> BTreeSet<DeviceId> {
+    let of_containers = picture.allocations.values().filter(|one| !one.is_local());
+    of_containers.map(|one| one.device.clone()).collect()
+}
+
+/// The devices that a file lists, as far as it reads.
+pub fn listed_in(text: &str) -> BTreeSet<DeviceId> {
+    let value = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let devices = value.get("devices").and_then(|devices| devices.as_array());
+    let names = devices.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// The full name of a device.

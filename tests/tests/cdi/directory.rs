@@ -35,6 +35,7 @@ pub fn picture(resource: &str, host_path: &str, nodes: &[&str]) -> Picture {
         environment: [("LD_PRELOAD".to_owned(), "/opt/onload/libonload.so".to_owned())].into(),
         mounts: [("/opt/onload".to_owned(), host_path.to_owned())].into(),
         device_nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        ..ContainerAnswer::default()
     };
     let pool = PoolPicture {
         kind: PoolKind::Onload,
