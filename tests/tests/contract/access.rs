@@ -261,8 +261,8 @@ async fn a_client_has_so_many_requests_and_no_more() {
 
 /// A list of processes in which a caller has ended by the time it is looked up, and its pid is
 /// another's.
-#[derive(Debug, Default)]
-struct Reused(std::sync::atomic::AtomicBool);
+#[derive(Debug)]
+struct Reused;
 
 impl Processes for Reused {
     fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
@@ -270,32 +270,31 @@ impl Processes for Reused {
         nix::sys::signal::kill(caller, nix::sys::signal::Signal::SIGKILL).unwrap();
         // Until the bus has seen the end of the connection.
         std::thread::sleep(Duration::from_millis(200));
-        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
         Ok(Process { pid, start_ticks: 1, boot, uid, comm: "another".to_owned() })
     }
 }
 
 #[tokio::test]
 async fn a_caller_that_has_ended_when_it_is_looked_up_is_not_who_has_its_pid_now() {
-    let processes = Arc::new(Reused::default());
-    let options = Options { processes: processes.clone(), ..Options::default() };
+    let options = Options { processes: Arc::new(Reused), ..Options::default() };
     let mut rig = Rig::with(Bus::running().unwrap(), node(), options);
     rig.served().await;
     let called = Command::new("busctl")
         .args([&format!("--address={}", rig.bus.address()), "call", "com.amd.Onload1", path::ROOT])
-        .args(["com.amd.Onload1.Manager", "Allocate", "sua{sv}", "onload", "1", "0"])
+        .args(["com.amd.Onload1.Manager", "Unhold"])
         .output()
         .await;
     if called.is_err() {
         return skip("a caller that has ended", "busctl is needed to call as another process");
     }
-    let looked = async {
-        while !processes.0.load(std::sync::atomic::Ordering::Relaxed) {
+    let ordered = async {
+        loop {
+            if let Some((caller, _)) = rig.posted.lock().unwrap().commands.first() {
+                return caller.clone();
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        // Long enough for what would be ordered then.
-        tokio::time::sleep(Duration::from_millis(200)).await;
     };
-    tokio::time::timeout(PATIENCE, looked).await.unwrap();
-    assert_eq!(rig.commands(), [], "nothing is lent to whoever has that pid now");
+    let caller = tokio::time::timeout(PATIENCE, ordered).await.unwrap();
+    assert_eq!(caller.process, None, "not that other process");
 }
