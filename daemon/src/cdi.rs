@@ -57,10 +57,7 @@ pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBu
     let mut taken: Watch = Box::pin(pending());
     loop {
         let picture = pictures.borrow_and_update().clone();
-        // Before the first look nothing is known of any pool; a look names the modules of the stack.
-        if !picture.modules.is_empty()
-            && !former.as_ref().is_some_and(|as_is| says(as_is, &picture))
-        {
+        if cdi::is_known(&picture) && !former.as_ref().is_some_and(|as_is| says(as_is, &picture)) {
             let wanted = wanted(&picture);
             let (files, held) = (files(&wanted), held(&picture));
             let place = directory.clone();

@@ -20,6 +20,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::blocker::Blocker;
 use crate::command::ContainerAnswer;
 use crate::names::DeviceId;
 use crate::picture::{Device, Lent, Picture, PoolPicture};
@@ -39,6 +40,14 @@ const MOUNT_OPTIONS: [&str; 5] = ["ro", "nosuid", "nodev", "rbind", "rprivate"];
 /// Whether files are written at all, by the configuration in force; they are unless it says no.
 pub fn is_enabled(picture: &Picture) -> bool {
     picture.config.get("cdi.enabled").is_none_or(|entry| entry.value == "true")
+}
+
+/// Whether it is known what files there shall be: before the first look nothing is known of any pool
+/// (a look names the modules of the stack), and without a ledger not who holds what.
+pub fn is_known(picture: &Picture) -> bool {
+    let mut blockers = picture.blockers.iter();
+    !picture.modules.is_empty()
+        && !blockers.any(|one| matches!(one.blocker, Blocker::LedgerUnreadable { .. }))
 }
 
 /// Whether a kubelet is answered with names of devices in place of what they stand for.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use onload_core::allocation::{Allocation, Holder, Tenure};
+use onload_core::blocker::{Blocked, Blocker};
 use onload_core::command::ContainerAnswer;
 use onload_core::config::{Entry, PoolKind};
 use onload_core::names::AllocationId;
@@ -113,6 +114,20 @@ async fn nothing_is_touched_before_the_first_look() {
     let text = || fs::read_to_string(edge.file()).unwrap();
     eventually("the file anew", || text().contains("onload-1")).await;
     read(&edge.file()).unwrap();
+}
+
+#[tokio::test]
+async fn nothing_is_touched_while_nobody_can_tell_who_holds_what() {
+    let edge = Edge::start(shown());
+    eventually("the file", || read(&edge.file()).is_ok()).await;
+    let blocker = Blocker::LedgerUnreadable { why: "line 3".to_owned() };
+    let blocked = Blocked { subject: "ledger".to_owned(), blocker };
+    let blockers = Arc::new(vec![blocked]);
+    edge.pictures.send_replace(Arc::new(Picture { pools: Arc::default(), blockers, ..shown() }));
+    tokio::time::sleep(A_WHILE).await;
+    assert!(edge.file().exists());
+    edge.pictures.send_replace(Arc::new(Picture { pools: Arc::default(), ..shown() }));
+    eventually("no file of a pool that is gone", || !edge.file().exists()).await;
 }
 
 #[tokio::test]
