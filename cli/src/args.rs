@@ -257,6 +257,10 @@ pub enum Verb {
         /// The pool
         #[arg(long, default_value = "onload", value_name = "POOL")]
         pool: String,
+        /// Onload profiles for it in place of the pool's: names of your own or of the release in use,
+        /// or paths; commas part them. What the environment has already wins
+        #[arg(long = "profile", value_name = "NAME|FILE", value_delimiter = ',')]
+        profiles: Vec<String>,
         /// The command and its words; LD_PRELOAD gets libonload.so before what it has
         #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
         command: Vec<OsString>,

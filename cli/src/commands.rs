@@ -96,7 +96,10 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             let until = allocate::until(lease.as_deref(), unit);
             allocate::order(bus, output, &pool, count, until).await?;
         }
-        Verb::Run { pool, command } => return Err(run::take_over(bus, &pool, &command).await),
+        Verb::Run { pool, profiles, command } => {
+            let wanted = run::Wanted { pool: &pool, profiles: &profiles, words: &command };
+            return Err(run::take_over(bus, output, &wanted).await);
+        }
         Verb::Free { id, force } => free::order(bus, output, &id, force).await?,
         Verb::Apply { dry_run: true, .. } => apply::dry_run(bus, output).await?,
         Verb::Apply { dry_run: false, retry, manner } => {

@@ -4,7 +4,7 @@
 //! Owns the files of its own name in the directory and nothing else there. What runtimes were told
 //! stays when the daemon ends: a container that starts again meanwhile finds its device.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
 use std::future::{Future, pending};
@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use inotify::{EventMask, Inotify, WatchMask};
 use onload_core::cdi::{self, Spec, Wanted};
+use onload_core::names::DeviceId;
 use onload_core::picture::Picture;
 use tokio::sync::watch;
 use tokio_stream::StreamExt as _;
@@ -37,33 +38,44 @@ type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// Files by name, as they shall be: their text, or none for one that stays as it is.
 type Files = BTreeMap<String, Option<String>>;
 
+/// Files of pools that the configuration has no more, by name: the devices that they list.
+type Left = BTreeMap<String, BTreeSet<DeviceId>>;
+
+/// How the files were left.
+#[derive(Debug)]
+struct Settled {
+    /// What became of each pool's.
+    wanted: BTreeMap<String, Wanted>,
+    /// What stayed of former pools.
+    left: Left,
+}
+
 /// Keeps the files in `directory` as the pictures say, until there will be no further picture.
 pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBuf) {
-    let mut former: Option<BTreeMap<String, Wanted>> = None;
+    let mut former: Option<Settled> = None;
     let mut told = None;
     let mut taken: Watch = Box::pin(pending());
     loop {
         let picture = pictures.borrow_and_update().clone();
-        // Before the first look nothing is known of any pool; a look names the modules of the stack.
-        if !picture.modules.is_empty()
-            && !former.as_ref().is_some_and(|as_is| says(as_is, &picture))
-        {
+        if cdi::is_known(&picture) && !former.as_ref().is_some_and(|as_is| says(as_is, &picture)) {
             let wanted = wanted(&picture);
-            let files = files(&wanted);
+            let (files, held) = (files(&wanted), held(&picture));
             let place = directory.clone();
-            let result = tokio::task::spawn_blocking(move || settle(&place, &files)).await;
+            let result = tokio::task::spawn_blocking(move || settle(&place, &files, &held)).await;
             let result = result.unwrap_or_else(|error| Err(error.to_string()));
             taken = match &result {
-                Ok(()) => Box::pin(taken_away(directory.clone(), names(&wanted))),
+                Ok(_) => Box::pin(taken_away(directory.clone(), names(&wanted))),
                 Err(_) => Box::pin(pending()),
             };
-            former = result.is_ok().then_some(wanted);
             if let Err(why) = &result
                 && told.as_ref() != Some(why)
             {
                 tracing::warn!(%why, "container runtimes cannot be told of the pools (CDI)");
             }
-            told = result.err();
+            (former, told) = match result {
+                Ok(left) => (Some(Settled { wanted, left }), None),
+                Err(why) => (None, Some(why)),
+            };
         }
         let again = async {
             match told {
@@ -125,13 +137,25 @@ fn wanted(picture: &Picture) -> BTreeMap<String, Wanted> {
     pools.map(|pool| (cdi::file_name(&pool.resource), cdi::wanted(pool))).collect()
 }
 
+/// What containers hold, for which files of former pools stay; nothing where there shall be none.
+fn held(picture: &Picture) -> BTreeSet<DeviceId> {
+    if cdi::is_enabled(picture) { cdi::held(picture) } else { BTreeSet::new() }
+}
+
 /// Whether the files are as this picture wants them. Asked of every picture, so it makes none.
-fn says(as_is: &BTreeMap<String, Wanted>, picture: &Picture) -> bool {
-    if !cdi::is_enabled(picture) {
-        return as_is.is_empty();
+fn says(as_is: &Settled, picture: &Picture) -> bool {
+    let Settled { wanted, left } = as_is;
+    if !left.is_empty() {
+        let held = held(picture);
+        if left.values().any(|listed| listed.is_disjoint(&held)) {
+            return false;
+        }
     }
-    as_is.len() == picture.pools.len()
-        && picture.pools.values().all(|pool| match as_is.get(&cdi::file_name(&pool.resource)) {
+    if !cdi::is_enabled(picture) {
+        return wanted.is_empty();
+    }
+    wanted.len() == picture.pools.len()
+        && picture.pools.values().all(|pool| match wanted.get(&cdi::file_name(&pool.resource)) {
             Some(Wanted::File(spec)) => spec.is_of(pool),
             Some(other @ (Wanted::AsItIs | Wanted::Nothing)) => *other == cdi::wanted(pool),
             None => false,
@@ -147,22 +171,30 @@ fn files(wanted: &BTreeMap<String, Wanted>) -> Files {
     kept.collect()
 }
 
-/// Makes the directory have these files, and none other of our name. Goes on after a failure with
-/// one of them.
+/// Makes the directory have these files, and none other of our name but those that list something
+/// of what is held, which it gives. Goes on after a failure with one of them.
 ///
 /// # Errors
 /// The first failure, in words.
-fn settle(directory: &Path, files: &Files) -> Result<(), String> {
+fn settle(directory: &Path, files: &Files, held: &BTreeSet<DeviceId>) -> Result<Left, String> {
     let mut first = Ok(());
+    let mut left = Left::new();
     for name in present(directory).map_err(|error| at(directory, &error))? {
         if !files.contains_key(&name) {
             let path = directory.join(&name);
-            let removed = own(&path, &name).and_then(|own| match own {
-                Some(_) => fs::remove_file(&path),
+            let settled = own(&path, &name).and_then(|own| match own {
+                Some(text) => {
+                    let listed = cdi::listed_in(&text);
+                    if listed.is_disjoint(held) {
+                        return fs::remove_file(&path);
+                    }
+                    left.insert(name, listed);
+                    Ok(())
+                }
                 // Not ours: whoever put it there keeps it.
                 None => Ok(()),
             });
-            first = first.and(removed.map_err(|error| at(&path, &error)));
+            first = first.and(settled.map_err(|error| at(&path, &error)));
         }
     }
     for (name, text) in files {
@@ -171,7 +203,7 @@ fn settle(directory: &Path, files: &Files) -> Result<(), String> {
         let written = write(directory, name, text).map_err(|error| at(&path, &error));
         first = first.and(written);
     }
-    first
+    first.map(|()| left)
 }
 
 fn at(path: &Path, error: &io::Error) -> String {

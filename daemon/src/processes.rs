@@ -1,10 +1,12 @@
 //! Processes that hold something: read from `/proc`, and watched until they end.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use onload_core::allocation::Process;
 use onload_core::names::BootId;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -20,6 +22,22 @@ pub fn read(pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
         io::Error::new(io::ErrorKind::InvalidData, format!("/proc/{pid}/stat does not parse"))
     })?;
     Ok(Process { pid, start_ticks, boot, uid, comm })
+}
+
+/// Whether a pid is still the process it was read as.
+///
+/// # Errors
+/// There is no such process any more, or it cannot be seen.
+pub fn is_alive(process: &Process) -> io::Result<bool> {
+    let seen = read(process.pid, process.uid, process.boot.clone())?;
+    Ok(seen.start_ticks == process.start_ticks)
+}
+
+/// Whether the process of a pidfd has not ended: such a descriptor can be read from then on.
+pub fn runs(pidfd: &OwnedFd) -> bool {
+    let mut asked = [PollFd::new(pidfd, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(poll(&mut asked, Some(&now)), Ok(0))
 }
 
 /// Command name and start time (field 22, proc(5)). The name stands in parentheses and may hold
@@ -54,8 +72,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 async fn watch(pid: Pid, process: &Process) -> io::Result<()> {
     // The descriptor first, then the check: it then names the process that was checked.
     let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
-    let seen = read(process.pid, process.uid, process.boot.clone())?;
-    if seen.start_ticks == process.start_ticks {
+    if is_alive(process)? {
         let _ = descriptor::readable(pidfd)?.readable().await?;
     }
     Ok(())
@@ -107,8 +124,13 @@ mod tests {
         let watched =
             tokio::time::timeout(std::time::Duration::from_millis(50), ended(&process)).await;
         assert!(watched.is_err(), "it still runs");
+        let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        assert!(runs(&pidfd) && is_alive(&process).unwrap());
+        assert!(!is_alive(&other).unwrap(), "the pid is used again");
         child.kill().unwrap();
         child.wait().unwrap();
+        assert!(!runs(&pidfd));
         ended(&process).await;
     }
 }

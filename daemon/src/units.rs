@@ -11,6 +11,8 @@ use inotify::{Inotify, WatchMask};
 use onload_core::allocation::{Process, Unit};
 use tokio_stream::StreamExt as _;
 
+use crate::processes;
+
 /// Where systemd's hierarchy of control groups stands: beside others of version 1, or alone.
 const HIERARCHIES: [&str; 2] = ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup"];
 /// Between two looks where inotify cannot be had.
@@ -23,7 +25,21 @@ const EVENTS: usize = 4096;
 /// # Errors
 /// The process is gone, or its control group cannot be seen.
 pub fn of(process: &Process) -> io::Result<Option<Unit>> {
-    let groups = fs::read_to_string(format!("/proc/{}/cgroup", process.pid))?;
+    let group = group_of(process.pid);
+    // Looked at last: a pid that still is this process was it all the while, and as long as it
+    // lives its group is not removed and made anew.
+    if !processes::is_alive(process)? {
+        let why = format!("pid {} is another process by now", process.pid);
+        return Err(io::Error::new(io::ErrorKind::NotFound, why));
+    }
+    let Some((name, directory, inode)) = group? else { return Ok(None) };
+    let (boot, uid) = (process.boot.clone(), process.uid);
+    Ok(Some(Unit { name, directory, inode, boot, uid }))
+}
+
+/// Name, directory and inode of the unit's control group that a pid is in.
+fn group_of(pid: u32) -> io::Result<Option<(String, String, u64)>> {
+    let groups = fs::read_to_string(format!("/proc/{pid}/cgroup"))?;
     let Some((path, name)) = path_and_name(&groups) else { return Ok(None) };
     let directories = HIERARCHIES.map(|hierarchy| format!("{hierarchy}{path}"));
     let found = directories
@@ -32,8 +48,7 @@ pub fn of(process: &Process) -> io::Result<Option<Unit>> {
     let (inode, directory) = found.ok_or_else(|| {
         io::Error::new(io::ErrorKind::NotFound, format!("the control group {path} is not seen"))
     })?;
-    let (boot, uid) = (process.boot.clone(), process.uid);
-    Ok(Some(Unit { name: name.to_owned(), directory, inode, boot, uid }))
+    Ok(Some((name.to_owned(), directory, inode)))
 }
 
 /// Path and name of the system manager's unit in `/proc/PID/cgroup`: the first from the root on.
@@ -116,6 +131,14 @@ mod tests {
         for (groups, expected) in cases {
             assert_eq!(path_and_name(groups), expected, "{groups}");
         }
+    }
+
+    #[test]
+    fn a_pid_that_is_used_again_names_no_unit() {
+        let own = processes::read(std::process::id(), 0, "0".parse().unwrap()).unwrap();
+        let later = Process { start_ticks: own.start_ticks - 1, ..own };
+        let error = of(&later).unwrap_err();
+        assert!(error.to_string().contains("another process"), "{error}");
     }
 
     #[tokio::test]

@@ -320,13 +320,30 @@ pub trait Manager {
     /// # Arguments
     ///
     /// * `pool` - Name of the pool.
-    /// * `options` - None yet.
+    /// * `options` - WithoutProfile (b): leave out what the pool's profile sets, for a caller with a profile of its own.
     /// * `variables` - Name and value.
     fn environment(
         &self,
         pool: &str,
         options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
     ) -> zbus::Result<std::collections::HashMap<String, String>>;
+
+    /// Profiles method
+    ///
+    /// The profiles of the release that fits the loaded driver, as texts: who runs a program evaluates them with that program's environment. Fails with Blocked when no release fits.
+    ///
+    /// # Arguments
+    ///
+    /// * `directory` - Where that release has them.
+    /// * `files` - File name and text, of profiles and of the fragments they import.
+    /// * `unreadable` - Name of a file that cannot be read, and why.
+    fn profiles(
+        &self,
+    ) -> zbus::Result<(
+        String,
+        std::collections::HashMap<String, String>,
+        std::collections::HashMap<String, String>,
+    )>;
 
     /// Config method
     ///
@@ -798,6 +815,12 @@ pub trait Allocation {
     /// Command name of a process.
     #[zbus(property)]
     fn comm(&self) -> zbus::Result<String>;
+
+    /// Unit property
+    ///
+    /// Name of the holding unit of the system manager; empty for the others.
+    #[zbus(property)]
+    fn unit(&self) -> zbus::Result<String>;
 
     /// PodNamespace property
     ///

@@ -13,3 +13,4 @@ pub mod kubelet;
 pub mod machine;
 pub mod node;
 pub mod skip;
+pub mod world;

@@ -151,3 +151,36 @@ fn what_cannot_be_served_goes_unless_a_container_has_it() {
     node.ctl_ok(["reload"]).unwrap();
     node.until("no file by order", is_there(false)).unwrap();
 }
+
+#[test]
+fn a_pool_taken_out_of_the_configuration_keeps_its_file_for_its_containers() {
+    let (mut node, directory) = node("[pools.fast]\nslots = 2\n");
+    node.start().unwrap();
+    let background = Background::start().unwrap();
+    let kubelet = background.run(Kubelet::start(node.kubelet_directory())).unwrap();
+    let fast = "amd.com/fast";
+    background.run(kubelet.wait_for(fast, PATIENCE, |devices| devices.len() == 2)).unwrap();
+    let pod = background.run(kubelet.allocate(fast, 1)).unwrap();
+    let file = directory.join("amd.com-fast_onloadd.json");
+    node.until("the file", |_| Ok(read(&file).is_ok())).unwrap();
+    let before = fs::read_to_string(&file).unwrap();
+    assert!(names(&read(&file).unwrap()).contains(&pod.ids[0]));
+
+    let text = format!("[cdi]\ndirectory = {directory:?}\n[pools.other]\nslots = 1\n");
+    node.configure("test.toml", &text).unwrap();
+    node.ctl_ok(["reload"]).unwrap();
+    let other = directory.join("amd.com-other_onloadd.json");
+    node.until("the other pool's file", |_| Ok(read(&other).is_ok())).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), before, "its restart resolves the name");
+
+    node.kill().unwrap();
+    fs::remove_file(&other).unwrap();
+    node.start().unwrap();
+    node.until("the other pool's file again", |_| Ok(read(&other).is_ok())).unwrap();
+    assert_eq!(fs::read_to_string(&file).unwrap(), before, "by the ledger's word");
+
+    let lent = node.json(&["allocations"]).unwrap();
+    let id = lent["allocations"][0]["id"].as_str().unwrap();
+    node.ctl_ok(["free", "--force", id]).unwrap();
+    node.until("no file", |_| Ok(!file.exists())).unwrap();
+}

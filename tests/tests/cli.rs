@@ -21,5 +21,7 @@ mod rig;
 mod run;
 #[path = "cli/run_command.rs"]
 mod run_command;
+#[path = "cli/run_profile.rs"]
+mod run_profile;
 #[path = "cli/schema.rs"]
 mod schema;

@@ -37,6 +37,8 @@ pub struct Allocation {
     pub pid: Option<u32>,
     pub uid: Option<u32>,
     pub comm: Option<String>,
+    /// Of the system manager.
+    pub unit: Option<String>,
     pub tenure: String,
     pub since: u64,
     pub until: Option<u64>,
@@ -88,6 +90,7 @@ impl Allocation {
             pid: allocation.number("pid", 0),
             uid: allocation.number("uid", NO_USER),
             comm: allocation.text("comm"),
+            unit: allocation.text("unit"),
             tenure: allocation.get("tenure"),
             since: allocation.get("since"),
             until: allocation.number("until", 0),
@@ -97,10 +100,14 @@ impl Allocation {
 
     /// What ends it, in words.
     fn end(&self, now: u64) -> String {
+        let with = |what: Option<String>| {
+            what.map_or_else(|| "with its holder".to_owned(), |what| format!("with {what}"))
+        };
         match (self.tenure.as_str(), self.until) {
             (_, Some(until)) => left(now, until),
             ("persistent", None) => "when freed".into(),
-            ("client", None) => "with its holder".into(),
+            ("client", None) => with(self.pid.map(|pid| format!("pid {pid}"))),
+            ("unit", None) => with(self.unit.clone()),
             ("kubelet", None) => "with the container".into(),
             (other, None) => other.into(),
         }
@@ -138,33 +145,52 @@ mod tests {
     use crate::render::paint::without;
 
     #[test]
-    fn each_says_what_ends_it() {
-        let local = Allocation {
+    fn each_says_who_has_it_and_what_ends_it() {
+        let process = Allocation {
             id: "a9".into(),
             pool: "onload".into(),
             device: "onload-99".into(),
             numa_node: Some(1),
-            holder: "trader (pid 4711, uid 1000)".into(),
-            tenure: "lease".into(),
+            holder: "pid 4711 (trader)".into(),
+            pid: Some(4711),
+            tenure: "client".into(),
             since: 1_000,
-            until: Some(3_601_000),
             ..Allocation::default()
         };
-        let pod = Allocation {
+        let leased =
+            Allocation { tenure: "lease".into(), until: Some(3_601_000), ..process.clone() };
+        let of_unit = Allocation {
             id: "a10".into(),
+            holder: "unit chronyd.service".into(),
+            unit: Some("chronyd.service".into()),
+            pid: None,
+            tenure: "unit".into(),
+            ..process.clone()
+        };
+        let kept = Allocation {
+            holder: "user 1000".into(),
+            pid: None,
+            tenure: "persistent".into(),
+            ..process.clone()
+        };
+        let pod = Allocation {
             device: "onload-100".into(),
             numa_node: None,
             holder: "default/web/app".into(),
+            pid: None,
             tenure: "kubelet".into(),
-            until: None,
-            ..local.clone()
+            ..process.clone()
         };
+        let allocations = vec![process, leased, of_unit, kept, pod];
         assert_eq!(
-            without(&Allocations { allocations: vec![local, pod] }.text(61_000)),
+            without(&Allocations { allocations }.text(61_000)),
             "\
-ID   POOL    DEVICE      NUMA  AGE  ENDS                HOLDER
-a9   onload  onload-99   1      1m  in 59m              trader (pid 4711, uid 1000)
-a10  onload  onload-100  -      1m  with the container  default/web/app
+ID   POOL    DEVICE      NUMA  AGE  ENDS                  HOLDER
+a9   onload  onload-99   1      1m  with pid 4711         pid 4711 (trader)
+a9   onload  onload-99   1      1m  in 59m                pid 4711 (trader)
+a10  onload  onload-99   1      1m  with chronyd.service  unit chronyd.service
+a9   onload  onload-99   1      1m  when freed            user 1000
+a9   onload  onload-100  -      1m  with the container    default/web/app
 "
         );
     }

@@ -4,7 +4,7 @@
 
 mod configmap;
 mod env;
-mod list;
+pub(super) mod list;
 mod show;
 
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ const BY_PATH: &str = "file";
 
 /// Something beside a profile's variables.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Note {
+pub(super) struct Note {
     file: String,
     line: usize,
     text: String,
@@ -75,15 +75,20 @@ fn directories(shelf: &Shelf) -> Vec<Directory> {
         let named = shelf.directory.iter().map(|path| path.trim_end_matches('/').to_owned());
         return named.map(|path| Directory { path, from: "directory" }).collect();
     }
-    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'));
-    let user = home.map(|home| (format!("{}/{OF_USER}", home.trim_end_matches('/')), "user"));
+    let user = of_user().map(|path| (path, "user"));
     let others = [(OF_RELEASE.to_owned(), "release"), (OF_HOST.to_owned(), "host")];
     let all = user.into_iter().chain(others);
     all.map(|(path, from)| Directory { path, from }).collect()
 }
 
+/// Where a user has profiles; none without a home directory.
+pub(super) fn of_user() -> Option<String> {
+    let home = std::env::var("HOME").ok().filter(|home| home.starts_with('/'))?;
+    Some(format!("{}/{OF_USER}", home.trim_end_matches('/')))
+}
+
 /// What a path holds; none where there is no such file.
-fn read(path: &str) -> Result<Option<Vec<u8>>, String> {
+pub(super) fn read(path: &str) -> Result<Option<Vec<u8>>, String> {
     let read = || -> io::Result<Vec<u8>> {
         // Asked first: opening a pipe would wait for somebody to write.
         if !fs::metadata(path)?.is_file() {
@@ -160,6 +165,15 @@ fn outcome(
 }
 
 fn complaint(what: &str, refused: &Refused) -> Complaint {
+    let fix = match refused.unless.first() {
+        Some(_) => format!("{} (here: --set NAME=VALUE)", refused.fix()),
+        None => refused.fix(),
+    };
+    complaint_of(refused, what, fix)
+}
+
+/// Why a profile has no value, where it is known what to do.
+pub(super) fn complaint_of(refused: &Refused, what: &str, fix: String) -> Complaint {
     let kind = match refused.reason {
         Reason::NotFound { .. } | Reason::Unreadable(_) => Kind::NotFound,
         Reason::NeedsShell(_) => Kind::Unsupported,
@@ -169,10 +183,6 @@ fn complaint(what: &str, refused: &Refused) -> Complaint {
         | Reason::Arithmetic(_)
         | Reason::Fails(_) => Kind::InvalidArgument,
     };
-    let fix = match refused.unless.first() {
-        Some(_) => format!("{} (here: --set NAME=VALUE)", refused.fix()),
-        None => refused.fix(),
-    };
     let why = match refused.place {
         Some(_) => refused.to_string(),
         None => refused.reason.to_string(),
@@ -180,7 +190,8 @@ fn complaint(what: &str, refused: &Refused) -> Complaint {
     Complaint::of(kind, what, why, fix)
 }
 
-fn notes(outcome: &Outcome) -> Vec<Note> {
+/// What deserves to be known of an outcome.
+pub(super) fn notes(outcome: &Outcome) -> Vec<Note> {
     let each = outcome.notes.iter();
     each.map(|note| Note {
         file: note.origin.file.clone(),
@@ -191,7 +202,7 @@ fn notes(outcome: &Outcome) -> Vec<Note> {
 }
 
 /// Tells what deserves to be known, beside the answer.
-fn tell(output: Output, notes: &[Note]) -> io::Result<()> {
+pub(super) fn tell(output: Output, notes: &[Note]) -> io::Result<()> {
     notes.iter().try_for_each(|note| {
         output.note(&plain(&format!("{}:{}: {}", note.file, note.line, note.text)))
     })

@@ -4,6 +4,8 @@
 //! The device is lent to this process, not to its connection: it outlives the connection, which
 //! closes when the command takes over, and goes back when the process ends, however it ends.
 
+mod profile;
+
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, ErrorKind};
@@ -12,20 +14,36 @@ use std::path::Path;
 use std::process::Command;
 
 use onload_dbus::error::exit;
+use onload_dbus::proxies::ManagerProxy;
 use zbus::Variant;
 
 use crate::bus::Bus;
 use crate::commands::Options;
 use crate::commands::allocate::id;
 use crate::ended::{Complaint, Ended};
+use crate::render::Output;
 use crate::render::paint::plain;
 
 /// The dynamic linker's variable: libraries that come before all others (ld.so(8)).
 const PRELOAD: &str = "LD_PRELOAD";
 
+/// Variables by name, as onloadd tells them.
+type Environment = HashMap<String, String>;
+
+/// What is to be run, and with what.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted<'a> {
+    /// The pool to borrow from.
+    pub pool: &'a str,
+    /// Profiles, from left to right; none: the pool's.
+    pub profiles: &'a [String],
+    /// The command and its words.
+    pub words: &'a [OsString],
+}
+
 /// Becomes the command. Returns only when that fails, and then the device is given back already.
-pub async fn take_over(bus: &Bus, pool: &str, words: &[OsString]) -> Ended {
-    match lent(bus, pool, words).await {
+pub async fn take_over(bus: &Bus, output: Output, wanted: &Wanted<'_>) -> Ended {
+    match lent(bus, output, wanted).await {
         Ok(never) => match never {},
         Err(ended) => ended,
     }
@@ -33,19 +51,25 @@ pub async fn take_over(bus: &Bus, pool: &str, words: &[OsString]) -> Ended {
 
 async fn lent(
     bus: &Bus,
-    pool: &str,
-    words: &[OsString],
+    output: Output,
+    wanted: &Wanted<'_>,
 ) -> Result<std::convert::Infallible, Ended> {
-    let Some((program, words)) = words.split_first() else {
+    let Some((program, words)) = wanted.words.split_first() else {
         return Err(refused(OsStr::new(""), &ErrorKind::NotFound.into()).into());
     };
     take_name(program);
     let manager = bus.manager().await?;
+    // First, so that nothing is lent for a profile that has no value.
+    let profile = match wanted.profiles {
+        [] => BTreeMap::new(),
+        _ => profile::variables(&manager, output, wanted).await?,
+    };
     let tenure = Variant::from("process");
-    let lent = manager.allocate(pool, 1, Options::from([("Tenure", &tenure)])).await?;
-    let error = match manager.environment(pool, Options::new()).await {
+    let lent = manager.allocate(wanted.pool, 1, Options::from([("Tenure", &tenure)])).await?;
+    let error = match environment(&manager, wanted).await {
         Ok(variables) => {
-            let error = Command::new(program).args(words).envs(set(variables)).exec();
+            let variables = set(variables, profile, |name| std::env::var_os(name));
+            let error = Command::new(program).args(words).envs(variables).exec();
             refused(program, &error).into()
         }
         Err(error) => error.into(),
@@ -57,6 +81,12 @@ async fn lent(
     Err(error)
 }
 
+/// What onloadd gives to a program of the pool.
+async fn environment(manager: &ManagerProxy<'_>, wanted: &Wanted<'_>) -> zbus::Result<Environment> {
+    let without = Variant::from(!wanted.profiles.is_empty());
+    manager.environment(wanted.pool, Options::from([("WithoutProfile", &without)])).await
+}
+
 /// Takes the name that the command will have, before onloadd looks who asks: it shows holders by
 /// the name they had then. Nothing depends on it.
 fn take_name(program: &OsStr) {
@@ -64,17 +94,24 @@ fn take_name(program: &OsStr) {
     drop(std::fs::write("/proc/self/comm", name.as_encoded_bytes()));
 }
 
-/// The variables to set: those that are not set yet, as the `onload` launcher does it, and the
-/// library before what is preloaded already.
-fn set(variables: HashMap<String, String>) -> BTreeMap<String, OsString> {
-    let settled = variables.into_iter().filter_map(|(name, value)| {
-        match std::env::var_os(&name).filter(|present| !present.is_empty()) {
-            None => Some((name, value.into())),
-            Some(present) if name == PRELOAD => Some((name, before(&value, &present))),
-            Some(_) => None,
+/// The variables to set: what the profile comes to, then the pool's that are not set yet, as the
+/// `onload` launcher does it, and the library before what is preloaded already.
+fn set(
+    variables: Environment,
+    profile: BTreeMap<String, String>,
+    present: impl Fn(&str) -> Option<OsString>,
+) -> BTreeMap<String, OsString> {
+    let mut set: BTreeMap<_, _> =
+        profile.into_iter().map(|(name, value)| (name, OsString::from(value))).collect();
+    for (name, value) in variables {
+        let found = set.get(&name).cloned().or_else(|| present(&name));
+        match found.filter(|found| !found.is_empty()) {
+            None => drop(set.insert(name, value.into())),
+            Some(found) if name == PRELOAD => drop(set.insert(name, before(&value, &found))),
+            Some(_) => {}
         }
-    });
-    settled.collect()
+    }
+    set
 }
 
 /// A library before others, separated as ld.so(8) takes it.
@@ -116,6 +153,28 @@ mod tests {
             before("/a/libonload.so", OsStr::new("libx.so liby.so")),
             "/a/libonload.so:libx.so liby.so"
         );
+    }
+
+    #[test]
+    fn a_profile_wins_over_the_environment_it_has_met_and_the_pool_over_neither() {
+        let of = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+            pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+        };
+        let pool = of(&[("EF_A", "pool"), ("EF_B", "pool"), ("EF_C", "pool"), (PRELOAD, "/l.so")]);
+        let shown = |profile: &[(&str, &str)], present: &[(&str, &str)]| {
+            let has = |name: &str| {
+                present.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+            };
+            let set = set(pool.iter().cloned().collect(), of(profile).into_iter().collect(), has);
+            let each = set.iter().map(|(name, value)| format!("{name}={}", value.display()));
+            each.collect::<Vec<_>>().join(" ")
+        };
+        let mine = [("EF_B", "mine"), (PRELOAD, "x.so")];
+        assert_eq!(shown(&[], &mine), "EF_A=pool EF_C=pool LD_PRELOAD=/l.so:x.so");
+        let told = [("EF_A", "told"), ("EF_D", "told")];
+        assert_eq!(shown(&told, &mine), "EF_A=told EF_C=pool EF_D=told LD_PRELOAD=/l.so:x.so");
+        let preloads = [(PRELOAD, "y.so")];
+        assert_eq!(shown(&preloads, &[]), "EF_A=pool EF_B=pool EF_C=pool LD_PRELOAD=/l.so:y.so");
     }
 
     #[test]

@@ -10,14 +10,17 @@
 //! - What a container holds stays listed whatever becomes of it: its restart resolves it again.
 //! - A pool that cannot be served has no file, unless a container holds something of it: then the
 //!   last one stays as it is.
+//! - The file of a pool that the configuration has no more stays as it is while a container holds
+//!   something that it lists.
 //!
 //! There is no device `all`: any of them is all that a container needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde::Serialize;
 
+use crate::blocker::Blocker;
 use crate::command::ContainerAnswer;
 use crate::names::DeviceId;
 use crate::picture::{Device, Lent, Picture, PoolPicture};
@@ -37,6 +40,14 @@ const MOUNT_OPTIONS: [&str; 5] = ["ro", "nosuid", "nodev", "rbind", "rprivate"];
 /// Whether files are written at all, by the configuration in force; they are unless it says no.
 pub fn is_enabled(picture: &Picture) -> bool {
     picture.config.get("cdi.enabled").is_none_or(|entry| entry.value == "true")
+}
+
+/// Whether it is known what files there shall be: before the first look nothing is known of any pool
+/// (a look names the modules of the stack), and without a ledger not who holds what.
+pub fn is_known(picture: &Picture) -> bool {
+    let mut blockers = picture.blockers.iter();
+    !picture.modules.is_empty()
+        && !blockers.any(|one| matches!(one.blocker, Blocker::LedgerUnreadable { .. }))
 }
 
 /// Whether a kubelet is answered with names of devices in place of what they stand for.
@@ -98,6 +109,20 @@ fn is_held(device: &Device) -> bool {
         Lent::Container(_) => true,
         Lent::No | Lent::Withdrawn | Lent::Local(_) => false,
     }
+}
+
+/// The devices that containers hold, whatever has become of their pools.
+pub fn held(picture: &Picture) -> BTreeSet<DeviceId> {
+    let of_containers = picture.allocations.values().filter(|one| !one.is_local());
+    of_containers.map(|one| one.device.clone()).collect()
+}
+
+/// The devices that a file lists, as far as it reads.
+pub fn listed_in(text: &str) -> BTreeSet<DeviceId> {
+    let value = serde_json::from_str::<serde_json::Value>(text).unwrap_or_default();
+    let devices = value.get("devices").and_then(|devices| devices.as_array());
+    let names = devices.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    names.filter_map(|name| name.parse().ok()).collect()
 }
 
 /// The full name of a device.

@@ -1,6 +1,6 @@
 //! What callers ask for, and what they get.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +128,9 @@ pub type Answer = Result<Reply, Refusal>;
 pub struct ContainerAnswer {
     /// Environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Which of them are there because the pool's profile sets them.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub profiled: BTreeSet<String>,
     /// Read-only bind mounts, container path to host path.
     pub mounts: BTreeMap<String, String>,
     /// Device nodes, with read, write and mknod permission; the same path on both sides.

@@ -1,6 +1,6 @@
 //! `com.amd.Onload1.Allocation`: one device lent.
 
-use onload_core::allocation::{Allocation, Holder, PodContainer, Process, Tenure};
+use onload_core::allocation::{Allocation, Holder, PodContainer, Process, Tenure, Unit};
 use onload_core::names::AllocationId;
 use zbus::interface;
 
@@ -13,6 +13,13 @@ fn process(holder: &Holder) -> Option<&Process> {
     match holder {
         Holder::Process(process) => Some(process),
         Holder::Container | Holder::Pod(_) | Holder::Unit(_) | Holder::User { .. } => None,
+    }
+}
+
+fn unit(holder: &Holder) -> Option<&Unit> {
+    match holder {
+        Holder::Unit(unit) => Some(unit),
+        Holder::Container | Holder::Pod(_) | Holder::Process(_) | Holder::User { .. } => None,
     }
 }
 
@@ -84,6 +91,11 @@ impl Lending {
     #[zbus(property)]
     fn comm(&self) -> String {
         self.with(|a| process(&a.holder).map(|process| process.comm.clone()).unwrap_or_default())
+    }
+
+    #[zbus(property)]
+    fn unit(&self) -> String {
+        self.with(|a| unit(&a.holder).map(|unit| unit.name.clone()).unwrap_or_default())
     }
 
     #[zbus(property)]

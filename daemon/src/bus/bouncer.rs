@@ -43,7 +43,7 @@ const fn rule(interface: &'static str, method: &'static str, access: Access) -> 
 }
 
 /// Every method of the contract. A test compares it with the contract's annotations.
-pub const TABLE: [Rule; 17] = [
+pub const TABLE: [Rule; 18] = [
     rule(interface::MANAGER, "Allocate", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Free", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Hold", Access::Action(action::HOLD)),
@@ -59,6 +59,7 @@ pub const TABLE: [Rule; 17] = [
     rule(interface::MANAGER, "Why", Access::Everybody),
     rule(interface::MANAGER, "ListDevices", Access::Everybody),
     rule(interface::MANAGER, "Environment", Access::Everybody),
+    rule(interface::MANAGER, "Profiles", Access::Everybody),
     rule(interface::MANAGER, "Config", Access::Everybody),
     rule(
         interface::JOB,

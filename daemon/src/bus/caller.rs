@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::fmt::Debug;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -79,10 +80,16 @@ impl Callers {
         if let Some(known) = self.seen().iter().find(|caller| caller.bus_name == bus_name) {
             return Ok(known.clone());
         }
-        let (uid, pid) = credentials(connection, sender).await?;
+        let Credentials { uid, pid, pidfd } = credentials(connection, sender).await?;
         let process = pid
             .zip(boot.known())
             .and_then(|(pid, boot)| self.processes.look_up(pid, uid, boot.clone()).ok());
+        // The pid was right when the connection was made. What was read now is of the same process
+        // only where that one is still there.
+        let process = match process {
+            Some(process) if is_there(connection, sender, pidfd).await => Some(process),
+            Some(_) | None => None,
+        };
         let caller = Caller { uid, process, bus_name, privileged: is_privileged(uid) };
         // One that could not be told whole is looked at again next time.
         if caller.process.is_some() {
@@ -120,11 +127,18 @@ impl Callers {
     }
 }
 
-/// User and process id, by the bus's word.
+/// Who made a connection, by the bus's word.
+struct Credentials {
+    uid: u32,
+    pid: Option<u32>,
+    /// Names the process for good; only newer buses give it.
+    pidfd: Option<OwnedFd>,
+}
+
 async fn credentials(
     connection: &Connection,
     sender: &UniqueName<'_>,
-) -> Result<(u32, Option<u32>), Failure> {
+) -> Result<Credentials, Failure> {
     let refuse = |why: &str| {
         let what = "the call is refused: its caller cannot be told";
         Failure::new(Kind::NotAuthorized, what, why, "call again, and stay until the answer comes")
@@ -138,7 +152,25 @@ async fn credentials(
         .map_err(|_| refuse("the bus does not answer"))?
         .map_err(|error| refuse(&error.to_string()))?;
     let uid = credentials.unix_user_id().ok_or_else(|| refuse("the bus names no user"))?;
-    Ok((uid, credentials.process_id()))
+    let pid = credentials.process_id();
+    Ok(Credentials { uid, pid, pidfd: credentials.into_process_fd().map(OwnedFd::from) })
+}
+
+/// Whether who made a connection is still there: by its descriptor, else by the connection, which
+/// ends with its process unless that has left it to a child.
+async fn is_there(
+    connection: &Connection,
+    sender: &UniqueName<'_>,
+    pidfd: Option<OwnedFd>,
+) -> bool {
+    if let Some(pidfd) = pidfd {
+        return processes::runs(&pidfd);
+    }
+    let asked = async {
+        let bus = zbus::fdo::DBusProxy::new(connection).await?;
+        bus.name_has_owner(BusName::from(sender.as_ref())).await
+    };
+    matches!(tokio::time::timeout(BUS_ANSWER, asked).await, Ok(Ok(true)))
 }
 
 /// Root, and the user that the daemon itself runs as: on a machine that is root too; in a try-out

@@ -408,8 +408,22 @@ impl Node {
         options: Options,
     ) -> Result<BTreeMap<String, String>, Failure> {
         let name = arguments::name::<PoolName>("pool", pool)?;
-        Known::of(options)?.end()?;
-        let found = local::environment(&self.view.picture(), &name);
+        let mut known = Known::of(options)?;
+        let profile = match known.switch("WithoutProfile")? {
+            true => local::Profile::Callers,
+            false => local::Profile::Pools,
+        };
+        known.end()?;
+        let found = local::environment(&self.view.picture(), &name, profile);
+        found.map_err(|refusal| errors::failure(&refusal))
+    }
+
+    #[zbus(out_args("directory", "files", "unreadable"))]
+    #[allow(clippy::type_complexity)] // The macro takes the arguments from it.
+    fn profiles(
+        &self,
+    ) -> Result<(String, BTreeMap<String, String>, BTreeMap<String, String>), Failure> {
+        let found = self.with(|picture| local::profiles(picture).map(wire::profiles));
         found.map_err(|refusal| errors::failure(&refusal))
     }
 

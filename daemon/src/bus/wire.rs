@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Interface, Link, ModuleState, Origin};
+use onload_core::local;
 use onload_core::names::{InterfaceName, ModuleName};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
@@ -46,6 +47,24 @@ pub(super) fn gaps<const N: usize>(facts: [(&str, Option<&str>); N]) -> BTreeMap
 /// Texts of anything that prints.
 pub(super) fn texts(items: impl IntoIterator<Item = impl ToString>) -> Vec<String> {
     items.into_iter().map(|item| item.to_string()).collect()
+}
+
+/// Profiles: where they are, what they say, and why some cannot be read. A text on the bus has no
+/// byte 0, and neither has a profile.
+pub(super) fn profiles(
+    profiles: local::Profiles,
+) -> (String, BTreeMap<String, String>, BTreeMap<String, String>) {
+    let (mut files, mut unreadable) = (BTreeMap::new(), BTreeMap::new());
+    for (name, text) in profiles.files.iter() {
+        let (all, said) = match text {
+            Reading::Known(text) if text.contains('\0') => (&mut unreadable, "it is no text"),
+            Reading::Known(text) => (&mut files, text.as_str()),
+            Reading::Unreadable(why) => (&mut unreadable, why.as_str()),
+            Reading::Absent => continue,
+        };
+        all.insert(name.clone(), said.to_owned());
+    }
+    (profiles.directory, files, unreadable)
 }
 
 /// The word for the state of a link.

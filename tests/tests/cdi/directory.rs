@@ -7,10 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use onload_core::allocation::{Allocation, Holder, Tenure};
+use onload_core::blocker::{Blocked, Blocker};
 use onload_core::command::ContainerAnswer;
-use onload_core::config::PoolKind;
+use onload_core::config::{Entry, PoolKind};
+use onload_core::names::AllocationId;
 use onload_core::picture::{Device, Lent, ModulePicture, Picture, PoolPicture};
 use onload_core::reading::Reading;
+use onload_core::time::Timestamp;
 use onloadd::cdi::keep;
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -35,6 +39,7 @@ pub fn picture(resource: &str, host_path: &str, nodes: &[&str]) -> Picture {
         environment: [("LD_PRELOAD".to_owned(), "/opt/onload/libonload.so".to_owned())].into(),
         mounts: [("/opt/onload".to_owned(), host_path.to_owned())].into(),
         device_nodes: nodes.iter().map(|node| (*node).to_owned()).collect(),
+        ..ContainerAnswer::default()
     };
     let pool = PoolPicture {
         kind: PoolKind::Onload,
@@ -113,6 +118,20 @@ async fn nothing_is_touched_before_the_first_look() {
 }
 
 #[tokio::test]
+async fn nothing_is_touched_while_nobody_can_tell_who_holds_what() {
+    let edge = Edge::start(shown());
+    eventually("the file", || read(&edge.file()).is_ok()).await;
+    let blocker = Blocker::LedgerUnreadable { why: "line 3".to_owned() };
+    let blocked = Blocked { subject: "ledger".to_owned(), blocker };
+    let blockers = Arc::new(vec![blocked]);
+    edge.pictures.send_replace(Arc::new(Picture { pools: Arc::default(), blockers, ..shown() }));
+    tokio::time::sleep(A_WHILE).await;
+    assert!(edge.file().exists());
+    edge.pictures.send_replace(Arc::new(Picture { pools: Arc::default(), ..shown() }));
+    eventually("no file of a pool that is gone", || !edge.file().exists()).await;
+}
+
+#[tokio::test]
 async fn a_pool_that_goes_takes_its_file_and_nobody_elses() {
     let others = ["nvidia.com-gpu.json", "amd.com-gpu.yaml", "amd.com-other_onloadd.json.bak"];
     let edge = Edge::prepared(shown(), |root| {
@@ -143,6 +162,54 @@ async fn a_pool_that_goes_takes_its_file_and_nobody_elses() {
         let text = fs::read_to_string(edge.root.path().join("cdi").join(name)).unwrap();
         assert_eq!(text, "theirs", "{name}");
     }
+}
+
+/// A device of the pool of `picture`, lent.
+fn lent(number: u64, holder: Holder) -> Arc<Allocation> {
+    Arc::new(Allocation {
+        id: AllocationId(number),
+        pool: "onload".parse().unwrap(),
+        device: format!("onload-{number}").parse().unwrap(),
+        holder,
+        tenure: Tenure::Persistent,
+        since: Timestamp(5),
+    })
+}
+
+#[tokio::test]
+async fn the_file_of_a_former_pool_stays_as_long_as_a_container_has_something_of_it() {
+    let holding = |allocations: &[Arc<Allocation>]| {
+        let each = allocations.iter().map(|one| (one.id, one.clone()));
+        Picture { pools: Arc::default(), allocations: Arc::new(each.collect()), ..shown() }
+    };
+    let (container, program) = (lent(0, Holder::Container), lent(1, Holder::User { uid: 0 }));
+    let edge = Edge::start(shown());
+    eventually("the file", || read(&edge.file()).is_ok()).await;
+    let text = fs::read_to_string(edge.file()).unwrap();
+    edge.pictures.send_replace(Arc::new(holding(&[container.clone(), program.clone()])));
+    tokio::time::sleep(A_WHILE).await;
+    assert_eq!(fs::read_to_string(edge.file()).unwrap(), text, "as it was written");
+    // A later daemon finds it, knows as little of the pool, and has the ledger.
+    let both = holding(&[container.clone(), program.clone()]);
+    let later = Edge::prepared(both, |root| {
+        fs::create_dir(root.join("cdi")).unwrap();
+        fs::write(root.join("cdi").join(FILE), &text).unwrap();
+        let other = "{\"kind\": \"amd.com/other\", \"devices\": [{\"name\": \"other-0\"}]}";
+        fs::write(root.join("cdi/amd.com-other_onloadd.json"), other).unwrap();
+    });
+    eventually("only what somebody has", || later.names() == [FILE]).await;
+    for edge in [edge, later] {
+        edge.pictures.send_replace(Arc::new(holding(std::slice::from_ref(&program))));
+        eventually("no file: a program needs none", || !edge.file().exists()).await;
+    }
+    // By order there are none, whoever has something.
+    let edge = Edge::start(shown());
+    eventually("the file", || read(&edge.file()).is_ok()).await;
+    let mut off = holding(&[container]);
+    let no = Entry { value: "false".to_owned(), origin: None, masks: Vec::new() };
+    off.config = Arc::new(BTreeMap::from([("cdi.enabled".to_owned(), no)]));
+    edge.pictures.send_replace(Arc::new(off));
+    eventually("no file by order", || !edge.file().exists()).await;
 }
 
 /// Puts something in the way.

@@ -3,9 +3,12 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
+use onload_core::allocation::{Allocation, Holder, PodContainer, Process, Tenure, Unit};
+use onload_core::names::{AllocationId, BootId, PoolName};
 use onload_core::picture::{Hold, NodeState};
-use onload_core::time::Timestamp;
+use onload_core::time::{Moment, Timestamp};
 use onload_dbus::error::state_exit_code;
+use serde_json::Value;
 
 use crate::rig::{PATIENCE, Rig, node};
 use crate::run::{Ended, command, run};
@@ -73,6 +76,87 @@ async fn what_could_not_be_read_is_told_from_what_is_not_there() {
     let cells: Vec<_> = ports.out.lines().nth(1).unwrap().split_whitespace().collect();
     assert_eq!(cells[..4], ["0000:3b:00.0", "ens1f0", "none", "-"], "no controller: {ports:?}");
     assert!(cells.contains(&"?"), "the clock could not be read: {ports:?}");
+}
+
+#[tokio::test]
+async fn every_holder_and_every_end_has_its_columns() {
+    let boot: BootId = "b7a1".parse().unwrap();
+    let container = PodContainer {
+        namespace: "default".to_owned(),
+        pod: "web".to_owned(),
+        container: "app".to_owned(),
+    };
+    let process = Process {
+        pid: 4711,
+        start_ticks: 5,
+        boot: boot.clone(),
+        uid: 1000,
+        comm: "trader".to_owned(),
+    };
+    let unit = Unit {
+        name: "chronyd.service".to_owned(),
+        directory: "/sys/fs/cgroup/system.slice/chronyd.service".to_owned(),
+        inode: 7,
+        boot,
+        uid: 0,
+    };
+    let until_wall = Timestamp(32_503_680_000_000);
+    let lease = Tenure::Lease { until: Moment::default(), boot: None, until_wall };
+    let rows = [
+        (Holder::Container, Tenure::Kubelet, "with the container", "a container the kubelet"),
+        (Holder::Pod(container), Tenure::Kubelet, "with the container", "default/web/app"),
+        (Holder::Process(process.clone()), Tenure::Client, "with pid 4711", "pid 4711 (trader)"),
+        (Holder::Unit(unit), Tenure::Unit, "with chronyd.service", "unit chronyd.service"),
+        (Holder::User { uid: 1000 }, Tenure::Persistent, "when freed", "user 1000"),
+        (Holder::User { uid: 1000 }, lease, "in ", "user 1000"),
+    ];
+    let mut picture = node();
+    let pool = "onload".parse::<PoolName>().unwrap();
+    let devices = picture.pools[&pool].devices.clone();
+    let allocations = rows.iter().zip(1..).map(|((holder, tenure, ..), number)| {
+        let id = AllocationId(number);
+        let (pool, holder, tenure) = (pool.clone(), holder.clone(), tenure.clone());
+        // The first stands on a NUMA node; the others are of a pool that has shrunk.
+        let device = match number {
+            1 => devices[0].id.clone(),
+            _ => format!("onload-{}", 900 + number).parse().unwrap(),
+        };
+        (id, Arc::new(Allocation { id, pool, device, holder, tenure, since: Timestamp(1_000) }))
+    });
+    picture.allocations = Arc::new(allocations.collect());
+    let rig = Rig::new(picture).await;
+    let page = rig.ctl(&["allocations"]).await;
+    let lines: Vec<_> = page.out.lines().collect();
+    let head: Vec<_> = lines[0].split_whitespace().collect();
+    assert_eq!(head, ["ID", "POOL", "DEVICE", "NUMA", "AGE", "ENDS", "HOLDER"]);
+    let (ends, holder) = (lines[0].find("ENDS").unwrap(), lines[0].find("HOLDER").unwrap());
+    for (line, (_, _, end, who)) in lines[1..].iter().zip(&rows) {
+        assert!(line[ends..].starts_with(end) && line[holder..].starts_with(who), "{line}");
+    }
+    assert_eq!(lines.len(), 1 + rows.len(), "{page:?}");
+    let json = rig.ctl(&["--json", "allocations"]).await;
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    let all = json["allocations"].as_array().unwrap();
+    let shown = |at: usize| {
+        let keys = ["pid", "uid", "comm", "unit", "pod_name", "container_name", "until"];
+        let each = keys.map(|key| (key, all[at][key].to_string()));
+        let said = each.into_iter().filter(|(_, value)| value != "null");
+        said.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" ")
+    };
+    let expected = [
+        "",
+        "pod_name=\"web\" container_name=\"app\"",
+        "pid=4711 uid=1000 comm=\"trader\"",
+        "uid=0 unit=\"chronyd.service\"",
+        "uid=1000",
+        "uid=1000 until=32503680000000",
+    ];
+    for (at, expected) in expected.into_iter().enumerate() {
+        assert_eq!(shown(at), expected, "{}", all[at]);
+        assert_eq!(all[at]["since"], 1_000);
+    }
+    let numa = devices[0].numa_node.map_or(Value::Null, Value::from);
+    assert_eq!((&all[0]["numa_node"], &all[1]["numa_node"]), (&numa, &Value::Null));
 }
 
 #[tokio::test]

@@ -1,20 +1,26 @@
 //! Who may call what: users without privilege, with and without polkit.
 
 use std::collections::HashMap;
+use std::io;
 use std::os::fd::AsFd as _;
 use std::process::Output;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use onload_core::allocation::Process;
+use onload_core::names::BootId;
 use onload_dbus::action;
 use onload_dbus::error::{Failure, Kind as ErrorKind};
 use onload_dbus::path::{self, Kind};
 use onload_dbus::proxies::ManagerProxy;
+use onload_tests::bus::Bus;
 use onload_tests::skip::skip;
+use onloadd::bus::Options;
+use onloadd::bus::caller::Processes;
 use tokio::process::Command;
 use zbus::{Connection, OwnedVariant, interface};
 
-use crate::rig::{NOBODY, Rig, node};
+use crate::rig::{NOBODY, PATIENCE, Rig, node};
 
 /// Calls as a user without privilege; none where this test may not become one.
 async fn call_as_nobody(rig: &Rig, object: &str, words: &[&str]) -> Option<Output> {
@@ -251,4 +257,44 @@ async fn a_client_has_so_many_requests_and_no_more() {
     let client = other_process(&rig, "access::six_calls_at_once").await;
     assert!(client.status.success(), "{}", String::from_utf8_lossy(&client.stdout));
     assert_eq!(rig.commands().len(), 5);
+}
+
+/// A list of processes in which a caller has ended by the time it is looked up, and its pid is
+/// another's.
+#[derive(Debug)]
+struct Reused;
+
+impl Processes for Reused {
+    fn look_up(&self, pid: u32, uid: u32, boot: BootId) -> io::Result<Process> {
+        let caller = nix::unistd::Pid::from_raw(pid.try_into().unwrap());
+        nix::sys::signal::kill(caller, nix::sys::signal::Signal::SIGKILL).unwrap();
+        // Until the bus has seen the end of the connection.
+        std::thread::sleep(Duration::from_millis(200));
+        Ok(Process { pid, start_ticks: 1, boot, uid, comm: "another".to_owned() })
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_has_ended_when_it_is_looked_up_is_not_who_has_its_pid_now() {
+    let options = Options { processes: Arc::new(Reused), ..Options::default() };
+    let mut rig = Rig::with(Bus::running().unwrap(), node(), options);
+    rig.served().await;
+    let called = Command::new("busctl")
+        .args([&format!("--address={}", rig.bus.address()), "call", "com.amd.Onload1", path::ROOT])
+        .args(["com.amd.Onload1.Manager", "Unhold"])
+        .output()
+        .await;
+    if called.is_err() {
+        return skip("a caller that has ended", "busctl is needed to call as another process");
+    }
+    let ordered = async {
+        loop {
+            if let Some((caller, _)) = rig.posted.lock().unwrap().commands.first() {
+                return caller.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let caller = tokio::time::timeout(PATIENCE, ordered).await.unwrap();
+    assert_eq!(caller.process, None, "not that other process");
 }

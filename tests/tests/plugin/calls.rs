@@ -21,6 +21,7 @@ async fn an_allocation_is_the_loops_answer() {
             environment: [("LD_PRELOAD".to_owned(), "/opt/libonload.so".to_owned())].into(),
             mounts: [("/opt/libonload.so".to_owned(), "/usr/lib64/libonload.so".to_owned())].into(),
             device_nodes: vec!["/dev/onload".to_owned(), "/dev/sfc_char".to_owned()],
+            ..ContainerAnswer::default()
         }]))
     });
     let held = kubelet.allocate_ids(RESOURCE, &["onload-2", "onload-0"]).await.unwrap();

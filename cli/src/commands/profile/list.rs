@@ -35,7 +35,7 @@ struct Profile {
 }
 
 /// Reads them.
-pub fn read(directories: &[Directory]) -> Result<Profiles, Ended> {
+pub(super) fn read(directories: &[Directory]) -> Result<Profiles, Ended> {
     let mut found: BTreeMap<String, Profile> = BTreeMap::new();
     let mut unreadable = BTreeMap::new();
     for Directory { path, from } in directories {
@@ -70,6 +70,13 @@ pub fn read(directories: &[Directory]) -> Result<Profiles, Ended> {
         directories: directories.iter().map(|one| one.path.clone()).collect(),
         unreadable,
     })
+}
+
+/// The names that a directory of the user's own has; none where it cannot be read.
+pub(in crate::commands) fn names(directory: &str) -> Vec<String> {
+    let of_user = Directory { path: directory.to_owned(), from: "user" };
+    let found = read(&[of_user]).unwrap_or_default();
+    found.profiles.into_iter().map(|profile| profile.name).collect()
 }
 
 impl Page for Profiles {

@@ -23,6 +23,7 @@ fn answer() -> ContainerAnswer {
         environment: BTreeMap::from([pair("LD_PRELOAD", "/opt/libonload.so"), pair("EF_X", "")]),
         mounts: BTreeMap::from([pair("/opt", "/usr/lib64")]),
         device_nodes: vec!["/dev/onload".to_owned()],
+        ..ContainerAnswer::default()
     }
 }
 

@@ -43,7 +43,10 @@ pub(super) fn with_profile(
         Ok(outcome) => {
             let own = outcome.variables.into_iter().filter(|(_, one)| one.origin.is_some());
             for (name, variable) in own {
-                answer.environment.entry(name).or_insert(variable.value);
+                if !answer.environment.contains_key(&name) {
+                    answer.profiled.insert(name.clone());
+                    answer.environment.insert(name, variable.value);
+                }
             }
         }
         Err(refused) => {
