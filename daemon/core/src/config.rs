@@ -331,6 +331,13 @@ mod tests {
             ("two profiles", "[pools.onload]\nprofile = \"a,b\"\n", 2, "pools.onload.profile"),
             ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
             (
+                "less for what proves little",
+                "[kubelet]\nrelease-grace = \"1h\"\nunnamed-grace = \"59m\"\n",
+                3,
+                "kubelet.unnamed-grace",
+            ),
+            ("days of it", "[kubelet]\nunnamed-grace = \"25h\"\n", 2, "kubelet.unnamed-grace"),
+            (
                 "names that nobody can find",
                 "[kubelet]\nanswer = \"cdi\"\n[cdi]\nenabled = false\n",
                 2,

@@ -50,7 +50,8 @@ impl Machine {
                 None
             }
             Effect::Record { id, entries, durability } => {
-                self.promises.recorded(&entries, self.brain.as_ref().unwrap(), &self.kubelet);
+                let (brain, now) = (self.brain.as_ref().unwrap(), self.now());
+                self.promises.recorded(&entries, brain, &self.kubelet, now);
                 if let Err(why) = self.disk.append(&entries, &mut self.random) {
                     return Some(Event::RecordFailed { record: id, why });
                 }

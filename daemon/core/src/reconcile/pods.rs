@@ -115,6 +115,7 @@ impl Reconciler {
 
     /// The kubelet has gone. The next may answer long before it takes a plugin.
     pub(super) fn kubelet_went(&mut self) {
+        self.asking.missing.clear();
         self.asking.confirmed = false;
         self.asking.outdated = self.asking.under_way.is_some();
     }
@@ -122,7 +123,6 @@ impl Reconciler {
     /// A kubelet has come, perhaps another than before: it may not know all its pods yet.
     pub(super) fn kubelet_came(&mut self, now: Now) {
         self.kubelet_went();
-        self.asking.missing.clear();
         self.asking.tries = TRIES;
         self.ask_at(now.boot + AFTERWARDS);
     }
