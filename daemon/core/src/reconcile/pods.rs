@@ -50,7 +50,7 @@ pub(super) struct Asking {
     tries: u32,
     /// Since which answer the kubelet does not list what an allocation is for.
     missing: BTreeMap<AllocationId, Moment>,
-    /// Whether this kubelet has listed one of the allocations that were held by name.
+    /// Whether this kubelet has named any container that has a device by the ledger.
     confirmed: bool,
     /// Who had the device of an allocation before the kubelet allocated it anew.
     former: BTreeMap<AllocationId, PodContainer>,
@@ -238,10 +238,11 @@ impl Reconciler {
             let device = one.device.as_str();
             (id, one, claims.get(&(&one.pool, device)).or_else(|| elsewhere.get(device)))
         });
-        let mut as_known = held.clone().filter(|(_, one, pods)| {
-            matches!((&one.holder, pods), (Holder::Pod(known), Some(pods)) if pods.contains(&known))
+        let names_one = held.clone().any(|(id, one, pods)| {
+            let former = self.asking.former.get(id);
+            pods.is_some_and(|pods| holder(pods, &one.holder, former).is_some())
         });
-        if !self.asking.confirmed && as_known.next().is_some() {
+        if names_one && !self.asking.confirmed {
             // It comes to know its pods one by one: for those that follow, time begins here.
             self.asking.confirmed = true;
             self.asking.missing.clear();

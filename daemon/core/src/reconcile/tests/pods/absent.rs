@@ -97,14 +97,13 @@ fn a_kubelet_that_stays_cut_off_frees_after_the_long_time_and_not_before() {
     let mut bench = Bench::with_pods(&[("a/x/c", &["p-0"])]);
     bench.kubelet_again();
     bench.until_asked(3_000, Ok(list(&[])));
-    // A pod that was not held by name proves nothing yet.
-    bench.kubelet(&["p-1"]);
-    let other = list(&[("kube-system/static/c", &["p-1"])]);
-    bench.until_asked(3_000, Ok(other));
-    assert_eq!(bench.held(), ["p-0 a/x/c", "p-1 kube-system/static/c"]);
     let waited = bench.until_changed(&list(&[]));
-    assert!((LONG - 10_000..=LONG).contains(&waited), "freed after {waited} ms");
-    assert_eq!(bench.held(), ["p-1 kube-system/static/c"], "the later one has time left");
+    assert!((LONG - 500..=LONG).contains(&waited), "freed after {waited} ms");
+    // One that it comes to name is as good as any of before.
+    bench.kubelet(&["p-0"]);
+    bench.until_asked(3_000, Ok(list(&[("a/x/c", &["p-0"])])));
+    bench.until_asked(60_000, Ok(list(&[])));
+    assert!(bench.until_changed(&list(&[])) <= GRACE + 200);
 }
 
 #[test]
