@@ -50,8 +50,7 @@ impl Machine {
                 None
             }
             Effect::Record { id, entries, durability } => {
-                let (brain, now) = (self.brain.as_ref().unwrap(), self.now());
-                self.promises.recorded(&entries, brain, &self.kubelet, now);
+                self.promises.recorded(&entries, self.brain.as_ref().unwrap());
                 if let Err(why) = self.disk.append(&entries, &mut self.random) {
                     return Some(Event::RecordFailed { record: id, why });
                 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::allocation::{Holder, Tenure};
-use onload_core::ledger::{Entry, Ledger};
+use onload_core::ledger::Ledger;
 use onload_core::names::{AllocationId, DeviceId, PoolName};
 use onload_core::time::{Moment, Now, Span};
 
@@ -52,20 +52,14 @@ impl Pods {
         self.spared += u32::try_from(spared).unwrap();
     }
 
-    /// No container's device is given back but by the kubelet's word; a running pod's only once it
-    /// has gone unnamed for the long time.
-    pub(super) fn recorded(&mut self, entries: &[Entry], long: Span, kubelet: &Kubelet, now: Now) {
-        for entry in entries {
-            if let Entry::Granted(one) = entry
-                && !one.is_local()
-            {
-                self.held.insert(one.id, one.device.clone());
-            }
-            let Entry::Freed { id } = entry else { continue };
-            let Some(device) = self.held.remove(id) else { continue };
-            let is_anew =
-                |entry: &Entry| matches!(entry, Entry::Granted(one) if one.device == device);
-            if entries.iter().any(is_anew) {
+    /// After every event: no container's device was given back but by the kubelet's word, a running
+    /// pod's only once it had gone unnamed for the long time; and all others are noted.
+    pub(super) fn check(&mut self, ledger: &Ledger, long: Span, kubelet: &Kubelet, now: Now) {
+        let held = ledger.allocations.values().filter(|one| !one.is_local());
+        let held = held.map(|one| (one.id, one.device.clone())).collect();
+        let former = std::mem::replace(&mut self.held, held);
+        for (id, device) in former {
+            if self.held.contains_key(&id) || is_container(ledger, &device) {
                 continue;
             }
             assert!(kubelet.answered, "{device} is given back and no kubelet said so");
@@ -78,10 +72,6 @@ impl Pods {
                 self.forgotten.insert(device);
             }
         }
-    }
-
-    /// After every event: what a running pod has is noted, unless it was given back in good time.
-    pub(super) fn check(&mut self, ledger: &Ledger, kubelet: &Kubelet) {
         self.forgotten.retain(|device| kubelet.has(device) && !is_container(ledger, device));
         for (pod, (_, devices)) in kubelet.pods() {
             for device in devices {

@@ -183,14 +183,7 @@ impl Promises {
     }
 
     /// Nothing is lent to a local program from a pool that is not there, or on a held node.
-    pub(super) fn recorded(
-        &mut self,
-        entries: &[Entry],
-        brain: &Reconciler,
-        kubelet: &Kubelet,
-        now: Now,
-    ) {
-        self.pods.recorded(entries, brain.settings().kubelet.unnamed_grace, kubelet, now);
+    pub(super) fn recorded(&self, entries: &[Entry], brain: &Reconciler) {
         for entry in entries {
             if let Entry::Granted(allocation) = entry
                 && allocation.is_local()
@@ -279,7 +272,7 @@ impl Promises {
             let (before, after) = (&claim.allocation, kept);
             assert_eq!((&before.pool, &before.holder), (&after.pool, &after.holder), "{id}");
         }
-        self.pods.check(ledger, kubelet);
+        self.pods.check(ledger, brain.settings().kubelet.unnamed_grace, kubelet, now);
         self.since_reading += 1;
         if self.since_reading >= EVENTS_PER_READING {
             self.since_reading = 0;
