@@ -27,6 +27,7 @@ pub mod disk;
 mod effects;
 pub mod kubelet;
 mod neighbours;
+pub mod pods;
 pub mod promises;
 
 use disk::{Disk, Sync};
@@ -183,7 +184,7 @@ impl Machine {
         self.brain = Some(brain);
         self.effects.extend(effects);
         self.told_changes = self.world.changes();
-        self.promises.started(&self.disk);
+        self.promises.started(&self.disk, self.now());
         self.note("start");
         self.carry_out();
     }
@@ -330,10 +331,16 @@ impl Machine {
                 Err(why) => self.handle(Event::RecordFailed { record: id, why }),
             },
             Arrival::Told(event) => {
-                if let Event::KubeletSaid(said) = &event {
-                    self.kubelet.answered = said.is_ok();
-                }
+                let said = match &event {
+                    Event::KubeletSaid(said) => said.is_ok(),
+                    _ => return self.handle(event),
+                };
+                self.kubelet.answered = said;
                 self.handle(event);
+                if let (true, Some(brain)) = (said, &self.brain) {
+                    let grace = brain.settings().kubelet.release_grace;
+                    self.promises.pods.answered(self.now(), grace, &self.kubelet);
+                }
             }
             Arrival::List(pool, list) => self.kubelet.believe(pool, list),
             Arrival::ControlPlane => {

@@ -24,7 +24,10 @@ use serde_json::Value;
 
 const RESOURCE: &str = "amd.com/onload";
 /// Graces and ticks that a test can sit through.
-const QUICK: &str = "[kubelet]\nrelease-grace = \"500ms\"\n[daemon]\nlook-every = \"1s\"\n";
+const QUICK: &str = "[kubelet]\nrelease-grace = \"500ms\"\n\
+    [daemon]\nlook-every = \"1s\"\n";
+/// A container that the kubelet does not name, as it is shown.
+const UNNAMED: &str = "a container the kubelet has not named yet";
 
 /// A node with little patience, and a kubelet that has its devices.
 struct Rig {
@@ -79,6 +82,12 @@ impl Rig {
         let before = self.kubelet.seen().pod_questions;
         let enough = |seen: &onload_tests::kubelet::Seen| seen.pod_questions >= before + times;
         self.background.run(self.kubelet.wait_until("questions", PATIENCE, enough)).unwrap();
+    }
+
+    /// The longer grace is one that a test can sit through from now on.
+    fn long_time_is_over(&self) {
+        self.node.configure("short.toml", "[kubelet]\nunnamed-grace = \"1s\"\n").unwrap();
+        self.node.ctl_ok(["reload"]).unwrap();
     }
 
     /// Waits until the condition on allocations has this reason.
@@ -141,6 +150,68 @@ fn without_pod_resources_nothing_is_freed_and_that_is_said() {
     rig.fault(None);
     rig.holders("the device to be free", &[]);
     rig.reason("Consistent");
+}
+
+#[test]
+fn an_init_containers_device_is_kept_for_the_long_time_and_then_freed() {
+    let mut rig = Rig::new("two-x2522");
+    let app = rig.pod();
+    let holder = format!("default/{}/app", pod_name(app.pod));
+    rig.background.run(rig.kubelet.allocate_for_init(RESOURCE, 1)).unwrap();
+    rig.reason("NeverNamed");
+    let condition = consistent(&rig.node);
+    assert_eq!(condition["status"], "True", "{condition}");
+    assert!(condition["message"].as_str().unwrap().contains("1h"), "{condition}");
+    // Longer than a grace; and what was named ends as ever meanwhile.
+    rig.asked(2);
+    let mut all = holders(&rig.node);
+    all.sort();
+    assert_eq!(all, [UNNAMED, holder.as_str()]);
+    rig.kubelet.release(RESOURCE, &app.ids);
+    rig.holders("the pod's device to be free", &[UNNAMED]);
+    rig.long_time_is_over();
+    rig.holders("the init container's device to be free", &[]);
+    rig.reason("Consistent");
+}
+
+/// A kubelet comes up that has not reached its API server, or the daemon while it has not.
+fn cut_off(rig: &mut Rig, daemon_too: bool) {
+    rig.fault(Some(PodsFault::CutOff));
+    rig.background.run(rig.kubelet.restart()).unwrap();
+    if daemon_too {
+        rig.restart_daemon();
+    }
+    rig.served();
+    rig.reason("Unconfirmed");
+}
+
+#[test]
+fn a_kubelet_that_comes_up_cut_off_from_its_api_server_ends_nothing() {
+    for daemon_too in [false, true] {
+        let mut rig = Rig::new("two-x2522");
+        let pods = [0, 1].map(|_| rig.background.run(rig.kubelet.allocate(RESOURCE, 1)).unwrap());
+        let [first, second] =
+            [&pods[0], &pods[1]].map(|pod| format!("default/{}/app", pod_name(pod.pod)));
+        rig.holders("both names", &[&first, &second]);
+        cut_off(&mut rig, daemon_too);
+        rig.kubelet.release(RESOURCE, &pods[1].ids);
+        rig.asked(3);
+        assert_eq!(holders(&rig.node), [first.clone(), second], "several graces later");
+        rig.reason("Unconfirmed");
+        // It reaches it: what has ended meanwhile is free a grace later.
+        rig.fault(None);
+        rig.holders("what ended to be free", &[&first]);
+        rig.reason("Consistent");
+    }
+}
+
+#[test]
+fn a_kubelet_that_stays_cut_off_ends_what_it_does_not_name_after_the_long_time() {
+    let mut rig = Rig::new("two-x2522");
+    rig.pod();
+    cut_off(&mut rig, false);
+    rig.long_time_is_over();
+    rig.holders("the device to be free", &[]);
 }
 
 #[test]

@@ -350,6 +350,13 @@ mod tests {
                 "expected `directory` or `watcher`",
             ),
             (
+                "less for what proves little",
+                "[kubelet]\nrelease-grace = \"1h\"\nunnamed-grace = \"59m\"\n",
+                3,
+                "kubelet.unnamed-grace",
+            ),
+            ("days of it", "[kubelet]\nunnamed-grace = \"25h\"\n", 2, "kubelet.unnamed-grace"),
+            (
                 "names that nobody can find",
                 "[kubelet]\nanswer = \"cdi\"\n[cdi]\nenabled = false\n",
                 2,

@@ -97,6 +97,22 @@ impl Kubelet {
         self.admit(&mut plugin, resource, ids).await
     }
 
+    /// Admits a pod of which only an init container asks for devices, as [`Kubelet::allocate`] does.
+    pub async fn allocate_for_init(
+        &self,
+        resource: &str,
+        count: usize,
+    ) -> Result<Holding, Rejected> {
+        let mut holding = self.allocate(resource, count).await?;
+        holding.init = true;
+        self.node.seen.send_modify(|seen| {
+            for held in seen.held.iter_mut().filter(|held| held.pod == holding.pod) {
+                held.init = true;
+            }
+        });
+        Ok(holding)
+    }
+
     /// Calls Allocate as it stands, choosing and remembering nothing.
     pub async fn call_allocate(
         &self,
@@ -193,6 +209,7 @@ impl Kubelet {
                 ids: ids.to_vec(),
                 response: ContainerAllocateResponse::default(),
                 admitted: false,
+                init: false,
             });
             true
         });

@@ -33,6 +33,9 @@ pub enum PodsFault {
     Refuse(String),
     /// No pod is listed: the kubelet has just started and not reached its API server.
     Blank,
+    /// Only a static pod is listed, which has no device: the kubelet came up cut off from its API
+    /// server.
+    CutOff,
 }
 
 /// The name of a pod, by number of admission.
@@ -103,6 +106,7 @@ impl Lister {
         match fault {
             None => Ok(pods(&self.0.seen.borrow())),
             Some(PodsFault::Blank) => Ok(Vec::new()),
+            Some(PodsFault::CutOff) => Ok(vec![own()]),
             Some(PodsFault::Refuse(text)) => Err(Status::unknown(text)),
             Some(PodsFault::Hang | PodsFault::Absent) => {
                 let _ = faults.changed().await;
@@ -149,23 +153,27 @@ impl PodResourcesLister for Lister {
     }
 }
 
-/// Pods that are admitted, and one of the node's own that has no device.
-fn pods(seen: &Seen) -> Vec<PodResources> {
-    let own = PodResources {
+/// A static pod of the node's own, which has no device.
+fn own() -> PodResources {
+    PodResources {
         name: "kube-proxy".to_owned(),
         namespace: "kube-system".to_owned(),
         containers: vec![ContainerResources { name: "kube-proxy".to_owned(), devices: Vec::new() }],
-    };
+    }
+}
+
+/// Pods that are admitted, and one of the node's own.
+fn pods(seen: &Seen) -> Vec<PodResources> {
     let admitted = seen.held.iter().filter(|held| held.admitted);
     let pod = |held: &Holding| PodResources {
         name: pod_name(held.pod),
         namespace: "default".to_owned(),
         containers: vec![ContainerResources {
             name: "app".to_owned(),
-            devices: by_node(seen, &held.resource, held.ids.iter()),
+            devices: by_node(seen, &held.resource, held.ids.iter().filter(|_| !held.init)),
         }],
     };
-    std::iter::once(own).chain(admitted.map(pod)).collect()
+    std::iter::once(own()).chain(admitted.map(pod)).collect()
 }
 
 /// One entry for each NUMA node, as the kubelet makes them.

@@ -103,6 +103,8 @@ pub struct Holding {
     pub response: ContainerAllocateResponse,
     /// Whether the plugin has answered: pod-resources show no pod before.
     pub admitted: bool,
+    /// Whether only an ordinary init container has them: pod-resources show none of those.
+    pub init: bool,
 }
 
 /// What was waited for did not happen in time.

@@ -50,7 +50,7 @@ impl Machine {
                 None
             }
             Effect::Record { id, entries, durability } => {
-                self.promises.recorded(&entries, self.brain.as_ref().unwrap(), &self.kubelet);
+                self.promises.recorded(&entries, self.brain.as_ref().unwrap());
                 if let Err(why) = self.disk.append(&entries, &mut self.random) {
                     return Some(Event::RecordFailed { record: id, why });
                 }

@@ -1,5 +1,5 @@
 //! A kubelet as the brain meets it: lists it believes a little late, pods it never takes back, and
-//! pod-resources that answer, or do not, or show yesterday's pods.
+//! pod-resources that answer, or do not, or show yesterday's pods, or not all of today's.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,20 +21,31 @@ pub enum Word {
     Stale,
     /// They list no pod at all: it has just started.
     Blank,
+    /// They list static pods only, which have no device here: it came up cut off from its API server,
+    /// and admits nobody. What ran runs on.
+    CutOff,
 }
 
-/// From the start of a pod until a stale kubelet lists it: less than any grace.
+/// From the start of a pod until a stale kubelet lists it, and from the end of being cut off until
+/// it knows the last of its pods: less than any grace.
 const LATE_MS: u64 = 20_000;
+/// Between one pod it comes to know and the next.
+const APART_MS: u64 = 7_000;
 
 /// The kubelet's memory.
 #[derive(Clone, Debug, Default)]
 pub struct Kubelet {
-    /// How its pod-resources behave.
-    pub word: Word,
+    word: Word,
     /// Whether the last question was answered.
     pub answered: bool,
     /// When pods began, on the clock since boot.
     began: BTreeMap<String, u64>,
+    /// From when on it knows a pod again that it had lost sight of.
+    known_from: BTreeMap<String, u64>,
+    /// When an answer last named the device of a running pod as its, or the pod began.
+    named: BTreeMap<DeviceId, u64>,
+    /// Devices of running pods that answers have named as an ended pod's, and none as theirs.
+    misnamed: BTreeSet<DeviceId>,
     /// Pods that have ended.
     ended: BTreeMap<String, (PoolName, Vec<DeviceId>)>,
     /// The list it believes in, by pool; none of a pool it has not heard of.
@@ -54,6 +65,21 @@ impl Kubelet {
         self.lists.clear();
     }
 
+    /// How its pod-resources behave.
+    pub fn word(&self) -> Word {
+        self.word
+    }
+
+    /// Its pod-resources behave so from now on. One that was cut off and is no more comes to know
+    /// its pods one by one.
+    pub fn say_from_now(&mut self, now: u64, word: Word) {
+        let former = std::mem::replace(&mut self.word, word);
+        if former == Word::CutOff && word != Word::CutOff {
+            let at = (0..).map(|number| now + number * APART_MS % LATE_MS);
+            self.known_from = self.pods.keys().cloned().zip(at).collect();
+        }
+    }
+
     /// What it would give a new pod: devices it believes healthy and no pod of its has. By their
     /// order in the list, or any of them.
     pub fn choose(
@@ -63,7 +89,7 @@ impl Kubelet {
         random: Option<&mut Rng>,
     ) -> Option<Vec<DeviceId>> {
         let taken: BTreeSet<&DeviceId> = self.pods.values().flat_map(|(_, held)| held).collect();
-        let list = self.lists.get(pool)?;
+        let list = self.lists.get(pool).filter(|_| self.word != Word::CutOff)?;
         let mut free: Vec<_> = list
             .iter()
             .filter(|one| one.healthy && !taken.contains(&one.id))
@@ -79,6 +105,10 @@ impl Kubelet {
     /// A pod runs with these devices.
     pub fn start(&mut self, now: u64, pod: String, pool: PoolName, devices: Vec<DeviceId>) {
         self.began.insert(pod.clone(), now);
+        for device in &devices {
+            self.named.insert(device.clone(), now);
+            self.misnamed.remove(device);
+        }
         self.pods.insert(pod, (pool, devices));
     }
 
@@ -86,6 +116,10 @@ impl Kubelet {
     pub fn stop(&mut self, pod: &str) -> bool {
         let former = self.pods.remove_entry(pod);
         let is_one = former.is_some();
+        for device in former.iter().flat_map(|(_, (_, devices))| devices) {
+            self.named.remove(device);
+            self.misnamed.remove(device);
+        }
         self.ended.extend(former);
         is_one
     }
@@ -94,29 +128,64 @@ impl Kubelet {
     pub fn stop_all(&mut self) {
         self.pods.clear();
         self.ended.clear();
+        self.known_from.clear();
+        self.named.clear();
+        self.misnamed.clear();
     }
 
     /// What its pod-resources answer.
-    pub fn say(&self, now: u64) -> Result<PodList, String> {
+    pub fn say(&mut self, now: u64) -> Result<PodList, String> {
+        let is_known = |pod: &String| self.known_from.get(pod).is_none_or(|from| *from <= now);
+        let running = self.pods.iter().filter(|(pod, _)| is_known(pod));
         let listed: Vec<_> = match self.word {
             Word::Silent => return Err("nobody answers".to_owned()),
             Word::Blank => return Ok(PodList::default()),
-            Word::True => self.pods.iter().collect(),
+            Word::CutOff => Vec::new(),
+            Word::True => running.collect(),
             Word::Stale => {
-                let old = self.pods.iter().filter(|(pod, _)| self.began[*pod] + LATE_MS <= now);
+                let old = running.filter(|(pod, _)| self.began[*pod] + LATE_MS <= now);
                 self.ended.iter().chain(old).collect()
             }
         };
-        let held = listed.iter().flat_map(|(pod, (pool, devices))| {
+        let mut held = Vec::new();
+        for (pod, (pool, devices)) in &listed {
             // One entry for each device, as on a node where each has a NUMA node of its own.
-            devices.iter().map(move |device| Held {
-                container: container(pod),
-                resource: format!("amd.com/{pool}"),
-                devices: vec![device.to_string()],
-            })
-        });
+            for device in listed_devices(pod, devices) {
+                held.push(Held {
+                    container: container(pod),
+                    resource: format!("amd.com/{pool}"),
+                    devices: vec![device.to_string()],
+                });
+                let is_its = self.pods.get(*pod).is_some_and(|(_, its)| its.contains(device));
+                match self.named.get_mut(device) {
+                    Some(named) if is_its => *named = now,
+                    Some(_) => {
+                        self.misnamed.insert(device.clone());
+                    }
+                    None => {}
+                }
+            }
+        }
         // There is always a pod of the node's own.
-        Ok(PodList { pods: listed.len() + 1, held: held.collect() })
+        Ok(PodList { pods: listed.len() + 1, held })
+    }
+
+    /// Since when no answer has named the device of a running pod. None: no running pod has it, or
+    /// answers have named it as an ended pod's, which nobody can see through.
+    pub fn unnamed_since(&self, device: &DeviceId) -> Option<u64> {
+        self.named.get(device).copied().filter(|_| !self.misnamed.contains(device))
+    }
+
+    /// Whether a running pod has the device.
+    pub fn has(&self, device: &DeviceId) -> bool {
+        self.named.contains_key(device)
+    }
+
+    /// Devices that running pods have and that are listed, with the pod's name.
+    pub fn listed(&self) -> impl Iterator<Item = (&DeviceId, &String)> {
+        self.pods.iter().flat_map(|(pod, (_, devices))| {
+            listed_devices(pod, devices).map(move |device| (device, pod))
+        })
     }
 
     /// Pods that run, and what they hold.
@@ -133,4 +202,15 @@ impl Kubelet {
 /// The only container of a pod.
 pub fn container(pod: &str) -> PodContainer {
     PodContainer::new("default".to_owned(), pod.to_owned(), "app".to_owned()).unwrap()
+}
+
+/// The devices that containers have which are listed. Ordinary init containers are not: a pod called
+/// `init…` has devices for one only, one called `mixed…` all but the first.
+fn listed_devices<'a>(pod: &str, devices: &'a [DeviceId]) -> impl Iterator<Item = &'a DeviceId> {
+    let count = match pod {
+        _ if pod.starts_with("init") => 0,
+        _ if pod.starts_with("mixed") => 1,
+        _ => devices.len(),
+    };
+    devices.iter().take(count)
 }

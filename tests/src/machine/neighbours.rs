@@ -6,6 +6,7 @@ use onload_core::kubelet::device_list;
 use onload_core::names::{DeviceId, PoolName};
 use onload_core::reconcile::Event;
 
+use super::kubelet::Word;
 use super::{Arrival, Machine};
 
 impl Machine {
@@ -41,9 +42,21 @@ impl Machine {
         if !self.is_up() {
             return;
         }
+        let now = self.now();
+        self.promises.pods.registered(pool, registered, now);
         self.handle(Event::Registered { pool: pool.clone(), registered });
         if registered {
             self.send_list(pool);
+        }
+    }
+
+    /// The kubelet restarts: every list stream ends, and its pod-resources behave so from now on.
+    pub fn restart_kubelet(&mut self, word: Word) {
+        self.kubelet.restart();
+        self.kubelet.say_from_now(self.boot, word);
+        let pools: Vec<_> = self.picture.pools.keys().cloned().collect();
+        for pool in pools {
+            self.register(&pool, false);
         }
     }
 

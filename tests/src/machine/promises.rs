@@ -9,7 +9,7 @@ use onload_core::hardware::{Acceleration, Hardware};
 use onload_core::inventory::{Autoload, DEVICE_NODES, ModuleState, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::{Entry, Ledger};
-use onload_core::names::{AllocationId, BootId, DeviceId};
+use onload_core::names::{AllocationId, BootId};
 use onload_core::picture::{Lent, NodeState, Picture, PoolPicture};
 use onload_core::reconcile::Reconciler;
 use onload_core::step::Step;
@@ -17,7 +17,8 @@ use onload_core::time::{Moment, Now};
 
 use super::changes::Changes;
 use super::disk::Disk;
-use super::kubelet::{Kubelet, container};
+use super::kubelet::Kubelet;
+use super::pods::{Pods, is_container};
 
 /// Attempts at a failing step without an order, at the most.
 const MOST_ATTEMPTS: u32 = 6;
@@ -37,8 +38,6 @@ struct Claim {
 pub struct Promises {
     claims: BTreeMap<AllocationId, Claim>,
     admitted: BTreeMap<RequestId, String>,
-    /// What containers have by the ledger.
-    pods: BTreeMap<AllocationId, DeviceId>,
     /// When leases end.
     leases: BTreeMap<AllocationId, Moment>,
     look: Option<Arc<Snapshot>>,
@@ -49,6 +48,8 @@ pub struct Promises {
     since_reading: u32,
     /// The ledger could not be read at this start: hands off, and nothing is known of holders.
     blind: bool,
+    /// What is promised of what containers have.
+    pub pods: Pods,
     /// What is promised of changes.
     pub changes: Changes,
     /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
@@ -60,11 +61,9 @@ pub struct Promises {
 }
 
 impl Promises {
-    pub(super) fn started(&mut self, disk: &Disk) {
+    pub(super) fn started(&mut self, disk: &Disk, now: Now) {
         self.blind = disk.read().is_err();
-        let kept = disk.read().unwrap_or_default();
-        let pods = kept.allocations.values().filter(|one| !one.is_local());
-        self.pods = pods.map(|one| (one.id, one.device.clone())).collect();
+        self.pods.started(&disk.read().unwrap_or_default(), now);
     }
 
     pub(super) fn looked(&mut self, snapshot: &Snapshot) {
@@ -192,23 +191,7 @@ impl Promises {
     }
 
     /// Nothing is lent to a local program from a pool that is not there, or on a held node.
-    /// And no container's device is given back but by the kubelet's word.
-    pub(super) fn recorded(&mut self, entries: &[Entry], brain: &Reconciler, kubelet: &Kubelet) {
-        for entry in entries {
-            if let Entry::Granted(one) = entry
-                && !one.is_local()
-            {
-                self.pods.insert(one.id, one.device.clone());
-            }
-            if let Entry::Freed { id } = entry
-                && let Some(device) = self.pods.remove(id)
-            {
-                let is_anew =
-                    |entry: &Entry| matches!(entry, Entry::Granted(one) if one.device == device);
-                let by_word = kubelet.answered || entries.iter().any(is_anew);
-                assert!(by_word, "{device} is given back and no kubelet said so");
-            }
-        }
+    pub(super) fn recorded(&mut self, entries: &[Entry], brain: &Reconciler) {
         for entry in entries {
             if let Entry::Granted(allocation) = entry
                 && allocation.is_local()
@@ -300,11 +283,7 @@ impl Promises {
             let (before, after) = (&claim.allocation, kept);
             assert_eq!((&before.pool, &before.holder), (&after.pool, &after.holder), "{id}");
         }
-        for (pod, (_, devices)) in kubelet.pods() {
-            for device in devices {
-                assert!(is_container(ledger, device), "{pod} has {device}, the ledger forgot");
-            }
-        }
+        self.pods.check(ledger, brain.settings().kubelet.unnamed_grace, kubelet, now);
         self.since_reading += 1;
         if self.since_reading >= EVENTS_PER_READING {
             self.since_reading = 0;
@@ -397,32 +376,11 @@ impl Promises {
     }
 }
 
-impl Promises {
-    /// What holds once a kubelet that says what is has been asked for longer than the grace: what
-    /// containers have is what running pods have, by name.
-    pub fn reconciled(&self, ledger: &Ledger, kubelet: &Kubelet) {
-        let running: BTreeMap<_, _> = kubelet
-            .pods()
-            .iter()
-            .flat_map(|(pod, (_, devices))| devices.iter().map(move |one| (one.clone(), pod)))
-            .map(|(device, pod)| (device, Holder::Pod(container(pod))))
-            .collect();
-        let held = ledger.allocations.values().filter(|one| !one.is_local());
-        let held: BTreeMap<_, _> =
-            held.map(|one| (one.device.clone(), one.holder.clone())).collect();
-        assert_eq!(held, running, "the ledger and the pods that run");
-    }
-}
-
 /// The file adds up to the state in memory, unless a write has failed.
 pub(super) fn read_back(brain: &Reconciler, disk: &Disk) {
     if let (false, Ok(read)) = (disk.is_behind(), disk.read()) {
         assert_eq!(read, *brain.ledger(), "the file adds up to something else");
     }
-}
-
-fn is_container(ledger: &Ledger, device: &DeviceId) -> bool {
-    ledger.allocations.values().any(|one| one.device == *device && one.tenure == Tenure::Kubelet)
 }
 
 /// Whether Onload works on some port of a NUMA node: told from the facts alone, in other words than

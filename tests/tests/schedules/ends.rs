@@ -10,6 +10,8 @@ use onloadd::host::sim::World;
 
 use super::happening::{Schedule, VALID, files};
 
+/// How long the device of a container that is never named is waited for, by default.
+const UNNAMED_MS: u64 = 3_600_000;
 /// Longer than the lots make anybody wait for a confirmation, and the way back.
 const CONFIRMATION_MS: u64 = 100_000;
 
@@ -47,17 +49,18 @@ impl Schedule {
         }
         let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
         self.machine.ask(root.clone(), Command::Reload).unwrap();
-        self.machine.kubelet.word = Word::True;
+        self.machine.kubelet.say_from_now(self.machine.now().boot.0, Word::True);
         let pods: Vec<_> = self.machine.kubelet.pods().keys().cloned().collect();
         for pod in pods.iter().skip(1) {
             assert!(self.machine.kubelet.stop(pod));
         }
-        // Two ticks and a grace: what has ended is free, without anybody's order.
-        self.machine.pass(200_000);
-        self.machine.promises.reconciled(&self.machine.ledger(), &self.machine.kubelet);
+        // Two ticks and the longest grace: what has ended, or is of an init container, is free
+        // without anybody's order.
+        self.machine.pass(UNNAMED_MS + 200_000);
+        self.machine.promises.pods.reconciled(&self.machine.ledger(), &self.machine.kubelet);
         self.machine.kubelet.stop_all();
         self.machine.pass(200_000);
-        self.machine.promises.reconciled(&self.machine.ledger(), &self.machine.kubelet);
+        self.machine.promises.pods.reconciled(&self.machine.ledger(), &self.machine.kubelet);
         let mut orders = vec![Command::Reload, Command::Unhold];
         let lent = self.machine.ledger();
         orders.extend(

@@ -8,7 +8,6 @@ use onload_core::config::Fragment;
 use onload_core::names::{AllocationId, JobId, PciAddress, PoolName, ReleaseName};
 use onload_core::reconcile::Event;
 use onload_core::time::Span;
-use onload_tests::machine::kubelet::Word;
 use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
 use onloadd::host::sim::faults::LOAD_FAULTS;
@@ -45,7 +44,7 @@ pub struct Schedule {
     pub random: Rng,
 
     pub programs: Vec<Program>,
-    born: u32,
+    pub born: u32,
 }
 
 impl Schedule {
@@ -277,7 +276,7 @@ impl Schedule {
         }
     }
 
-    fn pool(&mut self) -> PoolName {
+    pub fn pool(&mut self) -> PoolName {
         let name = if self.random.u32(0..8) == 0 { "fast" } else { "onload" };
         name.parse().unwrap()
     }
@@ -302,40 +301,6 @@ impl Schedule {
             Command::Allocate { pool: self.pool(), count: self.random.u32(1..4), tenure }
         };
         self.machine.ask(caller, command);
-    }
-
-    fn at_the_kubelet(&mut self) {
-        match self.random.u32(0..10) {
-            0 => {
-                let words = [Word::True, Word::True, Word::Silent, Word::Stale, Word::Blank];
-                self.machine.kubelet.word = *self.random.choice(&words).unwrap();
-                self.machine.kubelet.restart();
-            }
-            1 => {
-                let pool = self.pool();
-                self.machine.register(&pool, false);
-            }
-            2..=4 => {
-                let pool = self.pool();
-                self.machine.register(&pool, true);
-            }
-            5 | 6 => {
-                let pods: Vec<_> = self.machine.kubelet.pods().keys().cloned().collect();
-                if let Some(pod) = self.random.choice(&pods) {
-                    assert!(self.machine.kubelet.stop(pod));
-                }
-            }
-            _ => {
-                let pool = self.pool();
-                let count = self.random.usize(1..3);
-                if let Some(devices) =
-                    self.machine.kubelet.choose(&pool, count, Some(&mut self.random))
-                {
-                    self.born += 1;
-                    self.machine.admit(&format!("pod-{}", self.born), &pool, devices);
-                }
-            }
-        }
     }
 
     fn order(&mut self) {

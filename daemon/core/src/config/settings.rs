@@ -118,6 +118,9 @@ pub struct KubeletSettings {
     pub pod_resources: String,
     /// How long a container's device must be missing in the kubelet's answers before it is free.
     pub release_grace: Span,
+    /// How long instead, where the kubelet has never named the container, or nobody that it should
+    /// know since it came.
+    pub unnamed_grace: Span,
     /// What an allocation is answered with.
     pub answer: KubeletAnswer,
     /// How long a device stays withdrawn before it is lent locally, so that the kubelet has seen it.
@@ -178,6 +181,9 @@ impl Default for KubeletSettings {
             // A pod is named a moment after Allocate; one that was deleted by force may run for
             // seconds after the kubelet has forgotten it, and by default is given this long to end.
             release_grace: Span(Duration::from_secs(30)),
+            // Longer than init containers and losses of an API server commonly last. What is waited
+            // for in vain meanwhile only local programs miss: the kubelet can have it at any time.
+            unnamed_grace: Span(Duration::from_secs(3600)),
             // Kubelets before 1.28 ignore names of devices (reference/kubelet-api.md section 2).
             answer: KubeletAnswer::default(),
             // The kubelet takes a list as soon as it comes; the margin is for a busy node.
@@ -234,6 +240,11 @@ impl Settings {
         }
         if self.kubelet.release_grace.0 > Duration::from_secs(3600) {
             return Err(("kubelet.release-grace".to_owned(), "must be 1h or less".to_owned()));
+        }
+        let unnamed = self.kubelet.unnamed_grace;
+        if unnamed < self.kubelet.release_grace || unnamed.0 > Duration::from_secs(24 * 3600) {
+            let what = "must be 24h or less, and not less than release-grace";
+            return Err(("kubelet.unnamed-grace".to_owned(), what.to_owned()));
         }
         for (key, path) in [
             ("kubelet.directory", &self.kubelet.directory),

@@ -65,6 +65,7 @@ mod tests {
             environment: texts(&[("DEVICES", &format!("d{number}"))]),
             mounts: texts(&[(&format!("/d{number}"), "/host")]),
             device_nodes: vec!["/dev/all".to_owned(), format!("/dev/d{number}")],
+            ..ContainerAnswer::default()
         };
         let mut answer = ContainerAnswer::default();
         answer.add(&device(1));

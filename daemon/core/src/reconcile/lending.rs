@@ -76,8 +76,14 @@ impl Reconciler {
         }
         let devices = match state.pick(count) {
             Ok(devices) => devices,
-            Err(refusal) => {
+            Err(mut refusal) => {
                 self.ask_of_containers(now);
+                if let (RefusalKind::InUse, Some(noted)) = (refusal.kind, self.never_named(pool)) {
+                    refusal.why = format!("{}; {noted}", refusal.why);
+                    refusal
+                        .fix
+                        .push_str("; what no pod has for certain, `onloadctl free --force` frees");
+                }
                 return Err(refusal);
             }
         };

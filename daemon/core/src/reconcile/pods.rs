@@ -4,18 +4,25 @@
 //! more is freed after a grace; a kubelet that cannot be asked frees nothing. A pod that has ended
 //! and is listed all the same, as older kubelets do (k8s#132020), has its devices until its object
 //! is deleted or the kubelet gives them to another.
+//!
+//! Where to be missing proves little the grace is a longer one (`kubelet.unnamed-grace`): a local
+//! program's wait costs little, the kubelet may give the device to a pod at any time, and a wrong
+//! end takes a running pod's device out of the books. See [`Absence`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{Effect, Reconciler};
 use crate::allocation::{Allocation, Holder, PodContainer, Tenure};
-use crate::condition::Status;
 use crate::ledger::Entry;
 use crate::names::{AllocationId, DeviceId, PoolName};
 use crate::picture::Lent;
 use crate::pods::PodList;
 use crate::time::{Moment, Now};
+
+mod consistency;
+
+use consistency::{Findings, never_named};
 
 /// From an Allocate, or the coming of a kubelet, to the question: a pod is listed once it is
 /// admitted as a whole, and one question does for a burst of pods.
@@ -26,8 +33,6 @@ const APART: Duration = Duration::from_secs(1);
 /// Ticks for which a kubelet that has come is asked again while it does not answer and nothing is
 /// known to be lent to it: after that it has no pod-resources.
 const TRIES: u32 = 5;
-/// What a message names one by one.
-const NAMED: usize = 3;
 
 /// What is known from asking. Nothing of it is in the ledger: after a restart every grace begins
 /// anew.
@@ -35,6 +40,8 @@ const NAMED: usize = 3;
 pub(super) struct Asking {
     /// A question is under way; it speaks of allocations up to this number and of no later ones.
     under_way: Option<AllocationId>,
+    /// The question under way went to a kubelet that has come or gone since.
+    outdated: bool,
     /// There is a reason to ask at this time.
     due: Option<Moment>,
     /// When it was last asked.
@@ -43,6 +50,8 @@ pub(super) struct Asking {
     tries: u32,
     /// Since which answer the kubelet does not list what an allocation is for.
     missing: BTreeMap<AllocationId, Moment>,
+    /// Whether this kubelet has named any container that has a device by the ledger.
+    confirmed: bool,
     /// Who had the device of an allocation before the kubelet allocated it anew.
     former: BTreeMap<AllocationId, PodContainer>,
     /// Why the last question was not answered.
@@ -50,15 +59,19 @@ pub(super) struct Asking {
     findings: Findings,
 }
 
-/// What of an answer does not fit the ledger and is not for the daemon to decide.
-#[derive(Clone, Debug, Default, PartialEq)]
-struct Findings {
-    /// Devices that more than one has.
-    contradictions: Vec<String>,
-    /// Devices that no pool has.
-    unknown: Vec<String>,
-    /// Devices whose grace is over, by the word of a kubelet that lists no pod at all.
-    leaked: Vec<String>,
+/// What it may mean that the kubelet does not list a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Absence {
+    /// Its pod has ended: the container was named, and others still are.
+    Ended,
+    /// Its container is of a sort that is never listed (an init container, reference/kubelet-api.md
+    /// section 10 lists only the others), or its pod was turned away after Allocate.
+    NeverNamed,
+    /// The kubelet came up cut off from its API server and knows static pods only: it has named none
+    /// of what was held by name since it, or the daemon, came. If all those pods have ended meanwhile,
+    /// as the only one may have, it looks the same, and their devices are waited for as long; and a
+    /// static pod that has a device makes it look as if it knew all.
+    Unconfirmed,
 }
 
 /// The containers that say they have a device, by pool and id.
@@ -81,6 +94,7 @@ impl Reconciler {
     pub(super) fn ask_when_due(&mut self, now: Now) {
         if self.asking_due().is_some_and(|at| at <= now.boot) {
             self.asking.under_way = Some(AllocationId(self.ledger.last_allocation));
+            self.asking.outdated = false;
             self.asking.due = None;
             self.asking.last = now.boot;
             self.effects.push(Effect::AskKubelet);
@@ -99,9 +113,16 @@ impl Reconciler {
         }
     }
 
+    /// The kubelet has gone. The next may answer long before it takes a plugin.
+    pub(super) fn kubelet_went(&mut self) {
+        self.asking.missing.clear();
+        self.asking.confirmed = false;
+        self.asking.outdated = self.asking.under_way.is_some();
+    }
+
     /// A kubelet has come, perhaps another than before: it may not know all its pods yet.
     pub(super) fn kubelet_came(&mut self, now: Now) {
-        self.asking.missing.clear();
+        self.kubelet_went();
         self.asking.tries = TRIES;
         self.ask_at(now.boot + AFTERWARDS);
     }
@@ -122,11 +143,13 @@ impl Reconciler {
 
     pub(super) fn kubelet_said(&mut self, now: Now, said: Result<PodList, String>) {
         let Some(last) = self.asking.under_way.take() else { return };
-        let before = (self.asking.silence.take(), self.asking.findings.clone());
+        let before = self.consistency();
+        self.asking.silence = None;
         match said {
             Ok(list) => {
                 self.asking.tries = 0;
-                if !self.hands_off() {
+                // Of one that is no more nothing follows; its successor is asked soon.
+                if !self.hands_off() && !self.asking.outdated {
                     self.compare(now, last, &list);
                 }
             }
@@ -135,7 +158,7 @@ impl Reconciler {
                 self.asking.silence = Some(why);
             }
         }
-        if (&before.0, &before.1) != (&self.asking.silence, &self.asking.findings) {
+        if before != self.consistency() {
             self.publish_soon(now.boot);
         }
     }
@@ -206,14 +229,26 @@ impl Reconciler {
         claims: &Claims<'_>,
         elsewhere: &BTreeMap<&str, Vec<&PodContainer>>,
     ) -> Vec<Entry> {
-        let grace = self.config.settings.kubelet.release_grace.0;
         // What an answer says held when it was asked for; it may have been long under way.
         let asked = self.asking.last;
         let mut entries = Vec::new();
         let allocations = self.ledger.allocations.clone();
-        for (id, one) in allocations.range(..=last).filter(|(_, one)| !one.is_local()) {
+        let held = allocations.range(..=last).filter(|(_, one)| !one.is_local());
+        let held = held.map(|(id, one)| {
             let device = one.device.as_str();
-            let pods = claims.get(&(&one.pool, device)).or_else(|| elsewhere.get(device));
+            (id, one, claims.get(&(&one.pool, device)).or_else(|| elsewhere.get(device)))
+        });
+        let names_one = held.clone().any(|(id, one, pods)| {
+            let former = self.asking.former.get(id);
+            pods.is_some_and(|pods| holder(pods, &one.holder, former).is_some())
+        });
+        if names_one && !self.asking.confirmed {
+            // It comes to know its pods one by one: for those that follow, time begins here.
+            self.asking.confirmed = true;
+            self.asking.missing.clear();
+        }
+        for (id, one, pods) in held {
+            let device = one.device.as_str();
             if let Some(pods) = pods {
                 self.asking.missing.remove(id);
                 match holder(pods, &one.holder, self.asking.former.get(id)) {
@@ -225,8 +260,9 @@ impl Reconciler {
                 }
             } else {
                 let since = *self.asking.missing.entry(*id).or_insert(asked);
-                if asked < since + grace {
-                    self.ask_at(since + grace);
+                let freed = since + self.patience(self.absence(one));
+                if asked < freed {
+                    self.ask_at(freed);
                 } else if list.pods == 0 {
                     // As one says that has just started and not reached its API server yet, while
                     // containers run on.
@@ -266,33 +302,40 @@ impl Reconciler {
         entries
     }
 
-    /// Whether ledger and kubelet agree on what containers hold.
-    pub(super) fn consistency(&self) -> (Status, &'static str, String) {
-        let Findings { contradictions, unknown, leaked } = &self.asking.findings;
-        let held = self.ledger.containers();
-        if self.hands_off() {
-            let why = "nothing is decided while hands are off";
-            (Status::Unknown, "HandsOff", why.to_owned())
-        } else if !contradictions.is_empty() {
-            let what = "the kubelet's word contradicts what is known";
-            (Status::False, "Contradiction", told(what, contradictions))
-        } else if !unknown.is_empty() {
-            let what = "the kubelet says that pods have devices that no pool has";
-            (Status::False, "UnknownDevice", told(what, unknown))
-        } else if !leaked.is_empty() {
-            let what = "the kubelet lists no pod at all, so nothing is freed (`onloadctl free --force` does, where a pod is gone for certain)";
-            (Status::False, "Leaked", told(what, leaked))
-        } else if let (Some(why), 1..) = (&self.asking.silence, held) {
-            let message = format!(
-                "the kubelet cannot be asked, so none of the {held} devices that containers have is freed by itself: {why}"
-            );
-            (Status::Unknown, "KubeletSilent", message)
-        } else if self.asking.missing.is_empty() {
-            (Status::True, "Consistent", String::new())
-        } else {
-            let message = "devices of pods that have ended are freed when their grace is over";
-            (Status::True, "Releasing", message.to_owned())
+    /// What it means that the kubelet does not list what a container has by the ledger.
+    fn absence(&self, one: &Allocation) -> Absence {
+        let never = match &one.holder {
+            Holder::Container => true,
+            // It may have been the former pod that was listed, after its end.
+            Holder::Pod(container) => {
+                let former = self.asking.former.get(&one.id);
+                former.is_some_and(|former| container.is_of_pod_of(former))
+            }
+            Holder::Process(_) | Holder::Unit(_) | Holder::User { .. } => false,
+        };
+        match (never, self.asking.confirmed) {
+            (true, _) => Absence::NeverNamed,
+            (false, false) => Absence::Unconfirmed,
+            (false, true) => Absence::Ended,
         }
+    }
+
+    /// For how long that must be so until the device is free.
+    fn patience(&self, absence: Absence) -> Duration {
+        let kubelet = &self.config.settings.kubelet;
+        match absence {
+            Absence::Ended => kubelet.release_grace.0,
+            Absence::NeverNamed | Absence::Unconfirmed => kubelet.unnamed_grace.0,
+        }
+    }
+
+    /// What is to be said of a pool that has nothing free: devices that are noted for containers
+    /// which the kubelet has never named. None: there are none.
+    pub(super) fn never_named(&self, pool: &PoolName) -> Option<String> {
+        let missing = self.asking.missing.keys().filter_map(|id| self.ledger.allocations.get(id));
+        let of_pool = missing.filter(|one| one.pool == *pool);
+        let number = of_pool.filter(|one| self.absence(one) == Absence::NeverNamed).count();
+        (number > 0).then(|| never_named(number, self.config.settings.kubelet.unnamed_grace))
     }
 }
 
@@ -318,13 +361,4 @@ fn holder<'a>(
 fn found(device: &str, pods: &[&PodContainer]) -> String {
     let pods: Vec<_> = pods.iter().map(ToString::to_string).collect();
     format!("{device} is held by {}", pods.join(" and "))
-}
-
-fn told(what: &str, found: &[String]) -> String {
-    let named: Vec<_> = found.iter().take(NAMED).map(String::as_str).collect();
-    let rest = match found.len().saturating_sub(NAMED) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
-    format!("{what}: {}{rest}", named.join("; "))
 }

@@ -311,9 +311,7 @@ impl Reconciler {
             if registered { self.registered.insert(pool) } else { self.registered.remove(&pool) };
         if changed {
             self.publish_soon(now.boot);
-            if registered {
-                self.kubelet_came(now);
-            }
+            if registered { self.kubelet_came(now) } else { self.kubelet_went() }
         }
     }
 }

@@ -5,7 +5,13 @@ use crate::allocation::{Holder, PodContainer};
 use crate::condition::{ConditionKind, Status};
 use crate::pods::{Held, PodList};
 
+mod absent;
+
 const GRACE: u64 = 30_000;
+const LONG: u64 = 3_600_000;
+
+/// Containers, and the devices that each has.
+type Pods<'a> = &'a [(&'a str, &'a [&'a str])];
 
 fn container(name: &str) -> PodContainer {
     let mut parts = name.split('/').map(str::to_owned);
@@ -14,7 +20,7 @@ fn container(name: &str) -> PodContainer {
 }
 
 /// An answer: containers, and the ids of pool `p` that each has. A pod without devices is always there.
-fn list(held: &[(&str, &[&str])]) -> PodList {
+fn list(held: Pods<'_>) -> PodList {
     let held: Vec<_> = held
         .iter()
         .map(|(name, devices)| Held {
@@ -41,6 +47,48 @@ impl Bench {
         self.handle(Event::Looked(Box::new(node())));
         self.pass(200);
         self.at - began
+    }
+
+    /// The kubelet answers so whenever it is asked, until an answer changes what is held. The time
+    /// that took.
+    fn until_changed(&mut self, answer: &PodList) -> u64 {
+        let (held, began) = (self.held(), self.at);
+        while self.held() == held {
+            assert!(self.at < began + 2 * LONG, "{held:?} for ever");
+            self.until_asked(60_000, Ok(answer.clone()));
+        }
+        self.at - began
+    }
+
+    /// A kubelet goes, and one comes.
+    fn kubelet_again(&mut self) {
+        for registered in [false, true] {
+            self.handle(Event::Registered { pool: "p".parse().unwrap(), registered });
+        }
+    }
+
+    /// The daemon is started anew on its ledger, and the kubelet takes it.
+    fn again(&self) -> Self {
+        let text = self.brain.ledger().to_text();
+        let ledger = Ledger::parse(text.as_bytes()).unwrap().ledger;
+        let mut bench = Bench::after(ledger, FOUR, node());
+        bench.handle(Event::Registered { pool: "p".parse().unwrap(), registered: true });
+        // What it asked at once; the kubelet has come since.
+        bench.handle(Event::KubeletSaid(Err("not yet".to_owned())));
+        bench
+    }
+
+    /// Pods that have each of these devices, named and known to this kubelet.
+    fn with_pods(pods: Pods<'_>) -> Self {
+        let mut bench = Bench::new(FOUR, node());
+        for (_, devices) in pods {
+            bench.kubelet(devices);
+        }
+        for within in [3_000, 60_000] {
+            bench.until_asked(within, Ok(list(pods)));
+        }
+        assert_eq!(bench.consistent().1, "Consistent");
+        bench
     }
 
     /// Devices and holders by the ledger.
@@ -104,8 +152,7 @@ fn a_container_is_named_and_its_device_is_free_when_it_has_been_gone_for_the_gra
 
 #[test]
 fn a_kubelet_that_cannot_be_asked_frees_nothing() {
-    let mut bench = Bench::new(FOUR, node());
-    bench.kubelet(&["p-0"]);
+    let mut bench = Bench::with_pods(&[("a/x/c", &["p-0"])]);
     for _ in 0..20 {
         bench.until_asked(60_000, Err("no such socket"));
     }
@@ -129,7 +176,7 @@ fn an_answer_does_not_speak_of_what_came_after_the_question() {
         bench.pass(100);
     }
     bench.kubelet(&["p-1"]);
-    bench.pass(GRACE);
+    bench.pass(LONG);
     bench.handle(Event::KubeletSaid(Ok(list(&[("default/web-0/app", &["p-0"])]))));
     assert_eq!(bench.asked, 2, "the later one's turn");
     bench.handle(Event::KubeletSaid(Ok(list(&[("default/web-0/app", &["p-0"])]))));
@@ -138,22 +185,20 @@ fn an_answer_does_not_speak_of_what_came_after_the_question() {
 
 #[test]
 fn a_new_kubelet_is_given_the_whole_grace_and_an_answer_without_any_pod_frees_nothing() {
-    let mut bench = Bench::new(FOUR, node());
-    bench.kubelet(&["p-0"]);
-    bench.until_asked(3_000, Ok(list(&[])));
+    let (both, one): (Pods<'_>, Pods<'_>) =
+        (&[("a/x/c", &["p-0"]), ("a/y/c", &["p-1"])], &[("a/y/c", &["p-1"])]);
+    let mut bench = Bench::with_pods(both);
+    bench.until_asked(60_000, Ok(list(one)));
     bench.pass(GRACE - 1_000);
-    let pool: PoolName = "p".parse().unwrap();
-    for registered in [false, true] {
-        bench.handle(Event::Registered { pool: pool.clone(), registered });
-    }
-    bench.until_asked(3_000, Ok(list(&[])));
-    assert_eq!(bench.held().len(), 1, "it may not know its pods yet");
+    bench.kubelet_again();
+    bench.until_asked(3_000, Ok(list(one)));
+    assert_eq!(bench.held().len(), 2, "it may not know its pods yet");
     bench.until_asked(GRACE, Ok(PodList::default()));
-    assert_eq!(bench.held().len(), 1, "nor does one that lists none at all");
+    assert_eq!(bench.held().len(), 2, "nor does one that lists none at all");
     let (status, reason, message) = bench.consistent();
     assert_eq!((status, reason.as_str()), (Status::False, "Leaked"), "{message}");
-    bench.until_asked(60_000, Ok(list(&[])));
-    assert!(bench.held().is_empty());
+    bench.until_asked(60_000, Ok(list(one)));
+    assert_eq!(bench.held(), ["p-1 a/y/c"]);
 }
 
 #[test]
@@ -242,22 +287,22 @@ fn a_device_allocated_anew_is_its_new_pods_whatever_else_is_listed() {
 
 #[test]
 fn names_outlast_a_restart_and_graces_begin_anew() {
-    let mut bench = Bench::new(FOUR, node());
-    bench.kubelet(&["p-0"]);
-    bench.until_asked(3_000, Ok(list(&[("a/x/c", &["p-0"])])));
-    bench.until_asked(60_000, Ok(list(&[])));
+    let (stays, both): (Pods<'_>, Pods<'_>) =
+        (&[("a/y/c", &["p-1"])], &[("a/x/c", &["p-0"]), ("a/y/c", &["p-1"])]);
+    let mut bench = Bench::with_pods(both);
+    bench.until_asked(60_000, Ok(list(stays)));
     let text = bench.brain.ledger().to_text();
     let ledger = Ledger::parse(text.as_bytes()).unwrap().ledger;
-    assert_eq!(ledger.containers(), 1);
+    assert_eq!(ledger.containers(), 2);
     let mut bench = Bench::after(ledger, FOUR, node());
-    assert_eq!(bench.held(), ["p-0 a/x/c"]);
+    assert_eq!(bench.held(), ["p-0 a/x/c", "p-1 a/y/c"]);
     let holder = &bench.brain.ledger().allocations.values().next().unwrap().holder;
     assert_eq!(*holder, Holder::Pod(container("a/x/c")));
     assert_eq!(bench.asked, 1, "at once");
-    bench.handle(Event::KubeletSaid(Ok(list(&[]))));
-    assert_eq!(bench.held().len(), 1, "gone for the first time in this run");
-    bench.until_asked(GRACE, Ok(list(&[])));
-    assert!(bench.held().is_empty());
+    bench.handle(Event::KubeletSaid(Ok(list(stays))));
+    assert_eq!(bench.held().len(), 2, "gone for the first time in this run");
+    bench.until_asked(GRACE, Ok(list(stays)));
+    assert_eq!(bench.held(), ["p-1 a/y/c"]);
 }
 
 #[test]
