@@ -36,7 +36,7 @@ mod history;
 #[path = "storm/judge.rs"]
 mod judge;
 
-use callers::{Apart, Shared, admit, borrow, call};
+use callers::{Apart, Shared, admit, borrow, call, give_back};
 use history::{Fact, History, Shown};
 
 const RESOURCE: &str = "amd.com/onload";
@@ -55,6 +55,8 @@ const HAPPENINGS: usize = 32;
 const PAUSE: std::ops::Range<u64> = 10..160;
 /// So many happenings lie between two kills of the daemon.
 const KILL_EVERY: usize = 12;
+/// Kills at the end, when all is quiet.
+const QUIET_KILLS: usize = 3;
 /// How much of a history is told when it is not as it must be.
 const TAIL: usize = 60;
 /// What a storm cannot sit through otherwise; the settling is short so that kubelets meet it.
@@ -200,17 +202,18 @@ impl Storm {
         }
     }
 
-    fn kill(&mut self) {
+    /// Kills the daemon and starts it again; returns what it shows at once.
+    fn kill(&mut self) -> Vec<Shown> {
         self.shared.history.happened("the daemon is killed", true);
         self.shared.burst.notify_waiters();
         self.node.kill().unwrap();
         self.node.start().unwrap();
         self.shared.history.happened("the daemon serves again", true);
-        // The first moment in which it answers, what it says must be whole.
-        self.list();
         // The simulated machine is another one now.
         self.flap = None;
         self.kills += 1;
+        // From the first moment on in which it answers, what it says must be whole.
+        self.list()
     }
 
     fn heal(&mut self) {
@@ -252,9 +255,10 @@ impl Storm {
         let same = |node: &Node| Ok(containers(node)? == pods);
         self.node.until("the graces of pods that were cut off to end", same).unwrap();
         let before: BTreeSet<_> = self.list().into_iter().collect();
-        self.kill();
-        let after: BTreeSet<_> = self.list().into_iter().collect();
-        assert_eq!(before, after, "what is lent before and after a kill");
+        for _ in 0..QUIET_KILLS {
+            let after: BTreeSet<_> = self.kill().into_iter().collect();
+            assert_eq!(before, after, "what is lent before and after a kill");
+        }
     }
 
     /// Everybody gives back; the pool is as at the beginning.
@@ -262,9 +266,9 @@ impl Storm {
         for held in self.shared.kubelet.held() {
             self.shared.kubelet.release(RESOURCE, &held.ids);
         }
-        for one in shown(&self.node).unwrap().into_iter().filter(|one| one.local) {
-            self.node.ctl_ok(["free", &one.id]).unwrap();
-        }
+        let locals = shown(&self.node).unwrap().into_iter().filter(|one| one.local);
+        let freed = give_back(self.node.bus.address(), locals.map(|one| one.id).collect());
+        self.background.run(freed);
         self.node.until("nothing to be lent", |node| Ok(shown(node)?.is_empty())).unwrap();
         self.until_all_healthy();
         let pool = self.node.json(&["pools", "onload"]).unwrap();

@@ -235,8 +235,7 @@ fn request(ids: &[String]) -> AllocateRequest {
 /// A local program borrows and gives back.
 pub async fn borrow(shared: Arc<Shared>, address: String, seed: u64) {
     let mut random = Rng::with_seed(seed);
-    let connection = Builder::address(&*address).method_timeout(ANSWER).build().await.unwrap();
-    let manager = ManagerProxy::new(&connection).await.unwrap();
+    let manager = manager(&address).await;
     let mut mine: Vec<String> = Vec::new();
     while shared.goes_on() {
         sleep(Duration::from_millis(random.u64(1..30))).await;
@@ -261,6 +260,19 @@ pub async fn borrow(shared: Arc<Shared>, address: String, seed: u64) {
             Err(_) => shared.history.note(Fact::LocalInDoubt { asked }),
         }
     }
+}
+
+/// Gives back what local programs have left.
+pub async fn give_back(address: String, ids: Vec<String>) {
+    let manager = manager(&address).await;
+    for id in ids {
+        manager.free(&id, HashMap::new()).await.unwrap();
+    }
+}
+
+async fn manager(address: &str) -> ManagerProxy<'static> {
+    let connection = Builder::address(address).method_timeout(ANSWER).build().await.unwrap();
+    ManagerProxy::new(&connection).await.unwrap()
 }
 
 /// Whether nothing was lent for sure: the daemon has said so, or was not there to hear.
