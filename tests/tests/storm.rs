@@ -75,19 +75,19 @@ const FLAPS: [[&str; 2]; 5] = [
 #[test]
 fn nothing_is_lost_or_had_twice_in_a_storm() {
     let alone = std::env::var("ONLOADD_SEED").map(|seed| vec![seed.parse().unwrap()]);
-    for seed in alone.unwrap_or(SEEDS.to_vec()) {
-        let mut storm = Storm::new(seed);
-        let ended = catch_unwind(AssertUnwindSafe(|| storm.run()));
-        let wrong = storm.wrong();
-        if ended.is_err() || !wrong.is_empty() {
-            storm.tell(&wrong);
-            panic!("seed {seed} broke a promise: ONLOADD_SEED={seed} runs it alone");
-        }
-        storm.assert_it_was_one();
-    }
+    let seeds: Vec<u64> = alone.unwrap_or(SEEDS.to_vec());
+    // Beside each other: a storm waits more than it works.
+    let ended = std::thread::scope(|scope| {
+        let storms: Vec<_> =
+            seeds.iter().map(|seed| scope.spawn(|| Storm::new(*seed).rage())).collect();
+        storms.into_iter().map(|storm| storm.join().is_ok()).collect::<Vec<_>>()
+    });
+    let broken: Vec<_> = seeds.iter().zip(ended).filter(|(_, well)| !well).collect();
+    assert!(broken.is_empty(), "a promise was broken; ONLOADD_SEED=n runs one alone: {broken:?}");
 }
 
 struct Storm {
+    seed: u64,
     background: Background,
     node: Node,
     shared: Arc<Shared>,
@@ -112,7 +112,17 @@ impl Storm {
             apart: Mutex::new(Apart::new()),
         });
         let random = Rng::with_seed(seed);
-        Self { background, node, shared, random, flap: None, kills: 0 }
+        Self { seed, background, node, shared, random, flap: None, kills: 0 }
+    }
+
+    fn rage(mut self) {
+        let ended = catch_unwind(AssertUnwindSafe(|| self.run()));
+        let wrong = self.wrong();
+        if ended.is_err() || !wrong.is_empty() {
+            self.tell(&wrong);
+            panic!("seed {} broke a promise", self.seed);
+        }
+        self.assert_it_was_one();
     }
 
     fn run(&mut self) {
@@ -286,8 +296,10 @@ impl Storm {
 
     fn tell(&self, wrong: &[String]) {
         let facts = self.shared.history.facts();
-        println!("{} facts; their end:", facts.len());
-        facts.iter().skip(facts.len().saturating_sub(TAIL)).for_each(|fact| println!("{fact}"));
+        println!("seed {}: {} facts; their end:", self.seed, facts.len());
+        let told = facts.iter().filter(|fact| !matches!(fact, Fact::Capacity { .. }));
+        let told: Vec<_> = told.collect();
+        told.iter().skip(told.len().saturating_sub(TAIL)).for_each(|fact| println!("{fact}"));
         // What is said of the devices and allocations that the first words name.
         for word in wrong.iter().take(3).flat_map(|text| text.split([' ', ',', ':'])) {
             let named = word.starts_with("onload-") || word.parse::<u64>().is_ok();
@@ -315,9 +327,10 @@ impl Storm {
         let moved = moved(&facts);
         let registrations = self.shared.kubelet.seen().registrations.len();
         println!(
-            "{pods} pods admitted, {refused} refused, {in_doubt} cut off; {local} local grants, \
+            "seed {}: {pods} pods admitted, {refused} refused, {in_doubt} cut off; {local} local grants, \
              {freed} given back, {moved} moved; {listings} listings, {most} lent at most; {registrations} \
              registrations, {} kills; {:?}",
+            self.seed,
             self.kills,
             self.shared.history.now()
         );

@@ -25,9 +25,9 @@ use super::{RESOURCE, SLOTS};
 /// For one answer, on a machine that is busy; the kubelet itself would wait for ever.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Devices of one pod.
-const MOST_DEVICES: usize = 6;
+const MOST_DEVICES: usize = 4;
 /// Pods that one caller keeps.
-const MOST_PODS: usize = 2;
+const MOST_PODS: usize = 3;
 /// Devices that one local program keeps.
 const MOST_LENT: usize = 14;
 /// What a caller waits between two calls, in milliseconds, unless all are told to call at once.
@@ -112,7 +112,7 @@ pub async fn admit(shared: Arc<Shared>, seed: u64) {
     let mut pods: Vec<(u64, Vec<String>)> = Vec::new();
     while shared.goes_on() {
         shared.pause(&mut random).await;
-        if pods.len() == MOST_PODS || (!pods.is_empty() && random.u8(..3) == 0) {
+        if pods.len() == MOST_PODS || (!pods.is_empty() && random.u8(..5) == 0) {
             let (pod, devices) = pods.swap_remove(random.usize(..pods.len()));
             shared.end(pod);
             shared.kubelet.release(RESOURCE, &devices);
@@ -169,7 +169,7 @@ pub async fn call(shared: Arc<Shared>, seed: u64) {
     let mut pods = Vec::new();
     while shared.goes_on() {
         shared.pause(&mut random).await;
-        if pods.len() == MOST_PODS || (!pods.is_empty() && random.u8(..3) == 0) {
+        if pods.len() == MOST_PODS || (!pods.is_empty() && random.u8(..5) == 0) {
             let pod = pods.swap_remove(random.usize(..pods.len()));
             shared.end(pod);
             let mut book = shared.apart.lock().await;
@@ -190,6 +190,10 @@ pub async fn call(shared: Arc<Shared>, seed: u64) {
             book.free.retain(|id| !devices.contains(id));
             devices
         };
+        if devices.is_empty() {
+            client = Some(plugin);
+            continue;
+        }
         let asked = shared.history.now();
         let answer = timeout(ANSWER, plugin.allocate(request(&devices))).await;
         let mut book = shared.apart.lock().await;

@@ -11,7 +11,7 @@ use super::history::{Asked, At, Fact, Shown, Span};
 
 /// How far what is shown may be behind what was answered: grants are shown together, up to 100 ms
 /// later, and the machine is busy.
-pub const LAG: Duration = Duration::from_secs(1);
+pub const LAG: Duration = Duration::from_secs(2);
 /// A call that was cut off was so by something that happened at most so long before its end.
 const CUT: Duration = Duration::from_secs(3);
 /// What an Allocate may be refused with: FAILED_PRECONDITION, as when the driver is away.
