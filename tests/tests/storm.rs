@@ -149,7 +149,7 @@ impl Storm {
                 self.happen();
             }
             if number % 2 == 0 {
-                self.list();
+                self.list(false);
             }
         }
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -223,7 +223,7 @@ impl Storm {
         self.flap = None;
         self.kills += 1;
         // From the first moment on in which it answers, what it says must be whole.
-        self.list()
+        self.list(true)
     }
 
     fn heal(&mut self) {
@@ -245,11 +245,11 @@ impl Storm {
     }
 
     /// Notes what `onloadctl allocations` shows now.
-    fn list(&self) -> Vec<Shown> {
+    fn list(&self, fresh: bool) -> Vec<Shown> {
         let asked = self.shared.history.now();
         let shown = shown(&self.node).unwrap();
         let span = self.shared.history.since(asked);
-        self.shared.history.note(Fact::Listed { span, shown: shown.clone() });
+        self.shared.history.note(Fact::Listed { span, shown: shown.clone(), fresh });
         shown
     }
 
@@ -264,7 +264,7 @@ impl Storm {
         };
         let same = |node: &Node| Ok(containers(node)? == pods);
         self.node.until("the graces of pods that were cut off to end", same).unwrap();
-        let before: BTreeSet<_> = self.list().into_iter().collect();
+        let before: BTreeSet<_> = self.list(false).into_iter().collect();
         for _ in 0..QUIET_KILLS {
             let after: BTreeSet<_> = self.kill().into_iter().collect();
             assert_eq!(before, after, "what is lent before and after a kill");
@@ -339,19 +339,20 @@ impl Storm {
     }
 }
 
-/// Local holders that were seen with another device than they were told.
+/// Local holders whose device a pod was given: they were moved to another one.
 fn moved(facts: &[Fact]) -> usize {
-    let mut told = BTreeMap::new();
-    let mut moved = BTreeSet::new();
+    let mut has = BTreeMap::new();
+    let mut moved = 0;
     for fact in facts {
         if let Fact::LocalGranted { id, device, .. } = fact {
-            told.insert(id, device);
-        } else if let Fact::Listed { shown, .. } = fact {
-            let is = |one: &&Shown| told.get(&one.id).is_some_and(|device| **device != one.device);
-            moved.extend(shown.iter().filter(is).map(|one| &one.id));
+            has.insert(device, id);
+        } else if let Fact::LocalFreed { id, .. } = fact {
+            has.retain(|_, other| *other != id);
+        } else if let Fact::PodGranted { devices, .. } = fact {
+            moved += devices.iter().filter(|device| has.remove(device).is_some()).count();
         }
     }
-    moved.len()
+    moved
 }
 
 fn lent(fact: &Fact) -> usize {
