@@ -359,7 +359,13 @@ async fn run<H: Host>(
     };
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
-    let bus = bus::serve_with(letterbox.clone(), address, options);
+    let mut first = letterbox.watch();
+    let bus = async {
+        // Objects of the first picture are up before the name is taken; with none yet, thousands of
+        // allocations would appear one by one after it. That the loop ends, the bus sees for itself.
+        let _ = first.changed().await;
+        bus::serve_with(letterbox.clone(), address, options).await
+    };
     let app = App::new(host, sources, ledger, pictures, posts);
     let app = if asked { app.with_pod_resources(pods) } else { app };
     tokio::select! {

@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod echo;
 pub mod exposure;
 pub mod idle;
+pub mod lists;
 pub mod machine;
 pub mod memory;
 pub mod samples;
@@ -20,3 +21,6 @@ pub mod table;
 
 /// The resource of the pool that is measured.
 pub const RESOURCE: &str = "amd.com/onload";
+
+/// The pools whose size is told of, each with its number as people write it.
+pub const LARGE_POOLS: [(usize, &str); 2] = [(1_000, "1,000"), (10_000, "10,000")];

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 
-use super::RESOURCE;
 use super::daemon::{Daemon, Machine};
 use super::samples::millis;
 use super::table::{Row, Weight};
+use super::{LARGE_POOLS, RESOURCE};
 use crate::background::Background;
 use crate::kubelet::Kubelet;
 use crate::node::PATIENCE;
@@ -16,32 +16,39 @@ use crate::node::PATIENCE;
 /// Budgets in KiB, the unit of `/proc/PID/status`.
 const IDLE_KIB: u64 = 8 * 1024;
 const LARGE_KIB: u64 = 40 * 1024;
-/// The pool of the first budget, and that of the second.
+/// The pool of the first budget, which one of a thousand keeps as well, and that of the second.
 const SLOTS: usize = 100;
-const LARGE_SLOTS: usize = 10_000;
-/// For the list of the large pool to be with the kubelet.
+const LARGEST: usize = 10_000;
+/// For the list of a large pool to be with the kubelet.
 const LIST_BUDGET: Duration = Duration::from_millis(100);
 /// Work of the start is over by then.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// Measures both pools.
+/// Measures an ordinary pool and the large ones.
 ///
 /// # Errors
 /// The daemon does not come up, or is not registered.
 pub fn measure(background: &Background) -> anyhow::Result<Vec<Row>> {
     let small = registered(background, SLOTS)?;
-    let large = registered(background, LARGE_SLOTS)?;
-    Ok(vec![
-        small.memory("resident memory, idle, 8 ports, 100 slots, registered", "< 8 MiB", IDLE_KIB),
-        large.memory("resident memory, idle, 10,000 devices", "< 40 MiB", LARGE_KIB),
-        Row::new(
+    let what = "resident memory, idle, 8 ports, 100 slots, registered";
+    let mut rows = vec![small.memory(what, "< 8 MiB", IDLE_KIB)];
+    for (slots, called) in LARGE_POOLS {
+        let large = registered(background, slots)?;
+        let what = format!("resident memory, idle, {called} devices");
+        let (budget, most) = match slots {
+            0..LARGEST => ("< 8 MiB", IDLE_KIB),
+            LARGEST.. => ("< 40 MiB", LARGE_KIB),
+        };
+        rows.push(large.memory(&what, budget, most));
+        rows.push(Row::new(
             Weight::Told,
-            "10,000 devices: accepted by the kubelet to list received",
+            format!("{called} devices: accepted by the kubelet to list received"),
             "< 100 ms",
             millis(large.list),
             large.list < LIST_BUDGET,
-        ),
-    ])
+        ));
+    }
+    Ok(rows)
 }
 
 /// What a registered daemon takes.

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use onload_tests::background::Background;
-use onload_tests::bench::{calls, echo, exposure, idle, machine, memory, start, swap};
+use onload_tests::bench::{calls, echo, exposure, idle, lists, machine, memory, start, swap};
 use tokio::runtime::{Builder, Runtime};
 
 /// What can be measured by itself; all of it unless named.
@@ -62,7 +62,7 @@ fn bench(check: bool, groups: &[&str]) -> anyhow::Result<bool> {
             "memory" => memory::measure(&background)?,
             "start" => start::measure(&background)?,
             "calls" => calls::measure(&background, &runtime)?,
-            "bus" => echo::measure(&runtime)?,
+            "bus" => [echo::measure(&runtime)?, lists::measure(&runtime)?].concat(),
             "swap" => swap::measure()?,
             _ => {
                 println!("(two daemons are now watched for one idle minute)");
