@@ -12,6 +12,7 @@
 //! restarts).
 
 mod admission;
+mod checkpoint;
 mod door;
 mod pods;
 mod registration;
@@ -31,6 +32,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 pub use admission::{Rejected, oversized_request};
+pub use checkpoint::{Unfit, resolve};
 pub use pods::{PodsFault, pod_name};
 pub use seen::{DeviceSeen, Devices, Holding, Late, ListSeen, RegistrationSeen, Seen, healthy};
 

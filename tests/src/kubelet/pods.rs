@@ -156,7 +156,7 @@ fn pods(seen: &Seen) -> Vec<PodResources> {
         namespace: "kube-system".to_owned(),
         containers: vec![ContainerResources { name: "kube-proxy".to_owned(), devices: Vec::new() }],
     };
-    let admitted = seen.held.iter().filter(|held| held.admitted);
+    let admitted = seen.finished.iter().chain(&seen.held).filter(|held| held.admitted);
     let pod = |held: &Holding| PodResources {
         name: pod_name(held.pod),
         namespace: "default".to_owned(),
