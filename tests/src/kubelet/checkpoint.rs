@@ -5,7 +5,7 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use onloadd::kubelet::api::ContainerAllocateResponse;
 
@@ -104,24 +104,15 @@ impl Seen {
 }
 
 /// Where an answer's mounts lead at this moment, as a runtime finds out when it starts a container:
-/// the path in the container and the directory of the host, links followed. `state` stands for the
-/// directory of the host that the answer calls `named`.
+/// the path in the container and the directory of the host, links followed.
 ///
 /// # Errors
 /// A path leads nowhere, and the container would not start.
-pub fn resolve(
-    answer: &ContainerAllocateResponse,
-    named: &str,
-    state: &Path,
-) -> io::Result<Vec<(String, PathBuf)>> {
-    let mounts = answer.mounts.iter().map(|mount| {
-        let path = match mount.host_path.strip_prefix(named) {
-            Some(rest) => state.join(rest.trim_start_matches('/')),
-            None => PathBuf::from(&mount.host_path),
-        };
-        Ok((mount.container_path.clone(), fs::canonicalize(path)?))
-    });
-    mounts.collect()
+pub fn resolve(answer: &ContainerAllocateResponse) -> io::Result<Vec<(String, PathBuf)>> {
+    let mounts = answer.mounts.iter();
+    mounts
+        .map(|mount| Ok((mount.container_path.clone(), fs::canonicalize(&mount.host_path)?)))
+        .collect()
 }
 
 impl fmt::Display for Unfit {

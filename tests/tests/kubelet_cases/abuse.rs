@@ -231,8 +231,7 @@ fn what_is_no_http_2_is_let_go() {
 #[test]
 fn two_hundred_who_say_nothing_keep_nobody_out() {
     unharmed(|rig| {
-        let idle: Vec<_> =
-            (0..200).map(|_| UnixStream::connect(rig.socket()).unwrap()).collect();
+        let idle: Vec<_> = (0..200).map(|_| UnixStream::connect(rig.socket()).unwrap()).collect();
         let pod = rig.try_pod(1).unwrap();
         rig.kubelet.release(RESOURCE, &pod.ids);
         rig.restart_kubelet();

@@ -46,7 +46,8 @@ fn assignments_are_kept_whatever_starts_anew() {
         rig.served();
         for pod in &pods {
             let crashed = rig.kubelet.restart_container(pod.pod).unwrap();
-            let anew = rig.kubelet.replay(pod.pod).unwrap_or_else(|unfit| panic!("{name}: {unfit}"));
+            let anew =
+                rig.kubelet.replay(pod.pod).unwrap_or_else(|unfit| panic!("{name}: {unfit}"));
             assert!(crashed == pod.response && anew == pod.response, "{name}");
         }
         rig.held_by(&[&pods[0], &pods[1]]);

@@ -1,6 +1,7 @@
 //! What a node says of who uses what.
 
 use onload_tests::kubelet::healthy;
+use serde_json::Value;
 
 use crate::rig::{ALL, RESOURCE, Rig, holder};
 
@@ -15,8 +16,14 @@ pub fn allocatable_stays_and_who_has_what_is_shown() {
     }
     let pools = rig.node.json(&["pools"]).unwrap();
     assert_eq!(pools["pools"][0]["slots"], ALL, "{pools}");
-    let devices = rig.node.json(&["pools", "onload"]).unwrap().to_string();
+    let all = rig.node.json(&["allocations"]).unwrap();
+    let devices = rig.node.json(&["pools", "onload"]).unwrap();
     for pod in &pods {
-        assert!(devices.contains(&holder(pod)), "{} is not in {devices}", holder(pod));
+        let of = |list: &Value, key: &str, is: &str| {
+            list.as_array().unwrap().iter().find(|one| one[key] == is).unwrap().clone()
+        };
+        let lent = of(&all["allocations"], "holder", &holder(pod));
+        let device = of(&devices["devices"], "id", &pod.ids[0]);
+        assert_eq!((&device["lent"], &device["allocation"]), (&"container".into(), &lent["id"]));
     }
 }

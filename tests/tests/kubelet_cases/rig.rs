@@ -84,16 +84,16 @@ impl Rig {
     pub fn pod(&mut self) -> Holding {
         let pod = self.try_pod(1).unwrap();
         let name = holder(&pod);
-        self.node
-            .until("the pod's name", |node| Ok(holders(node).contains_key(&name)))
-            .unwrap();
+        self.node.until("the pod's name", |node| Ok(holders(node).contains_key(&name))).unwrap();
         pod
     }
 
     /// Waits until these pods, and nobody else, have devices, each its own.
     pub fn held_by(&mut self, pods: &[&Holding]) {
-        let expected: BTreeSet<_> =
-            pods.iter().flat_map(|pod| pod.ids.iter().map(|id| (holder(pod), id.clone()))).collect();
+        let expected: BTreeSet<_> = pods
+            .iter()
+            .flat_map(|pod| pod.ids.iter().map(|id| (holder(pod), id.clone())))
+            .collect();
         let what = format!("holders to be {expected:?}");
         let as_expected = |node: &Node| {
             let now: Vec<_> = lent(node);

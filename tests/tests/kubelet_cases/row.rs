@@ -37,8 +37,6 @@ pub enum Verdict {
     Case { name: &'static str, run: fn() },
     /// A test of another file, `FILE::NAME`, the file below the root of this repository.
     Proven { elsewhere: &'static str },
-    /// Why a node daemon can neither cause nor meet it.
-    Beyond(&'static str),
 }
 
 /// A case of this suite.
@@ -71,7 +69,6 @@ pub fn play(theme: Theme) {
                 ((*name).to_owned(), holds)
             }
             Verdict::Proven { elsewhere } => ((*elsewhere).to_owned(), is_a_test(elsewhere)),
-            Verdict::Beyond(why) => (format!("beyond a node daemon: {why}"), true),
         };
         println!("    {} {shown_by}", if holds { "holds:" } else { "DOES NOT HOLD:" });
         if !holds {
@@ -121,11 +118,13 @@ fn the_table_has_every_row_of_the_sheet_once() {
     assert_eq!(names.len(), ROWS.len(), "a row is there twice");
     for row in ROWS {
         let is_named = |name: &&str| name.split_once('#').is_some_and(|(_, n)| !n.is_empty());
-        assert!(!row.references.is_empty() && row.references.iter().all(is_named), "{}", row.name());
+        assert!(
+            !row.references.is_empty() && row.references.iter().all(is_named),
+            "{}",
+            row.name()
+        );
         assert!(row.means.ends_with('.') && row.means.len() > 40, "{}: {}", row.name(), row.means);
     }
-    let beyond = ROWS.iter().filter(|row| matches!(row.verdict, Verdict::Beyond(_))).count();
-    assert!(beyond <= 2, "{beyond} rows are said to be beyond a node daemon");
 }
 
 #[test]
