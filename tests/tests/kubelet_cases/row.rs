@@ -87,7 +87,7 @@ fn is_a_test(elsewhere: &str) -> bool {
         let line = line.strip_prefix("async ").unwrap_or(line);
         line.strip_prefix("fn ").is_some_and(|rest| rest.starts_with(&format!("{name}(")))
     };
-    let Some(at) = lines.iter().position(|line| begins(&line)) else { return false };
+    let Some(at) = lines.iter().position(begins) else { return false };
     let attributes = lines[..at].iter().rev().take_while(|line| line.starts_with("#["));
     let attributes: Vec<_> = attributes.collect();
     let test = attributes.iter().any(|line| **line == "#[test]" || **line == "#[tokio::test]");
