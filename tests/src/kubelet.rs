@@ -13,6 +13,7 @@
 //! restarts).
 
 mod admission;
+mod checkpoint;
 mod door;
 mod pods;
 mod registration;
@@ -33,6 +34,7 @@ use tokio::task::JoinHandle;
 use tonic::transport::Channel;
 
 pub use admission::{Rejected, oversized_request};
+pub use checkpoint::{Unfit, resolve};
 pub use pods::{PodsFault, pod_name};
 pub use seen::{
     DeviceSeen, Devices, Holding, Late, ListSeen, PluginSeen, RegistrationSeen, Seen, healthy,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub struct InvalidName {
     /// What it was meant to be, in words.
     pub kind: &'static str,
-    /// The text, cut to what fits a message.
+    /// The text, cut to what fits a message, control characters blanked.
     pub text: String,
     /// The rule it breaks.
     pub rule: &'static str,
@@ -20,7 +20,9 @@ pub struct InvalidName {
 
 impl InvalidName {
     fn new(kind: &'static str, text: &str, rule: &'static str) -> Self {
-        Self { kind, text: text.chars().take(80).collect(), rule }
+        // It ends up on terminals and in the status of pods.
+        let shown = |c: char| if c.is_control() { ' ' } else { c };
+        Self { kind, text: text.chars().take(80).map(shown).collect(), rule }
     }
 }
 
@@ -310,6 +312,12 @@ mod tests {
         {
             assert!(text.parse::<MacAddress>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_refused_does_not_command_a_terminal() {
+        let refused = "x\u{1b}[2J\n\u{7}".parse::<DeviceId>().unwrap_err().to_string();
+        assert!(refused.starts_with("`x [2J  ` is not a device id: "), "{refused:?}");
     }
 
     #[test]

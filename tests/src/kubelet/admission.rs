@@ -20,7 +20,7 @@ const PRE_START_LIMIT: Duration = Duration::from_secs(30);
 /// gRPC's usual limit for a message, which servers keep unless told otherwise.
 const MESSAGE_LIMIT: usize = 4 * 1024 * 1024;
 
-type Ids = BTreeSet<String>;
+pub(super) type Ids = BTreeSet<String>;
 
 /// Why a pod was not admitted. The real kubelet makes the pod fail, for good, in each case.
 #[derive(Debug)]
@@ -217,7 +217,7 @@ impl Kubelet {
     }
 
     /// The plugin that counts for a resource.
-    fn plugin(&self, resource: &str) -> Result<Plugin, Rejected> {
+    pub(super) fn plugin(&self, resource: &str) -> Result<Plugin, Rejected> {
         let mut process = self.node.process();
         let endpoint = process.endpoint(resource).ok_or(Rejected::Unregistered)?;
         if endpoint.streams.iter().all(tokio::task::JoinHandle::is_finished) {
@@ -241,14 +241,14 @@ impl Kubelet {
 }
 
 /// A registered plugin, as an admission uses it.
-struct Plugin {
+pub(super) struct Plugin {
     client: DevicePluginClient<Channel>,
     options: DevicePluginOptions,
 }
 
 impl Plugin {
     /// What the plugin would take; nothing if it does not want to be asked.
-    async fn preferred(
+    pub(super) async fn preferred(
         &mut self,
         kubelet: &Kubelet,
         available: &Ids,
@@ -294,7 +294,7 @@ fn take<'a>(chosen: &mut Ids, count: usize, from: impl Iterator<Item = &'a Strin
     }
 }
 
-fn request(ids: Vec<String>) -> AllocateRequest {
+pub(super) fn request(ids: Vec<String>) -> AllocateRequest {
     AllocateRequest { container_requests: vec![ContainerAllocateRequest { devices_ids: ids }] }
 }
 

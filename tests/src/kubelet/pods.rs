@@ -164,7 +164,7 @@ fn own() -> PodResources {
 
 /// Pods that are admitted, and one of the node's own.
 fn pods(seen: &Seen) -> Vec<PodResources> {
-    let admitted = seen.held.iter().filter(|held| held.admitted);
+    let admitted = seen.finished.iter().chain(&seen.held).filter(|held| held.admitted);
     let pod = |held: &Holding| PodResources {
         name: pod_name(held.pod),
         namespace: "default".to_owned(),

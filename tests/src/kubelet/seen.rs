@@ -40,6 +40,8 @@ pub struct Seen {
     pub resources: BTreeMap<String, Devices>,
     /// What pods hold: what the checkpoint would say.
     pub held: Vec<Holding>,
+    /// What ended pods had that pod-resources still list.
+    pub finished: Vec<Holding>,
     /// Pods admitted so far; also the newest pod's number.
     pub pods: u64,
     /// Questions to its pod-resources.
