@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{XattrFlags, fgetxattr, flistxattr, fsetxattr};
+use rustix::fs::{XattrFlags, fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fsetxattr};
 use rustix::io::Errno;
 
 /// Names tried before giving up: a run that was killed may have left some.
@@ -94,7 +94,7 @@ pub fn sync_directory(file: &Path) -> io::Result<()> {
 
 /// Carries over labels and access lists that differ from those a new file gets by itself.
 fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
-    let mut names = vec![0u8; flistxattr(from, &mut [0u8; 0]).or_else(none)?];
+    let mut names = vec![0u8; flistxattr_query(from).or_else(none)?];
     let length = if names.is_empty() { 0 } else { flistxattr(from, &mut names)? };
     let names = names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
     for name in names {
@@ -110,7 +110,7 @@ fn copy_attributes(from: &File, to: &File) -> io::Result<()> {
 }
 
 fn attribute(file: &File, name: &[u8]) -> io::Result<Vec<u8>> {
-    let mut value = vec![0u8; fgetxattr(file, name, &mut [0u8; 0])?];
+    let mut value = vec![0u8; fgetxattr_query(file, name)?];
     let length = if value.is_empty() { 0 } else { fgetxattr(file, name, &mut value)? };
     value.truncate(length);
     Ok(value)

@@ -26,7 +26,8 @@ const WHAT: &str = "no key was made";
 const ENDS: [&str; 3] = ["key", "crt", "der"];
 
 /// The profile of a certificate for modules (`reference/secure-boot-mok.md` section 9): it signs
-/// code and no other certificates. The name is given beside.
+/// code and no other certificates. The name is given beside. `always`: a certificate that signs itself
+/// would get none.
 const PROFILE: &str = "\
 [req]
 distinguished_name = name
@@ -38,7 +39,7 @@ basicConstraints = critical,CA:FALSE
 keyUsage = critical,digitalSignature
 extendedKeyUsage = codeSigning
 subjectKeyIdentifier = hash
-authorityKeyIdentifier = keyid
+authorityKeyIdentifier = keyid:always
 ";
 
 /// What was made.
