@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use onload_dbus::error::exit;
 use zbus::Variant;
 
+use crate::commands::keys::KeysVerb;
 use crate::follow::Until;
 use crate::point;
 
@@ -303,6 +304,9 @@ pub enum Verb {
     /// Onload profiles: list, show, evaluate, turn into ConfigMaps; works without onloadd
     #[command(subcommand, arg_required_else_help = false)]
     Profile(ProfileVerb),
+    /// Keys for kernel modules: make one, sign module files; works without onloadd
+    #[command(subcommand, arg_required_else_help = false)]
+    Keys(KeysVerb),
     /// Bring the node back to a release it had; Ctrl-C asks the job to stop
     Rollback {
         /// How many changes back

@@ -14,7 +14,7 @@ use onload_core::time::Timestamp;
 use serde_json::{Value, json};
 
 use crate::rig::{KERNELS, Rig, changing, node, other};
-use crate::run::Ended;
+use crate::run::{Ended, command, run};
 
 fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/schema"))
@@ -144,6 +144,31 @@ async fn json_is_as_documented() {
             let gone = schema.get("?").is_some() && shown.is_null();
             assert!(!empty && !gone || key == "would_change", "{name}: nothing in {key}");
         }
+    }
+}
+
+#[tokio::test]
+async fn json_of_keys_is_as_documented() {
+    let place = tempfile::tempdir().unwrap();
+    let path = |name: &str| place.path().join(name).into_os_string().into_string().unwrap();
+    // Others may read it, so there is a warning to show.
+    fs::write(path("phrase"), "four words or more\n").unwrap();
+    fs::write(path("a.ko"), "no module").unwrap();
+    let (key, certificate) = (path("mok.key"), path("mok.crt"));
+    let sign = ["sign", &path("a.ko"), "--key", &key, "--cert", &certificate].map(str::to_owned);
+    let generate = ["generate", "--out", &path("mok")].map(str::to_owned);
+    let cases = [("keys-generate", &generate[..], 0), ("keys-sign", &sign, 2)];
+    for (name, words, code) in cases {
+        let phrase = path("phrase");
+        let words = words.iter().map(String::as_str).chain(["--passphrase-file", &phrase]);
+        let words: Vec<_> = ["--json", "keys"].into_iter().chain(words).collect();
+        let ended = run(&mut command("unix:path=/nonexistent/bus", &words)).await;
+        assert_eq!(ended.code, Some(code), "{ended:?}");
+        let value: Value = serde_json::from_str(&ended.out).unwrap();
+        assert_eq!(value["schema"], 1, "{name}");
+        assert_eq!(faults(name, &schema(name), &value), Vec::<String>::new());
+        let warned = value["warnings"].as_array().is_some_and(|all| !all.is_empty());
+        assert!(warned && (name == "keys-generate" || value["files"][0]["error"].is_object()));
     }
 }
 

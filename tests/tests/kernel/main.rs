@@ -14,6 +14,7 @@ mod boot;
 mod modules;
 mod node;
 mod others;
+mod secure_boot;
 mod service;
 mod swap;
 
@@ -29,5 +30,6 @@ fn main() -> ExitCode {
         boot::theme(),
         others::theme(),
         afxdp::theme(),
+        secure_boot::theme(),
     ])
 }

@@ -1,0 +1,292 @@
+//! `keys generate`: a private key and the certificate that nodes enrol. The three files come into
+//! being in a directory that only their owner can enter, and appear whole or not at all.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, DirBuilder, File, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use onload_dbus::error::{Kind, exit};
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+use serde::Serialize;
+
+use super::certificate::Certificate;
+use super::draft::sync_directory;
+use super::openssl::{self, Passphrase};
+use super::words::Generate;
+use super::{file_fault, shown};
+use crate::ended::{Complaint, Ended};
+use crate::render::paint::{Paint, plain};
+use crate::render::{Output, Page};
+
+const WHAT: &str = "no key was made";
+/// Ends of the files: private key, certificate as PEM, the same as DER.
+const ENDS: [&str; 3] = ["key", "crt", "der"];
+
+/// The profile of a certificate for modules (`reference/secure-boot-mok.md` section 9): it signs
+/// code and no other certificates. The name is given beside. `always`: a certificate that signs itself
+/// would get none.
+const PROFILE: &str = "\
+[req]
+distinguished_name = name
+x509_extensions = extensions
+string_mask = utf8only
+[name]
+[extensions]
+basicConstraints = critical,CA:FALSE
+keyUsage = critical,digitalSignature
+extendedKeyUsage = codeSigning
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid:always
+";
+
+/// What was made.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Made {
+    /// The private key.
+    key: String,
+    /// The certificate, PEM.
+    certificate: String,
+    /// The same, DER.
+    der: String,
+    algorithm: String,
+    subject: String,
+    serial: String,
+    /// SHA-256 over the DER form, with colons.
+    fingerprint: String,
+    /// As `/proc/keys` shows it.
+    key_id: Option<String>,
+    days: u32,
+    /// Whether a passphrase guards the key.
+    guarded: bool,
+    warnings: Vec<String>,
+    /// What to do with it.
+    next: String,
+}
+
+/// Makes them, and tells of them.
+pub async fn run(output: Output, wanted: &Generate) -> Result<u8, Ended> {
+    let paths = ENDS.map(|end| with_end(&wanted.out, end));
+    if let Some(there) = paths.iter().find(|path| fs::symlink_metadata(path).is_ok()) {
+        return Err(taken(there).into());
+    }
+    let (passphrase, warning) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
+    if let Some(warning) = &warning {
+        output.note(&format!("warning: {warning}"))?;
+    }
+    let guarded = wanted.passphrase || wanted.passphrase_file.is_some();
+    let workshop = Workshop::beside(&paths[0])?;
+    let made = make(wanted, &workshop, guarded, &passphrase).await?;
+    let [key, certificate, der] = place(&workshop, &paths)?;
+    let next = format!(
+        "copy {der} to each node, `mokutil --import {der}` there, and enrol it at the console of its next boot"
+    );
+    output.page(&Made {
+        key,
+        certificate,
+        der,
+        algorithm: wanted.algorithm.to_string(),
+        subject: wanted.subject.clone(),
+        serial: made.serial(),
+        fingerprint: made.fingerprint.clone(),
+        key_id: made.key_id(),
+        days: wanted.days,
+        guarded,
+        warnings: warning.into_iter().collect(),
+        next,
+    })?;
+    Ok(exit::AS_WANTED)
+}
+
+impl Page for Made {
+    fn text(&self, _now: u64) -> String {
+        let guard = if self.guarded { "guarded by a passphrase" } else { "without a passphrase" };
+        let key_id = self.key_id.as_deref().unwrap_or("-");
+        let row = |label: &str, value: &str, about: &str| {
+            let label = Paint::Dim.on(&format!("{label:<12}"));
+            format!("{label} {}{about}\n", plain(value))
+        };
+        [
+            row(
+                "private key",
+                &self.key,
+                &format!(" ({}, {guard}; it stays off the nodes)", self.algorithm),
+            ),
+            row("certificate", &self.certificate, " (PEM)"),
+            row("", &self.der, " (DER, for mokutil and the kernel)"),
+            row("subject", &self.subject, &format!(", {} days", self.days)),
+            row("serial", &self.serial, ""),
+            row("SHA-256", &self.fingerprint, ""),
+            row("key id", key_id, ""),
+            row("next", &self.next, ""),
+        ]
+        .concat()
+    }
+}
+
+/// A directory of ours, which goes away with everything in it.
+#[derive(Debug)]
+struct Workshop(PathBuf);
+
+impl Workshop {
+    /// Makes one where the files will be, so that they can be moved at once.
+    fn beside(path: &Path) -> Result<Self, Complaint> {
+        let refuse = |error: &io::Error| file_fault(WHAT, "cannot be made", path, error);
+        let mut name = OsString::from(".");
+        name.push(path.file_name().unwrap_or_default());
+        name.push(format!(".{}.new", std::process::id()));
+        let directory = std::path::absolute(path).map(|path| path.with_file_name(name));
+        let directory = directory.map_err(|error| refuse(&error))?;
+        DirBuilder::new().mode(0o700).create(&directory).map_err(|error| refuse(&error))?;
+        let workshop = Self(directory);
+        let about = fs::metadata(&workshop.0).map_err(|error| refuse(&error))?;
+        if about.permissions().mode() & 0o077 != 0 {
+            let why = format!(
+                "the file system of {} keeps no modes: others could read the key",
+                shown(path)
+            );
+            return Err(Complaint::of(Kind::Unsupported, WHAT, why, "choose another place"));
+        }
+        Ok(workshop)
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // Nobody to tell; the name says whose it is.
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+/// Has openssl make key and certificate in the workshop.
+async fn make(
+    wanted: &Generate,
+    workshop: &Workshop,
+    guarded: bool,
+    passphrase: &Passphrase,
+) -> Result<Certificate, Complaint> {
+    let [key, pem, der] = ENDS.map(|end| workshop.file(end));
+    let profile = workshop.file("profile");
+    fs::write(&profile, PROFILE)
+        .map_err(|error| file_fault(WHAT, "cannot be made", &key, &error))?;
+
+    let mut words = vec![OsStr::new("genpkey")];
+    let algorithm = wanted.algorithm.genpkey();
+    words.extend(algorithm.iter().map(OsStr::new));
+    let (source, input) = passphrase.through("-pass");
+    if guarded {
+        words.push(OsStr::new("-aes-256-cbc"));
+        words.extend(source);
+    }
+    words.extend([OsStr::new("-out"), key.as_os_str()]);
+    ask(&words, input).await?;
+
+    let digest = format!("-{}", wanted.algorithm.digest());
+    let days = wanted.days.to_string();
+    let subject = subject(&wanted.subject);
+    let (source, input) = passphrase.through("-passin");
+    let mut words: Vec<_> =
+        ["req", "-x509", "-new", "-utf8", &digest, "-days", &days, "-subj", &subject]
+            .map(OsStr::new)
+            .to_vec();
+    words.extend([OsStr::new("-config"), profile.as_os_str(), OsStr::new("-key"), key.as_os_str()]);
+    words.extend(source);
+    words.extend([OsStr::new("-out"), pem.as_os_str()]);
+    ask(&words, input).await?;
+
+    let words = [OsStr::new("x509"), OsStr::new("-in"), pem.as_os_str()].into_iter();
+    let words = words.chain(["-outform", "DER", "-out"].map(OsStr::new)).chain([der.as_os_str()]);
+    ask(&words.collect::<Vec<_>>(), None).await?;
+    Certificate::read(&der, WHAT).await
+}
+
+async fn ask(words: &[&OsStr], input: Option<&[u8]>) -> Result<(), Complaint> {
+    let said = openssl::run(WHAT, words, input).await?;
+    if said.success {
+        return Ok(());
+    }
+    let (why, fix) = if said.complains_of(&["while reading strings", "unable to get pass"]) {
+        (
+            "openssl gets no passphrase: there is no terminal, or it was not typed twice alike"
+                .into(),
+            "name a file with --passphrase-file",
+        )
+    } else {
+        let fix = "see whether this openssl may make such keys: in FIPS mode not all are allowed";
+        (format!("openssl cannot make it: {}", said.last_words()), fix)
+    };
+    Err(Complaint::of(Kind::Internal, WHAT, why, fix))
+}
+
+/// A common name as `-subj` reads it.
+fn subject(name: &str) -> String {
+    let escaped = name.chars().flat_map(|c| {
+        let special = matches!(c, '/' | '\\' | '+' | '=');
+        special.then_some('\\').into_iter().chain([c])
+    });
+    format!("/CN={}", escaped.collect::<String>())
+}
+
+/// Gives the files their names, the key last. Nothing that is there is overwritten.
+fn place(workshop: &Workshop, paths: &[PathBuf; 3]) -> Result<[String; 3], Complaint> {
+    let mut placed = Vec::new();
+    // From the last to the first, which is the key.
+    for (end, path) in ENDS.iter().zip(paths).rev() {
+        let mode = if *end == ENDS[0] { 0o600 } else { 0o644 };
+        let put = || -> io::Result<()> {
+            let file = File::open(workshop.file(end))?;
+            file.set_permissions(Permissions::from_mode(mode))?;
+            file.sync_all()?;
+            move_exclusively(&workshop.file(end), path)
+        };
+        if let Err(error) = put() {
+            // Only ours: each of them was made by this very loop.
+            placed.iter().for_each(|path: &&PathBuf| drop(fs::remove_file(path)));
+            return Err(match error.kind() {
+                ErrorKind::AlreadyExists => taken(path),
+                _ => file_fault(WHAT, "cannot be made", path, &error),
+            });
+        }
+        placed.push(path);
+    }
+    sync_directory(&paths[0])
+        .map_err(|error| file_fault(WHAT, "cannot be synced", &paths[0], &error))?;
+    Ok(paths.each_ref().map(|path| path.to_string_lossy().into_owned()))
+}
+
+fn move_exclusively(from: &Path, to: &Path) -> io::Result<()> {
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Old file systems and NFS know only the other way to the same end.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to),
+        done => Ok(done?),
+    }
+}
+
+fn taken(path: &Path) -> Complaint {
+    let why = format!("{} is there already, and nothing is overwritten", shown(path));
+    Complaint::of(Kind::Blocked, WHAT, why, "choose another --out, or move what is there away")
+}
+
+fn with_end(prefix: &Path, end: &str) -> PathBuf {
+    let mut path = prefix.as_os_str().to_owned();
+    path.push(".");
+    path.push(end);
+    path.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_keeps_its_letters() {
+        assert_eq!(subject("a/b+c=d\\e é"), "/CN=a\\/b\\+c\\=d\\\\e é");
+        assert_eq!(with_end(Path::new("a/b.c"), "key"), Path::new("a/b.c.key"));
+    }
+}

@@ -1,0 +1,320 @@
+//! One module file: unpacked, freed of former signatures where that is allowed, signed, checked,
+//! packed, put in its place.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use onload_dbus::error::Kind;
+
+use super::Signing;
+use crate::commands::keys::compression::{Compression, HEAD};
+use crate::commands::keys::draft::Draft;
+use crate::commands::keys::openssl;
+use crate::commands::keys::signature::{Signer, TAIL, Tail, appended, tail};
+use crate::commands::keys::{file_fault, shown};
+use crate::ended::Complaint;
+use crate::render::paint::plain;
+
+/// Up to the type in the head of an ELF file.
+const ELF_HEAD: usize = 18;
+/// Signatures one behind the other before this is no module any more.
+const MOST_LAYERS: usize = 8;
+/// No signature is longer: one with a chain of certificates has some kilobytes.
+const LONGEST_SIGNATURE: u64 = 64 * 1024;
+
+/// What became of a file.
+#[derive(Debug)]
+pub struct Done {
+    pub outcome: Outcome,
+    pub compression: Option<Compression>,
+}
+
+/// How.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It was signed so already.
+    Unchanged,
+    /// It had no signature.
+    Signed,
+    /// It had these, from the last to the first.
+    Replaced(Vec<String>),
+}
+
+/// Why a file was not signed.
+#[derive(Debug)]
+pub enum Stopped {
+    /// For a reason of its own.
+    File(Complaint),
+    /// For one that every other file has as well.
+    All(Complaint),
+}
+
+impl From<Complaint> for Stopped {
+    fn from(complaint: Complaint) -> Self {
+        Self::File(complaint)
+    }
+}
+
+/// A signature that is there.
+struct Layer {
+    /// Where it begins, which is where what it is over ends.
+    at: u64,
+    bytes: Vec<u8>,
+    /// None where it names nobody that we can read.
+    signer: Option<Signer>,
+}
+
+/// Signs one file.
+pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
+    let what = format!("{} was not signed", shown(path));
+    let refuse = |why: &str, fix: &str| {
+        Complaint::of(Kind::InvalidArgument, &what, format!("{} {why}", shown(path)), fix)
+    };
+    let unread = |error: &io::Error| file_fault(&what, "cannot be read", path, error);
+    let unwritten = |error: &io::Error| file_fault(&what, "cannot be written anew", path, error);
+    // What a link leads to is signed, and the link stays.
+    let real = fs::canonicalize(path).map_err(|error| unread(&error))?;
+    if !fs::metadata(&real).map_err(|error| unread(&error))?.is_file() {
+        return Err(refuse("is no file", "name module files").into());
+    }
+    let source = File::open(&real).map_err(|error| unread(&error))?;
+    let seen = source.metadata().map_err(|error| unread(&error))?;
+    let compression = Compression::of(&head(&source, HEAD).map_err(|error| unread(&error))?);
+    let draft = Draft::beside(&real).map_err(|error| unwritten(&error))?;
+    match compression {
+        Some(one) => {
+            one.unpack(&source, &draft).await.map_err(|error| program(&what, path, &error))?
+        }
+        None => {
+            io::copy(&mut &source, &mut &draft.file).map_err(|error| unwritten(&error))?;
+        }
+    }
+    let start = head(&draft.file, ELF_HEAD).map_err(|error| unread(&error))?;
+    if !is_module(&start) {
+        return Err(refuse("is no kernel module", "name .ko files, compressed or not").into());
+    }
+    let layers = layers(&draft.file).map_err(|error| unread(&error))?.ok_or_else(|| {
+        let why = "ends in the mark of a signature, and what stands before is none";
+        refuse(why, "it is damaged: build or install it anew")
+    })?;
+    if is_current(signing, &what, &draft, layers.first()).await.map_err(Stopped::All)? {
+        return Ok(Done { outcome: Outcome::Unchanged, compression });
+    }
+    let others = layers.iter().filter(|layer| !layer.is_by(signing));
+    let others: Vec<_> = others.map(Layer::name).collect();
+    if !others.is_empty() && !signing.replace {
+        let why = format!("it is signed by {}", others.join(", "));
+        let fix = "where that signature is not needed any more, say --replace";
+        return Err(Complaint::of(Kind::Blocked, &what, why, fix).into());
+    }
+    if let Some(first) = layers.last() {
+        draft.file.set_len(first.at).map_err(|error| unwritten(&error))?;
+    }
+    let signature = signature(signing, &what, &draft).await.map_err(Stopped::All)?;
+    let end = appended(&signature).ok_or_else(|| refuse("gets too long a signature", ""))?;
+    let append = || {
+        (&draft.file).seek(SeekFrom::End(0))?;
+        (&draft.file).write_all(&end)
+    };
+    append().map_err(|error| unwritten(&error))?;
+    let ready = match compression {
+        Some(one) => {
+            let packed = Draft::beside(&real).map_err(|error| unwritten(&error))?;
+            let done = one.pack(&draft, &packed).await;
+            done.map_err(|error| program(&what, path, &error))?;
+            packed
+        }
+        None => draft,
+    };
+    ready.replace(&real, &source, &seen).map_err(|error| match error.kind() {
+        ErrorKind::ResourceBusy => {
+            let why = format!("{} was changed by somebody else meanwhile", shown(path));
+            Complaint::of(
+                Kind::Busy,
+                &what,
+                why,
+                "see who builds or installs it, then run it again",
+            )
+        }
+        _ => unwritten(&error),
+    })?;
+    let outcome = match layers.is_empty() {
+        true => Outcome::Signed,
+        false => Outcome::Replaced(layers.iter().map(Layer::name).collect()),
+    };
+    Ok(Done { outcome, compression })
+}
+
+/// The first bytes, and the file at its start again.
+fn head(mut file: &File, length: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.rewind()?;
+    file.take(length as u64).read_to_end(&mut bytes)?;
+    file.rewind()?;
+    Ok(bytes)
+}
+
+/// An ELF file that is linked later (ET_REL), as modules are.
+fn is_module(head: &[u8]) -> bool {
+    let little = [1, 0];
+    let big = [0, 1];
+    let kind = match head.get(5) {
+        Some(1) => little,
+        Some(2) => big,
+        _ => return false,
+    };
+    head.starts_with(b"\x7fELF") && head.get(16..ELF_HEAD) == Some(&kind)
+}
+
+/// The signatures, the last first. None where the end cannot be read as one.
+fn layers(mut file: &File) -> io::Result<Option<Vec<Layer>>> {
+    let mut length = file.metadata()?.len();
+    let mut layers = Vec::new();
+    loop {
+        let mut end = vec![0; usize::try_from(length).unwrap_or(TAIL).min(TAIL)];
+        file.seek(SeekFrom::Start(length - end.len() as u64))?;
+        file.read_exact(&mut end)?;
+        let size = match tail(&end, length) {
+            Tail::None => return Ok(Some(layers)),
+            Tail::Signature(size) if size <= LONGEST_SIGNATURE && layers.len() < MOST_LAYERS => {
+                size
+            }
+            Tail::Signature(_) | Tail::Broken => return Ok(None),
+        };
+        let at = length - TAIL as u64 - size;
+        let mut bytes = Vec::new();
+        file.seek(SeekFrom::Start(at))?;
+        file.take(size).read_to_end(&mut bytes)?;
+        layers.push(Layer { at, signer: Signer::read(&bytes), bytes });
+        length = at;
+    }
+}
+
+impl Layer {
+    fn is_by(&self, signing: &Signing) -> bool {
+        self.signer.as_ref().is_some_and(|signer| signer.is(&signing.certificate))
+    }
+
+    fn name(&self) -> String {
+        match &self.signer {
+            Some(signer) => plain(&signer.to_string()),
+            None => "somebody who is not named by issuer and serial".to_owned(),
+        }
+    }
+}
+
+/// Whether the last signature is the one that would be made: by this certificate, over this digest,
+/// and good. The draft is as long as before afterwards only if not.
+async fn is_current(
+    signing: &Signing,
+    what: &str,
+    draft: &Draft,
+    last: Option<&Layer>,
+) -> Result<bool, Complaint> {
+    let Some(last) = last.filter(|layer| layer.is_by(signing)) else { return Ok(false) };
+    if !last.signer.as_ref().is_some_and(|signer| signer.signs(signing.digest)) {
+        return Ok(false);
+    }
+    let cut = draft.file.set_len(last.at);
+    cut.map_err(|error| file_fault(what, "cannot be written", draft.path(), &error))?;
+    Ok(fits(signing, what, draft, &last.bytes).await?.success)
+}
+
+/// Has openssl check a signature over a draft.
+async fn fits(
+    signing: &Signing,
+    what: &str,
+    draft: &Draft,
+    signature: &[u8],
+) -> Result<openssl::Said, Complaint> {
+    // Whether the certificate is trusted is for each kernel to say.
+    let words = ["cms", "-verify", "-binary", "-inform", "DER", "-nointern", "-noverify"];
+    let words = words.map(OsStr::new).into_iter().chain([
+        OsStr::new("-content"),
+        draft.path().as_os_str(),
+        OsStr::new("-certfile"),
+        signing.certificate.path.as_os_str(),
+        OsStr::new("-out"),
+        OsStr::new("/dev/null"),
+    ]);
+    openssl::run(what, &words.collect::<Vec<_>>(), Some(signature)).await
+}
+
+/// Has openssl sign a draft, and checks what comes out: a token's key is compared with the
+/// certificate by nobody else.
+async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u8>, Complaint> {
+    // As sign-file: detached, without certificates, without attributes, which kernels refuse.
+    let words = ["cms", "-sign", "-binary", "-noattr", "-nocerts", "-nosmimecap"];
+    let digest = signing.digest.to_string();
+    let more = ["-outform", "DER", "-md", &digest];
+    let (source, input) = signing.passphrase.through("-passin");
+    let words = words.iter().chain(&more).map(|&word| OsStr::new(word));
+    let words = words
+        .chain(signing.key.iter().map(OsString::as_os_str))
+        .chain(source)
+        .chain([OsStr::new("-signer"), signing.certificate.path.as_os_str()])
+        .chain([OsStr::new("-in"), draft.path().as_os_str()]);
+    let said = openssl::run(what, &words.collect::<Vec<_>>(), input).await?;
+    if !said.success || said.out.is_empty() {
+        return Err(refused(signing, what, &said));
+    }
+    let checked = fits(signing, what, draft, &said.out).await?;
+    if !checked.success {
+        let why = format!("the signature does not fit the certificate: {}", checked.last_words());
+        let fix = "name the certificate that was made for this very key";
+        return Err(Complaint::of(Kind::InvalidArgument, what, why, fix));
+    }
+    Ok(said.out)
+}
+
+/// What openssl's words mean to whoever asked.
+fn refused(signing: &Signing, what: &str, said: &openssl::Said) -> Complaint {
+    let certificate = shown(&signing.certificate.path);
+    let words = |words: &[&str]| said.complains_of(words);
+    let (why, fix) = if words(&["does not match certificate", "values mismatch", "type mismatch"]) {
+        (
+            format!("the key is not the one of the certificate {certificate}"),
+            "name the certificate that was made for this very key",
+        )
+    } else if words(&["bad decrypt", "wrong password", "PIN_INCORRECT", "PIN incorrect"]) {
+        ("the passphrase is wrong".to_owned(), "give the one that the key was made with")
+    } else if words(&["while reading strings", "unable to get passphrase", "No PIN code"]) {
+        (
+            "the key is guarded by a passphrase, and there is no terminal to ask for it".to_owned(),
+            "name a file with --passphrase-file",
+        )
+    } else {
+        let fix = "see that `openssl pkey -in KEY -noout` can read the key";
+        (format!("openssl cannot sign with this key: {}", said.last_words()), fix)
+    };
+    Complaint::of(Kind::InvalidArgument, what, why, fix)
+}
+
+/// What a failure of a compressor means.
+fn program(what: &str, path: &Path, error: &io::Error) -> Complaint {
+    let (kind, fix) = match error.kind() {
+        ErrorKind::Unsupported => (Kind::Unsupported, "install it"),
+        _ => (Kind::Internal, "see whether the file is whole, and whether there is room beside it"),
+    };
+    Complaint::of(kind, what, format!("{}: {error}", shown(path)), fix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_an_object_file_of_either_order() {
+        let with = |order: u8, kind: [u8; 2]| {
+            let mut head = b"\x7fELF\x02\0\x01\0\0\0\0\0\0\0\0\0".to_vec();
+            head[5] = order;
+            [head, kind.to_vec()].concat()
+        };
+        assert!(is_module(&with(1, [1, 0])) && is_module(&with(2, [0, 1])));
+        for other in [with(1, [2, 0]), with(2, [1, 0]), with(3, [1, 0]), b"\x7fELF".to_vec()] {
+            assert!(!is_module(&other), "{other:x?}");
+        }
+    }
+}

@@ -1,0 +1,209 @@
+//! Passphrases and PINs: openssl gets them, and nobody else sees them.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Stdio;
+
+use onload_tests::binaries::binary;
+use onload_tests::skip::skip;
+
+use crate::bench::{Bench, Ended, onpath, parts, with_path};
+
+const SECRET: &str = "horse battery 17";
+
+fn secret(bench: &Bench, name: &str, text: &str) {
+    fs::write(bench.path(name), text).unwrap();
+    fs::set_permissions(bench.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+/// That neither the words and variables of openssl nor what was printed has it.
+fn is_kept(bench: &Bench, ended: &Ended, secret: &str) {
+    let calls = bench.read("calls");
+    let calls = String::from_utf8_lossy(&calls);
+    assert!(calls.contains("PATH=") && calls.contains("-"), "it was called: {calls}");
+    for text in [&*calls, &ended.out, &ended.err] {
+        assert!(!text.contains(secret), "{text}");
+    }
+}
+
+#[test]
+fn a_passphrase_from_a_file_is_seen_by_openssl_only() {
+    let bench = Bench::new();
+    let directory = bench.openssl("exec \"$real\" \"$@\"");
+    secret(&bench, "phrase", &format!("{SECRET}\nsecond line\n"));
+    let run = |words: &[&str]| {
+        let mut command = bench.keys_command(words);
+        let ended = Ended::of(with_path(&mut command, &directory).output().unwrap());
+        is_kept(&bench, &ended, SECRET);
+        ended
+    };
+    let made = run(&["generate", "--out", "mok", "--passphrase-file", "phrase"]);
+    assert!(made.good().contains("guarded by a passphrase"), "{made:?}");
+    assert_eq!(made.err, "");
+    let key = String::from_utf8(bench.read("mok.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{key}");
+    let unsigned = bench.module("a.ko");
+    bench.module("b.ko");
+    let sign = ["sign", "a.ko", "b.ko", "--key", "mok.key", "--cert", "mok.crt"];
+    let signed = run(&[&sign[..], &["--passphrase-file", "phrase"]].concat());
+    assert_eq!(signed.good(), "a.ko: signed\nb.ko: signed\n");
+    assert_eq!(parts(&bench.read("a.ko")).0, unsigned);
+
+    bench.module("a.ko");
+    secret(&bench, "wrong", "cart\n");
+    let refused = run(&[&sign[..], &["--passphrase-file", "wrong"]].concat());
+    assert!(refused.three_lines(2)[1].contains("passphrase is wrong"), "{refused:?}");
+    for (text, code) in [("", 2), ("\nsecond\n", 2), ("a\0b\n", 2)] {
+        secret(&bench, "wrong", text);
+        let refused = run(&[&sign[..], &["--passphrase-file", "wrong"]].concat());
+        assert!(refused.three_lines(code)[1].contains("no passphrase"), "{refused:?}");
+    }
+    let refused = run(&[&sign[..], &["--passphrase-file", "nowhere"]].concat());
+    assert!(refused.three_lines(1)[1].contains("nowhere"), "{refused:?}");
+    // A terminal that is not there is not waited for.
+    let words = ["keys", "sign", "a.ko", "--key", "mok.key", "--cert", "mok.crt"];
+    let onloadctl = binary("onloadctl");
+    let alone = [&["-w", onloadctl.to_str().unwrap()], &words[..]].concat();
+    let refused = Ended::of(bench.command("setsid", &alone).output().unwrap());
+    assert!(refused.three_lines(2)[1].contains("no terminal"), "{refused:?}");
+    assert_eq!(bench.read("a.ko"), unsigned);
+    // Others could read it: said, and done.
+    fs::set_permissions(bench.path("phrase"), fs::Permissions::from_mode(0o644)).unwrap();
+    let signed = run(&[&sign[..], &["--passphrase-file", "phrase"]].concat());
+    assert!(signed.good().starts_with("a.ko: signed\n"), "{signed:?}");
+    assert!(signed.err.contains("phrase can be read by others"), "{signed:?}");
+}
+
+#[test]
+fn a_passphrase_that_comes_through_a_pipe_serves_all_files() {
+    let bench = Bench::new();
+    secret(&bench, "phrase", SECRET);
+    bench.keys(&["generate", "--out", "mok", "--passphrase-file", "phrase"]).good();
+    bench.module("a.ko");
+    bench.module("b.ko");
+    let words = "keys sign a.ko b.ko --key mok.key --cert mok.crt --passphrase-file /dev/stdin";
+    let line = format!("cat phrase | '{}' {words}", binary("onloadctl").display());
+    let ended = Ended::of(bench.command("sh", &["-c", &line]).output().unwrap());
+    assert_eq!(ended.good(), "a.ko: signed\nb.ko: signed\n");
+}
+
+/// Runs onloadctl on a terminal and types a line whenever something asks.
+fn typed(bench: &Bench, path: &Path, words: &str, line: &str) -> Ended {
+    let command = format!("'{}' {words}", binary("onloadctl").display());
+    let mut script = bench.command("script", &["-q", "-e", "-c", &command, "/dev/null"]);
+    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = with_path(&mut script, path).spawn().unwrap();
+    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let (mut shown, mut answered, mut piece) = (Vec::new(), 0, [0; 256]);
+    loop {
+        let length = screen.read(&mut piece).unwrap();
+        if length == 0 {
+            break;
+        }
+        shown.extend_from_slice(&piece[..length]);
+        let asked = String::from_utf8_lossy(&shown).to_lowercase().matches("phrase").count();
+        // The question is there before the echo is off: what is typed too early is thrown away.
+        if asked > answered && shown.ends_with(b":") {
+            std::thread::sleep(std::time::Duration::from_millis(300));
+            answered = asked;
+            writeln!(keyboard, "{line}").unwrap();
+        }
+    }
+    drop(keyboard);
+    let mut ended = Ended::of(child.wait_with_output().unwrap());
+    ended.out = String::from_utf8(shown).unwrap();
+    ended
+}
+
+#[test]
+fn openssl_asks_for_a_passphrase_on_the_terminal() {
+    if onpath("script").is_none() {
+        return skip("openssl_asks_for_a_passphrase_on_the_terminal", "no program `script` here");
+    }
+    let bench = Bench::new();
+    let directory = bench.openssl("exec \"$real\" \"$@\"");
+    let made = typed(&bench, &directory, "keys generate --out mok --passphrase", SECRET);
+    assert!(made.good().contains("guarded by a passphrase"), "{made:?}");
+    is_kept(&bench, &made, SECRET);
+    let key = String::from_utf8(bench.read("mok.key")).unwrap();
+    assert!(key.starts_with("-----BEGIN ENCRYPTED PRIVATE KEY-----"), "{key}");
+    let unsigned = bench.module("a.ko");
+    let words = "keys sign --key mok.key --cert mok.crt a.ko";
+    let signed = typed(&bench, &directory, words, SECRET);
+    assert!(signed.good().contains("a.ko: signed"), "{signed:?}");
+    is_kept(&bench, &signed, SECRET);
+    assert_eq!(parts(&bench.read("a.ko")).0, unsigned);
+}
+
+/// SoftHSM's library, where distributions put it.
+const TOKENS: [&str; 4] = [
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib64/pkcs11/libsofthsm2.so",
+    "/usr/lib64/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+];
+const PIN: &str = "918273";
+
+#[test]
+fn a_key_in_a_token_signs_without_leaving_it() {
+    let name = "a_key_in_a_token_signs_without_leaving_it";
+    let library = TOKENS.into_iter().find(|path| Path::new(path).exists());
+    let (Some(library), Some(_)) = (library, onpath("softhsm2-util")) else {
+        return skip(name, "SoftHSM is not here");
+    };
+    let bench = Bench::new();
+    let has = |words: &[&str]| bench.command("openssl", words).output().unwrap().status.success();
+    if !has(&["engine", "pkcs11"]) && !has(&["list", "-providers", "-provider", "pkcs11"]) {
+        return skip(name, "this openssl knows no tokens");
+    }
+    bench.key("mok", "rsa2048");
+    fs::create_dir(bench.path("tokens")).unwrap();
+    let tokens = format!("directories.tokendir = {}\n", bench.path("tokens").display());
+    fs::write(bench.path("softhsm.conf"), tokens).unwrap();
+    let token = |words: &str| {
+        let words: Vec<_> = words.split(' ').collect();
+        let mut command = bench.command("softhsm2-util", &words);
+        let output = command.env("SOFTHSM2_CONF", bench.path("softhsm.conf")).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {output:?}");
+    };
+    bench.tool("openssl", &["pkcs8", "-topk8", "-nocrypt", "-in", "mok.key", "-out", "plain"]);
+    token(&format!("--init-token --free --label onload --pin {PIN} --so-pin 1111"));
+    token(&format!("--import plain --token onload --label mok --id 01 --pin {PIN}"));
+    fs::remove_file(bench.path("plain")).unwrap();
+
+    let directory = bench.openssl("exec \"$real\" \"$@\"");
+    let sign = |key: &str, more: &[&str]| {
+        let words = ["sign", "a.ko", "--cert", "mok.crt", "--key", key];
+        let mut command = bench.keys_command(&[&words[..], more].concat());
+        command.env("SOFTHSM2_CONF", bench.path("softhsm.conf")).env("PKCS11_MODULE_PATH", library);
+        command.env("PKCS11_PROVIDER_MODULE", library);
+        Ended::of(with_path(&mut command, &directory).output().unwrap())
+    };
+    bench.module("a.ko");
+    bench.sign("mok", &["a.ko"]).good();
+    let expected = bench.read("a.ko");
+    secret(&bench, "pin", PIN);
+    let uri = "pkcs11:token=onload;object=mok;type=private";
+    let with_pin = format!("{uri}?pin-source=file:{}", bench.path("pin").display());
+    for (key, more) in [(uri, &["--passphrase-file", "pin"][..]), (&with_pin, &[])] {
+        bench.module("a.ko");
+        let ended = sign(key, more);
+        assert_eq!(ended.good(), "a.ko: signed\n");
+        is_kept(&bench, &ended, PIN);
+        assert!(bench.read("a.ko") == expected, "as with the key in a file");
+    }
+    let shown = sign(&format!("{uri}?pin-value={PIN}"), &[]);
+    assert!(shown.three_lines(2)[1].contains("pin-source"), "{shown:?}");
+    let unsigned = bench.module("a.ko");
+    let missing =
+        sign("pkcs11:token=onload;object=other;type=private", &["--passphrase-file", "pin"]);
+    assert!(missing.three_lines(2)[1].contains("cannot sign with this key"), "{missing:?}");
+    assert_eq!(bench.read("a.ko"), unsigned);
+    bench.key("other", "rsa2048");
+    fs::rename(bench.path("other.crt"), bench.path("mok.crt")).unwrap();
+    let stranger = sign(uri, &["--passphrase-file", "pin"]);
+    assert!(stranger.three_lines(2)[1].contains("certificate"), "{stranger:?}");
+    assert_eq!(bench.read("a.ko"), unsigned);
+}
