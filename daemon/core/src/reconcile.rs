@@ -17,7 +17,7 @@ use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
-use crate::time::{Moment, Now, Timestamp};
+use crate::time::{Moment, Now};
 
 mod binding;
 mod boots;
@@ -95,8 +95,6 @@ pub struct Reconciler {
     /// under a running daemon, so a later look that cannot read them changes nothing.
     boot: Option<BootId>,
     kernel: Option<KernelRelease>,
-    /// When this boot began, as far as the clocks agree.
-    booted: Timestamp,
     looking: bool,
     look_again: bool,
     /// How far the look under way goes, and how far the last one went.
@@ -181,7 +179,6 @@ impl Reconciler {
             snapshot: None,
             boot: None,
             kernel: None,
-            booted: Timestamp(now.wall.0.saturating_sub(now.boot.0)),
             looking: false,
             look_again: false,
             asked_depth: Depth::default(),

@@ -89,7 +89,10 @@ impl Reconciler {
         let order = self.ledger.order.as_ref().filter(|order| order.release == *release);
         order.is_some_and(|order| {
             let tried = |past: &Past| past.change.to == *release && past.change.began >= order.at;
-            order.at >= self.booted && !loaded && !self.ledger.past.iter().any(tried)
+            order.boot.is_some()
+                && order.boot.as_ref() == boot
+                && !loaded
+                && !self.ledger.past.iter().any(tried)
         })
     }
 
@@ -176,7 +179,7 @@ impl Reconciler {
         self.must_be_alone(&what, &release)?;
         let job = self.new_job(now, caller, kind);
         self.changing.begin(manner, Origin::Order(caller.uid));
-        let order = Order { release, uid: caller.uid, at: now.wall };
+        let order = Order { release, uid: caller.uid, at: now.wall, boot: self.boot() };
         let undo = vec![
             Entry::Ordered(self.ledger.order.clone()),
             Entry::Rejected(self.ledger.rejected.clone()),

@@ -150,8 +150,10 @@ impl Reconciler {
         let origin =
             self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users {
-            let counts = |since| origin != Origin::Boot || since >= self.booted;
-            let lent = self.ledger.allocations.values().filter(|one| counts(one.since));
+            // By their numbers: a clock may stand anywhere after a boot.
+            let before = self.before_this_boot();
+            let counts = |id| origin != Origin::Boot || id > before;
+            let lent = self.ledger.allocations.values().filter(|one| counts(one.id));
             let lent = lent.map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),
                 unit: match &one.holder {
