@@ -61,7 +61,7 @@ const QUIET_KILLS: usize = 3;
 const TAIL: usize = 60;
 /// What a storm cannot sit through otherwise; the settling is short so that kubelets meet it.
 const QUICK: &str = "[daemon]\nlook-every = \"1s\"\nsettle = \"20ms\"\n\
-    [kubelet]\nrelease-grace = \"1s\"\nwithdraw-settle = \"5ms\"\n[pools.onload]\nslots = 1000\n";
+    [kubelet]\nrelease-grace = \"1s\"\nunnamed-grace = \"2s\"\nwithdraw-settle = \"5ms\"\n[pools.onload]\nslots = 1000\n";
 /// A driver that goes and comes, in the language of the simulated machine. What the daemon has
 /// repaired in between is done again, which changes nothing.
 const FLAPS: [[&str; 2]; 5] = [
