@@ -26,6 +26,7 @@ mod choosing;
 mod conditions;
 mod ending;
 mod event;
+mod failures;
 mod judging;
 mod leaving;
 mod lending;
@@ -38,6 +39,7 @@ mod releases;
 mod steps;
 mod view;
 
+use binding::Binds;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
 use lending::LocalGrant;
@@ -91,6 +93,7 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    binds: Binds,
     /// The boot and kernel of this run, from the first look that could read them: neither changes
     /// under a running daemon, so a later look that cannot read them changes nothing.
     boot: Option<BootId>,
@@ -177,6 +180,7 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            binds: Binds::default(),
             boot: None,
             kernel: None,
             looking: false,

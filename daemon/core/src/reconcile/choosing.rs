@@ -74,8 +74,8 @@ impl Reconciler {
     /// boot, or was not let.
     pub(super) fn rejected(&self) -> Option<&Rejected> {
         let rejected = self.ledger.rejected.as_ref()?;
-        let kernel = super::steps::is_same(rejected.kernel.as_ref(), self.kernel.as_ref());
-        let boot = super::steps::is_same(rejected.boot.as_ref(), self.boot.as_ref());
+        let kernel = super::failures::is_same(rejected.kernel.as_ref(), self.kernel.as_ref());
+        let boot = super::failures::is_same(rejected.boot.as_ref(), self.boot.as_ref());
         let asked = self.intent().release.as_ref() == Some(&rejected.release);
         (kernel && boot && asked).then_some(rejected)
     }

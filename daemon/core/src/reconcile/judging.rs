@@ -198,12 +198,17 @@ impl Reconciler {
 
     /// Whether the release was there in this boot, somebody changed that, and it is only reported.
     fn drifted(&self, target: &ReleaseName) -> bool {
-        let policy = self.adopted().map(|modules| modules.drift);
         let was_there = self.ledger.loaded.values().any(|(release, boot)| {
             release == target && boot.is_some() && boot.as_ref() == self.boot.as_ref()
         });
+        was_there && self.is_barred(target)
+    }
+
+    /// Whether what somebody has changed is only reported, for want of an order.
+    pub(super) fn is_barred(&self, target: &ReleaseName) -> bool {
+        let policy = self.adopted().map(|modules| modules.drift);
         let barred = policy == Some(Drift::Report) || self.is_fought_over(target);
-        barred && was_there && self.running_job().is_none()
+        barred && self.running_job().is_none()
     }
 
     /// Whether somebody has undone the repair again and again in this boot: to go on would take the
