@@ -328,9 +328,10 @@ impl Storm {
         let registrations = self.shared.kubelet.seen().registrations.len();
         println!(
             "seed {}: {pods} pods admitted, {refused} refused, {in_doubt} cut off; {local} local grants, \
-             {freed} given back, {moved} moved; {listings} listings, {most} lent at most; {registrations} \
-             registrations, {} kills; {:?}",
+             {freed} given back, {moved} moved; {listings} listings, {most} lent at most, shown up to \
+             {:?} late; {registrations} registrations, {} kills; {:?}",
             self.seed,
+            judge::latest(&facts),
             self.kills,
             self.shared.history.now()
         );

@@ -229,6 +229,24 @@ fn listing(
     found
 }
 
+/// How long after its answer something was lent that a listing did not have yet.
+pub fn latest(facts: &[Fact]) -> Duration {
+    let holders = holders(facts);
+    let listings = facts.iter().filter_map(|fact| {
+        if let Fact::Listed { span, shown, .. } = fact { Some((span, shown)) } else { None }
+    });
+    let late = listings.flat_map(|(span, shown)| {
+        let has = |one: &Holder<'_>| match one.who {
+            Who::Pod(_) => shown.iter().any(|found| found.device == one.device && !found.local),
+            Who::Local(id) => shown.iter().any(|found| found.id == id),
+        };
+        let missing = holders.iter().filter(|one| one.through(span.asked, span.answered));
+        let missing = missing.filter(move |one| !has(one));
+        missing.map(|one| span.asked.saturating_sub(one.granted.answered)).max()
+    });
+    late.max().unwrap_or_default()
+}
+
 /// What is shown and nobody was told of, beyond what those who heard nothing may have got.
 fn unexplained(
     facts: &[Fact],
