@@ -2,8 +2,8 @@
 //! kubelet's device-plugin directory and registered with whichever kubelet comes, or in its registry
 //! of plugins for it to find.
 //!
-//! Owns those sockets and nothing else: it decides nothing, keeps no state that outlives a stream,
-//! and never creates or empties a directory of the kubelet's. While all is well nothing in here
+//! Owns those sockets and nothing else: it decides nothing, keeps no state that outlives a stream but
+//! which resources the kubelet may have found in this boot, and never creates or empties a directory of the kubelet's. While all is well nothing in here
 //! wakes up; inotify and the picture tell of every change.
 
 // Generated code follows its generator's taste, not ours; `tests/tests/generated.rs` keeps it so.
@@ -14,6 +14,7 @@ mod connection;
 mod desk;
 mod directory;
 mod link;
+mod marks;
 mod offer;
 mod plugin;
 pub mod pods;
@@ -27,8 +28,9 @@ mod socket;
 #[rustfmt::skip]
 pub mod watcher_api;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -41,6 +43,7 @@ use tokio::task::JoinSet;
 
 use crate::letterbox::{Letterbox, Notice};
 use directory::{Sight, Word};
+use marks::Marks;
 use offer::Offer;
 
 /// How long things may take before they count as failed, and how soon they are tried again.
@@ -76,13 +79,15 @@ impl Default for Patience {
     }
 }
 
-/// Directories of the kubelet's, none of which is made or emptied here.
+/// Directories, none of which is made here.
 #[derive(Clone, Debug)]
 pub struct Places {
-    /// Where it has its own socket, and device plugins that register have theirs.
+    /// Where the kubelet has its own socket, and device plugins that register have theirs.
     pub directory: PathBuf,
     /// Where it looks for sockets by itself.
     pub registry: PathBuf,
+    /// Our own of this boot; without it, a later process does not know what was in the registry.
+    pub runtime: Option<PathBuf>,
 }
 
 /// Serves the pools of the picture and keeps them registered. Ends when the loop behind the letterbox
@@ -135,8 +140,14 @@ async fn follow_pools(letterbox: &Letterbox, places: &Places, patience: Patience
     let mut ending: Vec<Ending> = Vec::new();
     // Dropping it ends them all at once.
     let mut tasks = JoinSet::new();
+    let marks = Marks::open(places.runtime.as_deref());
+    let mut swept = false;
     loop {
         let picture = pictures.borrow_and_update().clone();
+        if !swept && was_looked_at(&picture) {
+            sweep(&picture, places, &marks).await;
+            swept = true;
+        }
         while tasks.try_join_next().is_some() {}
         ending.retain(Ending::is_under_way);
         // Asked of every picture, so that a reload counts.
@@ -160,13 +171,21 @@ async fn follow_pools(letterbox: &Letterbox, places: &Places, patience: Patience
                     ending.iter().filter(|former| former.is_before(&terms)).cloned().collect();
                 let (stop, stopped) = oneshot::channel();
                 let (end, ended) = watch::channel(());
-                let (places, letterbox) = (places.clone(), letterbox.clone());
+                let (places, letterbox, marks) = (places.clone(), letterbox.clone(), marks.clone());
                 let offer = Offer::new(terms.clone(), places, patience, letterbox, sight);
-                let registration = terms.registration;
+                let Terms { resource, registration, .. } = terms.clone();
                 tasks.spawn(async move {
                     let _end = end;
                     for former in before {
-                        former.wait(registration, patience).await;
+                        former.wait().await;
+                    }
+                    match registration {
+                        Registration::Watcher => marks.set(&resource),
+                        Registration::Directory if marks.has(&resource) => {
+                            tokio::time::sleep(patience.forget).await;
+                            marks.clear(&resource);
+                        }
+                        Registration::Directory => {}
                     }
                     offer.keep_up(stopped).await;
                 });
@@ -240,15 +259,42 @@ impl Ending {
         self.terms.pool == next.pool || self.terms.resource == next.resource
     }
 
-    /// Waits until it has ended, and where the next goes another way, until the kubelet knows.
-    async fn wait(mut self, next: Registration, patience: Patience) {
+    /// Waits until it has ended.
+    async fn wait(mut self) {
         // Ends by the sender's end: nothing is ever sent.
         let _ = self.ended.changed().await;
-        match (self.terms.registration, next) {
-            (Registration::Watcher, Registration::Directory) => {
-                tokio::time::sleep(patience.forget).await;
+    }
+}
+
+/// Whether the picture is of a machine that was looked at, with the pools there are: a look always
+/// names the modules of the stack.
+fn was_looked_at(picture: &Picture) -> bool {
+    !(picture.pools.is_empty() && picture.modules.is_empty())
+}
+
+/// Removes what a killed process has left of pools that are not offered, or not in that way: a kubelet
+/// tries a dead socket in its registry for ever. Which resource it forgets upon that is not known, so
+/// all that are about to be registered are marked.
+async fn sweep(picture: &Picture, places: &Places, marks: &Marks) {
+    let enabled = is_enabled(picture);
+    let ways =
+        [(Registration::Directory, &places.directory), (Registration::Watcher, &places.registry)];
+    for (way, directory) in ways {
+        let offered = |of: &PoolPicture| enabled && of.registration == way && is_on_a_port(of);
+        let pools = picture.pools.iter().filter(|(_, of)| offered(of));
+        let kept: BTreeSet<_> = pools.map(|(pool, _)| socket::name(pool)).collect();
+        for path in socket::left_behind(directory, &kept).await {
+            if way == Registration::Watcher {
+                let others = picture.pools.values().filter(|of| of.registration != way);
+                others.for_each(|of| marks.set(&of.resource));
             }
-            (Registration::Directory, _) | (Registration::Watcher, Registration::Watcher) => {}
+            match fs::remove_file(&path) {
+                Ok(()) => tracing::info!(socket = %path.display(), "removed a socket left behind"),
+                Err(error) => tracing::warn!(
+                    socket = %path.display(), %error,
+                    "a socket left behind by another process of ours cannot be removed",
+                ),
+            }
         }
     }
 }

@@ -49,7 +49,8 @@ struct Args {
     /// another --root below $XDG_STATE_HOME or ~/.local/state.
     #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
     state_directory: Option<PathBuf>,
-    /// This boot's directory, in which configuration counts above the vendor's.
+    /// This boot's directory, in which configuration counts above the vendor's, and what must be
+    /// remembered over a restart of the daemon is.
     #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY")]
     runtime_directory: Option<PathBuf>,
     /// Bring the modules to what is wanted before the network starts, and end: no bus, no kubelet.
@@ -338,6 +339,7 @@ async fn run<H: Host>(
     let places = kubelet::Places {
         directory: settings.kubelet.directory.into(),
         registry: settings.kubelet.plugins_registry.into(),
+        runtime: args.runtime_directory.clone(),
     };
     let real = is_real_kubelet(&places.directory) || is_real_kubelet(&places.registry);
     // What is not on this machine is not for its kubelet.

@@ -81,6 +81,11 @@ impl Node {
         self.home.path().join("state")
     }
 
+    /// The daemon's directory of this boot; there once the daemon was started.
+    pub fn runtime_directory(&self) -> PathBuf {
+        self.home.path().join("run")
+    }
+
     /// The root below which the daemon's configuration stands.
     pub fn config_root(&self) -> PathBuf {
         self.home.path().join("config")
@@ -124,6 +129,7 @@ impl Node {
     /// It cannot be started.
     pub fn spawn(&mut self) -> anyhow::Result<()> {
         let _ = fs::remove_file(self.control());
+        fs::create_dir_all(self.runtime_directory())?;
         let log = fs::OpenOptions::new().create(true).append(true).open(self.log_file())?;
         let mut command = Command::new(binary("onloadd"));
         command
@@ -131,6 +137,8 @@ impl Node {
             .args(["--bus", &self.bus.address(), "--log", "debug"])
             .arg("--state-directory")
             .arg(self.state_directory())
+            .arg("--runtime-directory")
+            .arg(self.runtime_directory())
             .arg("--kubelet-directory")
             .arg(self.kubelet_directory())
             .arg("--config-root")

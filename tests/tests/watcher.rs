@@ -193,6 +193,37 @@ fn a_reload_changes_the_way_and_pods_keep_their_devices() {
 }
 
 #[test]
+fn a_restart_changes_the_way_and_the_kubelet_forgets_before_it_is_told() {
+    let mut rig = Rig::new();
+    let ends: [Row; 2] =
+        [("stopped", |rig| rig.node.stop().unwrap()), ("killed", |rig| rig.node.kill().unwrap())];
+    for (how, end) in ends {
+        let way = |way: &str| format!("[pools.onload]\nregistration = \"{way}\"\n");
+        rig.node.configure("z-way.toml", &way("watcher")).unwrap();
+        rig.node.stop().unwrap();
+        rig.node.start().unwrap();
+        rig.served();
+        end(&mut rig);
+        rig.node.configure("z-way.toml", &way("directory")).unwrap();
+        let of_pool = |seen: &Seen| {
+            let all = seen.registrations.iter();
+            all.filter(|one| one.resource == RESOURCE).count()
+        };
+        let before = of_pool(&rig.kubelet.seen());
+        rig.node.start().unwrap();
+        let told = |seen: &Seen| of_pool(seen) > before;
+        rig.background.run(rig.kubelet.wait_until(how, PATIENCE, told)).unwrap();
+        rig.served();
+        // Longer than a turn of the kubelet's.
+        std::thread::sleep(Duration::from_millis(1_500));
+        assert_eq!(of_pool(&rig.kubelet.seen()), before + 1, "{how}: it is not cut off again");
+        assert!(!registry(&rig.node).join(SOCKET).exists(), "{how}");
+        rig.served();
+        assert_eq!(fs::read_dir(rig.node.runtime_directory()).unwrap().count(), 0, "{how}");
+    }
+}
+
+#[test]
 fn a_container_waits_while_the_driver_is_away() {
     // Repaired at once it would hardly be away.
     let rig = Rig::with(&format!("{CONFIG}[modules]\ndrift = \"report\"\n"));

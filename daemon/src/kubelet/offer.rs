@@ -171,24 +171,22 @@ impl Offer {
             let _ = streams.wait_for(|streams| streams.broken()).await;
             RegisterError::StoppedListening
         };
-        self.stay_registered(over).await
+        self.stay_registered(over).await.why
     }
 
     /// Is registered from now on, until that is over.
-    async fn stay_registered(
-        &mut self,
-        over: impl Future<Output = RegisterError>,
-    ) -> RegisterError {
+    async fn stay_registered(&mut self, over: impl Future<Output = RegisterError>) -> Ended {
         let since = Instant::now();
         self.trouble = None;
         let Terms { pool, resource, .. } = &self.terms;
         tracing::info!(%pool, %resource, "registered with the kubelet");
         let _registered = Registered::announce(&self.letterbox, pool);
-        let error = over.await;
-        if since.elapsed() > self.patience.longest_pause {
+        let why = over.await;
+        let lasted = since.elapsed() > self.patience.longest_pause;
+        if lasted {
             self.pauses.reset();
         }
-        error
+        Ended { why, lasted }
     }
 
     /// Waits before the next attempt to bind: back-off, cut short by a new kubelet.
@@ -216,6 +214,19 @@ impl Offer {
             );
             self.trouble = Some(trouble.to_owned());
         }
+    }
+}
+
+/// An attempt that is over.
+struct Ended {
+    why: RegisterError,
+    /// It was registered, for longer than any pause: what ended it says nothing of the next attempt.
+    lasted: bool,
+}
+
+impl From<RegisterError> for Ended {
+    fn from(why: RegisterError) -> Self {
+        Self { why, lasted: false }
     }
 }
 
@@ -249,11 +260,6 @@ impl Pauses {
         let pause = self.next;
         self.next = (pause * 2).min(self.patience.longest_pause);
         tokio::time::sleep(pause).await;
-    }
-
-    /// Whether none has passed since the last reset.
-    fn are_fresh(&self) -> bool {
-        self.next == self.patience.shortest_pause
     }
 
     fn reset(&mut self) {

@@ -1,6 +1,7 @@
 //! A pool's own socket in a directory of the kubelet's: bound where nobody else serves, removed if it is
 //! still ours.
 
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -93,17 +94,53 @@ async fn clear(path: &Path) -> Result<(), BindError> {
         Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotSocket),
         Ok(_) => {}
     }
-    match UnixStream::connect(path).await {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            Ok(fs::remove_file(path)?)
-        }
+    match listener(path).await? {
+        Listener::Nobody => Ok(fs::remove_file(path)?),
         // Gone meanwhile: a kubelet is sweeping.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        // A full queue is somebody's too.
-        Ok(_) => Err(BindError::Served),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(BindError::Served),
-        Err(error) => Err(error.into()),
+        Listener::NoFile => Ok(()),
+        Listener::Somebody => Err(BindError::Served),
     }
+}
+
+/// Who is behind a socket's file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listener {
+    /// A process serves there.
+    Somebody,
+    /// The file is what a killed process has left.
+    Nobody,
+    /// There is no such file.
+    NoFile,
+}
+
+/// Asks by connecting, once.
+pub(super) async fn listener(path: &Path) -> io::Result<Listener> {
+    match UnixStream::connect(path).await {
+        Ok(_) => Ok(Listener::Somebody),
+        // A full queue is somebody's too.
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Listener::Somebody),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Listener::Nobody),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listener::NoFile),
+        Err(error) => Err(error),
+    }
+}
+
+/// The pools' sockets in a directory behind which nobody is, but for those of the names in `kept`. A
+/// directory that cannot be gone through has none: who binds there will say why.
+pub(super) async fn left_behind(directory: &Path, kept: &BTreeSet<String>) -> Vec<PathBuf> {
+    let is_ours = |entry: &fs::DirEntry| {
+        let name = entry.file_name();
+        let is_kept = name.to_str().is_some_and(|name| kept.contains(name));
+        is_own_name(&name) && !is_kept && entry.file_type().is_ok_and(|kind| kind.is_socket())
+    };
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut left = Vec::new();
+    for path in entries.filter(is_ours).map(|entry| entry.path()) {
+        if matches!(listener(&path).await, Ok(Listener::Nobody)) {
+            left.push(path);
+        }
+    }
+    left
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {

@@ -176,8 +176,11 @@ async fn live<T>(
     let app = App::new(machine(sim, home), sources(settings), ledger, pictures, posts);
     let stage = Stage { sim, letterbox: letterbox.clone(), kubelet, state };
     let directory = kubelet.dir().to_owned();
-    let places =
-        onloadd::kubelet::Places { registry: directory.join("plugins_registry"), directory };
+    let places = onloadd::kubelet::Places {
+        registry: directory.join("plugins_registry"),
+        directory,
+        runtime: None,
+    };
     tokio::select! {
         ended = app.run() => panic!("the loop ended: {ended:?}"),
         () = onloadd::kubelet::serve(letterbox, places) => {

@@ -44,6 +44,8 @@ type Clerk = Box<dyn FnMut(Command) -> Answer + Send>;
 /// The edge and the loop's ends of its letterbox.
 pub struct Node {
     pub root: tempfile::TempDir,
+    /// The edge's own directory of this boot.
+    pub runtime: tempfile::TempDir,
     pictures: watch::Sender<Arc<Picture>>,
     notices: watch::Receiver<Vec<Notice>>,
     clerk: Arc<Mutex<Clerk>>,
@@ -72,9 +74,10 @@ impl Node {
                 }
             }
         });
-        let root = tempfile::tempdir().unwrap();
-        let pools = BTreeMap::new();
-        let mut node = Self { root, pictures, notices, clerk, asked, edge: None, letterbox, pools };
+        let (root, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (edge, pools) = (None, BTreeMap::new());
+        let mut node =
+            Self { root, runtime, pictures, notices, clerk, asked, edge, letterbox, pools };
         node.show(POOL, three_devices());
         node
     }
@@ -93,7 +96,8 @@ impl Node {
     /// Starts the edge, ending it first if it runs.
     pub async fn start(&mut self) {
         self.stop().await;
-        let places = Places { directory: self.dir(), registry: self.registry() };
+        let runtime = Some(self.runtime.path().to_owned());
+        let places = Places { directory: self.dir(), registry: self.registry(), runtime };
         let edge = serve_with(self.letterbox.clone(), places, PATIENCE);
         self.edge = Some(tokio::spawn(edge));
     }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onload_tests::kubelet::Kubelet;
 use onload_tests::skip::skip;
 
-use crate::node::{A_WHILE, Node, POOL, RESOURCE, SOCKET, SOON, device, eventually, sockets};
+use crate::node::{
+    A_WHILE, Node, PATIENCE, POOL, RESOURCE, SOCKET, SOON, device, eventually, sockets,
+};
 use crate::{listed, registered};
 
 #[tokio::test]
@@ -110,6 +112,32 @@ async fn a_socket_left_behind_is_replaced_and_those_of_others_are_not_touched() 
     })
     .await;
     assert_eq!(sockets(&node.dir()), all);
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_of_other_pools_is_removed() {
+    let mut node = Node::new();
+    let kubelet = Kubelet::start(node.dir()).await.unwrap();
+    fs::create_dir_all(node.registry()).unwrap();
+    for directory in [node.dir(), node.registry()] {
+        for dead in ["onloadd-former.sock", "other.sock"] {
+            drop(UnixListener::bind(directory.join(dead)).unwrap());
+        }
+        fs::write(directory.join("onloadd-file.sock"), "not a socket").unwrap();
+    }
+    // The pool itself, from when it lay in the registry.
+    drop(UnixListener::bind(node.registry().join(SOCKET)).unwrap());
+    let served = UnixListener::bind(node.registry().join("onloadd-served.sock")).unwrap();
+    let started = Instant::now();
+    node.start().await;
+    listed(&kubelet, 3, 0).await;
+    assert_eq!(sockets(&node.dir()), ["kubelet.sock", SOCKET, "other.sock"]);
+    assert_eq!(sockets(&node.registry()), ["onloadd-served.sock", "other.sock"]);
+    assert!(node.registry().join("onloadd-file.sock").exists());
+    // Nothing tells which resources the kubelet is about to forget.
+    let registered = kubelet.seen().registrations[0].called;
+    assert!(registered - started >= PATIENCE.forget, "{:?}", registered - started);
+    drop(served);
 }
 
 #[test]

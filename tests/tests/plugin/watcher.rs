@@ -155,6 +155,67 @@ async fn a_list_that_the_kubelet_gives_up_is_offered_on_a_fresh_socket() {
 }
 
 #[tokio::test]
+async fn lists_that_are_given_up_soon_are_offered_ever_more_slowly() {
+    let (_node, kubelet) = found().await;
+    let mut absences = Vec::new();
+    for _ in 0..3 {
+        kubelet.cut_list(RESOURCE).await;
+        let since = Instant::now();
+        listed(&kubelet, 3, 0).await;
+        absences.push(since.elapsed());
+    }
+    let paused = |absence: &Duration, doublings| *absence >= PATIENCE.shortest_pause * doublings;
+    let all = absences.iter().zip([1, 2, 4]).all(|(absence, pauses)| paused(absence, pauses));
+    assert!(all, "{absences:?}");
+
+    // What lasts is not held against it.
+    tokio::time::sleep(PATIENCE.longest_pause + A_WHILE).await;
+    kubelet.cut_list(RESOURCE).await;
+    listed(&kubelet, 3, 0).await;
+    kubelet.cut_list(RESOURCE).await;
+    let since = Instant::now();
+    listed(&kubelet, 3, 0).await;
+    assert!(since.elapsed() < PATIENCE.longest_pause, "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn a_kubelet_that_only_asks_has_its_time_however_often_it_asks() {
+    let mut node = node();
+    let kubelet = Kubelet::start(node.dir()).await.unwrap();
+    fs::create_dir_all(node.registry()).unwrap();
+    node.start().await;
+    eventually("a socket", || identity(&node).is_some()).await;
+    let before = identity(&node);
+    let mut asking = connect(&node.registry().join(SOCKET)).await;
+    let since = Instant::now();
+    while identity(&node) == before {
+        assert!(since.elapsed() < SOON, "each question puts it off");
+        // Its end, which is what is awaited, may cut one short.
+        let _ = asking.get_info(InfoRequest {}).await;
+        tokio::time::sleep(PATIENCE.list / 6).await;
+    }
+    assert!(since.elapsed() >= PATIENCE.list, "{:?}", since.elapsed());
+    drop(kubelet);
+}
+
+#[tokio::test]
+async fn a_kubelet_that_was_killed_is_waited_for_and_not_hunted() {
+    let (node, kubelet) = found().await;
+    let before = identity(&node);
+    kubelet.stop().await;
+    assert!(sockets(&node.dir()).contains(&"kubelet.sock".to_owned()), "what kill -9 leaves");
+    eventually("a fresh socket", || identity(&node).is_some_and(|now| Some(now) != before)).await;
+    let before = identity(&node);
+    let woken = switches();
+    tokio::time::sleep(PATIENCE.find * 4).await;
+    let woken = switches() - woken;
+    assert_eq!(identity(&node), before, "nobody is there who could have looked");
+    assert!(woken <= 4, "woken {woken} times");
+    kubelet.restart().await.unwrap();
+    listed(&kubelet, 3, 0).await;
+}
+
+#[tokio::test]
 async fn a_kubelet_that_refuses_is_asked_again_by_a_fresh_socket() {
     let mut node = node();
     let kubelet = watching(&node).await;
@@ -279,4 +340,19 @@ async fn one_way_has_ended_before_the_other_begins() {
     assert_eq!(node.announced(POOL).last(), Some(&true));
     assert_eq!(sockets(&node.registry()), [SOCKET]);
     listed(&kubelet, 3, 0).await;
+}
+
+#[tokio::test]
+async fn another_way_after_a_restart_waits_until_the_kubelet_has_forgotten() {
+    let (mut node, kubelet) = found().await;
+    node.stop().await;
+    node.agree(POOL, Directory, false);
+    node.start().await;
+    node.wait_announced(POOL, &[true, false, true]).await;
+    listed(&kubelet, 3, 0).await;
+    tokio::time::sleep(TURN * 4).await;
+    assert_eq!(node.announced(POOL), [true, false, true], "it was not cut off again");
+    assert_eq!((kubelet.seen().register_calls, kubelet.devices(RESOURCE).len()), (1, 3));
+    let remembered = fs::read_dir(node.runtime.path()).unwrap().count();
+    assert_eq!(remembered, 0, "the next start has nothing to wait for");
 }

@@ -6,11 +6,13 @@
 use std::future::pending;
 
 use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
-use super::{Closed, Offer};
+use super::{Closed, Ended, Offer};
 use crate::kubelet::desk::{Desk, Said};
 use crate::kubelet::registration::RegisterError;
 use crate::kubelet::server::PluginServer;
+use crate::kubelet::socket::{self, Listener};
 
 impl Offer {
     /// Waits for kubelets while the socket is good; returns when it must be bound anew.
@@ -37,13 +39,13 @@ impl Offer {
     async fn be_found(&mut self, server: &PluginServer, desk: &Desk) -> Result<(), Closed> {
         let mut streams = server.link().watch();
         loop {
-            let error = self.be_taken(server, desk).await;
-            self.log_trouble(&error.to_string());
+            let ended = self.be_taken(server, desk).await;
+            self.log_trouble(&ended.why.to_string());
             let begun = streams.borrow().begun();
             if begun {
                 // At once where all was well for long: a kubelet that restarts must not find a socket
-                // that is about to go.
-                return if self.pauses.are_fresh() { Ok(()) } else { self.pause().await };
+                // that is about to go. Not so where it hangs up each time soon after it has come.
+                return if ended.lasted { Ok(()) } else { self.pause().await };
             }
             tokio::select! {
                 biased;
@@ -55,14 +57,14 @@ impl Offer {
     }
 
     /// Waits until a kubelet listens, and while it does; returns what ended or prevented it.
-    async fn be_taken(&mut self, server: &PluginServer, desk: &Desk) -> RegisterError {
+    async fn be_taken(&mut self, server: &PluginServer, desk: &Desk) -> Ended {
         let mut streams = server.link().watch();
         let mut said = desk.watch();
         tokio::select! {
             biased;
             _ = streams.wait_for(|streams| streams.begun()) => {}
-            why = refused(&mut said) => return RegisterError::Refused(why),
-            error = self.overdue(desk, server) => return error,
+            why = refused(&mut said) => return RegisterError::Refused(why).into(),
+            error = self.overdue(desk, server) => return error.into(),
         }
         let over = async {
             tokio::select! {
@@ -74,28 +76,39 @@ impl Offer {
         self.stay_registered(over).await
     }
 
-    /// Resolves when a kubelet is there and has let the socket lie for too long. One that is not there
-    /// is waited for without a clock.
+    /// Resolves when a kubelet is there and has let the socket lie for too long, by one clock: it goes
+    /// anew when a kubelet comes and when it first asks, and not for whatever else is said or seen. A
+    /// kubelet that is not there is waited for without a clock.
     async fn overdue(&mut self, desk: &Desk, server: &PluginServer) -> RegisterError {
         let mut said = desk.watch();
         let mut kubelets = self.sight.borrow().kubelets;
+        let (mut since, mut asked) = (Instant::now(), false);
+        // Known when the clock has run out: a kubelet that was killed leaves the file of its socket.
+        let mut is_dead = false;
         loop {
             let seen = *self.sight.borrow_and_update();
             if seen.kubelets != kubelets {
                 kubelets = seen.kubelets;
                 self.pauses.reset();
+                (since, is_dead) = (Instant::now(), false);
             }
-            let asked = said.borrow_and_update().asked;
+            let has_asked = said.borrow_and_update().asked;
+            if has_asked && !asked {
+                (since, asked) = (Instant::now(), true);
+            }
             let limit = if asked { self.patience.list } else { self.patience.find };
-            let is_awaited = asked || self.kubelet_socket().exists();
+            let is_awaited = asked || (!is_dead && self.kubelet_socket().exists());
             tokio::select! {
-                () = tokio::time::sleep(limit), if is_awaited => {
-                    let socket = server.socket().path().to_owned();
-                    return if asked {
-                        RegisterError::NotTaken(limit)
-                    } else {
-                        RegisterError::NotFound { socket, limit }
-                    };
+                () = sleep_until(since + limit), if is_awaited => {
+                    if asked {
+                        return RegisterError::NotTaken(limit);
+                    }
+                    let listener = socket::listener(&self.kubelet_socket()).await;
+                    is_dead = matches!(listener, Ok(Listener::Nobody | Listener::NoFile));
+                    if !is_dead {
+                        let socket = server.socket().path().to_owned();
+                        return RegisterError::NotFound { socket, limit };
+                    }
                 }
                 seen = self.sight.changed() => if seen.is_err() { pending().await },
                 // The desk, which is borrowed here, holds the sender.
