@@ -167,6 +167,8 @@ pub fn fault(what: &str, path: &Path, error: &io::Error) -> Complaint {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+
     use super::*;
 
     #[test]
@@ -181,6 +183,26 @@ mod tests {
         for (head, expected) in cases {
             assert_eq!(Compression::of(head), expected, "{head:x?}");
             assert!(expected.is_none_or(|one| one.mark().len() <= HEAD));
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_was_allowed() {
+        let path = std::env::temp_dir().join(format!("onloadctl-gzip-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        // More than a pipe holds, so that gzip would wait for ever.
+        let zeros = std::process::Command::new("sh")
+            .args(["-c", "head -c 1000000 /dev/zero | gzip -n"])
+            .stdout(file.try_clone().unwrap())
+            .status();
+        assert!(zeros.unwrap().success());
+        for (most, expected) in [(1_000_000, Some(1_000_000)), (999_999, None), (0, None)] {
+            (&file).rewind().unwrap();
+            let content = Compression::Gzip.content(&file, most).await;
+            let too_large = content.as_ref().is_err_and(|e| e.kind() == ErrorKind::FileTooLarge);
+            assert_eq!(too_large, expected.is_none(), "{most}");
+            assert_eq!(content.ok().map(|bytes| bytes.len()), expected);
         }
     }
 }
