@@ -86,9 +86,9 @@ fn a_certificate_is_fit_for_modules_or_it_is_said_why_not() {
     };
     assert_eq!((fit("module"), fit("leaf")), ("fit".into(), "fit".into()));
     let authority = "it names no extended key usage; its key usage is not digital signature";
-    assert_eq!(fit("authority"), format!("not fit: {authority}"));
+    assert_eq!(fit("authority"), format!("not fit for every kernel: {authority}"));
     let old = "it names no extended key usage; it is signed over sha1, which is too weak";
-    assert_eq!(fit("old"), format!("not fit: {old}"));
+    assert_eq!(fit("old"), format!("not fit for every kernel: {old}"));
     let words =
         ["req", "-x509", "-newkey", "rsa:1024", "-nodes", "-keyout", "k", "-out", "web.pem"];
     let more = ["-subj", "/CN=web", "-addext", "extendedKeyUsage=serverAuth"];

@@ -3,7 +3,7 @@
 use onload_core::secure_boot::Damaged;
 use onload_core::secure_boot::certificate::Certificate as X509;
 use onload_core::secure_boot::signature::signed_data::{SignedData, Signer, SignerId};
-use onload_core::secure_boot::signature::{SignatureError, split};
+use onload_core::secure_boot::signature::{Parts, SignatureError, split};
 
 use super::certificate::number;
 use crate::render::paint::plain;
@@ -16,10 +16,8 @@ pub const ELF: &[u8] = b"\x7fELF";
 /// A signature that is there.
 #[derive(Debug)]
 pub struct Layer<'a> {
-    /// What it is over.
-    pub signed: &'a [u8],
-    /// As it stands there.
-    pub pkcs7: &'a [u8],
+    /// What it is over, and it itself.
+    pub parts: Parts<'a>,
     /// What it says; offsets are those of the module.
     pub says: Result<SignedData, Damaged>,
 }
@@ -31,10 +29,10 @@ pub struct Layer<'a> {
 pub fn layers(module: &[u8]) -> Result<Vec<Layer<'_>>, SignatureError> {
     let mut layers = Vec::new();
     let mut rest = module;
-    while let Some((signed, pkcs7)) = split(rest)? {
-        let says = SignedData::parse(pkcs7).map_err(|damaged| damaged.within(signed.len()));
-        layers.push(Layer { signed, pkcs7, says });
-        rest = signed;
+    while let Some(parts) = split(rest)? {
+        rest = parts.signed;
+        let says = SignedData::parse(parts.pkcs7).map_err(|damaged| damaged.within(rest.len()));
+        layers.push(Layer { parts, says });
     }
     Ok(layers)
 }

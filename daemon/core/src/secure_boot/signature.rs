@@ -43,12 +43,21 @@ pub enum SignatureError {
     Damaged(#[from] Damaged),
 }
 
-/// What is signed of a module, and the signature behind it, unread. None where the mark is not at the
+/// A signed module in its two parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// What is signed. It may end in a signature again.
+    pub signed: &'a [u8],
+    /// The signature behind it, unread: it should be PKCS#7.
+    pub pkcs7: &'a [u8],
+}
+
+/// Splits a module into what is signed and the signature. None where the mark is not at the
 /// end. Only the end of the file is looked at. Offsets are seen from the beginning of the module.
 ///
 /// # Errors
 /// The mark is there, and before it no trailer that can be true.
-pub fn split(module: &[u8]) -> Result<Option<(&[u8], &[u8])>, SignatureError> {
+pub fn split(module: &[u8]) -> Result<Option<Parts<'_>>, SignatureError> {
     let Some(rest) = module.strip_suffix(MARK) else { return Ok(None) };
     let at = rest.len().saturating_sub(TRAILER_BYTES);
     let (rest, trailer) = rest
@@ -67,13 +76,13 @@ pub fn split(module: &[u8]) -> Result<Option<(&[u8], &[u8])>, SignatureError> {
     }
     let length_at = trailer.damaged("the length of a signature that begins within the module");
     let length = trailer.array("a length of 4 bytes").map(u32::from_be_bytes)?;
-    let parts = usize::try_from(length)
+    let (signed, pkcs7) = usize::try_from(length)
         .ok()
         .and_then(|length| rest.len().checked_sub(length))
         .and_then(|module_bytes| rest.split_at_checked(module_bytes))
         .filter(|(signed, signature)| !signed.is_empty() && !signature.is_empty())
         .ok_or(length_at)?;
-    Ok(Some(parts))
+    Ok(Some(Parts { signed, pkcs7 }))
 }
 
 /// A signature as it stands behind a module: itself, the trailer, the mark. None for one that is
@@ -90,7 +99,7 @@ impl Signature {
     /// # Errors
     /// The mark is there, and no signature before it.
     pub fn parse(module: &[u8]) -> Result<Option<Self>, SignatureError> {
-        let Some((signed, pkcs7)) = split(module)? else { return Ok(None) };
+        let Some(Parts { signed, pkcs7 }) = split(module)? else { return Ok(None) };
         let module_bytes = signed.len();
         let signed_data =
             SignedData::parse(pkcs7).map_err(|damaged| damaged.within(module_bytes))?;

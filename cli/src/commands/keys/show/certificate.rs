@@ -48,7 +48,7 @@ pub struct Certificate {
     fingerprint: String,
     /// SHA-256 over what is signed in it, by which `dbx` and `.blacklist` name it.
     to_be_signed: String,
-    /// Whether it is one for modules.
+    /// Whether every kernel takes its key for modules, once it is enrolled.
     fit: bool,
     /// Why not.
     misfits: Vec<String>,
@@ -98,7 +98,7 @@ impl Certificate {
         let or_none = |text: Option<&String>| text.map_or("-", String::as_str).to_owned();
         let fit = match self.fit {
             true => "fit".to_owned(),
-            false => format!("not fit: {}", self.misfits.join("; ")),
+            false => format!("not fit for every kernel: {}", self.misfits.join("; ")),
         };
         let authority = match self.authority {
             Some(true) => "CA:TRUE",
@@ -116,7 +116,7 @@ impl Certificate {
             row("purposes", &or_none(purposes.as_ref())),
             row("constraints", authority),
             row("key id", &or_none(self.key_id.as_ref())),
-            row("signer's key", &or_none(self.authority_key_id.as_ref())),
+            row("authority id", &or_none(self.authority_key_id.as_ref())),
             row("SHA-256", &self.fingerprint),
             row("for modules", &fit),
         ]

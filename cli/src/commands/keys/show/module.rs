@@ -51,7 +51,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Signature>, String> {
 
 impl Signature {
     fn of(layer: &Layer<'_>, counts: bool) -> Self {
-        let signed_bytes = layer.signed.len();
+        let signed_bytes = layer.parts.signed.len();
         let (says, damaged) = match &layer.says {
             Ok(says) => (Some(says), None),
             Err(damaged) => (None, Some(("signers", damaged.to_string()))),
@@ -66,14 +66,15 @@ impl Signature {
         }
     }
 
-    fn rows(&self) -> String {
-        let mut text = self.signers.iter().map(Signer::rows).collect::<String>();
-        text += &row(1, "signed", &format!("the first {} bytes", self.signed_bytes));
+    fn rows(&self, depth: usize) -> String {
+        let row = |label: &str, value: &str| row(depth, label, value);
+        let mut text = self.signers.iter().map(|one| one.rows(depth)).collect::<String>();
+        text += &row("signed", &format!("the first {} bytes", self.signed_bytes));
         if self.certificates_bytes > 0 {
-            text += &row(1, "certificates", &format!("{} bytes go along", self.certificates_bytes));
+            text += &row("certificates", &format!("{} bytes go along", self.certificates_bytes));
         }
         for why in self.misfits.iter().chain(self.unreadable.values()) {
-            text += &row(1, "but", why);
+            text += &row("but", why);
         }
         text
     }
@@ -98,18 +99,15 @@ impl Signer {
         }
     }
 
-    fn rows(&self) -> String {
+    fn rows(&self, depth: usize) -> String {
+        let row = |label: &str, value: &str| row(depth, label, value);
         let named = [("issuer", &self.issuer), ("serial", &self.serial), ("key id", &self.key_id)];
         let named = named.into_iter().filter_map(|(label, value)| Some((label, value.as_ref()?)));
-        let mut text = named.map(|(label, value)| row(1, label, value)).collect::<String>();
-        text += &row(1, "digest", &self.digest);
+        let mut text = named.map(|(label, value)| row(label, value)).collect::<String>();
+        text += &row("digest", &self.digest);
         let algorithm = format!("{}, {} bytes", self.algorithm, self.signature_bytes);
-        text += &row(1, "signature", &algorithm);
-        text + &row(
-            1,
-            "attributes",
-            if self.signed_attributes { "signed" } else { "none are signed" },
-        )
+        text += &row("signature", &algorithm);
+        text + &row("attributes", if self.signed_attributes { "signed" } else { "none are signed" })
     }
 }
 
@@ -132,10 +130,10 @@ pub fn text(signatures: &[Signature]) -> String {
     let Some((last, others)) = signatures.split_first() else {
         return format!("{}\n", Paint::Warn.on("not signed"));
     };
-    let mut text = format!("signed (PKCS#7)\n{}", last.rows());
+    let mut text = format!("signed (PKCS#7)\n{}", last.rows(1));
     for other in others {
         text += "  below it, where kernels do not look:\n";
-        text += &other.rows();
+        text += &other.rows(2);
     }
     text
 }

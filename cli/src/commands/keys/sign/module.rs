@@ -95,7 +95,7 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
         return Err(Complaint::of(Kind::Blocked, &what, why, fix).into());
     }
     if let Some(first) = layers.last() {
-        draft.cut(first.signed).map_err(|error| unwritten(&error))?;
+        draft.cut(first.parts.signed).map_err(|error| unwritten(&error))?;
     }
     let signature = signature(signing, &what, &draft).await.map_err(Stopped::All)?;
     let end = appended(&signature).ok_or_else(|| refuse("gets too long a signature", ""))?;
@@ -159,9 +159,9 @@ async fn is_current(
     if !as_ours {
         return Ok(false);
     }
-    let cut = draft.cut(last.signed);
+    let cut = draft.cut(last.parts.signed);
     cut.map_err(|error| file_fault(what, "cannot be written", draft.path(), &error))?;
-    Ok(fits(signing, what, draft, last.pkcs7).await?.success)
+    Ok(fits(signing, what, draft, last.parts.pkcs7).await?.success)
 }
 
 /// Has openssl check a signature over a draft.
