@@ -25,7 +25,7 @@ pub struct Certificate {
     /// DER or PEM.
     pub encoding: &'static str,
     version: u32,
-    pub subject: String,
+    subject: String,
     issuer: String,
     serial: String,
     /// Milliseconds since 1970 UTC.
