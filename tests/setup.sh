@@ -31,9 +31,11 @@ lack dbus-daemon dbus-daemon have dbus-daemon # private buses
 lack systemd systemd have busctl              # bus calls; also systemd-analyze, systemd-tmpfiles
 lack iproute2 iproute have ip                 # interfaces that come and go, in a namespace
 lack util-linux util-linux have unshare       # the namespace
+lack openssl openssl have openssl             # keys and signatures, in the product as well
 
 # What only the guests of level 5 need, and single tests. Guests run Debian, made by Debian's tools, so
 # elsewhere that level is skipped; so it is where nobody may install them.
+openssl_tokens() { openssl engine pkcs11 || openssl list -providers -provider pkcs11; }
 kernel_headers() { compgen -G '/lib/modules/*-amd64/build/Makefile'; }
 if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); then
     needed=${#debian[@]}
@@ -51,6 +53,10 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack zstd - have zstd
     lack lz4 - have lz4
     lack bzip2 - have bzip2
+    # Keys in tokens, and attributes that a signed module keeps.
+    lack softhsm2 - have softhsm2-util
+    lack libengine-pkcs11-openssl - openssl_tokens
+    lack attr - have setfattr
     if ((EUID != 0 && ${#debian[@]} > needed)); then
         echo "setup: level 5 and single tests will be skipped: they need ${debian[*]:needed}"
         debian=("${debian[@]:0:needed}") fedora=("${fedora[@]:0:needed}")

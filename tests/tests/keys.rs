@@ -16,6 +16,8 @@ mod compression;
 mod generate;
 #[path = "keys/secrets.rs"]
 mod secrets;
+#[path = "keys/show.rs"]
+mod show;
 #[path = "keys/sign.rs"]
 mod sign;
 #[path = "keys/unharmed.rs"]

@@ -4,12 +4,12 @@
 
 mod certificate;
 mod compression;
-mod der;
 mod draft;
 mod generate;
+mod layer;
 mod openssl;
+mod show;
 mod sign;
-mod signature;
 mod words;
 
 use std::cell::Cell;
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::pin::pin;
 use std::time::Duration;
 
-use onload_dbus::error::Kind;
+use onload_dbus::error::{Kind, exit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::ended::{Complaint, Ended};
@@ -37,6 +37,7 @@ pub async fn run(output: Output, verb: KeysVerb) -> Result<u8, Ended> {
     let work = async {
         match verb {
             KeysVerb::Generate(wanted) => generate::run(output, &wanted).await,
+            KeysVerb::Show(wanted) => show::run(output, &wanted).await,
             KeysVerb::Sign(wanted) => sign::run(output, &wanted, &stopped).await,
         }
     };
@@ -90,4 +91,25 @@ fn file_fault(what: &str, doing: &str, path: &Path, error: &io::Error) -> Compla
 /// A path as people read it.
 fn shown(path: &Path) -> String {
     plain(&path.to_string_lossy())
+}
+
+/// Where files failed for the same reason its code; for several reasons the one that says only that.
+fn code(codes: &[u8]) -> u8 {
+    match codes {
+        [] => exit::AS_WANTED,
+        [first, rest @ ..] if rest.iter().all(|code| code == first) => *first,
+        _ => exit::FAILED,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_reason_gives_its_code() {
+        assert_eq!(code(&[]), exit::AS_WANTED);
+        assert_eq!(code(&[exit::BLOCKED, exit::BLOCKED]), exit::BLOCKED);
+        assert_eq!(code(&[exit::BLOCKED, exit::USAGE]), exit::FAILED);
+    }
 }

@@ -178,6 +178,30 @@ async fn json_of_keys_is_as_documented() {
     }
 }
 
+#[tokio::test]
+async fn json_of_keys_shown_is_as_documented() {
+    let fixture = |name: &str| format!("{}/secure-boot/{name}", env!("CARGO_MANIFEST_DIR"));
+    let place = tempfile::tempdir().unwrap();
+    let variable = place.path().join("MokNew-605dab50-e046-4300-abb6-3dd810dd8b23");
+    let list = fs::read(fixture("db.esl")).unwrap();
+    fs::write(&variable, [&[7, 0, 0, 0], list.as_slice()].concat()).unwrap();
+    let names = ["twice.ko", "keyid.ko", "module.der", "old.der", "dbx.esl", "auth.bin"];
+    let mut files = names.map(fixture).to_vec();
+    files.push(variable.into_os_string().into_string().unwrap());
+    let words = ["--json", "keys", "show"].into_iter().chain(files.iter().map(String::as_str));
+    let words: Vec<_> = words.collect();
+    let ended = run(&mut command("unix:path=/nonexistent/bus", &words)).await;
+    assert_eq!(ended.code, Some(2), "the last but one is none of those: {ended:?}");
+    let value: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(faults("", &schema("keys-show"), &value), Vec::<String>::new());
+    let kinds: Vec<_> =
+        value["files"].as_array().unwrap().iter().map(|file| &file["kind"]).collect();
+    let (module, certificate, list) = ("module", "certificate", "signature-list");
+    let expected = json!([module, module, certificate, certificate, list, null, list]);
+    assert_eq!(json!(kinds), expected);
+    assert!(value["files"][5]["error"].is_object() && value["files"][6]["variable"].is_object());
+}
+
 #[test]
 fn the_comparison_sees_what_is_wrong() {
     let schema = json!({"a": "integer|null", "b": ["string"], "c": {"*": "boolean"}, "d": {"?": {"e": "any"}}});

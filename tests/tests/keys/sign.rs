@@ -136,6 +136,29 @@ fn a_signature_of_others_goes_only_by_order() {
 }
 
 #[test]
+fn a_signature_that_kernels_refuse_is_made_anew() {
+    let bench = Bench::new();
+    bench.key("mok", "rsa2048");
+    let unsigned = bench.module("a.ko");
+    bench.sign("mok", &["a.ko"]).good();
+    let good = bench.read("a.ko");
+    // With signed attributes, and with the certificate along.
+    for more in [&["-nocerts"][..], &["-noattr"]] {
+        fs::write(bench.path("plain"), &unsigned).unwrap();
+        let words = ["cms", "-sign", "-binary", "-outform", "DER", "-md", "sha256", "-in", "plain"];
+        let with = ["-inkey", "mok.key", "-signer", "mok.crt"];
+        let signature = bench.tool("openssl", &[&words[..], &with, more].concat());
+        let length = u32::try_from(signature.len()).unwrap().to_be_bytes();
+        let mark = b"~Module signature appended~\n";
+        let end = [&signature[..], &[0, 0, 2, 0, 0, 0, 0, 0], &length, mark].concat();
+        fs::write(bench.path("a.ko"), [&unsigned[..], &end].concat()).unwrap();
+        assert!(fits(&bench, "a.ko", "mok.crt"), "openssl has nothing against it");
+        assert!(bench.sign("mok", &["a.ko"]).good().contains("taken off: mok"));
+        assert!(bench.read("a.ko") == good);
+    }
+}
+
+#[test]
 fn a_failure_names_the_file_and_the_others_are_signed() {
     let bench = Bench::new();
     bench.key("mok", "ecdsa-p256");

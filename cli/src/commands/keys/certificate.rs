@@ -1,141 +1,197 @@
 //! The certificate that goes with a key: who it is for those who look for it, and whether it is one
 //! for modules.
 
-use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use onload_core::secure_boot::algorithm::{Digest, KeyKind};
+use onload_core::secure_boot::certificate::{Certificate as X509, Serial, Usage};
+use onload_core::secure_boot::hex;
+use onload_core::secure_boot::oid::Oid;
 use onload_dbus::error::Kind;
 
-use super::der::{self, Values, tag};
-use super::{file_fault, openssl, shown};
+use super::{file_fault, shown};
 use crate::ended::Complaint;
 
-/// id-ce-subjectKeyIdentifier, keyUsage and extKeyUsage (RFC 5280 section 4.2.1), encoded.
-const KEY_ID: &[u8] = &[0x55, 0x1d, 0x0e];
-const KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x0f];
-const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
-/// id-kp-codeSigning, 1.3.6.1.5.5.7.3.3.
-const CODE_SIGNING: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x03, 0x03];
-/// digitalSignature is the first bit.
-const DIGITAL_SIGNATURE: u8 = 0x80;
+/// No certificate is longer, PEM with a description in front neither.
+const LARGEST: u64 = 1024 * 1024;
+/// Sizes of RSA keys that every kernel and policy takes (`reference/secure-boot-mok.md` section 9).
+const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=4096;
 
-/// A certificate.
+/// A certificate in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
     /// Where it is.
     pub path: PathBuf,
-    /// The issuer's name, as a list of sets.
-    pub issuer: Vec<u8>,
-    /// Its number.
-    pub serial: Vec<u8>,
-    /// Its SHA-256 fingerprint, with colons.
-    pub fingerprint: String,
-    /// The common name of its subject.
-    subject: Option<String>,
-    key_id: Option<Vec<u8>>,
-    digital_signature: Option<bool>,
-    code_signing: Option<bool>,
+    /// What it says.
+    pub x509: X509,
 }
 
 impl Certificate {
     /// Reads one, PEM or DER.
     ///
     /// # Errors
-    /// It is not there, no certificate, or openssl cannot be run.
-    pub async fn read(path: &Path, what: &str) -> Result<Self, Complaint> {
-        // Absolute, so that no name is taken for an option or for a URI.
-        let path = std::path::absolute(path)
-            .and_then(|path| std::fs::File::open(&path).map(|_| path))
-            .map_err(|error| file_fault(what, "cannot be read", path, &error))?;
-        let word = OsStr::new;
-        let ask = async |how: &[&str]| {
-            let words = [word("x509"), word("-in"), path.as_os_str()].into_iter();
-            let words: Vec<_> = words.chain(how.iter().map(OsStr::new)).collect();
-            openssl::run(what, &words, None).await
-        };
-        let der = ask(&["-outform", "DER"]).await?;
-        let fingerprint = ask(&["-noout", "-fingerprint", "-sha256"]).await?;
-        let fingerprint = String::from_utf8_lossy(&fingerprint.out);
-        let fingerprint = fingerprint.trim().rsplit('=').next().unwrap_or_default().to_owned();
-        let read = Self::of(&path, &der.out, fingerprint);
-        match read.filter(|_| der.success) {
-            Some(certificate) => Ok(certificate),
-            None => Err(Complaint::of(
-                Kind::InvalidArgument,
-                what,
-                format!("{} is no certificate: {}", shown(&path), der.last_words()),
-                "name the X.509 certificate of the key, PEM or DER",
-            )),
-        }
-    }
-
-    fn of(path: &Path, der: &[u8], fingerprint: String) -> Option<Self> {
-        let mut signed = Values(der).enter(tag::SEQUENCE)?.enter(tag::SEQUENCE)?;
-        signed.content(tag::CONTEXT_0)?;
-        let serial = signed.content(tag::INTEGER)?.to_vec();
-        signed.content(tag::SEQUENCE)?;
-        let issuer = signed.content(tag::SEQUENCE)?.to_vec();
-        signed.content(tag::SEQUENCE)?;
-        let subject = der::common_name(signed.content(tag::SEQUENCE)?);
-        signed.content(tag::SEQUENCE)?;
-        let extensions = signed.find(|value| value.tag == tag::CONTEXT_3);
-        let extension = |oid| {
-            let each = Values(Values(extensions?.content).content(tag::SEQUENCE)?);
-            each.into_iter().find_map(|extension| {
-                let mut parts = Values(extension.content);
-                let found = parts.content(tag::OID)? == oid;
-                parts.content(tag::BOOLEAN);
-                parts.content(tag::OCTET_STRING).filter(|_| found)
-            })
-        };
-        let key_id = extension(KEY_ID).and_then(|value| Values(value).content(tag::OCTET_STRING));
-        let usage = extension(KEY_USAGE).and_then(|value| Values(value).content(tag::BIT_STRING));
-        let purposes = extension(EXTENDED_KEY_USAGE);
-        let purposes = purposes.and_then(|value| Values(value).enter(tag::SEQUENCE));
-        Some(Self {
-            path: path.to_owned(),
-            issuer,
-            serial,
-            fingerprint,
-            subject,
-            key_id: key_id.map(<[u8]>::to_vec),
-            digital_signature: usage
-                .map(|bits| bits.get(1).is_some_and(|&b| b & DIGITAL_SIGNATURE != 0)),
-            code_signing: purposes.map(|mut each| each.any(|one| one.content == CODE_SIGNING)),
-        })
+    /// It is not there, or no certificate.
+    pub fn read(path: &Path, what: &str) -> Result<Self, Complaint> {
+        let refuse = |error: &std::io::Error| file_fault(what, "cannot be read", path, error);
+        // Absolute, so that openssl takes no name for an option or for a URI.
+        let absolute = std::path::absolute(path).map_err(|error| refuse(&error))?;
+        let mut bytes = Vec::new();
+        let opened = File::open(&absolute).map_err(|error| refuse(&error))?;
+        opened.take(LARGEST).read_to_end(&mut bytes).map_err(|error| refuse(&error))?;
+        let x509 = X509::parse(&bytes).map_err(|damaged| {
+            let why = format!("{} is no certificate: {damaged}", shown(path));
+            let fix = "name the X.509 certificate of the key, PEM or DER";
+            Complaint::of(Kind::InvalidArgument, what, why, fix)
+        })?;
+        Ok(Self { path: absolute, x509 })
     }
 
     /// Its name for people.
     pub fn subject(&self) -> &str {
-        self.subject.as_deref().unwrap_or("(no common name)")
+        self.x509.subject.common_name().unwrap_or("(no common name)")
     }
 
     /// The key's id, as `/proc/keys` shows it.
     pub fn key_id(&self) -> Option<String> {
-        self.key_id.as_deref().map(der::hex)
+        self.x509.extensions.subject_key_id.as_ref().map(ToString::to_string)
     }
 
     /// Its number as digits.
     pub fn serial(&self) -> String {
-        der::number(&self.serial)
+        number(&self.x509.serial)
     }
 
-    /// In what it is not the certificate of a key for modules.
-    pub fn misfits(&self) -> Vec<String> {
+    /// SHA-256 over the DER form.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.x509)
+    }
+
+    /// In what it is not the certificate of a key for modules, for whoever is about to use it.
+    pub fn warnings(&self) -> Vec<String> {
         let path = shown(&self.path);
-        let purpose = match self.code_signing {
-            Some(true) => None,
-            Some(false) => Some("its extended key usage is not code signing"),
-            None => Some("it names no extended key usage"),
+        let say =
+            |why| format!("{path} is not fit for modules: {why}; some kernels refuse its key");
+        misfits(&self.x509).into_iter().map(say).collect()
+    }
+}
+
+/// A serial number without the zero byte that only says it is no negative one, as openssl shows it.
+pub fn number(serial: &Serial) -> String {
+    let bytes = &serial.0;
+    hex(bytes.strip_prefix(&[0]).filter(|rest| !rest.is_empty()).unwrap_or(bytes))
+}
+
+/// SHA-256 over the DER form, with colons.
+pub fn fingerprint(certificate: &X509) -> String {
+    let pairs = certificate.fingerprint.iter().map(|byte| format!("{byte:02X}"));
+    pairs.collect::<Vec<_>>().join(":")
+}
+
+/// Why a kernel may refuse modules signed by a certificate's key, or the certificate itself. Whether
+/// it is enrolled, and where, is another question.
+pub fn misfits(certificate: &X509) -> Vec<String> {
+    let extensions = &certificate.extensions;
+    let signs = extensions.usage.as_ref().is_none_or(|all| all.contains(&Usage::DigitalSignature));
+    let for_code = |all: &std::collections::BTreeSet<Oid>| {
+        [Oid::CODE_SIGNING, Oid::MODULE_SIGNING, Oid::ANY_PURPOSE]
+            .iter()
+            .any(|one| all.contains(one))
+    };
+    let purpose = match &extensions.purposes {
+        Some(all) if for_code(all) => None,
+        Some(_) => Some("its extended key usage is not code signing".to_owned()),
+        None => Some("it names no extended key usage".to_owned()),
+    };
+    let usage = (!signs).then(|| "its key usage is not digital signature".to_owned());
+    let hashed = certificate.signature.digest().filter(|digest| is_weak(digest));
+    let hashed = hashed.map(|digest| format!("it is signed over {digest}, which is too weak"));
+    [purpose, usage, key_misfit(certificate), hashed].into_iter().flatten().collect()
+}
+
+/// Whether newer kernels, or the policies of distributions, refuse a hash.
+pub fn is_weak(digest: &Digest) -> bool {
+    match digest {
+        Digest::Md4 | Digest::Md5 | Digest::Sha1 => true,
+        Digest::Sha224
+        | Digest::Sha256
+        | Digest::Sha384
+        | Digest::Sha512
+        | Digest::Sha3_256
+        | Digest::Sha3_384
+        | Digest::Sha3_512
+        | Digest::Sm3
+        | Digest::Other(_) => false,
+    }
+}
+
+fn key_misfit(certificate: &X509) -> Option<String> {
+    let key = &certificate.key;
+    match key {
+        KeyKind::Rsa => {
+            let bits = certificate.key_bits.filter(|bits| !RSA_BITS.contains(bits))?;
+            let (least, most) = (RSA_BITS.start(), RSA_BITS.end());
+            Some(format!("its key has {bits} bits, not {least} to {most}"))
+        }
+        KeyKind::P256 | KeyKind::P384 => None,
+        KeyKind::P192 => Some(format!("its key ({key}) is too weak")),
+        KeyKind::P521 | KeyKind::MlDsa44 | KeyKind::MlDsa65 | KeyKind::MlDsa87 => {
+            Some(format!("only new kernels know keys such as its own ({key})"))
+        }
+        KeyKind::RsaPss | KeyKind::OtherCurve | KeyKind::Ed25519 | KeyKind::Other(_) => {
+            Some(format!("kernels know no keys such as its own ({key})"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+
+    use super::*;
+
+    #[test]
+    fn a_serial_number_has_no_sign() {
+        for (serial, shown) in [(&[0, 0x80][..], "80"), (&[0], "00"), (&[1, 0], "0100"), (&[], "")]
+        {
+            assert_eq!(number(&Serial(serial.to_vec())), shown);
+        }
+    }
+
+    #[test]
+    fn each_misfit_is_told() {
+        let der = include_bytes!("../../../../tests/secure-boot/module.der");
+        let good = X509::parse(der).unwrap();
+        assert_eq!(misfits(&good), Vec::<String>::new());
+        let only = |change: &dyn Fn(&mut X509)| {
+            let mut changed = good.clone();
+            change(&mut changed);
+            misfits(&changed).join(", ")
         };
-        let usage = match self.digital_signature {
-            Some(true) | None => None,
-            Some(false) => Some("its key usage is not digital signature"),
+        let key = |kind: KeyKind, bits| only(&|one| (one.key, one.key_bits) = (kind.clone(), bits));
+        for (kind, bits, why) in [
+            (KeyKind::Rsa, Some(4096), ""),
+            (KeyKind::Rsa, Some(1024), "its key has 1024 bits, not 2048 to 4096"),
+            (KeyKind::Rsa, Some(8192), "its key has 8192 bits, not 2048 to 4096"),
+            (KeyKind::P384, None, ""),
+            (KeyKind::P192, None, "its key (ECDSA P-192) is too weak"),
+            (KeyKind::P521, None, "only new kernels know keys such as its own (ECDSA P-521)"),
+            (KeyKind::Ed25519, None, "kernels know no keys such as its own (Ed25519)"),
+        ] {
+            assert_eq!(key(kind, bits), why);
+        }
+        let purposes = |all: &[Oid]| {
+            only(&|one| one.extensions.purposes = Some(all.iter().cloned().collect()))
         };
-        let each = [purpose, usage].into_iter().flatten();
-        each.map(|why| {
-            format!("{path} is not a code-signing certificate: {why}; some kernels refuse its key")
-        })
-        .collect()
+        assert_eq!(purposes(&[Oid::MODULE_SIGNING]), "");
+        assert_eq!(purposes(&[Oid::DATA]), "its extended key usage is not code signing");
+        assert_eq!(only(&|one| one.extensions.purposes = None), "it names no extended key usage");
+        assert_eq!(only(&|one| one.extensions.usage = None), "");
+        let usage = only(&|one| one.extensions.usage = Some([Usage::KeyCertSign].into()));
+        assert_eq!(usage, "its key usage is not digital signature");
+        let old = X509::parse(include_bytes!("../../../../tests/secure-boot/old.der")).unwrap();
+        let hashed = only(&|one| one.signature = old.signature.clone());
+        assert_eq!(hashed, "it is signed over sha1, which is too weak");
     }
 }

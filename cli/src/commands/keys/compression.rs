@@ -2,12 +2,17 @@
 //! (`scripts/Makefile.modinst`), so that kmod and the kernel read what comes out.
 
 use std::fs::File;
-use std::io::{self, ErrorKind, Seek as _};
+use std::io::{self, ErrorKind, Read as _, Seek as _};
+use std::path::Path;
 use std::process::Stdio;
 
-use tokio::process::Command;
+use onload_dbus::error::Kind;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command};
 
 use super::draft::Draft;
+use super::shown;
+use crate::ended::Complaint;
 use crate::render::paint::plain;
 
 /// How a module file is compressed.
@@ -22,13 +27,24 @@ pub enum Compression {
 }
 
 /// Longest of the marks below.
-pub const HEAD: usize = 6;
+const HEAD: usize = 6;
 
 impl Compression {
     const ALL: [Self; 3] = [Self::Xz, Self::Zstd, Self::Gzip];
 
-    /// Tells it from the first bytes, as kmod does; names may lie.
-    pub fn of(head: &[u8]) -> Option<Self> {
+    /// Tells it from the beginning of a file, which is at its start again then.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn of_file(mut file: &File) -> io::Result<Option<Self>> {
+        let mut head = Vec::new();
+        file.take(HEAD as u64).read_to_end(&mut head)?;
+        file.rewind()?;
+        Ok(Self::of(&head))
+    }
+
+    /// From the first bytes, as kmod does; names may lie.
+    fn of(head: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|one| head.starts_with(one.mark()))
     }
 
@@ -68,6 +84,32 @@ impl Compression {
         self.done(command).await
     }
 
+    /// What a file holds, from where it stands, as far as it is no longer than `most` bytes.
+    ///
+    /// # Errors
+    /// What the program says, or that it is missing; or there is more.
+    pub async fn content(self, from: &File, most: u64) -> io::Result<Vec<u8>> {
+        let mut command = Command::new(self.program());
+        command.args(["-d", "-c"]).stdin(from.try_clone()?).stdout(Stdio::piped());
+        let mut child = self.begun(command)?;
+        let pipe = child.stdout.take().map(|pipe| pipe.take(most.saturating_add(1)));
+        // Done with, the pipe is gone, and with it a program that would write on and on.
+        let read = async {
+            let mut bytes = Vec::new();
+            if let Some(mut pipe) = pipe {
+                pipe.read_to_end(&mut bytes).await?;
+            }
+            Ok::<_, io::Error>(bytes)
+        };
+        let (bytes, ended) = tokio::join!(read, self.ended(child));
+        let bytes = bytes?;
+        if bytes.len() as u64 > most {
+            let why = format!("it holds more than {most} bytes");
+            return Err(io::Error::new(ErrorKind::FileTooLarge, why));
+        }
+        ended.map(|()| bytes)
+    }
+
     /// Compresses a draft into another one, and has the program read it back.
     ///
     /// # Errors
@@ -84,15 +126,24 @@ impl Compression {
         self.done(command).await
     }
 
-    async fn done(self, mut command: Command) -> io::Result<()> {
-        let name = self.program();
+    async fn done(self, command: Command) -> io::Result<()> {
+        let child = self.begun(command)?;
+        self.ended(child).await
+    }
+
+    fn begun(self, mut command: Command) -> io::Result<Child> {
         let child = command.stderr(Stdio::piped()).kill_on_drop(true).spawn();
-        let child = child.map_err(|error| match error.kind() {
+        child.map_err(|error| match error.kind() {
             ErrorKind::NotFound => {
-                io::Error::new(ErrorKind::Unsupported, format!("{name} is not installed"))
+                let why = format!("{} is not installed", self.program());
+                io::Error::new(ErrorKind::Unsupported, why)
             }
             _ => error,
-        })?;
+        })
+    }
+
+    async fn ended(self, child: Child) -> io::Result<()> {
+        let name = self.program();
         let said = child.wait_with_output().await?;
         if said.status.success() {
             return Ok(());
@@ -104,8 +155,20 @@ impl Compression {
     }
 }
 
+/// What a failure of a compressor means.
+pub fn fault(what: &str, path: &Path, error: &io::Error) -> Complaint {
+    let (kind, fix) = match error.kind() {
+        ErrorKind::Unsupported => (Kind::Unsupported, "install it"),
+        ErrorKind::FileTooLarge => (Kind::InvalidArgument, "see what it is: no module is so large"),
+        _ => (Kind::Internal, "see whether the file is whole, and whether there is room beside it"),
+    };
+    Complaint::of(kind, what, format!("{}: {error}", shown(path)), fix)
+}
+
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+
     use super::*;
 
     #[test]
@@ -120,6 +183,26 @@ mod tests {
         for (head, expected) in cases {
             assert_eq!(Compression::of(head), expected, "{head:x?}");
             assert!(expected.is_none_or(|one| one.mark().len() <= HEAD));
+        }
+    }
+
+    #[tokio::test]
+    async fn no_more_is_read_than_was_allowed() {
+        let path = std::env::temp_dir().join(format!("onloadctl-gzip-{}", std::process::id()));
+        let file = File::options().read(true).write(true).create_new(true).open(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        // More than a pipe holds, so that gzip would wait for ever.
+        let zeros = std::process::Command::new("sh")
+            .args(["-c", "head -c 1000000 /dev/zero | gzip -n"])
+            .stdout(file.try_clone().unwrap())
+            .status();
+        assert!(zeros.unwrap().success());
+        for (most, expected) in [(1_000_000, Some(1_000_000)), (999_999, None), (0, None)] {
+            (&file).rewind().unwrap();
+            let content = Compression::Gzip.content(&file, most).await;
+            let too_large = content.as_ref().is_err_and(|e| e.kind() == ErrorKind::FileTooLarge);
+            assert_eq!(too_large, expected.is_none(), "{most}");
+            assert_eq!(content.ok().map(|bytes| bytes.len()), expected);
         }
     }
 }

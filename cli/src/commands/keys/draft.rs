@@ -52,6 +52,14 @@ impl Draft {
         &self.path
     }
 
+    /// Leaves only what it begins with.
+    ///
+    /// # Errors
+    /// The file system fails.
+    pub fn cut(&self, beginning: &[u8]) -> io::Result<()> {
+        self.file.set_len(beginning.len() as u64)
+    }
+
     /// Puts it in the place of `old`, which was open as `file` and looked like `seen` then.
     ///
     /// # Errors

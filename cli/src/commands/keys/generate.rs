@@ -90,7 +90,7 @@ pub async fn run(output: Output, wanted: &Generate) -> Result<u8, Ended> {
         algorithm: wanted.algorithm.to_string(),
         subject: wanted.subject.clone(),
         serial: made.serial(),
-        fingerprint: made.fingerprint.clone(),
+        fingerprint: made.fingerprint(),
         key_id: made.key_id(),
         days: wanted.days,
         guarded,
@@ -203,7 +203,7 @@ async fn make(
     let words = [OsStr::new("x509"), OsStr::new("-in"), pem.as_os_str()].into_iter();
     let words = words.chain(["-outform", "DER", "-out"].map(OsStr::new)).chain([der.as_os_str()]);
     ask(&words.collect::<Vec<_>>(), None).await?;
-    Certificate::read(&der, WHAT).await
+    Certificate::read(&der, WHAT)
 }
 
 async fn ask(words: &[&OsStr], input: Option<&[u8]>) -> Result<(), Complaint> {

@@ -8,13 +8,12 @@ use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 
-use onload_dbus::error::exit;
 use serde::Serialize;
 
 use super::certificate::Certificate;
 use super::openssl::Passphrase;
 use super::words::{Digest, Sign};
-use super::{cancelled, shown};
+use super::{cancelled, code, shown};
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
 use module::{Outcome, Stopped};
@@ -66,10 +65,10 @@ struct Row {
 /// Signs, and tells of each file.
 pub async fn run(output: Output, wanted: &Sign, stopped: &Cell<bool>) -> Result<u8, Ended> {
     const WHAT: &str = "nothing was signed";
-    let certificate = Certificate::read(&wanted.cert, WHAT).await?;
+    let certificate = Certificate::read(&wanted.cert, WHAT)?;
     let key = wanted.key.words(WHAT).await?;
     let (passphrase, open) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
-    let warnings: Vec<_> = certificate.misfits().into_iter().chain(open).collect();
+    let warnings: Vec<_> = certificate.warnings().into_iter().chain(open).collect();
     for warning in &warnings {
         output.note(&format!("warning: {warning}"))?;
     }
@@ -77,7 +76,7 @@ pub async fn run(output: Output, wanted: &Sign, stopped: &Cell<bool>) -> Result<
         path: shown(&certificate.path),
         subject: certificate.subject().to_owned(),
         serial: certificate.serial(),
-        fingerprint: certificate.fingerprint.clone(),
+        fingerprint: certificate.fingerprint(),
     };
     let (digest, replace) = (wanted.digest, wanted.replace);
     let signing = Signing { key, passphrase, certificate, digest, replace };
@@ -114,15 +113,6 @@ pub async fn run(output: Output, wanted: &Sign, stopped: &Cell<bool>) -> Result<
     end.map_or_else(|| Ok(code(&codes)), |complaint| Err(complaint.into()))
 }
 
-/// Where files failed for the same reason its code; for several reasons the one that says only that.
-fn code(codes: &[u8]) -> u8 {
-    match codes {
-        [] => exit::AS_WANTED,
-        [first, rest @ ..] if rest.iter().all(|code| code == first) => *first,
-        _ => exit::FAILED,
-    }
-}
-
 impl Row {
     fn of(path: &Path, done: module::Done) -> Self {
         let (outcome, former) = match done.outcome {
@@ -149,17 +139,5 @@ impl Row {
             other => other.to_owned(),
         };
         output.text(&format!("{}: {what}\n", self.path))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_reason_gives_its_code() {
-        assert_eq!(code(&[]), exit::AS_WANTED);
-        assert_eq!(code(&[exit::BLOCKED, exit::BLOCKED]), exit::BLOCKED);
-        assert_eq!(code(&[exit::BLOCKED, exit::USAGE]), exit::FAILED);
     }
 }

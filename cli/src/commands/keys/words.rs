@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use onload_core::secure_boot::algorithm;
 
 use super::openssl::Key;
 
@@ -20,6 +21,8 @@ pub enum KeysVerb {
     Generate(Generate),
     /// Sign module files as the kernel's sign-file does; compressed ones stay compressed
     Sign(Sign),
+    /// Say what signed modules, certificates and EFI signature lists say of themselves
+    Show(Show),
 }
 
 /// A key to be made.
@@ -66,6 +69,15 @@ pub struct Sign {
     /// Take signatures of others off; without it such a file is refused
     #[arg(long)]
     pub replace: bool,
+}
+
+/// Files to be shown.
+#[derive(Clone, Debug, Args)]
+pub struct Show {
+    /// Modules (.ko, .ko.xz, .ko.zst, .ko.gz), certificates (DER, PEM), EFI signature lists and
+    /// variables that hold them, such as MokListRT or MokNew
+    #[arg(value_name = "FILE", required = true)]
+    pub files: Vec<PathBuf>,
 }
 
 /// A kind of key that kernels take for modules.
@@ -119,12 +131,12 @@ pub enum Digest {
 }
 
 impl Digest {
-    /// Its object identifier, encoded (RFC 5754).
-    pub fn oid(self) -> &'static [u8] {
+    /// What signatures over it say.
+    pub fn algorithm(self) -> algorithm::Digest {
         match self {
-            Self::Sha256 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01],
-            Self::Sha384 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02],
-            Self::Sha512 => &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03],
+            Self::Sha256 => algorithm::Digest::Sha256,
+            Self::Sha384 => algorithm::Digest::Sha384,
+            Self::Sha512 => algorithm::Digest::Sha512,
         }
     }
 }

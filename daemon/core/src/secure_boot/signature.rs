@@ -43,6 +43,55 @@ pub enum SignatureError {
     Damaged(#[from] Damaged),
 }
 
+/// A signed module in its two parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// What is signed. It may end in a signature again.
+    pub signed: &'a [u8],
+    /// The signature behind it, unread: it should be PKCS#7.
+    pub pkcs7: &'a [u8],
+}
+
+/// Splits a module into what is signed and the signature. None where the mark is not at the
+/// end. Only the end of the file is looked at. Offsets are seen from the beginning of the module.
+///
+/// # Errors
+/// The mark is there, and before it no trailer that can be true.
+pub fn split(module: &[u8]) -> Result<Option<Parts<'_>>, SignatureError> {
+    let Some(rest) = module.strip_suffix(MARK) else { return Ok(None) };
+    let at = rest.len().saturating_sub(TRAILER_BYTES);
+    let (rest, trailer) = rest
+        .split_at_checked(at)
+        .filter(|(_, trailer)| trailer.len() == TRAILER_BYTES)
+        .ok_or(Damaged { offset: 0, expected: "12 bytes that describe the signature" })?;
+    let mut trailer = Bytes::at(trailer, at);
+    let sizes_at = trailer.offset();
+    let [algorithm, hash, kind, signer_bytes, key_id_bytes, pads @ ..] =
+        trailer.array::<8>("what a signature is")?;
+    if kind != PKCS7 {
+        return Err(SignatureError::UnknownKind { offset: sizes_at.saturating_add(2), kind });
+    }
+    if [algorithm, hash, signer_bytes, key_id_bytes] != [0; 4] || pads != [0; 3] {
+        return Err(Damaged { offset: sizes_at, expected: "zeros around the kind" }.into());
+    }
+    let length_at = trailer.damaged("the length of a signature that begins within the module");
+    let length = trailer.array("a length of 4 bytes").map(u32::from_be_bytes)?;
+    let (signed, pkcs7) = usize::try_from(length)
+        .ok()
+        .and_then(|length| rest.len().checked_sub(length))
+        .and_then(|module_bytes| rest.split_at_checked(module_bytes))
+        .filter(|(signed, signature)| !signed.is_empty() && !signature.is_empty())
+        .ok_or(length_at)?;
+    Ok(Some(Parts { signed, pkcs7 }))
+}
+
+/// A signature as it stands behind a module: itself, the trailer, the mark. None for one that is
+/// longer than a trailer can say.
+pub fn appended(pkcs7: &[u8]) -> Option<Vec<u8>> {
+    let length = u32::try_from(pkcs7.len()).ok()?.to_be_bytes();
+    Some([pkcs7, &[0, 0, PKCS7, 0, 0, 0, 0, 0], &length, MARK].concat())
+}
+
 impl Signature {
     /// Reads the signature of a module; none where the mark is not at the end. Only the end of the
     /// file is looked at. Offsets are seen from the beginning of the module.
@@ -50,30 +99,8 @@ impl Signature {
     /// # Errors
     /// The mark is there, and no signature before it.
     pub fn parse(module: &[u8]) -> Result<Option<Self>, SignatureError> {
-        let Some(rest) = module.strip_suffix(MARK) else { return Ok(None) };
-        let at = rest.len().saturating_sub(TRAILER_BYTES);
-        let (rest, trailer) = rest
-            .split_at_checked(at)
-            .filter(|(_, trailer)| trailer.len() == TRAILER_BYTES)
-            .ok_or(Damaged { offset: 0, expected: "12 bytes that describe the signature" })?;
-        let mut trailer = Bytes::at(trailer, at);
-        let sizes_at = trailer.offset();
-        let [algorithm, hash, kind, signer_bytes, key_id_bytes, pads @ ..] =
-            trailer.array::<8>("what a signature is")?;
-        if kind != PKCS7 {
-            return Err(SignatureError::UnknownKind { offset: sizes_at.saturating_add(2), kind });
-        }
-        if [algorithm, hash, signer_bytes, key_id_bytes] != [0; 4] || pads != [0; 3] {
-            return Err(Damaged { offset: sizes_at, expected: "zeros around the kind" }.into());
-        }
-        let length_at = trailer.damaged("the length of a signature that begins within the module");
-        let length = trailer.array("a length of 4 bytes").map(u32::from_be_bytes)?;
-        let module_bytes = usize::try_from(length)
-            .ok()
-            .and_then(|length| rest.len().checked_sub(length))
-            .filter(|module_bytes| *module_bytes > 0)
-            .ok_or(length_at)?;
-        let pkcs7 = rest.get(module_bytes..).unwrap_or_default();
+        let Some(Parts { signed, pkcs7 }) = split(module)? else { return Ok(None) };
+        let module_bytes = signed.len();
         let signed_data =
             SignedData::parse(pkcs7).map_err(|damaged| damaged.within(module_bytes))?;
         Ok(Some(Self { module_bytes, signed_data }))

@@ -207,6 +207,12 @@ pub fn parse(data: &[u8]) -> Result<Vec<SignatureList>, Damaged> {
     Ok(lists)
 }
 
+/// Whether `data` begins with the GUID of a type that is known: whatever follows is meant as a list.
+pub fn begins_one(data: &[u8]) -> bool {
+    let guid = data.first_chunk().map(|bytes| SignatureType::of(Guid(*bytes)).0);
+    guid.is_some_and(|kind| !matches!(kind, SignatureType::Unknown(_)))
+}
+
 fn list(bytes: &mut Bytes<'_>) -> Result<SignatureList, Damaged> {
     let kind = Guid(bytes.array("the GUID of a signature type")?);
     let (kind, fixed) = SignatureType::of(kind);

@@ -6,23 +6,16 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
+use onload_core::secure_boot::signature::appended;
 use onload_dbus::error::Kind;
 
 use super::Signing;
-use crate::commands::keys::compression::{Compression, HEAD};
+use crate::commands::keys::compression::{Compression, fault};
 use crate::commands::keys::draft::Draft;
+use crate::commands::keys::layer::{Layer, is_module, layers};
 use crate::commands::keys::openssl;
-use crate::commands::keys::signature::{Signer, TAIL, Tail, appended, tail};
 use crate::commands::keys::{file_fault, shown};
 use crate::ended::Complaint;
-use crate::render::paint::plain;
-
-/// Up to the type in the head of an ELF file.
-const ELF_HEAD: usize = 18;
-/// Signatures one behind the other before this is no module any more.
-const MOST_LAYERS: usize = 8;
-/// No signature is longer: one with a chain of certificates has some kilobytes.
-const LONGEST_SIGNATURE: u64 = 64 * 1024;
 
 /// What became of a file.
 #[derive(Debug)]
@@ -57,15 +50,6 @@ impl From<Complaint> for Stopped {
     }
 }
 
-/// A signature that is there.
-struct Layer {
-    /// Where it begins, which is where what it is over ends.
-    at: u64,
-    bytes: Vec<u8>,
-    /// None where it names nobody that we can read.
-    signer: Option<Signer>,
-}
-
 /// Signs one file.
 pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     let what = format!("{} was not signed", shown(path));
@@ -81,28 +65,29 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     }
     let source = File::open(&real).map_err(|error| unread(&error))?;
     let seen = source.metadata().map_err(|error| unread(&error))?;
-    let compression = Compression::of(&head(&source, HEAD).map_err(|error| unread(&error))?);
+    let compression = Compression::of_file(&source).map_err(|error| unread(&error))?;
     let draft = Draft::beside(&real).map_err(|error| unwritten(&error))?;
     match compression {
         Some(one) => {
-            one.unpack(&source, &draft).await.map_err(|error| program(&what, path, &error))?
+            one.unpack(&source, &draft).await.map_err(|error| fault(&what, path, &error))?
         }
         None => {
             io::copy(&mut &source, &mut &draft.file).map_err(|error| unwritten(&error))?;
         }
     }
-    let start = head(&draft.file, ELF_HEAD).map_err(|error| unread(&error))?;
-    if !is_module(&start) {
+    let module = whole(&draft.file).map_err(|error| unread(&error))?;
+    if !is_module(&module) {
         return Err(refuse("is no kernel module", "name .ko files, compressed or not").into());
     }
-    let layers = layers(&draft.file).map_err(|error| unread(&error))?.ok_or_else(|| {
-        let why = "ends in the mark of a signature, and what stands before is none";
-        refuse(why, "it is damaged: build or install it anew")
+    let layers = layers(&module).map_err(|damaged| {
+        let why =
+            format!("ends in the mark of a signature, and what stands before is none: {damaged}");
+        refuse(&why, "it is damaged: build or install it anew")
     })?;
     if is_current(signing, &what, &draft, layers.first()).await.map_err(Stopped::All)? {
         return Ok(Done { outcome: Outcome::Unchanged, compression });
     }
-    let others = layers.iter().filter(|layer| !layer.is_by(signing));
+    let others = layers.iter().filter(|layer| !layer.is_by(&signing.certificate.x509));
     let others: Vec<_> = others.map(Layer::name).collect();
     if !others.is_empty() && !signing.replace {
         let why = format!("it is signed by {}", others.join(", "));
@@ -110,7 +95,7 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
         return Err(Complaint::of(Kind::Blocked, &what, why, fix).into());
     }
     if let Some(first) = layers.last() {
-        draft.file.set_len(first.at).map_err(|error| unwritten(&error))?;
+        draft.cut(first.parts.signed).map_err(|error| unwritten(&error))?;
     }
     let signature = signature(signing, &what, &draft).await.map_err(Stopped::All)?;
     let end = appended(&signature).ok_or_else(|| refuse("gets too long a signature", ""))?;
@@ -123,7 +108,7 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
         Some(one) => {
             let packed = Draft::beside(&real).map_err(|error| unwritten(&error))?;
             let done = one.pack(&draft, &packed).await;
-            done.map_err(|error| program(&what, path, &error))?;
+            done.map_err(|error| fault(&what, path, &error))?;
             packed
         }
         None => draft,
@@ -147,79 +132,36 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     Ok(Done { outcome, compression })
 }
 
-/// The first bytes, and the file at its start again.
-fn head(mut file: &File, length: usize) -> io::Result<Vec<u8>> {
+/// All of a file that was just written.
+fn whole(mut file: &File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.rewind()?;
-    file.take(length as u64).read_to_end(&mut bytes)?;
-    file.rewind()?;
+    file.read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// An ELF file that is linked later (ET_REL), as modules are.
-fn is_module(head: &[u8]) -> bool {
-    let little = [1, 0];
-    let big = [0, 1];
-    let kind = match head.get(5) {
-        Some(1) => little,
-        Some(2) => big,
-        _ => return false,
-    };
-    head.starts_with(b"\x7fELF") && head.get(16..ELF_HEAD) == Some(&kind)
-}
-
-/// The signatures, the last first. None where the end cannot be read as one.
-fn layers(mut file: &File) -> io::Result<Option<Vec<Layer>>> {
-    let mut length = file.metadata()?.len();
-    let mut layers = Vec::new();
-    loop {
-        let mut end = vec![0; usize::try_from(length).unwrap_or(TAIL).min(TAIL)];
-        file.seek(SeekFrom::Start(length - end.len() as u64))?;
-        file.read_exact(&mut end)?;
-        let size = match tail(&end, length) {
-            Tail::None => return Ok(Some(layers)),
-            Tail::Signature(size) if size <= LONGEST_SIGNATURE && layers.len() < MOST_LAYERS => {
-                size
-            }
-            Tail::Signature(_) | Tail::Broken => return Ok(None),
-        };
-        let at = length - TAIL as u64 - size;
-        let mut bytes = Vec::new();
-        file.seek(SeekFrom::Start(at))?;
-        file.take(size).read_to_end(&mut bytes)?;
-        layers.push(Layer { at, signer: Signer::read(&bytes), bytes });
-        length = at;
-    }
-}
-
-impl Layer {
-    fn is_by(&self, signing: &Signing) -> bool {
-        self.signer.as_ref().is_some_and(|signer| signer.is(&signing.certificate))
-    }
-
-    fn name(&self) -> String {
-        match &self.signer {
-            Some(signer) => plain(&signer.to_string()),
-            None => "somebody who is not named by issuer and serial".to_owned(),
-        }
-    }
-}
-
 /// Whether the last signature is the one that would be made: by this certificate, over this digest,
-/// and good. The draft is as long as before afterwards only if not.
+/// detached and bare, and good. Otherwise the draft is as long as before, or without it.
 async fn is_current(
     signing: &Signing,
     what: &str,
     draft: &Draft,
-    last: Option<&Layer>,
+    last: Option<&Layer<'_>>,
 ) -> Result<bool, Complaint> {
-    let Some(last) = last.filter(|layer| layer.is_by(signing)) else { return Ok(false) };
-    if !last.signer.as_ref().is_some_and(|signer| signer.signs(signing.digest)) {
+    let Some(last) = last.filter(|layer| layer.is_by(&signing.certificate.x509)) else {
+        return Ok(false);
+    };
+    let digest = signing.digest.algorithm();
+    let as_ours = last.says.as_ref().is_ok_and(|says| {
+        let bare = !says.content_inside && says.certificates_bytes == 0;
+        bare && says.signers.iter().all(|one| one.digest == digest && !one.attributes_signed)
+    });
+    if !as_ours {
         return Ok(false);
     }
-    let cut = draft.file.set_len(last.at);
+    let cut = draft.cut(last.parts.signed);
     cut.map_err(|error| file_fault(what, "cannot be written", draft.path(), &error))?;
-    Ok(fits(signing, what, draft, &last.bytes).await?.success)
+    Ok(fits(signing, what, draft, last.parts.pkcs7).await?.success)
 }
 
 /// Has openssl check a signature over a draft.
@@ -290,31 +232,4 @@ fn refused(signing: &Signing, what: &str, said: &openssl::Said) -> Complaint {
         (format!("openssl cannot sign with this key: {}", said.last_words()), fix)
     };
     Complaint::of(Kind::InvalidArgument, what, why, fix)
-}
-
-/// What a failure of a compressor means.
-fn program(what: &str, path: &Path, error: &io::Error) -> Complaint {
-    let (kind, fix) = match error.kind() {
-        ErrorKind::Unsupported => (Kind::Unsupported, "install it"),
-        _ => (Kind::Internal, "see whether the file is whole, and whether there is room beside it"),
-    };
-    Complaint::of(kind, what, format!("{}: {error}", shown(path)), fix)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_module_is_an_object_file_of_either_order() {
-        let with = |order: u8, kind: [u8; 2]| {
-            let mut head = b"\x7fELF\x02\0\x01\0\0\0\0\0\0\0\0\0".to_vec();
-            head[5] = order;
-            [head, kind.to_vec()].concat()
-        };
-        assert!(is_module(&with(1, [1, 0])) && is_module(&with(2, [0, 1])));
-        for other in [with(1, [2, 0]), with(2, [1, 0]), with(3, [1, 0]), b"\x7fELF".to_vec()] {
-            assert!(!is_module(&other), "{other:x?}");
-        }
-    }
 }

@@ -58,7 +58,8 @@ impl Date {
         if date.exists() { Ok(date) } else { Err(element.content.damaged("a time that exists")) }
     }
 
-    fn exists(self) -> bool {
+    /// Whether there is such a time: what is not read from a certificate may hold any numbers.
+    pub fn exists(self) -> bool {
         let leap = self.year.is_multiple_of(4)
             && (!self.year.is_multiple_of(100) || self.year.is_multiple_of(400));
         let days = match self.month {
@@ -73,6 +74,22 @@ impl Date {
             && self.hour < 24
             && self.minute < 60
             && self.second < 60
+    }
+
+    /// Seconds since 1970, of a time that exists.
+    pub fn unix_secs(self) -> i64 {
+        /// Days from the first of March of the year 0 to 1970.
+        const TO_1970: i64 = 719_468;
+        // In years that begin in March the day that not every year has is the last.
+        let (month, earlier) = match i64::from(self.month) {
+            month @ ..=2 => (month + 9, 1),
+            month => (month - 3, 0),
+        };
+        let year = i64::from(self.year) - earlier;
+        let days = year * 365 + year / 4 - year / 100 + year / 400;
+        let days = days + (month * 153 + 2) / 5 + i64::from(self.day) - 1 - TO_1970;
+        let minutes = (days * 24 + i64::from(self.hour)) * 60 + i64::from(self.minute);
+        minutes * 60 + i64::from(self.second)
     }
 }
 
@@ -101,6 +118,22 @@ mod tests {
         assert_eq!(read(0x17, "500101000000Z").as_deref(), Ok("1950-01-01 00:00:00Z"));
         assert_eq!(read(0x18, "99991231235959Z").as_deref(), Ok("9999-12-31 23:59:59Z"));
         assert_eq!(read(0x18, "20000229000000Z").as_deref(), Ok("2000-02-29 00:00:00Z"));
+    }
+
+    #[test]
+    fn seconds_are_those_of_the_system() {
+        // `date -u -d '…' +%s` says the same.
+        for (text, seconds) in [
+            ("19700101000000Z", 0),
+            ("19500101000000Z", -631_152_000),
+            ("20000229235959Z", 951_868_799),
+            ("20000301000000Z", 951_868_800),
+            ("20261121124723Z", 1_795_265_243),
+            ("99991231235959Z", 253_402_300_799),
+        ] {
+            let bytes = [&[0x18, 15], text.as_bytes()].concat();
+            assert_eq!(Date::read(&mut Der::new(&bytes)).unwrap().unix_secs(), seconds, "{text}");
+        }
     }
 
     #[test]

@@ -109,6 +109,18 @@ fn only_the_last_signature_counts() {
 }
 
 #[test]
+fn a_module_is_split_and_put_together_again() {
+    let Parts { signed, pkcs7 } = split(RSA).unwrap().unwrap();
+    assert_eq!(signed, &RSA[..PLAIN_BYTES]);
+    assert_eq!([signed, &appended(pkcs7).unwrap()].concat(), RSA, "as sign-file writes it");
+    // What does not read as PKCS#7 still has its place.
+    let junk = [b"module", appended(b"1\0").unwrap().as_slice()].concat();
+    assert_eq!(split(&junk), Ok(Some(Parts { signed: b"module", pkcs7: b"1\0" })));
+    assert!(Signature::parse(&junk).unwrap_err().to_string().starts_with("byte 6: "));
+    assert_eq!(split(signed), Ok(None));
+}
+
+#[test]
 fn the_trailer_is_what_kernels_take() {
     let at = RSA.len() - MARK.len() - TRAILER_BYTES;
     let with = |place: usize, byte: u8| {
@@ -134,6 +146,10 @@ fn the_trailer_is_what_kernels_take() {
         let Err(SignatureError::Damaged(damaged)) = Signature::parse(short) else { panic!() };
         assert_eq!(damaged.offset, 0);
     }
+    // A signature of no bytes.
+    let none = [&RSA[..PLAIN_BYTES], &appended(&[]).unwrap()].concat();
+    let Err(SignatureError::Damaged(damaged)) = split(&none) else { panic!() };
+    assert_eq!(damaged.offset, PLAIN_BYTES + 8);
     // All of it signature, none of it module.
     assert!(Signature::parse(&RSA[PLAIN_BYTES..]).is_err());
 }

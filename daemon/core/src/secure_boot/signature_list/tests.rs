@@ -27,6 +27,17 @@ fn certificates_are_listed_with_their_owners() {
 }
 
 #[test]
+fn a_list_is_told_by_its_first_bytes() {
+    assert!(begins_one(DB) && begins_one(DBX) && begins_one(&DB[..16]));
+    // Cut, behind attributes, of a type that nobody knows (the last in the file), a certificate.
+    let unknown = DBX.len() - 28 - 16 - 5;
+    assert_eq!(parse(&DBX[unknown..]).unwrap().len(), 1);
+    for other in [&DB[..15], &[&[7, 0, 0, 0], DB].concat(), &DBX[unknown..], MODULE, b""] {
+        assert!(!begins_one(other), "{:02x?}", other.first_chunk::<4>());
+    }
+}
+
+#[test]
 fn every_type_is_known_by_its_guid() {
     let lists = parse(DBX).unwrap();
     let kinds: Vec<_> = lists.iter().map(|list| (list.kind, list.entries.len())).collect();
