@@ -113,7 +113,7 @@ fn missing(chosen_by: &[Selector<'_>], candidates: &[(Candidate<'_, '_>, Fit)]) 
         return Cause::NoPort;
     }
     let takes_none = |selector: &&Selector<'_>| {
-        !candidates.iter().any(|(one, _)| selector.takes(one) == Ok(true))
+        candidates.iter().all(|(one, _)| selector.takes(one) == Ok(false))
     };
     let alone = match chosen_by {
         [only] => Some(only),

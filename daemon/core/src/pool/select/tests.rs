@@ -217,6 +217,9 @@ fn an_interface_that_was_never_seen_may_come_with_its_driver() {
     // The other port has its driver, and another name than this.
     let one = judged(&written("ports = [\"ens0\"]"), &driverless(0..1));
     assert_eq!(one.nowhere().reason(), "InterfaceAbsent");
+    let other = judged(&written("ports = [\"ens0\"]\nfamilies = [\"X3\"]"), &driverless(0..2));
+    let told = "no port matches families = X3; what is here: X2";
+    assert_eq!(other.nowhere().to_string(), told, "whatever they are called");
     let wrong = judged(&written("ports = [\"ens9\"]"), &node());
     assert_eq!(wrong.nowhere().reason(), "NotSelected", "every port has another name");
     let known = judged(&written("ports = [\"ens1\"]"), &driverless(0..1));
