@@ -13,6 +13,9 @@
 //! - The file of a pool that the configuration has no more stays as it is while a container holds
 //!   something that it lists.
 //!
+//! A device that brings no edits, in a pool that has no device nodes for all, is left out: libraries
+//! of CDI refuse a file for it.
+//!
 //! There is no device `all`: any of them is all that a container needs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -81,14 +84,10 @@ pub struct Spec {
 pub fn wanted(pool: &PoolPicture) -> Wanted {
     let held = pool.devices.iter().any(is_held);
     match &pool.answer {
-        // A device that changes nothing is no device of CDI.
-        Some(answer)
-            if is_kind(&pool.resource)
-                && (!answer.device_nodes.is_empty() || !pool.own.is_empty()) =>
-        {
+        Some(answer) if is_kind(&pool.resource) => {
             let devices: Vec<_> = listed(pool).cloned().collect();
             if devices.is_empty() {
-                return Wanted::Nothing;
+                return if held { Wanted::AsItIs } else { Wanted::Nothing };
             }
             let (kind, own) = (pool.resource.clone(), pool.own.clone());
             Wanted::File(Spec { kind, answer: answer.clone(), own, devices })
@@ -100,8 +99,14 @@ pub fn wanted(pool: &PoolPicture) -> Wanted {
 
 /// The devices that the file lists.
 fn listed(pool: &PoolPicture) -> impl Iterator<Item = &DeviceId> {
+    let for_all = pool.answer.as_ref().is_some_and(|answer| !answer.device_nodes.is_empty());
+    let edits = move |id| for_all || pool.own.get(id).is_some_and(brings_anything);
     let shown = |device: &&Device| device.cause.is_none() || is_held(device);
-    pool.devices.iter().filter(shown).map(|device| &device.id)
+    pool.devices.iter().filter(shown).map(|device| &device.id).filter(move |id| edits(*id))
+}
+
+fn brings_anything(own: &ContainerAnswer) -> bool {
+    !(own.environment.is_empty() && own.mounts.is_empty() && own.device_nodes.is_empty())
 }
 
 fn is_held(device: &Device) -> bool {

@@ -344,6 +344,12 @@ mod tests {
                 "kubelet.plugins-registry",
             ),
             (
+                "the same, written otherwise",
+                "[kubelet]\nplugins-registry = \"/var/lib//kubelet/device-plugins/\"\n",
+                2,
+                "must not be `directory`",
+            ),
+            (
                 "a third way to be registered",
                 "[pools.onload]\nregistration = \"both\"\n",
                 2,

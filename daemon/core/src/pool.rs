@@ -77,6 +77,9 @@ pub struct Standing {
     pub places: BTreeMap<Place, Option<Cause>>,
     /// Its ports.
     pub ports: BTreeSet<PciAddress>,
+    /// Those that a name of their interface stood for when they last had one in this run: it goes
+    /// with its driver, and the port stays.
+    pub named: BTreeSet<PciAddress>,
     /// Why a device that stands on none of the places cannot work; none: no port is there.
     pub nowhere: Option<Cause>,
     /// What a container gets, whatever devices it has; none while nothing can be served.
@@ -120,20 +123,24 @@ pub fn stand(
             return Standing {
                 places: former.places.keys().map(|place| (*place, cause.clone())).collect(),
                 nowhere: cause,
+                named: former.named.clone(),
                 own: former.own.clone(),
                 ..Standing::default()
             };
         }
     };
     let fit = |address, port: &_| kind.fit(address, port, look);
-    let members = Members::of(settings, ports, look, fit);
+    let members = Members::of(settings, ports, look, former, fit);
     let mut standing = kind.stand(pool, settings, look, &members, former);
     standing.ports = members.ports.keys().copied().collect();
+    standing.named.clone_from(&members.named);
     standing.nowhere = Some(members.nowhere()).filter(|cause| *cause != Cause::NoPort);
     if let Some(answer) = &mut standing.answer {
         answer::add_settings(answer, settings);
     }
-    profile::with_profile(standing, settings, look)
+    let mut standing = profile::with_profile(standing, settings, look);
+    answer::keep_common(&mut standing);
+    standing
 }
 
 /// The devices of a pool in the order in which they are listed, lent to nobody yet.

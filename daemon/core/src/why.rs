@@ -7,6 +7,7 @@ use crate::allocation::{Allocation, Tenure};
 use crate::blocker::Blocked;
 use crate::condition::{ConditionKind, Status};
 use crate::inventory::Origin;
+use crate::kubelet;
 use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::picture::{
     Device, Lent, ModulePicture, Picture, PoolPicture, PortPicture, ReleasePicture,
@@ -308,7 +309,9 @@ fn pool(picture: &Picture, name: &PoolName, pool: &PoolPicture) -> Explanation {
     let counts = pool.counts();
     let causes: BTreeSet<_> =
         pool.devices.iter().filter_map(|device| device.cause.as_ref()).collect();
-    let absence = causes.iter().find(|cause| cause.is_absence() && pool.ports.is_empty());
+    // What was once offered stays so, whatever becomes of its ports.
+    let is_told = pool.registered || kubelet::is_on_a_port(pool);
+    let absence = causes.iter().find(|cause| cause.is_absence() && !is_told);
     let decision = if let Some(cause) = absence {
         format!("it has nothing to lend, and no kubelet is told of it: {cause}")
     } else if counts.unhealthy == 0 {

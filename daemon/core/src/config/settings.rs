@@ -1,6 +1,7 @@
 //! What the program uses, with the default of every value.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -254,7 +255,8 @@ impl Settings {
         ] {
             check_path(path).map_err(|what| (key.to_owned(), what.to_owned()))?;
         }
-        if self.kubelet.plugins_registry == self.kubelet.directory {
+        // By their parts: `/x`, `/x/` and `//x` are one directory.
+        if Path::new(&self.kubelet.plugins_registry) == Path::new(&self.kubelet.directory) {
             let what = "must not be `directory`: a kubelet that starts deletes the sockets there";
             return Err(("kubelet.plugins-registry".to_owned(), what.to_owned()));
         }

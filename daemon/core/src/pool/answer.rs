@@ -1,5 +1,8 @@
 //! What a container gets: of the kind, of the settings, and of devices that are things of their own.
 
+use std::collections::btree_map::Entry;
+
+use super::Standing;
 use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
 
@@ -12,16 +15,30 @@ pub(super) fn add_settings(answer: &mut ContainerAnswer, settings: &PoolSettings
     answer.mounts.extend(mounts.map(|(inside, on_host)| (inside.clone(), on_host.clone())));
 }
 
+/// Leaves out of what single devices bring the variables and mounts that the pool has for all of
+/// them: those are the configuration's, its profile's or the kind's, and win. Nothing is refused for
+/// it, since what a device brings is nothing that an administrator could correct.
+pub(super) fn keep_common(standing: &mut Standing) {
+    let Some(common) = &standing.answer else { return };
+    for own in standing.own.values_mut() {
+        own.answer.environment.retain(|name, _| !common.environment.contains_key(name));
+        own.answer.mounts.retain(|inside, _| !common.mounts.contains_key(inside));
+    }
+}
+
 impl ContainerAnswer {
-    /// Adds what one more device brings. A variable that several devices have is a list with commas,
-    /// as plugins for network devices make it (reference/sriov-vdpa-pools.md section 8).
+    /// Adds what one more device brings, which is nothing that the pool has for all of them. A
+    /// variable that two devices bring is a list with commas, as plugins for network devices make it
+    /// (reference/sriov-vdpa-pools.md section 8); CDI has no such list, so a kind brings none.
     pub fn add(&mut self, device: &Self) {
         for (name, value) in &device.environment {
-            let listed = self.environment.entry(name.clone()).or_default();
-            if !listed.is_empty() {
-                listed.push(',');
+            match self.environment.entry(name.clone()) {
+                Entry::Vacant(new) => _ = new.insert(value.clone()),
+                Entry::Occupied(mut listed) => {
+                    listed.get_mut().push(',');
+                    listed.get_mut().push_str(value);
+                }
             }
-            listed.push_str(value);
         }
         self.mounts.extend(device.mounts.clone());
         let known = self.device_nodes.clone();
@@ -35,6 +52,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::pool::{Own, Place};
 
     fn texts(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -60,9 +78,28 @@ mod tests {
     }
 
     #[test]
+    fn what_the_pool_sets_is_not_a_devices_to_change() {
+        let answer = |name: &str, value: &str| ContainerAnswer {
+            environment: texts(&[(name, value), ("EF_X", value)]),
+            mounts: texts(&[(&format!("/{name}"), value), ("/x", value)]),
+            ..ContainerAnswer::default()
+        };
+        let own = Own { place: Place::default(), answer: answer("DEVICE", "7") };
+        let mut standing = Standing {
+            answer: Some(answer("POOL", "1")),
+            own: BTreeMap::from([("p-7".parse().unwrap(), own)]),
+            ..Standing::default()
+        };
+        keep_common(&mut standing);
+        let own = standing.own.pop_first().unwrap().1.answer;
+        assert_eq!(own.environment, texts(&[("DEVICE", "7")]));
+        assert_eq!(own.mounts, texts(&[("/DEVICE", "7")]));
+    }
+
+    #[test]
     fn several_devices_of_one_container_make_lists() {
         let device = |number: u32| ContainerAnswer {
-            environment: texts(&[("DEVICES", &format!("d{number}"))]),
+            environment: texts(&[("DEVICES", &format!("d{number}")), ("EMPTY", "")]),
             mounts: texts(&[(&format!("/d{number}"), "/host")]),
             device_nodes: vec!["/dev/all".to_owned(), format!("/dev/d{number}")],
             ..ContainerAnswer::default()
@@ -70,7 +107,7 @@ mod tests {
         let mut answer = ContainerAnswer::default();
         answer.add(&device(1));
         answer.add(&device(2));
-        assert_eq!(answer.environment, texts(&[("DEVICES", "d1,d2")]));
+        assert_eq!(answer.environment, texts(&[("DEVICES", "d1,d2"), ("EMPTY", ",")]));
         assert_eq!(answer.mounts, texts(&[("/d1", "/host"), ("/d2", "/host")]));
         assert_eq!(answer.device_nodes, ["/dev/all", "/dev/d1", "/dev/d2"]);
     }

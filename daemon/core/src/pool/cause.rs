@@ -19,6 +19,12 @@ pub enum Cause {
         /// What the ports have instead; none: each takes some, but no port passes them all.
         here: Option<String>,
     },
+    /// No interface has a name that the pool gives, and a port that may be meant has none, as while
+    /// its driver is away.
+    InterfaceAbsent {
+        /// The names that no interface has.
+        names: String,
+    },
     /// The daemon keeps its hands off: it cannot know who holds what.
     HandsOff,
     /// Work on the host is under way before it can be offered, since Allocate does none: for slots,
@@ -126,6 +132,9 @@ impl fmt::Display for Cause {
             Self::NotSelected { selectors, here: None } => {
                 write!(f, "no port matches {selectors} at once")
             }
+            Self::InterfaceAbsent { names } => {
+                write!(f, "no interface is named {names}; it may come with its driver")
+            }
             Self::HandsOff => {
                 f.write_str("the ledger cannot be read, so nobody knows who holds it")
             }
@@ -179,6 +188,9 @@ impl Cause {
             Self::NotSelected { .. } => {
                 "correct what the pool selects its ports by; `onloadctl ports` shows what is there".to_owned()
             }
+            Self::InterfaceAbsent { .. } => {
+                "have the driver loaded (`onloadctl ports` shows who has which), or correct the pool's `ports`; an address of a port there holds without a driver".to_owned()
+            }
             Self::HandsOff => "see `onloadctl why ledger`".to_owned(),
             Self::Preparing | Self::Dirty => "wait; onloadd is at it".to_owned(),
             Self::Held { .. } => "`onloadctl unhold` when it may go on".to_owned(),
@@ -224,6 +236,7 @@ impl Cause {
         match self {
             Self::NoPort => "NoPort",
             Self::NotSelected { .. } => "NotSelected",
+            Self::InterfaceAbsent { .. } => "InterfaceAbsent",
             Self::HandsOff => "HandsOff",
             Self::Preparing => "Preparing",
             Self::Dirty => "Dirty",

@@ -24,6 +24,13 @@ pub(super) enum Fit {
 
 /// A kind of pool. What is not asked here is the same for all of them: selectors, variables and
 /// mounts of the configuration, profiles, lending, and what the kubelet and container runtimes see.
+///
+/// A container gets the same whether the kubelet is answered plainly or with names of CDI, and the
+/// file there says of each device what it brings by itself. So a variable that a device brings has a
+/// name that no other device of the node has, such as one with its address in it: CDI keeps one value
+/// of several, where the plain answer joins them. What the whole pool sets is no device's to change,
+/// and is left out of what it brings. A device that brings nothing, in a pool that has no device
+/// nodes for all, is none for CDI and stands in no file.
 pub(super) trait Kind: Debug + Sync {
     /// Whether a device does for any other.
     fn interchangeable(&self) -> bool;

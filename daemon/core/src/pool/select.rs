@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::kind::Fit;
-use super::{Cause, Look, NumaNode};
+use super::{Cause, Look, NumaNode, Standing};
 use crate::config::PoolSettings;
-use crate::inventory::Port;
-use crate::names::PciAddress;
+use crate::inventory::{Interface, Port};
+use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
 /// The ports of a pool.
@@ -14,24 +14,30 @@ use crate::reading::Reading;
 pub(super) struct Members<'a> {
     /// Each by its address.
     pub(super) ports: BTreeMap<PciAddress, &'a Port>,
+    /// What of [`Standing::named`] follows.
+    pub(super) named: BTreeSet<PciAddress>,
     /// What keeps us from telling which they are, or where one stands.
     unseen: Option<Cause>,
-    /// Why there is none, where there is none.
+    /// Why there is none where there is none.
     missing: Cause,
 }
 
 impl<'a> Members<'a> {
-    /// Selects them.
+    /// Selects them. `former` is how the pool stood before in this run.
     pub(super) fn of(
         settings: &PoolSettings,
         ports: &'a BTreeMap<PciAddress, Port>,
         look: &Look<'_>,
+        former: &Standing,
         fit: impl Fn(PciAddress, &Port) -> Fit,
     ) -> Self {
         let chosen_by = all(settings);
         let candidates: Vec<_> = ports
             .iter()
-            .map(|(address, port)| Candidate { address: *address, port, look })
+            .map(|(address, port)| {
+                let was_named = former.named.contains(address);
+                Candidate { address: *address, port, look, was_named }
+            })
             .map(|one| (one, fit(one.address, one.port)))
             .filter(|(_, fit)| *fit != Fit::No)
             .collect();
@@ -49,14 +55,22 @@ impl<'a> Members<'a> {
                 None => selected.push((*one, *fit)),
             }
         }
-        let named = !settings.ports.is_empty();
+        let mut named = former.named.clone();
+        for (one, _) in &candidates {
+            match one.has_interface_of(&settings.ports) {
+                Some(true) => _ = named.insert(one.address),
+                Some(false) => _ = named.remove(&one.address),
+                None => {}
+            }
+        }
         let any_good = selected.iter().any(|(_, fit)| *fit == Fit::Good);
-        selected.retain(|(_, fit)| named || !any_good || *fit == Fit::Good);
+        selected.retain(|(_, fit)| !settings.ports.is_empty() || !any_good || *fit == Fit::Good);
         // It stands on a node all the same: to make one up would deal every slot anew.
         let unplaced = selected.iter().find_map(|(one, _)| one.numa_node().err());
-        let missing = missing(&chosen_by, &candidates);
+        let missing =
+            if selected.is_empty() { missing(&chosen_by, &candidates) } else { Cause::NoPort };
         let ports = selected.into_iter().map(|(one, _)| (one.address, one.port)).collect();
-        Self { ports, unseen: unseen.or(unplaced), missing }
+        Self { ports, named, unseen: unseen.or(unplaced), missing }
     }
 
     /// Those of which it can be told on which NUMA node they stand.
@@ -99,9 +113,13 @@ fn missing(chosen_by: &[Selector<'_>], candidates: &[(Candidate<'_, '_>, Fit)]) 
         return Cause::NoPort;
     }
     let takes_none = |selector: &&Selector<'_>| {
-        !candidates.iter().any(|(one, _)| selector.takes(one) == Ok(true))
+        candidates.iter().all(|(one, _)| selector.takes(one) == Ok(false))
     };
-    if let Some(selector) = chosen_by.iter().find(takes_none) {
+    let alone = match chosen_by {
+        [only] => Some(only),
+        several => several.iter().find(takes_none),
+    };
+    if let Some(selector) = alone {
         let here: BTreeSet<_> = candidates.iter().filter_map(|(one, _)| selector.of(one)).collect();
         let here = here.into_iter().collect::<Vec<_>>().join(", ");
         return Cause::NotSelected { selectors: selector.to_string(), here: Some(here) };
@@ -116,6 +134,8 @@ struct Candidate<'a, 'l> {
     address: PciAddress,
     port: &'a Port,
     look: &'l Look<'l>,
+    /// Whether a name of its interface has stood for it in this run.
+    was_named: bool,
 }
 
 impl Candidate<'_, '_> {
@@ -145,23 +165,53 @@ impl Candidate<'_, '_> {
         }
     }
 
+    /// Whether it is named, by its address or by its interface. While its driver is away it has none:
+    /// what was named in this run is named still, and of the others it cannot be told.
     fn is_named(&self, names: &BTreeSet<String>) -> Result<bool, Cause> {
-        if names.contains(&self.address.to_string()) {
+        if names.iter().any(|name| name.parse() == Ok(self.address)) {
             return Ok(true);
         }
-        let by_interface = names.iter().any(|name| name.parse::<PciAddress>().is_err());
-        if by_interface && matches!(self.look.snapshot.interfaces, Reading::Unreadable(_)) {
+        let mut by_interface: BTreeSet<&str> = names
+            .iter()
+            .filter(|name| name.parse::<PciAddress>().is_err())
+            .map(String::as_str)
+            .collect();
+        let interfaces = &self.look.snapshot.interfaces;
+        if !by_interface.is_empty() && matches!(interfaces, Reading::Unreadable(_)) {
             return Err(Cause::Unreadable { part: "the list of interfaces".to_owned() });
         }
-        Ok(self.look.snapshot.interface_of(&self.address).is_some_and(|(name, interface)| {
-            names.contains(name.as_str())
-                || interface.altnames.iter().any(|name| names.contains(name))
-        }))
+        if let Some(named) = self.has_interface_of(names) {
+            return Ok(named);
+        }
+        // What another interface is called is not its name.
+        let others = interfaces.known().into_iter().flatten();
+        for name in others.flat_map(|(name, interface)| names_of(name, interface)) {
+            by_interface.remove(name);
+        }
+        if by_interface.is_empty() || self.was_named {
+            return Ok(!by_interface.is_empty());
+        }
+        let names = by_interface.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Cause::InterfaceAbsent { names })
+    }
+
+    /// Whether the interface that it has is one of these; none: it has none that could be seen.
+    fn has_interface_of(&self, names: &BTreeSet<String>) -> Option<bool> {
+        let (name, interface) = self.look.snapshot.interface_of(&self.address)?;
+        Some(names_of(name, interface).any(|name| names.contains(name)))
     }
 
     fn unreadable(&self, what: &str) -> Cause {
         Cause::Unreadable { part: format!("the {what} of port {}", self.address) }
     }
+}
+
+/// All names of an interface.
+fn names_of<'a>(
+    name: &'a InterfaceName,
+    interface: &'a Interface,
+) -> impl Iterator<Item = &'a str> {
+    std::iter::once(name.as_str()).chain(interface.altnames.iter().map(String::as_str))
 }
 
 /// One selector, with its values.

@@ -74,15 +74,15 @@ impl Reconciler {
                 (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
             }
         };
-        let waiting: Vec<_> = self
-            .picture
-            .pools
-            .iter()
+        // What was once offered stays so, whatever becomes of its ports.
+        let (registered, others): (Vec<_>, Vec<_>) =
+            self.picture.pools.iter().partition(|(name, _)| self.registered.contains(*name));
+        let waiting: Vec<_> = others
+            .into_iter()
             .filter(|(_, pool)| kubelet::is_on_a_port(pool))
-            .filter(|(name, _)| !self.registered.contains(*name))
             .map(|(name, _)| name.to_string())
             .collect();
-        let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
+        let offers = !registered.is_empty() || !waiting.is_empty();
         let kubelet = if !self.config.settings.kubelet.enabled || !offers {
             (Status::Unknown, "NotOffered", String::new())
         } else if waiting.is_empty() {

@@ -220,7 +220,9 @@ impl PoolState {
     /// The first reason why nothing at all can be had of it.
     pub(super) fn unserved(&self) -> Option<&Cause> {
         let healthy = self.standing.places.values().any(Option::is_none);
-        let first = self.standing.places.values().flatten().next();
+        let causes = || self.standing.places.values().flatten();
+        // What is gone explains nothing of what is there and does not work.
+        let first = causes().find(|cause| !cause.is_absence()).or_else(|| causes().next());
         let first = first.or(self.standing.nowhere.as_ref());
         if healthy { None } else { Some(first.unwrap_or(&Cause::NoPort)) }
     }

@@ -36,7 +36,8 @@ impl Kind for Sample {
         standing.places = former.own.values().map(gone).collect();
         for (address, _, numa_node) in members.placed() {
             let place = Place { numa_node, port: Some(address) };
-            let port = [("PORTS".to_owned(), address.to_string())];
+            let name = format!("PORT_{address}").replace([':', '.'], "_").to_uppercase();
+            let port = [(name, address.to_string())];
             let answer = ContainerAnswer {
                 environment: port.into(),
                 device_nodes: vec![format!("/dev/{address}")],

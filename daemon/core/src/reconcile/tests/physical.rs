@@ -1,6 +1,7 @@
 //! Devices that are things of their own: nobody is moved from one to another.
 
 use super::*;
+use crate::cdi::Wanted;
 use crate::pool::Cause;
 
 const PORTS_OF_P: &str = "[pools.p]\nkind = \"sample\"\n";
@@ -47,12 +48,42 @@ fn each_container_gets_what_its_own_devices_bring() {
     let Some(Ok(Reply::Containers(answers))) = bench.answers.get(&id) else {
         panic!("no answer: {}", bench.told(id));
     };
-    let seen: Vec<_> = answers
+    let seen: Vec<Vec<_>> = answers
         .iter()
-        .map(|one| (one.environment["PORTS"].as_str(), one.environment["EF_X"].as_str()))
+        .map(|one| one.environment.iter().map(|(name, value)| format!("{name}={value}")).collect())
         .collect();
-    assert_eq!(seen, [("0000:3b:00.0", "1"), ("0000:af:00.0", "1")]);
+    let expected = ["PORT_0000_3B_00_0=0000:3b:00.0", "PORT_0000_AF_00_0=0000:af:00.0"];
+    let expected = expected.map(|port| vec!["EF_X=1".to_owned(), port.to_owned()]);
+    assert_eq!(seen, expected);
     assert_eq!(answers[1].device_nodes, ["/dev/0000:af:00.0"]);
+}
+
+#[test]
+fn both_kinds_of_answers_set_the_same_variables() {
+    // The second is what a device brings, and what the pool sets as well.
+    let config =
+        format!("{PORTS_OF_P}environment.EF_X = \"1\"\nenvironment.PORT_0000_AF_00_0 = \"mine\"\n");
+    let mut bench = Bench::new(&config, node());
+    let pool: PoolName = "p".parse().unwrap();
+    let Wanted::File(spec) = crate::cdi::wanted(&bench.picture.pools[&pool]) else {
+        panic!("no file");
+    };
+    let file: serde_json::Value = serde_json::from_str(&spec.text()).unwrap();
+    let edits = file["devices"].as_array().unwrap().iter().chain([&file]);
+    // A runtime sets them one after the other, so none may come twice.
+    let mut by_file: Vec<_> = edits
+        .flat_map(|one| one["containerEdits"]["env"].as_array().cloned().unwrap_or_default())
+        .map(|variable| variable.as_str().unwrap().to_owned())
+        .collect();
+    by_file.sort();
+    let id = bench.kubelet(&[FIRST, SECOND]);
+    let Some(Ok(Reply::Containers(answers))) = bench.answers.get(&id) else {
+        panic!("no answer: {}", bench.told(id));
+    };
+    let plain = answers[0].environment.iter().map(|(name, value)| format!("{name}={value}"));
+    let expected = ["EF_X=1", "PORT_0000_3B_00_0=0000:3b:00.0", "PORT_0000_AF_00_0=mine"];
+    assert_eq!(plain.collect::<Vec<_>>(), expected);
+    assert_eq!(by_file, expected);
 }
 
 #[test]

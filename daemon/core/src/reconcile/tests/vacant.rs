@@ -66,10 +66,34 @@ fn a_card_that_was_there_is_missed_while_others_are_left() {
     let mut bench = Bench::new(&format!("{FOUR}numa-nodes = [0]\n"), node());
     bench.handle(Event::Looked(Box::new(unplugged(&PORTS[..1]))));
     bench.pass(300);
-    let missed = expected(NodeState::Blocked, Status::False, "NotSelected", "NotOffered");
-    assert_eq!(told(&bench), missed);
+    let missed = expected(NodeState::Blocked, Status::False, "NotSelected", "Registered");
+    assert_eq!(told(&bench), missed, "the kubelet has it still");
     bench.handle(Event::Looked(Box::new(unplugged(&PORTS))));
     bench.pass(300);
-    let idle = expected(NodeState::Idle, Status::Unknown, "NoCard", "NotOffered");
-    assert_eq!(told(&bench), idle, "no card is a state");
+    let idle = |kubelet| expected(NodeState::Idle, Status::Unknown, "NoCard", kubelet);
+    assert_eq!(told(&bench), idle("Registered"), "no card is a state");
+    let why = |bench: &Bench| crate::why::explain(&bench.picture, "p").unwrap().decision;
+    assert_eq!(why(&bench), "4 of its 4 devices cannot be had");
+    bench.handle(Event::Registered { pool: "p".parse().unwrap(), registered: false });
+    bench.pass(300);
+    assert_eq!(told(&bench), idle("NotOffered"));
+    let untold = "it has nothing to lend, and no kubelet is told of it: no port is there";
+    assert_eq!(why(&bench), untold);
+}
+
+#[test]
+fn a_card_that_is_gone_hides_nothing_of_the_other() {
+    for keys in ["", "families = [\"X2\"]\n"] {
+        let mut bench = Bench::new(&format!("{FOUR}{keys}"), node());
+        let broken = spoilt(|node| {
+            inner(&mut node.ports).remove(&PORTS[0].parse().unwrap()).unwrap();
+            let port = crate::sample::port_of(node, 1);
+            inner(&mut port.auxiliary).clear();
+        });
+        bench.handle(Event::Looked(Box::new(broken)));
+        bench.pass(300);
+        assert_eq!(bench.picture.state, NodeState::Blocked, "{keys}");
+        let blocker = bench.picture.blockers[0].blocker.why();
+        assert!(blocker.contains("0000:af:00.0"), "{keys}: {blocker}");
+    }
 }
