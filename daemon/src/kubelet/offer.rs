@@ -15,8 +15,10 @@ use onload_core::picture::Device;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::connection::Peer;
 use super::desk::Desk;
 use super::directory::{KUBELET_SOCKET, Sight};
+use super::link::Link;
 use super::plugin::Plugin;
 use super::registration::{RegisterError, register};
 use super::server::{List, PluginServer};
@@ -80,14 +82,16 @@ impl Offer {
                 }
             };
             let mut lists = Lists::new(&self.letterbox, &pool);
+            let link = Link::default();
             let plugin =
-                |lists, link| Plugin::new(pool.clone(), self.letterbox.clone(), lists, link);
+                |lists| Plugin::new(pool.clone(), self.letterbox.clone(), lists, link.clone());
             let desk = match self.terms.registration {
                 Registration::Directory => None,
-                Registration::Watcher => Some(Desk::new(self.terms.resource.clone())),
+                Registration::Watcher => Some(Desk::new(self.terms.resource.clone(), link.clone())),
             };
+            let list = lists.derive();
             let server =
-                PluginServer::start(socket, listener, lists.derive(), plugin, desk.clone());
+                PluginServer::start(socket, listener, list, plugin, desk.clone(), link.clone());
             let server = &*slot.insert(server);
             let attended = async {
                 match &desk {
@@ -157,9 +161,14 @@ impl Offer {
         let mut streams = server.link().watch();
         let name = socket::name(&self.terms.pool);
         let limit = self.patience.register;
+        server.link().kubelet_may_come();
         let registered = register(&self.kubelet_socket(), &name, &self.terms, limit).await;
         if let Err(error) = registered {
             return error;
+        }
+        // Who listens at its socket is who reads the lists; others may do so for their own reasons.
+        if let Some(kubelet) = Peer::listening_at(&self.kubelet_socket()).await {
+            server.link().kubelet_is(kubelet);
         }
         let listening = streams.wait_for(|streams| streams.begun());
         match tokio::time::timeout(self.patience.list, listening).await {
