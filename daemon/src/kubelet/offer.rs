@@ -34,8 +34,7 @@ pub(super) struct Offer {
     letterbox: Letterbox,
     sight: watch::Receiver<Sight>,
     pauses: Pauses,
-    /// The last trouble that was logged, so that a kubelet that is away is not news every ten
-    /// seconds.
+    /// The last trouble that was told, so that a kubelet that is away is not news every ten seconds.
     trouble: Option<String>,
 }
 
@@ -70,7 +69,14 @@ impl Offer {
     async fn serve(&mut self, slot: &mut Option<PluginServer>) {
         let pool = self.terms.pool.clone();
         let path = self.socket_directory().join(socket::name(&pool));
-        while self.sight.wait_for(|sight| sight.present).await.is_ok() {
+        loop {
+            if !self.sight.borrow().present {
+                let directory = self.socket_directory().display().to_string();
+                self.tell(format!("the kubelet's directory {directory} is not there"));
+            }
+            if self.sight.wait_for(|sight| sight.present).await.is_err() {
+                return;
+            }
             let (socket, listener) = match Socket::bind(&path).await {
                 Ok(bound) => bound,
                 Err(error) => {
@@ -132,6 +138,7 @@ impl Offer {
                 return Ok(());
             }
             if !self.kubelet_socket().exists() {
+                self.tell_absence();
                 self.sight.changed().await.map_err(|_| Closed)?;
                 continue;
             }
@@ -214,6 +221,12 @@ impl Offer {
         Ok(())
     }
 
+    /// Tells that there is nobody to register with.
+    fn tell_absence(&mut self) {
+        self.tell(format!("no kubelet is there: no {}", self.kubelet_socket().display()));
+    }
+
+    /// Tells of a trouble that is one.
     fn log_trouble(&mut self, trouble: &str) {
         let pool = &self.terms.pool;
         if self.trouble.as_deref() == Some(trouble) {
@@ -223,7 +236,16 @@ impl Offer {
                 %pool, why = trouble,
                 "not registered with the kubelet; trying again by itself",
             );
-            self.trouble = Some(trouble.to_owned());
+            self.tell(trouble.to_owned());
+        }
+    }
+
+    /// Shows why the pool is not registered, where that is news.
+    fn tell(&mut self, why: String) {
+        if self.trouble.as_ref() != Some(&why) {
+            let pool = self.terms.pool.clone();
+            self.letterbox.notify(Notice::NotRegistered { pool, why: why.clone() });
+            self.trouble = Some(why);
         }
     }
 }

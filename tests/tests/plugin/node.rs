@@ -152,9 +152,9 @@ impl Node {
         announced(&self.notices.borrow(), pool)
     }
 
-    /// How often the machine was said to have changed.
+    /// How often another plugin's socket was said to have come or gone.
     pub fn changes(&self) -> usize {
-        self.notices.borrow().iter().filter(|notice| **notice == Notice::Changed).count()
+        self.notices.borrow().iter().filter(|notice| **notice == Notice::PluginSocket).count()
     }
 
     /// Waits until the announcements about a pool are these.
@@ -172,6 +172,8 @@ fn announced(notices: &[Notice], name: &str) -> Vec<bool> {
         Notice::Registered { pool, registered } if pool.as_str() == name => Some(*registered),
         Notice::Registered { .. }
         | Notice::Changed
+        | Notice::NotRegistered { .. }
+        | Notice::PluginSocket
         | Notice::TurnBack { .. }
         | Notice::ClientGone { .. }
         | Notice::BusLost

@@ -53,7 +53,7 @@ async fn a_stranger_who_hangs_up_is_not_the_kubelet() {
         node.start().await;
         eventually("the socket", || place.join(SOCKET).exists()).await;
         stranger(&place.join(SOCKET)).await;
-        assert_eq!(node.announced(POOL), []);
+        assert_eq!(node.announced(POOL), [false; 0]);
 
         let kubelet = Kubelet::start(node.dir()).await.unwrap();
         kubelet.watch_plugins_each(A_WHILE / 4, node.registry()).unwrap();

@@ -74,21 +74,16 @@ impl Reconciler {
                 (Status::False, cause.reason(), format!("{} devices: {cause}", causes.len()))
             }
         };
-        let waiting: Vec<_> = self
-            .picture
-            .pools
-            .iter()
-            .filter(|(_, pool)| kubelet::is_on_a_port(pool))
-            .filter(|(name, _)| !self.registered.contains(*name))
-            .map(|(name, _)| name.to_string())
-            .collect();
+        let (waiting, others) = (self.awaits_kubelet(), self.other_plugins());
         let offers = self.picture.pools.values().any(kubelet::is_on_a_port);
         let kubelet = if !self.config.settings.kubelet.enabled || !offers {
             (Status::Unknown, "NotOffered", String::new())
-        } else if waiting.is_empty() {
-            (Status::True, "Registered", String::new())
+        } else if !waiting.is_empty() {
+            (Status::False, "NotRegistered", waiting)
+        } else if !others.is_empty() {
+            (Status::False, "OtherPlugin", others)
         } else {
-            (Status::False, "NotRegistered", waiting.join(", "))
+            (Status::True, "Registered", String::new())
         };
         let server = &self.snapshot.as_ref().map(|snapshot| &snapshot.driver.control_plane);
         let control_plane = match server {

@@ -88,6 +88,9 @@ impl Offer {
             let asked = said.borrow_and_update().asked;
             let limit = if asked { self.patience.list } else { self.patience.find };
             let is_awaited = asked || self.kubelet_socket().exists();
+            if !is_awaited {
+                self.tell_absence();
+            }
             tokio::select! {
                 () = tokio::time::sleep(limit), if is_awaited => {
                     let socket = server.socket().path().to_owned();
