@@ -157,6 +157,22 @@ impl Node {
         self.notices.borrow().iter().filter(|notice| **notice == Notice::PluginSocket).count()
     }
 
+    /// What was told of a pool as the reason why no kubelet listens to it, in order.
+    pub fn told(&self, name: &str) -> Vec<String> {
+        let of_pool = |notice: &Notice| match notice {
+            Notice::NotRegistered { pool, why } if pool.as_str() == name => Some(why.clone()),
+            Notice::NotRegistered { .. }
+            | Notice::Registered { .. }
+            | Notice::Changed
+            | Notice::PluginSocket
+            | Notice::TurnBack { .. }
+            | Notice::ClientGone { .. }
+            | Notice::BusLost
+            | Notice::ProcessGone(_) => None,
+        };
+        self.notices.borrow().iter().filter_map(of_pool).collect()
+    }
+
     /// Waits until the announcements about a pool are these.
     pub async fn wait_announced(&self, pool: &str, expected: &[bool]) {
         let mut notices = self.notices.clone();
