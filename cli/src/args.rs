@@ -230,7 +230,7 @@ pub enum Verb {
     Ports(Read),
     /// Kernel modules of the stack, wanted and loaded
     Modules(Read),
-    /// Pools, or the devices of one
+    /// Pools, or the devices of one and who has them
     Pools {
         /// Show the devices of this pool
         name: Option<String>,

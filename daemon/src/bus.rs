@@ -12,11 +12,13 @@ mod files;
 mod job;
 mod module;
 mod node;
+mod objects;
 mod polkit;
 mod pool;
 mod port;
 mod release;
 mod session;
+mod turn;
 mod view;
 mod wire;
 

@@ -28,6 +28,9 @@ use onloadd::host::sim::World;
 use onloadd::host::sim::action::Action;
 use onloadd::module_file;
 
+#[path = "fuzz/secure_boot.rs"]
+mod secure_boot;
+
 /// Rounds for each input; enough to break every line of the largest in several ways.
 const ROUNDS: u32 = 3_000;
 /// Longer than any of them takes on a busy machine: what takes more hangs.

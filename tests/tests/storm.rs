@@ -61,7 +61,8 @@ const QUIET_KILLS: usize = 3;
 const TAIL: usize = 60;
 /// What a storm cannot sit through otherwise; the settling is short so that kubelets meet it.
 const QUICK: &str = "[daemon]\nlook-every = \"1s\"\nsettle = \"20ms\"\n\
-    [kubelet]\nrelease-grace = \"1s\"\nwithdraw-settle = \"5ms\"\n[pools.onload]\nslots = 1000\n";
+    [kubelet]\nrelease-grace = \"1s\"\nunnamed-grace = \"2s\"\nwithdraw-settle = \"5ms\"\n\
+    [pools.onload]\nslots = 1000\n";
 /// A driver that goes and comes, in the language of the simulated machine. What the daemon has
 /// repaired in between is done again, which changes nothing.
 const FLAPS: [[&str; 2]; 5] = [
@@ -149,7 +150,7 @@ impl Storm {
                 self.happen();
             }
             if number % 2 == 0 {
-                self.list(false);
+                self.list();
             }
         }
         self.shared.stop.store(true, Ordering::Relaxed);
@@ -223,7 +224,7 @@ impl Storm {
         self.flap = None;
         self.kills += 1;
         // From the first moment on in which it answers, what it says must be whole.
-        self.list(true)
+        self.list()
     }
 
     fn heal(&mut self) {
@@ -245,11 +246,11 @@ impl Storm {
     }
 
     /// Notes what `onloadctl allocations` shows now.
-    fn list(&self, fresh: bool) -> Vec<Shown> {
+    fn list(&self) -> Vec<Shown> {
         let asked = self.shared.history.now();
         let shown = shown(&self.node).unwrap();
         let span = self.shared.history.since(asked);
-        self.shared.history.note(Fact::Listed { span, shown: shown.clone(), fresh });
+        self.shared.history.note(Fact::Listed { span, shown: shown.clone() });
         shown
     }
 
@@ -264,7 +265,7 @@ impl Storm {
         };
         let same = |node: &Node| Ok(containers(node)? == pods);
         self.node.until("the graces of pods that were cut off to end", same).unwrap();
-        let before: BTreeSet<_> = self.list(false).into_iter().collect();
+        let before: BTreeSet<_> = self.list().into_iter().collect();
         for _ in 0..QUIET_KILLS {
             let after: BTreeSet<_> = self.kill().into_iter().collect();
             assert_eq!(before, after, "what is lent before and after a kill");
@@ -328,9 +329,10 @@ impl Storm {
         let registrations = self.shared.kubelet.seen().registrations.len();
         println!(
             "seed {}: {pods} pods admitted, {refused} refused, {in_doubt} cut off; {local} local grants, \
-             {freed} given back, {moved} moved; {listings} listings, {most} lent at most; {registrations} \
-             registrations, {} kills; {:?}",
+             {freed} given back, {moved} moved; {listings} listings, {most} lent at most, shown up to \
+             {:?} late; {registrations} registrations, {} kills; {:?}",
             self.seed,
+            judge::latest(&facts),
             self.kills,
             self.shared.history.now()
         );

@@ -55,8 +55,8 @@ pub async fn read(bus: &Bus) -> Result<Allocations, Ended> {
     let pools: BTreeSet<_> = all.allocations.iter().map(|one| one.pool.clone()).collect();
     for pool in pools {
         // One that is gone from the configuration has none.
-        let devices = devices::read(bus, &pool).await.map(|found| found.devices);
-        let nodes = devices.unwrap_or_default().into_iter().map(|one| (one.id, one.numa_node));
+        let devices = devices::list(bus, &pool).await.unwrap_or_default();
+        let nodes = devices.into_iter().map(|one| (one.id, one.numa_node));
         let nodes: BTreeMap<_, _> = nodes.collect();
         for one in all.allocations.iter_mut().filter(|one| one.pool == pool) {
             one.numa_node = nodes.get(&one.device).copied().flatten();

@@ -1,18 +1,29 @@
-//! `pools NAME`: the devices of one pool.
+//! `pools NAME`: the devices of one pool: what they are asked for by, what each is worth and who has
+//! it, in one view.
 
+use std::collections::BTreeMap;
+
+use onload_dbus::path::Kind;
 use serde::Serialize;
 
-use crate::bus::Bus;
+use super::allocations::{Allocation, Allocations};
+use super::pools::Pools;
+use crate::bus::{Bus, of_kind};
 use crate::ended::Ended;
 use crate::render::Page;
 use crate::render::paint::Paint;
-use crate::render::phrase::{ABSENT, natural};
+use crate::render::phrase::{ABSENT, age, natural};
 use crate::render::table::{Cell, table};
 
 /// The devices of a pool, in slot order.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Devices {
     pub pool: String,
+    /// What pods ask for them by.
+    pub resource: Option<String>,
+    pub registered: bool,
+    /// PCI addresses of the ports they stand on.
+    pub ports: Vec<String>,
     pub devices: Vec<Device>,
 }
 
@@ -29,11 +40,38 @@ pub struct Device {
     /// no, withdrawn, local or container.
     pub lent: String,
     pub allocation: Option<String>,
+    /// Who has it: of a pod namespace/pod/container.
+    pub holder: Option<String>,
+    pub holder_kind: Option<String>,
+    /// Of the pod of a container, once the kubelet has named it.
+    pub pod_namespace: Option<String>,
+    pub pod_name: Option<String>,
+    pub container_name: Option<String>,
+    /// When it was lent, in milliseconds since 1970 UTC.
+    pub since: Option<u64>,
     pub local_only: bool,
 }
 
-/// Reads them.
+/// Reads them, in two calls however many they are.
 pub async fn read(bus: &Bus, pool: &str) -> Result<Devices, Ended> {
+    let mut devices = list(bus, pool).await?;
+    let mut objects = bus.objects().await?;
+    let lent = Allocations::of(of_kind(&mut objects, Kind::Allocation)).allocations;
+    let lent: BTreeMap<_, _> = lent.into_iter().map(|one| (one.id.clone(), one)).collect();
+    for device in &mut devices {
+        // One that was lent or given back between the two calls has no holder that both know.
+        if let Some(lent) = device.allocation.as_ref().and_then(|id| lent.get(id)) {
+            device.hold(lent);
+        }
+    }
+    let pools = Pools::of(of_kind(&mut objects, Kind::Pool)).pools;
+    let of = pools.into_iter().find(|one| one.name == pool).unwrap_or_default();
+    let (resource, registered, ports) = (of.resource, of.registered, of.ports);
+    Ok(Devices { pool: pool.to_owned(), resource, registered, ports, devices })
+}
+
+/// The devices of a pool alone, without their holders.
+pub(super) async fn list(bus: &Bus, pool: &str) -> Result<Vec<Device>, Ended> {
     let listed = bus.manager().await?.list_devices(pool).await?;
     let some = |text: String| Some(text).filter(|text| !text.is_empty());
     let device = |(id, numa, reason, cause, lent, allocation, local_only): Listed| Device {
@@ -45,17 +83,27 @@ pub async fn read(bus: &Bus, pool: &str) -> Result<Devices, Ended> {
         lent,
         allocation: some(allocation),
         local_only,
+        ..Device::default()
     };
     let mut devices: Vec<_> = listed.into_iter().map(device).collect();
     devices.sort_by(|a, b| natural(&a.id, &b.id));
-    Ok(Devices { pool: pool.to_owned(), devices })
+    Ok(devices)
 }
 
 /// A device as `ListDevices` gives it.
 type Listed = (String, i32, String, String, String, String, bool);
 
 impl Device {
-    fn cells(&self) -> Vec<Cell> {
+    fn hold(&mut self, lent: &Allocation) {
+        self.holder = Some(lent.holder.clone());
+        self.holder_kind = Some(lent.holder_kind.clone());
+        self.pod_namespace.clone_from(&lent.pod_namespace);
+        self.pod_name.clone_from(&lent.pod_name);
+        self.container_name.clone_from(&lent.container_name);
+        self.since = Some(lent.since);
+    }
+
+    fn cells(&self, now: u64) -> Vec<Cell> {
         let absent = || Cell::painted(ABSENT, Paint::Dim);
         let lent = match self.lent.as_str() {
             "no" if self.healthy => Cell::painted("free", Paint::Good),
@@ -71,19 +119,36 @@ impl Device {
             self.numa_node.map_or_else(absent, |node| Cell::new(node.to_string())),
             lent,
             self.allocation.as_ref().map_or_else(absent, Cell::new),
+            self.since.map_or_else(absent, |since| Cell::number(age(now, since))),
+            self.holder.as_ref().map_or_else(absent, Cell::new),
             Cell::new(if self.local_only { "local only" } else { "all" }),
             health,
         ]
     }
 }
 
+impl Devices {
+    fn head(&self) -> Vec<Vec<Cell>> {
+        let kubelet = if self.registered { "registered" } else { "no" };
+        let row = |name: &str, value: &str| vec![Cell::painted(name, Paint::Dim), Cell::new(value)];
+        let or_absent = |text: &str| if text.is_empty() { ABSENT.to_owned() } else { text.into() };
+        vec![
+            row("resource", self.resource.as_deref().unwrap_or(ABSENT)),
+            row("kubelet", kubelet),
+            row("ports", &or_absent(&self.ports.join(" "))),
+        ]
+    }
+}
+
 impl Page for Devices {
-    fn text(&self, _now: u64) -> String {
+    fn text(&self, now: u64) -> String {
+        let head = table(&[], &self.head());
         if self.devices.is_empty() {
-            return "this pool has no devices\n".into();
+            return format!("{head}\nthis pool has no devices\n");
         }
-        let rows: Vec<_> = self.devices.iter().map(Device::cells).collect();
-        table(&["DEVICE", "NUMA", "LENT", "ALLOCATION", "FOR", "HEALTH"], &rows)
+        let rows: Vec<_> = self.devices.iter().map(|device| device.cells(now)).collect();
+        let header = ["DEVICE", "NUMA", "LENT", "ALLOCATION", "AGE", "HOLDER", "FOR", "HEALTH"];
+        format!("{head}\n{}", table(&header, &rows))
     }
 }
 
@@ -105,6 +170,8 @@ mod tests {
             id: "onload-1".into(),
             lent: "local".into(),
             allocation: Some("a7".into()),
+            holder: Some("pid 4711 (trader)".into()),
+            since: Some(1_000),
             cause: Some("carrier is down".into()),
             local_only: true,
             ..Device::default()
@@ -114,14 +181,24 @@ mod tests {
             lent: "no".into(),
             ..Device::default()
         };
-        let page = Devices { pool: "onload".into(), devices: vec![works, lent, broken] };
+        let page = Devices {
+            pool: "onload".into(),
+            resource: Some("amd.com/onload".into()),
+            registered: true,
+            ports: vec!["0000:3b:00.0".into(), "0000:3b:00.1".into()],
+            devices: vec![works, lent, broken],
+        };
         assert_eq!(
-            without(&page.text(0)),
+            without(&page.text(61_000)),
             "\
-DEVICE    NUMA  LENT   ALLOCATION  FOR         HEALTH
-onload-0  1     free   -           all         healthy
-onload-1  -     local  a7          local only  carrier is down
-          -     -      -           all         onload is not loaded
+resource  amd.com/onload
+kubelet   registered
+ports     0000:3b:00.0 0000:3b:00.1
+
+DEVICE    NUMA  LENT   ALLOCATION  AGE  HOLDER             FOR         HEALTH
+onload-0  1     free   -             -  -                  all         healthy
+onload-1  -     local  a7           1m  pid 4711 (trader)  local only  carrier is down
+          -     -      -             -  -                  all         onload is not loaded
 "
         );
     }

@@ -23,6 +23,7 @@ use crate::commands::allocate::id;
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
 use crate::render::paint::plain;
+use profile::Changes;
 
 /// The dynamic linker's variable: libraries that come before all others (ld.so(8)).
 const PRELOAD: &str = "LD_PRELOAD";
@@ -61,16 +62,19 @@ async fn lent(
     let manager = bus.manager().await?;
     // First, so that nothing is lent for a profile that has no value.
     let profile = match wanted.profiles {
-        [] => BTreeMap::new(),
-        _ => profile::variables(&manager, output, wanted).await?,
+        [] => Changes::default(),
+        _ => profile::changes(&manager, output, wanted).await?,
     };
     let tenure = Variant::from("process");
     let lent = manager.allocate(wanted.pool, 1, Options::from([("Tenure", &tenure)])).await?;
     let error = match environment(&manager, wanted).await {
         Ok(variables) => {
-            let variables = set(variables, profile, |name| std::env::var_os(name));
-            let error = Command::new(program).args(words).envs(variables).exec();
-            refused(program, &error).into()
+            let mut command = Command::new(program);
+            for name in &profile.removed {
+                command.env_remove(name);
+            }
+            command.args(words).envs(set(variables, profile, |name| std::env::var_os(name)));
+            refused(program, &command.exec()).into()
         }
         Err(error) => error.into(),
     };
@@ -94,15 +98,19 @@ fn take_name(program: &OsStr) {
     drop(std::fs::write("/proc/self/comm", name.as_encoded_bytes()));
 }
 
-/// The variables to set: what the profile comes to, then the pool's that are not set yet, as the
-/// `onload` launcher does it, and the library before what is preloaded already.
+/// The variables to set: what the profile comes to, then the pool's that are not set yet and not
+/// taken away, as the `onload` launcher does it, and the library before what is preloaded already.
 fn set(
     variables: Environment,
-    profile: BTreeMap<String, String>,
+    profile: Changes,
     present: impl Fn(&str) -> Option<OsString>,
 ) -> BTreeMap<String, OsString> {
+    let Changes { set, removed } = profile;
+    let present = |name: &str| present(name).filter(|_| !removed.contains(name));
+    let variables = variables.into_iter();
+    let variables = variables.filter(|(name, _)| name == PRELOAD || !removed.contains(name));
     let mut set: BTreeMap<_, _> =
-        profile.into_iter().map(|(name, value)| (name, OsString::from(value))).collect();
+        set.into_iter().map(|(name, value)| (name, OsString::from(value))).collect();
     for (name, value) in variables {
         let found = set.get(&name).cloned().or_else(|| present(&name));
         match found.filter(|found| !found.is_empty()) {
@@ -161,20 +169,26 @@ mod tests {
             pairs.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect()
         };
         let pool = of(&[("EF_A", "pool"), ("EF_B", "pool"), ("EF_C", "pool"), (PRELOAD, "/l.so")]);
-        let shown = |profile: &[(&str, &str)], present: &[(&str, &str)]| {
+        let with = |profile: &[(&str, &str)], removed: &[&str], present: &[(&str, &str)]| {
             let has = |name: &str| {
                 present.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
             };
-            let set = set(pool.iter().cloned().collect(), of(profile).into_iter().collect(), has);
+            let removed = removed.iter().map(ToString::to_string).collect();
+            let changes = Changes { set: of(profile).into_iter().collect(), removed };
+            let set = set(pool.iter().cloned().collect(), changes, has);
             let each = set.iter().map(|(name, value)| format!("{name}={}", value.display()));
             each.collect::<Vec<_>>().join(" ")
         };
+        let shown = |profile: &[_], present: &[_]| with(profile, &[], present);
         let mine = [("EF_B", "mine"), (PRELOAD, "x.so")];
         assert_eq!(shown(&[], &mine), "EF_A=pool EF_C=pool LD_PRELOAD=/l.so:x.so");
         let told = [("EF_A", "told"), ("EF_D", "told")];
         assert_eq!(shown(&told, &mine), "EF_A=told EF_C=pool EF_D=told LD_PRELOAD=/l.so:x.so");
         let preloads = [(PRELOAD, "y.so")];
         assert_eq!(shown(&preloads, &[]), "EF_A=pool EF_B=pool EF_C=pool LD_PRELOAD=/l.so:y.so");
+        // What it takes away is nobody's any more; the library is not for it to take away.
+        let taken = with(&[], &["EF_A", "EF_B", PRELOAD], &mine);
+        assert_eq!(taken, "EF_C=pool LD_PRELOAD=/l.so");
     }
 
     #[test]

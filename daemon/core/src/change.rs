@@ -177,6 +177,8 @@ pub struct Order {
     pub uid: u32,
     /// When.
     pub at: Timestamp,
+    /// In which boot; none where it could not be read.
+    pub boot: Option<BootId>,
 }
 
 /// A boot in which the node had a default route, with what it had by then. What comes up without

@@ -101,7 +101,8 @@ mod tests {
             ],
             ..ModuleSettings::default()
         };
-        let order = Order { release: "9.2.1".parse().unwrap(), uid: 7, at: Timestamp(1) };
+        let order =
+            Order { release: "9.2.1".parse().unwrap(), uid: 7, at: Timestamp(1), boot: None };
         let cases = [
             (
                 Some("5.14.0-1"),

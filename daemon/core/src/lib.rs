@@ -31,6 +31,7 @@ pub mod refusal;
 pub mod release;
 #[cfg(test)]
 mod sample;
+pub mod secure_boot;
 pub mod step;
 pub mod time;
 pub mod userland;

@@ -138,7 +138,7 @@ text_name!(
 );
 
 /// The number of an allocation, `a1` and up; never used twice on one node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AllocationId(pub u64);
 

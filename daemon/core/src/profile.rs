@@ -14,7 +14,7 @@
 //! a profile, and a pod that sets `LD_PRELOAD` runs unaccelerated unless it names Onload's library
 //! (reference/kubernetes-onload.md section 1.3).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 mod arithmetic;
 mod commands;
@@ -74,6 +74,9 @@ pub struct Outcome {
     /// Every variable that a profile sets, or that it found in the environment and went by, with the
     /// value that holds.
     pub variables: BTreeMap<String, Variable>,
+    /// Variables of the environment that the program does not have, because a profile takes them
+    /// away (`unset`).
+    pub removed: BTreeSet<String>,
     /// The files that were read, in order, each once.
     pub reads: Vec<String>,
     /// What deserves to be known beside.
@@ -103,7 +106,7 @@ pub struct Note {
 /// # Errors
 /// The first thing that has no value without a shell, or is wrong.
 pub fn evaluate(request: &Request, files: &Files<'_>) -> Result<Outcome, Refused> {
-    run::Run::new(request, files).profiles(&request.profiles)
+    run::Run::new(request, files).profiles(request)
 }
 
 /// What a profile imports, by name, in the order of the text, each once. Names that are only known

@@ -17,7 +17,7 @@ use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::step::Step;
-use crate::time::{Moment, Now, Timestamp};
+use crate::time::{Moment, Now};
 
 mod binding;
 mod boots;
@@ -26,6 +26,7 @@ mod choosing;
 mod conditions;
 mod ending;
 mod event;
+mod failures;
 mod judging;
 mod leaving;
 mod lending;
@@ -38,6 +39,7 @@ mod releases;
 mod steps;
 mod view;
 
+use binding::Binds;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
 use lending::LocalGrant;
@@ -91,12 +93,11 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    binds: Binds,
     /// The boot and kernel of this run, from the first look that could read them: neither changes
     /// under a running daemon, so a later look that cannot read them changes nothing.
     boot: Option<BootId>,
     kernel: Option<KernelRelease>,
-    /// When this boot began, as far as the clocks agree.
-    booted: Timestamp,
     looking: bool,
     look_again: bool,
     /// How far the look under way goes, and how far the last one went.
@@ -181,9 +182,9 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            binds: Binds::default(),
             boot: None,
             kernel: None,
-            booted: Timestamp(now.wall.0.saturating_sub(now.boot.0)),
             looking: false,
             look_again: false,
             asked_depth: Depth::default(),

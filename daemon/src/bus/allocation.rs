@@ -40,9 +40,9 @@ pub(super) struct Lending {
 }
 
 impl Lending {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&Allocation) -> T) -> T {
-        self.view.picture().allocations.get(&self.id).map(|found| read(found)).unwrap_or_default()
+        self.view.fact(|picture| picture.allocations.get(&self.id), |found| read(found))
     }
 }
 

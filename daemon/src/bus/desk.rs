@@ -2,6 +2,7 @@
 //! answer may go out.
 
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use onload_core::command::{Command, Reply};
@@ -9,12 +10,12 @@ use onload_core::names::AllocationId;
 use onload_core::picture::Picture;
 use onload_dbus::error::{Failure, Kind};
 use onload_dbus::path;
+use tokio::sync::watch;
 use zbus::message::Header;
 use zbus::{Connection, ObjectPath, OwnedObjectPath};
 
 use super::bouncer::{Bouncer, Pass};
 use super::errors;
-use super::view::View;
 use crate::letterbox::{Letterbox, Notice};
 
 /// An answer waits so long for the bus to show what it speaks of. The bus needs milliseconds; what
@@ -28,8 +29,8 @@ pub(super) struct Desk {
     pub(super) bouncer: Bouncer,
     /// Where orders are posted.
     pub(super) letterbox: Letterbox,
-    /// What the bus has been told of.
-    pub(super) published: View,
+    /// The picture whose objects stand on the bus.
+    pub(super) standing: watch::Receiver<Arc<Picture>>,
 }
 
 impl Desk {
@@ -81,12 +82,10 @@ impl Desk {
         };
         let answer = self.letterbox.submit_with(pass.caller.clone(), command, files).await;
         let reply = answer.map_err(|refusal| errors::failure(&refusal))?;
-        if let View::Published(pictures) = &self.published {
-            let mut pictures = pictures.clone();
-            let shown = pictures.wait_for(|picture| shows(picture, &reply, freed));
-            // Late, or gone again by now: the answer stands all the same.
-            let _ = tokio::time::timeout(SHOWN_WITHIN, shown).await;
-        }
+        let mut standing = self.standing.clone();
+        let shown = standing.wait_for(|picture| shows(picture, &reply, freed));
+        // Late, or gone again by now: the answer stands all the same.
+        let _ = tokio::time::timeout(SHOWN_WITHIN, shown).await;
         Ok(reply)
     }
 

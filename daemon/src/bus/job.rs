@@ -23,9 +23,9 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&Job) -> T) -> T {
-        self.view.picture().jobs.get(&self.id).map(read).unwrap_or_default()
+        self.view.fact(|picture| picture.jobs.get(&self.id), read)
     }
 }
 

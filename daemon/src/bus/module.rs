@@ -20,9 +20,9 @@ pub(super) struct Module {
 }
 
 impl Module {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&ModulePicture) -> T) -> T {
-        self.view.picture().modules.get(&self.name).map(read).unwrap_or_default()
+        self.view.fact(|picture| picture.modules.get(&self.name), read)
     }
 }
 

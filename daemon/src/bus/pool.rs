@@ -19,9 +19,9 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&PoolPicture) -> T) -> T {
-        self.view.picture().pools.get(&self.name).map(read).unwrap_or_default()
+        self.view.fact(|picture| picture.pools.get(&self.name), read)
     }
 }
 

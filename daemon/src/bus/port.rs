@@ -20,9 +20,9 @@ pub(super) struct Port {
 }
 
 impl Port {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&PortPicture) -> T) -> T {
-        self.view.picture().ports.get(&self.address).map(read).unwrap_or_default()
+        self.view.fact(|picture| picture.ports.get(&self.address), read)
     }
 }
 

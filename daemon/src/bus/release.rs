@@ -20,9 +20,9 @@ pub(super) struct Release {
 }
 
 impl Release {
-    /// A fact of it; nothing for an object that is just being taken off the bus.
+    /// A fact of it.
     fn with<T: Default>(&self, read: impl FnOnce(&ReleasePicture) -> T) -> T {
-        self.view.picture().releases.get(&self.name).map(read).unwrap_or_default()
+        self.view.fact(|picture| picture.releases.get(&self.name), read)
     }
 }
 

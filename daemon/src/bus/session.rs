@@ -7,10 +7,9 @@ use std::sync::Arc;
 use onload_core::picture::Picture;
 use onload_dbus::path::{self, Kind};
 use tokio::sync::watch;
-use tokio::task::yield_now;
-use zbus::fdo::{ObjectManager, Properties};
+use zbus::fdo::Properties;
 use zbus::object_server::{Interface, SignalEmitter};
-use zbus::{Connection, OwnedVariant, Variant, connection};
+use zbus::{Connection, Variant, connection};
 
 use super::Options;
 use super::allocation::Lending;
@@ -21,22 +20,25 @@ use super::desk::Desk;
 use super::job::Order;
 use super::module::Module;
 use super::node::Node;
+use super::objects::{Objects, Values, module, pool, port, release, values};
 use super::pool::Pool;
 use super::port::Port;
 use super::release::Release;
-use super::view::View;
+use super::turn::Turn;
+use super::view::{Shown, View};
 use crate::letterbox::Letterbox;
-
-/// Values of an object's properties.
-type Values = HashMap<String, OwnedVariant>;
 
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Session {
     connection: Connection,
     desk: Desk,
-    /// What signals have been sent for.
-    published: watch::Sender<Arc<Picture>>,
+    /// What everything on the bus reads.
+    shown: watch::Sender<Shown>,
+    /// The picture whose objects stand on the bus, no more and no less.
+    standing: watch::Sender<Arc<Picture>>,
+    /// What the objects look through.
+    view: View,
     /// The root's properties as last told, since every picture touches them.
     node: Values,
 }
@@ -62,17 +64,18 @@ impl Session {
         options: &Options,
     ) -> zbus::Result<Self> {
         let picture = letterbox.picture();
-        let (published, shown) = watch::channel(picture.clone());
+        let (shown, view) = watch::channel(Shown::only(picture.clone()));
+        let (standing, stands) = watch::channel(picture.clone());
         let clients = Clients::new(letterbox.clone());
         let bouncer = Bouncer { clients, callers: Callers::new(options.processes.clone()) };
-        let view = View::Published(shown);
-        let desk = Desk { bouncer, letterbox: letterbox.clone(), published: view.clone() };
+        let view = View::Shown(view);
+        let desk = Desk { bouncer, letterbox: letterbox.clone(), standing: stands };
         let connection = builder
-            .serve_at(path::ROOT, Node { view, desk: desk.clone() })
-            .serve_at(path::ROOT, ObjectManager)
+            .serve_at(path::ROOT, Node { view: view.clone(), desk: desk.clone() })
+            .serve_at(path::ROOT, Objects { view: view.clone(), desk: desk.clone() })
             .build()
             .await?;
-        let mut session = Self { connection, desk, published, node: Values::new() };
+        let mut session = Self { connection, desk, shown, standing, view, node: Values::new() };
         session.appear(&Picture::default(), &picture).await?;
         session.node = session.values(&session.node_of(View::Fixed(picture))).await?;
         let flags = zbus::fdo::RequestNameFlags::DO_NOT_QUEUE;
@@ -107,16 +110,18 @@ impl Session {
         }
     }
 
-    /// Tells the bus what is new. What is gone goes first and what is read then changes before
-    /// anything is said of it, so that whoever asks upon a signal sees what the signal says.
+    /// Tells the bus what is new. What is read changes first, at once and for all objects, so that
+    /// whoever asks, upon a signal or before it, sees one picture; the signals then follow.
     async fn publish(&mut self, next: Arc<Picture>) -> zbus::Result<()> {
-        let before = self.published.borrow().clone();
+        let before = self.standing.borrow().clone();
         if Arc::ptr_eq(&before, &next) {
             return Ok(());
         }
+        self.shown.send_replace(Shown { now: next.clone(), going: before.clone() });
         self.disappear(&before, &next).await?;
-        self.published.send_replace(next.clone());
         self.appear(&before, &next).await?;
+        self.shown.send_replace(Shown::only(next.clone()));
+        self.standing.send_replace(next.clone());
         self.differ(&before, &next).await?;
         let node = self.values(&self.node_of(View::Fixed(next))).await?;
         let told = std::mem::replace(&mut self.node, node);
@@ -134,7 +139,7 @@ impl Session {
     }
 
     async fn appear(&self, before: &Picture, next: &Picture) -> zbus::Result<()> {
-        let view = || self.desk.published.clone();
+        let view = || self.view.clone();
         let order = |id: &_| Order { view: view(), id: *id, desk: self.desk.clone() };
         self.add(Kind::Port, &before.ports, &next.ports, |key| port(view(), key)).await?;
         self.add(Kind::Module, &before.modules, &next.modules, |key| module(view(), key)).await?;
@@ -167,11 +172,11 @@ impl Session {
         if Arc::ptr_eq(before, next) {
             return Ok(());
         }
+        let mut turn = Turn::begin();
         for key in before.keys().filter(|key| !next.contains_key(key)) {
             let path = path::of(kind, &key.to_string());
             self.connection.object_server().remove::<I, _>(path.as_str()).await?;
-            // A burst of pods is hundreds of objects: no other call waits for more than one.
-            yield_now().await;
+            turn.share().await;
         }
         Ok(())
     }
@@ -186,10 +191,11 @@ impl Session {
         if Arc::ptr_eq(before, next) {
             return Ok(());
         }
+        let mut turn = Turn::begin();
         for key in next.keys().filter(|key| !before.contains_key(key)) {
             let path = path::of(kind, &key.to_string());
             self.connection.object_server().at(path.as_str(), make(key)).await?;
-            yield_now().await;
+            turn.share().await;
         }
         Ok(())
     }
@@ -206,6 +212,7 @@ impl Session {
         if Arc::ptr_eq(old, new) {
             return Ok(());
         }
+        let mut turn = Turn::begin();
         for (key, value) in new.iter() {
             if old.get(key).is_none_or(|former| same(former, value)) {
                 continue;
@@ -213,6 +220,7 @@ impl Session {
             let told = self.values(&make(View::Fixed(before.clone()), key)).await?;
             let now = self.values(&make(View::Fixed(next.clone()), key)).await?;
             self.announce::<I>(&path::of(kind, &key.to_string()), &told, &now).await?;
+            turn.share().await;
         }
         Ok(())
     }
@@ -236,30 +244,11 @@ impl Session {
         Properties::properties_changed(&emitter, I::name(), changed, (&[][..]).into()).await
     }
 
-    /// The properties of an object that need not be on the bus.
     async fn values<I: Interface>(&self, object: &I) -> zbus::Result<Values> {
-        let server = self.connection.object_server();
-        let emitter = SignalEmitter::new(&self.connection, path::ROOT)?;
-        Ok(object.get_all(server, &self.connection, None, &emitter).await?)
+        Ok(values(&self.connection, object).await?)
     }
 
     fn node_of(&self, view: View) -> Node {
         Node { view, desk: self.desk.clone() }
     }
-}
-
-fn port(view: View, address: &onload_core::names::PciAddress) -> Port {
-    Port { view, address: *address }
-}
-
-fn module(view: View, name: &onload_core::names::ModuleName) -> Module {
-    Module { view, name: name.clone() }
-}
-
-fn release(view: View, name: &onload_core::names::ReleaseName) -> Release {
-    Release { view, name: name.clone() }
-}
-
-fn pool(view: View, name: &onload_core::names::PoolName) -> Pool {
-    Pool { view, name: name.clone() }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, Read};
 
 use super::Meter;
+use crate::contained;
 
 /// Bytes read at once.
 const BUFFER: usize = 32 << 10;
@@ -43,7 +44,7 @@ impl<'r> Window<'r> {
     fn fill(&mut self) -> io::Result<bool> {
         loop {
             let room = self.buffer.get_mut(self.end..).unwrap_or_default();
-            match self.reader.read(room) {
+            match contained::ours(|| self.reader.read(room)) {
                 Ok(read) => {
                     self.meter.count(read)?;
                     self.end += read;

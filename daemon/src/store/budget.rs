@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use onload_core::refusal::Refusal;
 
 use super::fault;
+use crate::contained;
 
 /// Bytes read in all, unpacked and at every depth: an image made by the Driver Toolkit alone has
 /// some 3 GB, and its layers count twice (the outer archive, then the layer).
@@ -180,8 +181,10 @@ pub(super) struct Counted<'b, R> {
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.reader.read(buffer)?;
-        self.budget.count(read)?;
-        Ok(read)
+        contained::ours(|| {
+            let read = self.reader.read(buffer)?;
+            self.budget.count(read)?;
+            Ok(read)
+        })
     }
 }

@@ -1,11 +1,12 @@
 //! What is shown: states and their exit codes, gaps, colours, pipes.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::sync::Arc;
 
 use onload_core::allocation::{Allocation, Holder, PodContainer, Process, Tenure, Unit};
 use onload_core::names::{AllocationId, BootId, PoolName};
-use onload_core::picture::{Hold, NodeState};
+use onload_core::picture::{Hold, Lent, NodeState};
 use onload_core::time::{Moment, Timestamp};
 use onload_dbus::error::state_exit_code;
 use serde_json::Value;
@@ -157,6 +158,48 @@ async fn every_holder_and_every_end_has_its_columns() {
     }
     let numa = devices[0].numa_node.map_or(Value::Null, Value::from);
     assert_eq!((&all[0]["numa_node"], &all[1]["numa_node"]), (&numa, &Value::Null));
+}
+
+#[tokio::test]
+async fn a_pools_devices_are_shown_with_resource_health_and_pod_in_one_view() {
+    let mut picture = node();
+    let pool = "onload".parse::<PoolName>().unwrap();
+    let container = PodContainer {
+        namespace: "default".to_owned(),
+        pod: "web".to_owned(),
+        container: "app".to_owned(),
+    };
+    let id = AllocationId(9);
+    let pools = Arc::make_mut(&mut picture.pools).get_mut(&pool).unwrap();
+    let devices = Arc::make_mut(&mut pools.devices);
+    (devices[0].lent, devices[0].cause) = (Lent::Container(id), None);
+    let (free, device) = (devices.len() - 1, devices[0].id.clone());
+    let lent = Allocation {
+        id,
+        pool,
+        device: device.clone(),
+        holder: Holder::Pod(container),
+        tenure: Tenure::Kubelet,
+        since: Timestamp(1_000),
+    };
+    picture.allocations = Arc::new(BTreeMap::from([(id, Arc::new(lent))]));
+    let rig = Rig::new(picture).await;
+    let page = rig.ctl(&["pools", "onload"]).await;
+    assert!(page.out.starts_with("resource  amd.com/onload\nkubelet   "), "{page:?}");
+    let row = page.out.lines().find(|line| line.starts_with(device.as_str())).unwrap();
+    let cells: Vec<_> = row.split_whitespace().collect();
+    assert_eq!((cells[2], cells[3], cells[5]), ("container", "a9", "default/web/app"), "{row}");
+    assert!(row.ends_with("healthy"), "{row}");
+    let json = rig.ctl(&["--json", "pools", "onload"]).await;
+    let json: Value = serde_json::from_str(&json.out).unwrap();
+    assert_eq!(json["resource"], "amd.com/onload");
+    let devices = json["devices"].as_array().unwrap();
+    let keys = ["holder", "holder_kind", "pod_namespace", "pod_name", "container_name", "since"];
+    let shown = |one: &Value| keys.map(|key| one[key].to_string()).join(" ");
+    let expected = r#""default/web/app" "container" "default" "web" "app" 1000"#;
+    assert_eq!(devices.iter().filter(|one| shown(one) == expected).count(), 1, "{json}");
+    let nobody = |one: &&Value| keys.iter().all(|key| one[*key].is_null());
+    assert_eq!(devices.iter().filter(nobody).count(), free, "{json}");
 }
 
 #[tokio::test]

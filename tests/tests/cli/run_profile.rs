@@ -64,6 +64,21 @@ fn the_profile_takes_the_place_of_the_pools_and_yields_to_the_environment() {
 }
 
 #[test]
+fn what_a_profile_takes_away_the_command_does_not_have() {
+    let (node, _world) =
+        node("[pools.onload]\nenvironment = { EF_OF_POOL = \"1\", EF_KEPT = \"1\" }\n");
+    let file = node.state_directory().join("less.opf");
+    let text = "onload_set EF_A 1\nunset EF_A EF_MINE EF_OF_POOL EF_NOBODYS\nonload_set EF_B 1\n";
+    fs::write(&file, text).unwrap();
+    let less = ["--profile", file.to_str().unwrap()];
+    let mine = [("EF_MINE", "1"), ("EF_OTHER", "1"), ("EF_A", "2")];
+    let with = shown(&run(&node, &less, &mine));
+    assert_eq!(with, "EF_B=1 EF_KEPT=1 EF_OTHER=1", "as after the launcher");
+    let without = shown(&run(&node, &[], &mine));
+    assert_eq!(without, "EF_A=2 EF_KEPT=1 EF_MINE=1 EF_OF_POOL=1 EF_OTHER=1");
+}
+
+#[test]
 fn a_file_is_read_by_the_caller_and_the_callers_own_names_come_first() {
     let (node, _world) = node("");
     let home = node.state_directory();

@@ -100,7 +100,10 @@ fn full() -> Picture {
 async fn json_is_as_documented() {
     let rig = Rig::new(full()).await;
     let shelf = ["--directory", crate::profiles::DIRECTORY];
-    let four = ["--set", "NGINX_NUM_WORKERS=4"];
+    let place = tempfile::tempdir().unwrap();
+    let less = place.path().join("less.opf").into_os_string().into_string().unwrap();
+    fs::write(&less, "unset EF_A\n").unwrap();
+    let four = ["--set", "NGINX_NUM_WORKERS=4", "--set", "EF_A=1"];
     let verbs: [(&str, &[&str]); 24] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
@@ -117,7 +120,10 @@ async fn json_is_as_documented() {
         ("release-check", &["release", "check", "9.1.0", "--kernel", KERNELS[1]]),
         ("profile-list", &[&["profile", "list"], &shelf[..]].concat()),
         ("profile-show", &[&["profile", "show", "latency-best"], &shelf[..]].concat()),
-        ("profile-env", &[&["profile", "env", "nginx-proxy-balanced"], &shelf[..], &four].concat()),
+        (
+            "profile-env",
+            &[&["profile", "env", "nginx-proxy-balanced", &less], &shelf[..], &four].concat(),
+        ),
         (
             "profile-configmap",
             &[&["profile", "configmap", "safe", "--namespace", "a"], &shelf[..]].concat(),

@@ -1,7 +1,9 @@
 //! Signals come from two pictures, and say no less and no more than the difference.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use onload_core::inventory::Link;
 use onload_core::names::AllocationId;
@@ -10,7 +12,9 @@ use onload_core::reading::Reading;
 use onload_dbus::BUS_NAME;
 use onload_dbus::path::{self, Kind};
 use onload_dbus::proxies::{AllocationProxy, PoolProxy};
+use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
+use zbus::fdo::ObjectManagerProxy;
 use zbus::message::Type;
 use zbus::proxy::CacheProperties;
 use zbus::{Connection, MatchRule, MessageStream, OwnedObjectPath, OwnedVariant};
@@ -210,4 +214,84 @@ async fn gaps_and_absences_differ_on_the_wire() {
     );
     assert_eq!(counts, (3, 1, 1, 1));
     assert_eq!(pool.causes().await.unwrap().values().copied().collect::<Vec<_>>(), [1]);
+}
+
+/// How many pods go, and how many come.
+const BURST: u64 = 300;
+/// What everybody else takes of the daemon's time whenever it is their turn.
+const OTHERS: Duration = Duration::from_millis(3);
+
+/// Old and new holders of the same devices, and a task beside that is always busy.
+async fn burst() -> (Rig, JoinHandle<()>) {
+    let rig = Rig::new(with_allocations(1..=BURST)).await;
+    let busy = tokio::spawn(async {
+        loop {
+            std::thread::sleep(OTHERS);
+            tokio::task::yield_now().await;
+        }
+    });
+    (rig, busy)
+}
+
+fn with_allocations(numbers: RangeInclusive<u64>) -> Picture {
+    let allocations = numbers.map(|n| (AllocationId(n), Arc::new(allocation(n))));
+    Picture { allocations: Arc::new(allocations.collect()), ..node() }
+}
+
+#[tokio::test]
+async fn who_asks_for_all_objects_in_a_burst_sees_one_picture() {
+    let (rig, busy) = burst().await;
+    let client = rig.client().await;
+    let manager = ObjectManagerProxy::builder(&client).destination(BUS_NAME);
+    let manager = manager.path(path::ROOT).build().await.unwrap();
+    let lent = async || -> BTreeSet<String> {
+        let objects = manager.get_managed_objects().await.unwrap();
+        let allocations = objects.into_iter().filter_map(|(at, found)| {
+            let values = found.get("com.amd.Onload1.Allocation")?;
+            let device: &str = values["Device"].downcast_ref().unwrap();
+            assert!(!device.is_empty(), "{at} says nothing of itself");
+            Some(at.to_string())
+        });
+        allocations.collect()
+    };
+    let of = |numbers: RangeInclusive<u64>| -> BTreeSet<String> {
+        numbers.map(|n| path::of(Kind::Allocation, &AllocationId(n).to_string())).collect()
+    };
+    let (old, new) = (of(1..=BURST), of(BURST + 1..=2 * BURST));
+    assert_eq!(lent().await, old);
+    rig.alter(|picture| *picture = with_allocations(BURST + 1..=2 * BURST));
+    loop {
+        let found = lent().await;
+        if found == new {
+            break;
+        }
+        assert!(found == old, "{} of neither picture alone", found.len());
+    }
+    busy.abort();
+}
+
+#[tokio::test]
+async fn a_burst_is_told_in_fewer_turns_than_objects() {
+    let (rig, busy) = burst().await;
+    let mut stream = listen(&rig.client().await).await;
+    let began = Instant::now();
+    rig.alter(|picture| {
+        *picture = with_allocations(BURST + 1..=2 * BURST);
+        mark(picture);
+    });
+    let seen = until_marked(&mut stream).await;
+    let took = began.elapsed();
+    busy.abort();
+    // In the order of the picture: what goes first, then what comes.
+    let objects = |range: RangeInclusive<u64>, member: &str| -> Vec<(String, String)> {
+        let at = |n| path::of(Kind::Allocation, &AllocationId(n).to_string());
+        range.map(|n| (member.to_owned(), at(n))).collect()
+    };
+    let gone = objects(1..=BURST, "InterfacesRemoved");
+    let come = objects(BURST + 1..=2 * BURST, "InterfacesAdded");
+    let seen: Vec<_> = seen.into_iter().map(|(member, at, _)| (member, at)).collect();
+    assert_eq!(seen, [gone, come].concat());
+    let turns = took.as_secs_f64() / OTHERS.as_secs_f64();
+    println!("{} signals in {turns:.0} turns, {took:?}", seen.len());
+    assert!(turns < seen.len() as f64 / 2.0, "{} signals in {turns:.0} turns", seen.len());
 }

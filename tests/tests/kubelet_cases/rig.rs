@@ -17,7 +17,8 @@ pub const SOCKET: &str = "onloadd-onload.sock";
 /// The devices of the shipped configuration.
 pub const ALL: usize = 100;
 /// Graces and ticks that a test can sit through.
-const QUICK: &str = "[kubelet]\nrelease-grace = \"500ms\"\n[daemon]\nlook-every = \"1s\"\n";
+const QUICK: &str = "[kubelet]\nrelease-grace = \"500ms\"\nunnamed-grace = \"1s\"\n\
+    [daemon]\nlook-every = \"1s\"\n";
 
 pub struct Rig {
     pub background: Background,

@@ -160,12 +160,14 @@ fn no_schedule_breaks_a_promise_and_every_one_comes_to_rest_where_it_should() {
         same(&reached, &essence(&machine.picture), "a restart ends elsewhere");
 
         // So does a daemon that was never disturbed; but where a release that was ordered does not
-        // work and there was nothing to go back to, it has the configuration's.
+        // work, it goes back to what it had before, or has the configuration's.
         let picture = &account.0.machine.picture;
+        let ledger = account.0.machine.ledger();
         let broken = picture
             .conditions
             .iter()
             .any(|one| one.kind == ConditionKind::ReleaseVerified && one.status == Status::False);
+        let went_back = ledger.order.is_some() && (broken || ledger.rejected.is_some());
         // What somebody loads on top of the kernel's own driver is left alone, and goes where that
         // driver is only just brought in.
         let in_tree = picture.wanted_release.as_ref().is_some_and(|one| one.as_str() == IN_TREE);
@@ -174,7 +176,7 @@ fn no_schedule_breaks_a_promise_and_every_one_comes_to_rest_where_it_should() {
                 .modules
                 .iter()
                 .any(|(name, one)| name.as_str() == "onload" && one.module.known().is_some());
-        if !on_top && (!broken || account.0.machine.ledger().order.is_none()) {
+        if !on_top && !went_back {
             let mut calm = account.0.undisturbed();
             rest(&mut calm);
             same(&reached, &essence(&calm.picture), "an undisturbed daemon ends elsewhere");

@@ -34,9 +34,8 @@ pub enum Fact {
     LocalInDoubt { asked: At },
     /// It gave the device back; or said so and heard nothing.
     LocalFreed { span: Span, id: String, heard: bool },
-    /// `onloadctl allocations`; `fresh`: by a daemon that has just begun to serve, which puts up what
-    /// its ledger says before anybody can ask.
-    Listed { span: Span, shown: Vec<Shown>, fresh: bool },
+    /// `onloadctl allocations`.
+    Listed { span: Span, shown: Vec<Shown> },
     /// The devices in a list that the kubelet got.
     Capacity { listed: usize },
     /// Done to the node; `cuts`: calls under way may be lost by it.
@@ -129,7 +128,7 @@ impl fmt::Display for Fact {
             Self::LocalFreed { span, id, heard: false } => {
                 write!(f, "{span} cut off: {id} is given back")
             }
-            Self::Listed { span, shown, .. } => {
+            Self::Listed { span, shown } => {
                 let local = shown.iter().filter(|one| one.local).count();
                 write!(f, "{span} listed: {} lent, {local} of them locally", shown.len())
             }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use super::history::{Asked, At, Fact, Shown, Span};
 
 /// How far what is shown may be behind what was answered: grants are shown together, up to 100 ms
-/// later, each object when calls leave time for it. On a busy machine it may be more, so what is
-/// behind counts if the next listing is too.
-pub const LAG: Duration = Duration::from_secs(2);
+/// later, and the time that a busy machine takes for that; measured are 30 ms with others at work.
+const LAG: Duration = Duration::from_millis(500);
+/// A kubelet's call that nobody knows the devices of took effect at most so long after it began.
+const EFFECT: Duration = Duration::from_secs(2);
 /// A call that was cut off was so by something that happened at most so long before its end.
 const CUT: Duration = Duration::from_secs(3);
 /// What an Allocate may be refused with: FAILED_PRECONDITION, as when the driver is away.
@@ -53,7 +54,7 @@ impl Claims<'_> {
     fn may(&self, device: &str, from: At, to: At) -> bool {
         let named = self.named.get(device);
         named.is_some_and(|all| all.iter().any(|one| one.asked <= to && one.answered >= from))
-            || self.unnamed.iter().any(|(asked, _)| *asked <= to && *asked + LAG >= from)
+            || self.unnamed.iter().any(|(asked, _)| *asked <= to && *asked + EFFECT >= from)
     }
 }
 
@@ -63,16 +64,11 @@ pub fn violations(facts: &[Fact], slots: usize) -> Vec<String> {
     let claims = claims(facts);
     let mut wrong = answers(facts, slots);
     wrong.extend(two_holders(&holders, &claims));
-    let listings = facts.iter().filter_map(|fact| {
-        let Fact::Listed { span, shown, fresh } = fact else { return None };
-        Some((fact, *fresh, listing(facts, &holders, &claims, *span, shown)))
-    });
-    let listings: Vec<_> = listings.collect();
-    for (at, (fact, fresh, found)) in listings.iter().enumerate() {
-        let next = listings.get(at + 1).map(|(_, _, found)| &found.behind);
-        let stays = |text: &&String| *fresh || next.is_none_or(|next| next.contains(*text));
-        let texts = found.wrong.iter().chain(found.behind.iter().filter(stays));
-        wrong.extend(texts.map(|text| format!("{fact}: {text}")));
+    for fact in facts {
+        if let Fact::Listed { span, shown } = fact {
+            let found = listing(facts, &holders, &claims, *span, shown);
+            wrong.extend(found.into_iter().map(|text| format!("{fact}: {text}")));
+        }
     }
     wrong
 }
@@ -181,14 +177,6 @@ fn clash(early: &Holder<'_>, late: &Holder<'_>, claims: &Claims<'_>) -> bool {
     }
 }
 
-/// What a listing has that cannot be.
-#[derive(Default)]
-struct Found {
-    wrong: Vec<String>,
-    /// Unless it has not been shown yet.
-    behind: BTreeSet<String>,
-}
-
 /// One listing beside all that was answered before it.
 fn listing(
     facts: &[Fact],
@@ -196,30 +184,30 @@ fn listing(
     claims: &Claims<'_>,
     span: Span,
     shown: &[Shown],
-) -> Found {
-    let mut found = Found::default();
+) -> Vec<String> {
+    let mut found = Vec::new();
     let by_device: BTreeMap<&str, &Shown> =
         shown.iter().map(|one| (one.device.as_str(), one)).collect();
     let by_id: BTreeMap<&str, &Shown> = shown.iter().map(|one| (one.id.as_str(), one)).collect();
     if by_device.len() != shown.len() || by_id.len() != shown.len() {
-        found.wrong.push("a device or an allocation stands there twice".to_owned());
+        found.push("a device or an allocation stands there twice".to_owned());
     }
     let Some(settled) = span.asked.checked_sub(LAG) else { return found };
     for holder in holders.iter().filter(|one| one.through(settled, span.answered)) {
         match holder.who {
             Who::Pod(pod) if by_device.get(holder.device).is_none_or(|one| one.local) => {
                 let text = format!("pod {pod} has {}, which is not known", holder.device);
-                found.behind.insert(text);
+                found.push(text);
             }
             Who::Pod(_) => {}
             Who::Local(id) => match by_id.get(id).filter(|one| one.local) {
-                None => drop(found.behind.insert(format!("{id} is lost, with {}", holder.device))),
+                None => found.push(format!("{id} is lost, with {}", holder.device)),
                 Some(one) if one.device == holder.device => {}
                 Some(one) => {
                     if !claims.may(holder.device, holder.granted.asked, span.answered) {
                         let (was, is) = (holder.device, &one.device);
                         let text = format!("{id} was moved from {was} to {is} for nobody");
-                        found.wrong.push(text);
+                        found.push(text);
                     }
                 }
             },
@@ -229,6 +217,24 @@ fn listing(
     found
 }
 
+/// How long after its answer something was lent that a listing did not have yet.
+pub fn latest(facts: &[Fact]) -> Duration {
+    let holders = holders(facts);
+    let listings = facts.iter().filter_map(|fact| {
+        if let Fact::Listed { span, shown } = fact { Some((span, shown)) } else { None }
+    });
+    let late = listings.flat_map(|(span, shown)| {
+        let has = |one: &Holder<'_>| match one.who {
+            Who::Pod(_) => shown.iter().any(|found| found.device == one.device && !found.local),
+            Who::Local(id) => shown.iter().any(|found| found.id == id),
+        };
+        let missing = holders.iter().filter(|one| one.through(span.asked, span.answered));
+        let missing = missing.filter(move |one| !has(one));
+        missing.map(|one| span.asked.saturating_sub(one.granted.answered)).max()
+    });
+    late.max().unwrap_or_default()
+}
+
 /// What is shown and nobody was told of, beyond what those who heard nothing may have got.
 fn unexplained(
     facts: &[Fact],
@@ -236,7 +242,7 @@ fn unexplained(
     span: Span,
     settled: At,
     shown: &[Shown],
-    found: &mut Found,
+    found: &mut Vec<String>,
 ) {
     let (mut told, mut freed, mut in_doubt) = (BTreeSet::new(), BTreeSet::new(), 0);
     for fact in facts {
@@ -250,11 +256,11 @@ fn unexplained(
     }
     let local = || shown.iter().filter(|one| one.local);
     for one in local().filter(|one| freed.contains(one.id.as_str())) {
-        found.behind.insert(format!("{} was given back and is still there", one.id));
+        found.push(format!("{} was given back and is still there", one.id));
     }
     let strangers = local().filter(|one| !told.contains(one.id.as_str())).count();
     if strangers > in_doubt {
-        found.wrong.push(format!("{strangers} local allocations are nobody's"));
+        found.push(format!("{strangers} local allocations are nobody's"));
     }
     let asked_for = |device: &str| {
         let spans = claims.named.get(device);
@@ -264,8 +270,6 @@ fn unexplained(
     let unnamed: usize =
         claims.unnamed.iter().filter(|(at, _)| *at <= span.answered).map(|(_, count)| count).sum();
     if strangers > unnamed {
-        found
-            .wrong
-            .push(format!("{strangers} devices count as a container's, and no kubelet asked"));
+        found.push(format!("{strangers} devices count as a container's, and no kubelet asked"));
     }
 }

@@ -1,5 +1,7 @@
 //! `profile env`: what profiles come to, as lines a shell takes.
 
+use std::collections::BTreeSet;
+
 use onload_core::profile::Outcome;
 use serde::Serialize;
 
@@ -7,12 +9,15 @@ use super::{Note, notes, outcome, tell};
 use crate::args::Given;
 use crate::ended::Ended;
 use crate::render::Output;
+use crate::render::paint::plain;
 
 /// What profiles come to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 struct Environment {
     profiles: Vec<String>,
     variables: Vec<Variable>,
+    /// Of the variables that were given those that a profile takes away.
+    removed: BTreeSet<String>,
     /// Files that were read, in order.
     reads: Vec<String>,
     notes: Vec<Note>,
@@ -39,10 +44,14 @@ pub fn print(
     let notes = notes(&outcome);
     if output.json() {
         let variables = variables(&outcome);
-        let (profiles, reads) = (profiles.to_vec(), outcome.reads);
-        return Ok(output.document(&Environment { profiles, variables, reads, notes })?);
+        let (profiles, removed, reads) = (profiles.to_vec(), outcome.removed, outcome.reads);
+        let environment = Environment { profiles, variables, removed, reads, notes };
+        return Ok(output.document(&environment)?);
     }
     tell(output, &notes)?;
+    for name in &outcome.removed {
+        output.note(&plain(&format!("{name}: a profile takes it out of the environment")))?;
+    }
     let each = outcome.variables.iter();
     let lines = each.map(|(name, variable)| format!("{name}={}\n", quoted(&variable.value)));
     Ok(output.text(&lines.collect::<String>())?)

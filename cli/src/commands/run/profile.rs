@@ -4,7 +4,7 @@
 //!
 //! Only the texts of the release in use are onloadd's to say: it knows which release that is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use onload_core::profile::{Reason, Refused, Request, SUFFIX, evaluate};
@@ -26,13 +26,21 @@ struct Shelf {
     files: BTreeMap<String, Result<String, String>>,
 }
 
-/// What profiles come to for a command: its variables, those left out that the environment has and
-/// no profile changes.
-pub(super) async fn variables(
+/// What profiles come to for a command.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Changes {
+    /// Variables that they set.
+    pub(super) set: BTreeMap<String, String>,
+    /// Variables that they take away, the caller's and the pool's.
+    pub(super) removed: BTreeSet<String>,
+}
+
+/// What profiles change in the environment of a command.
+pub(super) async fn changes(
     manager: &ManagerProxy<'_>,
     output: Output,
     wanted: &super::Wanted<'_>,
-) -> Result<BTreeMap<String, String>, Ended> {
+) -> Result<Changes, Ended> {
     let of_pool = environment(manager, wanted).await?;
     let (directory, files, unreadable) = manager.profiles().await?;
     let files = files.into_iter().map(|(name, text)| (name, Ok(text)));
@@ -52,7 +60,8 @@ pub(super) async fn variables(
         profile::tell(output, &profile::notes(&outcome))?;
     }
     let set = outcome.variables.into_iter().filter(|(_, one)| one.origin.is_some());
-    Ok(set.map(|(name, one)| (name, one.value)).collect())
+    let set = set.map(|(name, one)| (name, one.value)).collect();
+    Ok(Changes { set, removed: outcome.removed })
 }
 
 /// The environment that profiles meet: the caller's, then the pool's own variables. The library to

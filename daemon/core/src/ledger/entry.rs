@@ -121,6 +121,9 @@ pub struct Adopted {
     pub modules: ModuleSettings,
     /// Since which boot; none where it could not be read.
     pub boot: Option<BootId>,
+    /// The last allocation of earlier boots.
+    #[serde(default)]
+    pub before: AllocationId,
 }
 
 /// A failed step. It stands until release, kernel or boot change, or an order forgets it

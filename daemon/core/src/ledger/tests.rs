@@ -28,7 +28,11 @@ fn journal() -> Vec<Entry> {
         Entry::Moved { id: AllocationId(2), device: "onload-9".parse().unwrap() },
         Entry::Freed { id: AllocationId(1) },
         Entry::Held(Hold { reason: "x".to_owned(), uid: 0, since: Timestamp(1), until: None }),
-        Entry::Adopted(Adopted { modules: ModuleSettings::default(), boot: None }),
+        Entry::Adopted(Adopted {
+            modules: ModuleSettings::default(),
+            boot: None,
+            before: AllocationId(0),
+        }),
         Entry::StepStarted(step.clone()),
         Entry::StepEnded {
             step: step.clone(),
@@ -180,7 +184,7 @@ fn changes() -> Vec<Entry> {
         confirm_by: None,
     };
     let boot = Some("ab-12".parse().unwrap());
-    let order = Order { release: "9.2.1".parse().unwrap(), uid: 7, at: Timestamp(8) };
+    let order = Order { release: "9.2.1".parse().unwrap(), uid: 7, at: Timestamp(8), boot: None };
     let rejected = Rejected {
         release: "9.3.0".parse().unwrap(),
         former: Some("9.2.1".parse().unwrap()),

@@ -3,6 +3,9 @@
 //! They yield to those of the answer itself, so a profile never takes the preload's place, and what
 //! the pool's `environment` sets is there before the profile is evaluated, as the launcher has it. A profile
 //! of a release is told by a path that every release has, so that no answer and no reason names one.
+//!
+//! An `unset` takes back what the profile itself has set, and no more: an answer cannot take from a
+//! container what its image or pod sets, and what the pool sets wins here too.
 
 use super::{Cause, Look, Standing, matching_release};
 use crate::config::PoolSettings;
@@ -71,7 +74,8 @@ mod tests {
     use crate::pool::stand;
     use crate::sample::{inner, node};
 
-    const FILES: [(&str, &str); 4] = [
+    const FILES: [(&str, &str); 5] = [
+        ("less.opf", "onload_import fast\nonload_set EF_A 1\nunset EF_UDP EF_A LD_PRELOAD"),
         ("fast.opf", "onload_set EF_POLL_USEC 1\nonload_import more\nonload_set LD_PRELOAD x"),
         ("more.opf-fragment", "onload_set EF_UDP 0"),
         ("probe.opf", "\n[ \"$EF_A\" ] || onload_set EF_A $(nproc)"),
@@ -148,6 +152,9 @@ mod tests {
         let standing = judged_with(&[("EF_UDP", "1"), ("EF_B", "2")], "fast", &[]);
         let expected = format!("EF_B=2 EF_POLL_USEC=1 EF_UDP=1 {preload}");
         assert_eq!(environment(&standing), expected);
+        // Taking away is no way around it, and what the profile itself set it may take back.
+        let standing = judged_with(&[("EF_UDP", "1")], "less", &[]);
+        assert_eq!(environment(&standing), format!("EF_POLL_USEC=1 EF_UDP=1 {preload}"));
         // As the refusal of this profile advises.
         let standing = judged_with(&[("EF_A", "4")], "probe", &[]);
         assert_eq!(environment(&standing), format!("EF_A=4 {preload}"));

@@ -107,12 +107,14 @@ impl<'a> Run<'a> {
     }
 
     /// Carries out profiles from left to right.
-    pub(super) fn profiles(mut self, names: &[String]) -> Result<Outcome, Refused> {
-        for name in names {
+    pub(super) fn profiles(mut self, request: &Request) -> Result<Outcome, Refused> {
+        for name in &request.profiles {
             self.file = name.as_str().into();
             let arguments = self.arguments.clone();
             self.import(name, arguments, None)?;
         }
+        let stays = |name: &&String| self.variables.get(*name).is_some_and(|slot| slot.exported);
+        let removed = request.environment.keys().filter(|name| !stays(name)).cloned().collect();
         let mut variables = BTreeMap::new();
         for (name, slot) in self.variables {
             if !slot.exported || (slot.origin.is_none() && !self.wanted.contains(&name)) {
@@ -133,7 +135,7 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        Ok(Outcome { variables, reads: self.reads, notes: self.notes })
+        Ok(Outcome { variables, removed, reads: self.reads, notes: self.notes })
     }
 
     /// Sources a profile. `at` is where another one asks for it.

@@ -104,6 +104,26 @@ fn what_each_construct_comes_to() {
 }
 
 #[test]
+fn what_the_environment_had_and_a_profile_takes_away_is_told() {
+    // Run in dash and bash as the launcher sources profiles, with the program `env`.
+    let cases: [(&str, &str, &[&str]); 9] = [
+        ("unset", "unset A", &["A"]),
+        ("several, and one that nobody has", "unset A B C", &["A", "B"]),
+        ("set anew", "unset A\nonload_set A 1", &[]),
+        ("assigned anew, which exports nothing", "unset A\nA=1", &["A"]),
+        ("exported anew without a value", "unset A\nexport A", &["A"]),
+        ("aside", "(unset A)", &[]),
+        ("in a function", "f() { unset A; }\nf", &["A"]),
+        ("not reached", "[ a = b ] && unset A", &[]),
+        ("of the profile's own", "onload_set C 1\nunset C", &[]),
+    ];
+    for (why, text, expected) in cases {
+        let outcome = one(text, &[("A", "9"), ("B", "9")]).unwrap();
+        assert_eq!(outcome.removed.iter().collect::<Vec<_>>(), expected, "{why}");
+    }
+}
+
+#[test]
 fn what_is_refused_is_told_with_its_place() {
     let cases = [
         ("a command", "onload_set A 1\n  sysctl x=1\n", "2:3: the command `sysctl` needs a shell"),

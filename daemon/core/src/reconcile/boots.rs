@@ -3,7 +3,7 @@
 
 use super::Reconciler;
 use super::choosing::Reach;
-use super::steps::is_same;
+use super::failures::is_same;
 use crate::change::{Change, Origin, Outcome, Past, Proven};
 use crate::inventory::{Interface, Snapshot};
 use crate::ledger::Entry;

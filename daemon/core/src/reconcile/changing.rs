@@ -273,9 +273,10 @@ impl Reconciler {
             return self.look_within(now, PACE);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
-        let turned = self.ledger.change.as_ref().is_some_and(|change| change.turned.is_some());
-        if turned && self.is_stranded(&snapshot, &target) {
-            return self.turn(now, "no port for Onload is left to load a driver for".to_owned());
+        if self.is_stranded(&snapshot, &target) {
+            let why = "no port for Onload is left to load a driver for".to_owned();
+            let begun = self.ledger.change.as_ref().is_some_and(Change::must_end);
+            return if begun { self.turn(now, why) } else { self.abandon(now, why) };
         }
         let unseen = self.plan.blockers.first().map(|blocked| blocked.blocker.why());
         let fault = unseen.or_else(|| {

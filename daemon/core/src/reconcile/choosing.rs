@@ -74,8 +74,8 @@ impl Reconciler {
     /// boot, or was not let.
     pub(super) fn rejected(&self) -> Option<&Rejected> {
         let rejected = self.ledger.rejected.as_ref()?;
-        let kernel = super::steps::is_same(rejected.kernel.as_ref(), self.kernel.as_ref());
-        let boot = super::steps::is_same(rejected.boot.as_ref(), self.boot.as_ref());
+        let kernel = super::failures::is_same(rejected.kernel.as_ref(), self.kernel.as_ref());
+        let boot = super::failures::is_same(rejected.boot.as_ref(), self.boot.as_ref());
         let asked = self.intent().release.as_ref() == Some(&rejected.release);
         (kernel && boot && asked).then_some(rejected)
     }
@@ -89,7 +89,10 @@ impl Reconciler {
         let order = self.ledger.order.as_ref().filter(|order| order.release == *release);
         order.is_some_and(|order| {
             let tried = |past: &Past| past.change.to == *release && past.change.began >= order.at;
-            order.at >= self.booted && !loaded && !self.ledger.past.iter().any(tried)
+            order.boot.is_some()
+                && order.boot.as_ref() == boot
+                && !loaded
+                && !self.ledger.past.iter().any(tried)
         })
     }
 
@@ -176,7 +179,7 @@ impl Reconciler {
         self.must_be_alone(&what, &release)?;
         let job = self.new_job(now, caller, kind);
         self.changing.begin(manner, Origin::Order(caller.uid));
-        let order = Order { release, uid: caller.uid, at: now.wall };
+        let order = Order { release, uid: caller.uid, at: now.wall, boot: self.boot() };
         let undo = vec![
             Entry::Ordered(self.ledger.order.clone()),
             Entry::Rejected(self.ledger.rejected.clone()),

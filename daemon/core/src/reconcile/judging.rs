@@ -150,8 +150,10 @@ impl Reconciler {
         let origin =
             self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users {
-            let counts = |since| origin != Origin::Boot || since >= self.booted;
-            let lent = self.ledger.allocations.values().filter(|one| counts(one.since));
+            // By their numbers: a clock may stand anywhere after a boot.
+            let before = self.before_this_boot();
+            let counts = |id| origin != Origin::Boot || id > before;
+            let lent = self.ledger.allocations.values().filter(|one| counts(one.id));
             let lent = lent.map(|one| Holder {
                 who: format!("{} has {} ({})", one.holder, one.device, one.id),
                 unit: match &one.holder {
@@ -196,12 +198,17 @@ impl Reconciler {
 
     /// Whether the release was there in this boot, somebody changed that, and it is only reported.
     fn drifted(&self, target: &ReleaseName) -> bool {
-        let policy = self.adopted().map(|modules| modules.drift);
         let was_there = self.ledger.loaded.values().any(|(release, boot)| {
             release == target && boot.is_some() && boot.as_ref() == self.boot.as_ref()
         });
+        was_there && self.is_barred(target)
+    }
+
+    /// Whether what somebody has changed is only reported, for want of an order.
+    pub(super) fn is_barred(&self, target: &ReleaseName) -> bool {
+        let policy = self.adopted().map(|modules| modules.drift);
         let barred = policy == Some(Drift::Report) || self.is_fought_over(target);
-        barred && was_there && self.running_job().is_none()
+        barred && self.running_job().is_none()
     }
 
     /// Whether somebody has undone the repair again and again in this boot: to go on would take the

@@ -7,9 +7,10 @@ use crate::allocation::Holder;
 use crate::change::{Manner, Origin};
 use crate::command::{Caller, Reply, RequestId};
 use crate::config::{Apply, Config, ConfigError, ModuleSettings};
+use crate::intent;
 use crate::job::{Job, JobKind, JobState};
 use crate::ledger::{Adopted, Entry};
-use crate::names::{BootId, JobId};
+use crate::names::{AllocationId, BootId, JobId};
 use crate::picture::Hold;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::time::{Moment, Now, Span, Timestamp};
@@ -136,7 +137,7 @@ impl Reconciler {
         undo.push(Entry::Ordered(self.ledger.order.clone()));
         undo.push(Entry::Rejected(self.ledger.rejected.clone()));
         undo.extend(self.ledger.adopted.clone().map(Entry::Adopted));
-        entries.extend(self.adopt());
+        entries.extend(self.adopt(self.before_this_boot()));
         self.withdrawal = None;
         // A change that was only refused may be ordered again.
         if retry || self.ledger.rejected.as_ref().is_some_and(|rejected| !rejected.touched) {
@@ -235,7 +236,7 @@ impl Reconciler {
             && self.grants.is_empty();
         let waits = |adopted: &ModuleSettings| *adopted != self.config.settings.modules;
         if is_idle && !self.hands_off() && self.adopted().is_some_and(waits) {
-            let entries = self.adopt();
+            let entries = self.adopt(self.before_this_boot());
             self.withdrawal = None;
             self.record(entries, None);
             self.changing.begin(Manner::default(), Origin::Idle);
@@ -257,7 +258,8 @@ impl Reconciler {
         if new_boot {
             let former = self.ledger.adopted.as_ref().and_then(|adopted| adopted.boot.clone());
             self.close_change_of_former_boot(now);
-            let mut entries = self.adopt();
+            let before = AllocationId(self.ledger.last_allocation);
+            let mut entries = self.adopt(before);
             entries.push(Entry::Stopped(false));
             self.record(entries, None);
             self.judge_former_boots(former);
@@ -271,15 +273,27 @@ impl Reconciler {
         }
     }
 
-    /// Takes up `[modules]`. An order that names a release stands until that changes.
-    fn adopt(&self) -> Vec<Entry> {
+    /// Takes up `[modules]`. An order that names a release stands until that changes, and what is
+    /// held against a release until the configuration names it anew.
+    fn adopt(&self, before: AllocationId) -> Vec<Entry> {
         let modules = self.config.settings.modules.clone();
+        let named = |modules| intent::read(modules, None, self.kernel.as_ref()).release;
         let changed = self.adopted().is_some_and(|adopted| *adopted != modules);
-        let mut entries = vec![Entry::Adopted(Adopted { modules, boot: self.boot() })];
+        let renamed = self.adopted().is_some_and(|adopted| named(adopted) != named(&modules));
+        let boot = self.boot();
+        let mut entries = vec![Entry::Adopted(Adopted { modules, boot, before })];
         if changed && self.ledger.order.is_some() {
             entries.push(Entry::Ordered(None));
         }
+        if renamed && self.ledger.rejected.is_some() {
+            entries.push(Entry::Rejected(None));
+        }
         entries
+    }
+
+    /// The last allocation of earlier boots.
+    pub(super) fn before_this_boot(&self) -> AllocationId {
+        self.ledger.adopted.as_ref().map(|adopted| adopted.before).unwrap_or_default()
     }
 
     /// The `[modules]` that is carried out.

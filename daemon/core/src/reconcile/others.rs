@@ -31,6 +31,11 @@ impl Reconciler {
         (!blocked.is_empty()).then_some(blocked)
     }
 
+    /// Whether somebody else sees to the drivers of this node.
+    pub(super) fn is_managed_by_others(&self, snapshot: &Snapshot) -> bool {
+        self.not_adopted(snapshot, Manager::fights).next().is_some()
+    }
+
     pub(super) fn not_adopted<'a>(
         &'a self,
         snapshot: &'a Snapshot,

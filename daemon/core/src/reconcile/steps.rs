@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{Effect, LedgerHealth, Pending, Reconciler};
-use crate::blocker::{Blocked, Blocker};
+use crate::blocker::Blocker;
 use crate::change::Change;
 use crate::inventory::{Autoload, Loader, ModuleState, STACK, Snapshot};
 use crate::job::JobState;
@@ -32,13 +32,9 @@ pub(super) enum Progress {
 
 /// First delay before a failed step is tried again; doubles each time.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-/// Attempts after which only an order tries again: six, over half a minute, outlast a race with
-/// udev or another package's modprobe, and do not fill the kernel log.
-const MOST_ATTEMPTS: u32 = 6;
 /// While a driver is being replaced nobody can use it, so what may pass (references that come and
 /// go) has under two seconds to do so before the former release comes back.
 const FIRST_RETRY_CHANGING: Duration = Duration::from_millis(250);
-const MOST_ATTEMPTS_CHANGING: u32 = 4;
 
 impl Reconciler {
     pub(super) fn replan(&mut self) {
@@ -49,8 +45,8 @@ impl Reconciler {
             let target = self.target();
             let (hardware, loads) = (&self.hardware, &self.ledger.loaded);
             self.plan = plan::plan(target.as_ref(), &snapshot, hardware, self.choices(), loads);
-            self.bind_ports(&snapshot);
             self.judge_plan(&snapshot);
+            self.bind_ports(&snapshot);
             self.take_over(&snapshot);
             self.leave_af_xdp(&snapshot);
             self.allow_autoload(&snapshot);
@@ -232,6 +228,9 @@ impl Reconciler {
             }
             Progress::Verifying { step, fresh: true } => {
                 if step.holds_in(&snapshot) {
+                    if let Step::BindDriver { port, .. } = &step {
+                        self.bound(*port, now.boot);
+                    }
                     let mut entries = self.loads(&step, &snapshot);
                     entries.push(Entry::StepEnded { step, failure: None });
                     self.record(entries, None);
@@ -317,37 +316,6 @@ impl Reconciler {
         self.replan();
     }
 
-    /// Whether a failed step is tried again without an order.
-    fn retrying(&self, failure: &Failure) -> bool {
-        let most =
-            if self.ledger.change.is_some() { MOST_ATTEMPTS_CHANGING } else { MOST_ATTEMPTS };
-        failure.attempts < most && failure.error.as_ref().is_none_or(StepError::retry_may_help)
-    }
-
-    /// The failure that stands against a step: one on another kernel or in another boot does not.
-    /// One of which that could not be read does, or it would be tried again for the reading alone.
-    fn failure(&self, step: &Step) -> Option<&Failure> {
-        let failure = self.ledger.failures.get(step)?;
-        let kernel = is_same(failure.kernel.as_ref(), self.kernel.as_ref());
-        (kernel && is_same(failure.boot.as_ref(), self.boot.as_ref())).then_some(failure)
-    }
-
-    /// The blocker that a failed first step is.
-    pub(super) fn failed_step(&self) -> Option<Blocked> {
-        let step = self.plan.steps.first().or_else(|| self.stuck())?;
-        let failure = self.failure(step)?;
-        let blocker = match &failure.error {
-            Some(error) => Blocker::StepFailed {
-                step: step.clone(),
-                error: error.clone(),
-                attempts: failure.attempts,
-                retrying: self.retrying(failure),
-            },
-            None => Blocker::NotSeen { step: step.clone() },
-        };
-        Some(Blocked { subject: step.subject(), blocker })
-    }
-
     /// Whether the node goes on by itself.
     pub(super) fn is_converging(&self) -> bool {
         let runnable = self.plan.steps.first().is_some_and(|step| self.failure(step).is_none())
@@ -362,7 +330,7 @@ impl Reconciler {
     }
 
     /// A module on its way in that has been given up: only a reboot ends it.
-    fn stuck(&self) -> Option<&Step> {
+    pub(super) fn stuck(&self) -> Option<&Step> {
         let snapshot = self.snapshot.as_ref().filter(|_| self.plan.waiting)?;
         self.ledger.failures.keys().find(|step| {
             let error = self.failure(step).and_then(|failure| failure.error.as_ref());
@@ -436,9 +404,4 @@ impl Reconciler {
             self.change_job(job, |job| job.total = job.done.saturating_add(left));
         }
     }
-}
-
-/// Equal as far as both are known.
-pub(super) fn is_same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
-    one.zip(other).is_none_or(|(one, other)| one == other)
 }

@@ -24,6 +24,9 @@ const LAUNCHER: &str = "usr/bin/onload";
 const PROFILES: &str = "usr/libexec/onload/profiles";
 /// More than a profile may have (core says so), so that it is refused for its length.
 const PROFILE_BYTES: usize = 65 * 1024;
+/// All of a release, which stay in memory: the shipped ones have some ten kilobytes.
+const ALL_PROFILES_BYTES: usize = 1 << 20;
+const READABLE_BY_ALL: u32 = 0o004;
 /// The path `onload` has built in first (reference/onload-modules.md section 9).
 const SERVERS: [&str; 2] = ["sbin/onload_cp_server", "usr/sbin/onload_cp_server"];
 /// Many times the size of the library; a file above it is none.
@@ -154,10 +157,20 @@ fn release(root: &Dir, place: &str, known: &OnDisk) -> Release {
         |path: &str| root.node(&at(path)).into_known().filter(|node| node.kind == Kind::File);
     let (library_directory, interfaces) = library.unwrap_or(("", Reading::Absent));
     let is_profile = |name: &str| name.ends_with(SUFFIX) || name.ends_with(FRAGMENT_SUFFIX);
+    let mut room = ALL_PROFILES_BYTES;
     let profile_files: BTreeMap<_, _> = names(PROFILES, is_profile)
         .into_iter()
         .map(|name| {
             let text = known.profiles.read(root, &at(&format!("{PROFILES}/{name}")));
+            let text = text.and_then(|text| match room.checked_sub(text.len()) {
+                Some(left) => {
+                    room = left;
+                    Reading::Known(text)
+                }
+                None => Reading::Unreadable(format!(
+                    "the profiles together are larger than {ALL_PROFILES_BYTES} bytes"
+                )),
+            });
             (name, text)
         })
         .collect();
@@ -189,6 +202,10 @@ impl Profiles {
     fn read(&self, root: &Dir, path: &str) -> Reading<String> {
         let mut known = self.0.borrow_mut();
         root.node(path).and_then(|node| {
+            // Every user of the bus is told what it says.
+            if node.mode & READABLE_BY_ALL == 0 {
+                return Reading::Unreadable("not everybody may read it".to_owned());
+            }
             if let Some((then, text)) = known.get(path)
                 && *then == node
             {
@@ -254,6 +271,7 @@ fn search(root: &Dir, path: &str) -> Reading<BTreeSet<InterfaceHash>> {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::super::root::tests::{before, root_with};
     use super::*;
@@ -297,6 +315,29 @@ mod tests {
         let imported = &releases[&"9.2.1".parse().unwrap()];
         assert_eq!(imported.root, "/var/lib/onloadd/releases/9.2.1");
         assert_eq!(imported.interfaces, Reading::Known(BTreeSet::new()));
+    }
+
+    #[test]
+    fn profiles_that_are_not_for_everybody_or_too_much_are_not_told() {
+        let directory = "usr/libexec/onload/profiles";
+        let large = "#".repeat(60 * 1024);
+        let files: Vec<_> = (10..30).map(|n| format!("{directory}/{n}.opf")).collect();
+        let mut files: Vec<_> = files.iter().map(|path| (path.as_str(), large.as_str())).collect();
+        let closed = format!("{directory}/00.opf");
+        files.push((&closed, "onload_set EF_SECRET 1\n"));
+        files.push(("usr/lib64/libonload.so", "\0"));
+        let (place, root) = root_with(&files);
+        let mode = fs::Permissions::from_mode(0o600);
+        fs::set_permissions(place.path().join(&closed), mode).unwrap();
+        let (releases, _) = read(&root, "/var/lib/onloadd", &OnDisk::default(), false);
+        let releases = releases.into_known().unwrap();
+        let host = &releases[&"host".parse().unwrap()];
+        let told: usize =
+            host.profile_files.values().filter_map(Reading::known).map(String::len).sum();
+        assert!(told > 0 && told <= ALL_PROFILES_BYTES, "{told}");
+        let Reading::Unreadable(why) = &host.profile_files["00.opf"] else { panic!("told") };
+        assert_eq!(why, "not everybody may read it");
+        assert!(host.profile_files["29.opf"].is_unreadable());
     }
 
     #[test]

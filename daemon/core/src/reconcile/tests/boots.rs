@@ -70,7 +70,7 @@ fn proven(boot: &str, name: &str) -> Entry {
 fn ran_in(boot: &str) -> Entry {
     let release = Some(release("9.2.1"));
     let modules = crate::config::ModuleSettings { release, ..Default::default() };
-    Entry::Adopted(Adopted { modules, boot: Some(boot_id(boot)) })
+    Entry::Adopted(Adopted { modules, boot: Some(boot_id(boot)), before: AllocationId(0) })
 }
 
 fn ledger(entries: Vec<Entry>) -> Ledger {

@@ -378,3 +378,23 @@ fn a_way_back_that_ends_for_want_of_a_port_is_no_rollback() {
     lab.run(30_000);
     assert_eq!(lab.loaded().as_deref(), Some("9.2.1"), "what failed both ways waits for an order");
 }
+
+#[test]
+fn a_change_whose_ports_go_before_anything_was_taken_is_not_done() {
+    let mut lab = lab();
+    lab.open(4711, None);
+    lab.ask(with("9.2.1", Manner { holders: Holders::Wait(None), ..Manner::default() }));
+    lab.run(2_000);
+    assert!(lab.picture.change.is_some(), "{:?}", lab.picture.blockers);
+    let card = std::mem::replace(&mut lab.node.ports, Reading::Absent);
+    lab.touch();
+    lab.run(30_000);
+    let [Outcome::Failed(why)] = &outcomes(&lab)[..] else { panic!("{:?}", outcomes(&lab)) };
+    assert!(why.contains("no port for Onload is left"), "{why}");
+    assert_eq!(job(&lab).0, JobState::Failed);
+    lab.close();
+    lab.node.ports = card;
+    lab.touch();
+    lab.run(30_000);
+    assert_eq!(lab.loaded().as_deref(), Some("9.1.2"), "refused is over");
+}

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::*;
 use crate::inventory::{Autoload, Module, ModuleState, Routes, User};
-use crate::names::{ModuleName, ReleaseName};
+use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::others::{Manager, SERVER_PARAMETERS, SERVER_PATH};
 use crate::plan::holders::SERVER_REFERENCES;
 use crate::reading::Reading::{Absent, Known};
@@ -20,6 +20,8 @@ const RELEASES: [(&str, &str, char); 3] =
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Faults {
+    /// A port that no driver takes.
+    pub unbindable: Option<PciAddress>,
     /// Loading this module from this release fails.
     pub load: Option<(&'static str, &'static str)>,
     /// This module does not go.
@@ -229,6 +231,9 @@ impl Lab {
                     node.users = Absent;
                 }
                 account(node);
+            }
+            Step::BindDriver { port, .. } if self.faults.unbindable == Some(*port) => {
+                return Err(StepError::Failed("No such device".to_owned()));
             }
             Step::BindDriver { port, driver } => {
                 if let Some(port) = inner(&mut self.node.ports).get_mut(port) {

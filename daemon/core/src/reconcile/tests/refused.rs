@@ -53,6 +53,31 @@ fn what_was_refused_does_not_come_with_the_next_boot() {
 }
 
 #[test]
+fn what_was_refused_comes_with_the_next_boot_once_the_configuration_names_it() {
+    let mut lab = lab();
+    lab.open(4711, None);
+    lab.ask(to_9_2(Manner::default()));
+    lab.run(30_000);
+    lab.reconfigure(&ON_9_1.replace("9.1.2", "9.2.1"));
+    reboot(&mut lab);
+    assert_eq!(lab.loaded().as_deref(), Some("9.2.1"), "{:?}", lab.picture.blockers);
+}
+
+#[test]
+fn pods_of_an_earlier_boot_are_in_nobodys_way_wherever_the_clock_stands() {
+    let mut lab = lab();
+    let (pool, id) = ("onload".parse().unwrap(), "onload-0".parse().unwrap());
+    lab.ask(Command::KubeletAllocate { pool, containers: vec![vec![id]] });
+    lab.run(2_000);
+    assert_eq!(lab.picture.allocations.len(), 1);
+    // In the lab a boot begins with the clock where it stood long before the pod came.
+    lab.at = 1;
+    reboot(&mut lab);
+    assert_eq!(lab.loaded().as_deref(), Some("9.1.2"), "{:?}", lab.picture.blockers);
+    assert_eq!(lab.picture.allocations.len(), 1);
+}
+
+#[test]
 fn what_was_cancelled_before_it_began_does_not_either() {
     let mut lab = lab();
     lab.open(4711, None);
