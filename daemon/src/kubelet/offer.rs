@@ -173,11 +173,14 @@ impl Offer {
         if let Err(error) = registered {
             return error;
         }
-        // Who listens at its socket is who reads the lists; others may do so for their own reasons.
-        if let Some(kubelet) = Peer::listening_at(&self.kubelet_socket()).await {
-            server.link().kubelet_is(kubelet);
-        }
-        let listening = streams.wait_for(|streams| streams.begun());
+        let listening = async {
+            streams.wait_for(|streams| streams.begun()).await?;
+            // Who serves its socket is who reads the lists; others may do so for their own reasons.
+            if let Some(kubelet) = Peer::listening_at(&self.kubelet_socket()).await {
+                server.link().kubelet_is(kubelet);
+            }
+            streams.wait_for(|streams| streams.begun()).await
+        };
         match tokio::time::timeout(self.patience.list, listening).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return RegisterError::NotListening(self.patience.list),
