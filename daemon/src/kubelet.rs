@@ -102,7 +102,7 @@ pub async fn serve_with(letterbox: Letterbox, places: Places, patience: Patience
     let told = |word| match word {
         // Those who wait in the registry want to know as well.
         Word::Kubelet => sights.registry.send_modify(|sight| sight.kubelets += 1),
-        Word::Other => letterbox.notify(Notice::Changed),
+        Word::Other => letterbox.notify(Notice::PluginSocket),
     };
     tokio::select! {
         () = follow_pools(&letterbox, &places, patience, &sights) => {}

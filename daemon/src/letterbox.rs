@@ -55,6 +55,15 @@ pub enum Notice {
         /// Accepted and listening.
         registered: bool,
     },
+    /// No kubelet has accepted the pool so far, or the last one does not listen any more.
+    NotRegistered {
+        /// The pool.
+        pool: PoolName,
+        /// Why.
+        why: String,
+    },
+    /// A socket of another device plugin has come or gone.
+    PluginSocket,
 }
 
 /// A window and a letterbox. Cheap to clone.

@@ -754,6 +754,12 @@ pub trait Pool {
     #[zbus(property)]
     fn registered(&self) -> zbus::Result<bool>;
 
+    /// Registration property
+    ///
+    /// How a kubelet comes to know it: directory (it is registered) or watcher (the kubelet finds it in its registry of plugins).
+    #[zbus(property)]
+    fn registration(&self) -> zbus::Result<String>;
+
     /// Causes property
     ///
     /// Why devices cannot work, in words, and how many of them, lent ones included.

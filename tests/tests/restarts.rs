@@ -380,6 +380,10 @@ async fn pod_resources_are_read_in_whole_or_not_at_all() {
     let socket = kubelet.pods_socket();
     let list = list_within(&socket, limit).await.unwrap();
     assert_eq!((list.pods, list.held.len()), (1, 0), "the node's own pod has no device");
+    assert_eq!(list.offered, Some(Vec::new()));
+    kubelet.set_pods_fault(Some(PodsFault::NotAllocatable)).await.unwrap();
+    let list = list_within(&socket, limit).await.unwrap();
+    assert_eq!((list.pods, list.offered), (1, None), "an older kubelet says less, not nothing");
     kubelet.set_pods_fault(Some(PodsFault::Refuse("not today".to_owned()))).await.unwrap();
     let refused = list_within(&socket, limit).await.unwrap_err().to_string();
     assert!(refused.contains("not today"), "{refused}");

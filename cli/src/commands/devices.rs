@@ -22,6 +22,8 @@ pub struct Devices {
     /// What pods ask for them by.
     pub resource: Option<String>,
     pub registered: bool,
+    /// How a kubelet comes to know it: directory or watcher.
+    pub registration: Option<String>,
     /// PCI addresses of the ports they stand on.
     pub ports: Vec<String>,
     pub devices: Vec<Device>,
@@ -66,8 +68,14 @@ pub async fn read(bus: &Bus, pool: &str) -> Result<Devices, Ended> {
     }
     let pools = Pools::of(of_kind(&mut objects, Kind::Pool)).pools;
     let of = pools.into_iter().find(|one| one.name == pool).unwrap_or_default();
-    let (resource, registered, ports) = (of.resource, of.registered, of.ports);
-    Ok(Devices { pool: pool.to_owned(), resource, registered, ports, devices })
+    Ok(Devices {
+        pool: pool.to_owned(),
+        resource: of.resource,
+        registered: of.registered,
+        registration: of.registration,
+        ports: of.ports,
+        devices,
+    })
 }
 
 /// The devices of a pool alone, without their holders.
@@ -135,6 +143,7 @@ impl Devices {
         vec![
             row("resource", self.resource.as_deref().unwrap_or(ABSENT)),
             row("kubelet", kubelet),
+            row("known by", self.registration.as_deref().unwrap_or(ABSENT)),
             row("ports", &or_absent(&self.ports.join(" "))),
         ]
     }
@@ -185,6 +194,7 @@ mod tests {
             pool: "onload".into(),
             resource: Some("amd.com/onload".into()),
             registered: true,
+            registration: Some("directory".into()),
             ports: vec!["0000:3b:00.0".into(), "0000:3b:00.1".into()],
             devices: vec![works, lent, broken],
         };
@@ -193,6 +203,7 @@ mod tests {
             "\
 resource  amd.com/onload
 kubelet   registered
+known by  directory
 ports     0000:3b:00.0 0000:3b:00.1
 
 DEVICE    NUMA  LENT   ALLOCATION  AGE  HOLDER             FOR         HEALTH

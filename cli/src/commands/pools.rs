@@ -35,6 +35,8 @@ pub struct Pool {
     pub containers: u32,
     pub unhealthy: u32,
     pub registered: bool,
+    /// How a kubelet comes to know it: directory or watcher.
+    pub registration: Option<String>,
     /// Why devices cannot work, and how many of them.
     pub causes: BTreeMap<String, u32>,
     pub unreadable: BTreeMap<String, String>,
@@ -68,6 +70,7 @@ impl Pool {
             containers: pool.get("containers"),
             unhealthy: pool.get("unhealthy"),
             registered: pool.get("registered"),
+            registration: pool.text("registration"),
             causes: pool.get("causes"),
             unreadable: pool.unreadable(),
         }

@@ -43,7 +43,7 @@ pub enum ConditionKind {
     ControlPlaneRunning,
     /// Every device of every pool can work.
     DevicesHealthy,
-    /// Every pool is registered with a kubelet.
+    /// Every pool is registered with a kubelet, and no other plugin has its resource.
     KubeletRegistered,
     /// The ledger and the kubelet agree on what containers hold.
     AllocationsConsistent,

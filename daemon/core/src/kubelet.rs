@@ -132,7 +132,7 @@ fn delete_pod() -> String {
 }
 
 /// Whether a pod may have it, as far as health and local holders go.
-fn is_offered(device: &Device) -> bool {
+pub(crate) fn is_offered(device: &Device) -> bool {
     device.cause.is_none()
         && match device.lent {
             Lent::No | Lent::Container(_) => true,

@@ -10,6 +10,17 @@ pub struct PodList {
     pub pods: usize,
     /// What their containers hold.
     pub held: Vec<Held>,
+    /// What it can give to pods, held or not, of all plugins. None: it does not say.
+    pub offered: Option<Vec<Offered>>,
+}
+
+/// Devices of one resource that the kubelet can give to pods. A resource can come several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// The resource, of whichever plugin.
+    pub resource: String,
+    /// Ids of devices.
+    pub devices: Vec<String>,
 }
 
 /// Devices of one resource that a container holds. A resource can come several times for one

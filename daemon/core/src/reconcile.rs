@@ -127,6 +127,8 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     registered: BTreeSet<PoolName>,
+    /// Why no kubelet listens to a pool, as far as that is known.
+    unregistered: BTreeMap<PoolName, String>,
     asking: Asking,
     /// Processes whose end will be told, by identity: each is watched once, however often it asks.
     watched: BTreeSet<(u32, u64, BootId)>,
@@ -203,6 +205,7 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             registered: BTreeSet::new(),
+            unregistered: BTreeMap::new(),
             asking: Asking::default(),
             watched: BTreeSet::new(),
             watched_units: BTreeSet::new(),
@@ -241,6 +244,12 @@ impl Reconciler {
             Event::ProcessGone(process) => self.process_gone(now, &process),
             Event::UnitGone(unit) => self.unit_gone(now, &unit),
             Event::Registered { pool, registered } => self.register(now, pool, registered),
+            Event::NotRegistered { pool, why } => self.not_registered(now, pool, why),
+            Event::PluginSocket => {
+                // Its owner may be one who changes the same modules.
+                self.settle(now);
+                self.plugin_socket(now);
+            }
             Event::KubeletSaid(said) => self.kubelet_said(now, said),
             Event::TurnBack { why } => self.turn_back(now, why),
             Event::Deadline => {}

@@ -324,6 +324,7 @@ fn pool(picture: &Picture, name: &PoolName, pool: &PoolPicture) -> Explanation {
         .with("selects ports by", selectors(pool))
         .with("stands on", ports(picture, pool))
         .with("registered with a kubelet", if pool.registered { "yes" } else { "no" })
+        .with("registered by way of", pool.registration.as_str())
         .with("free", counts.free)
         .with("lent to programs", counts.local)
         .with("lent to containers", counts.containers);

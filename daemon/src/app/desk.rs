@@ -103,6 +103,8 @@ impl Desk {
             Post::Notice(Notice::Registered { pool, registered }) => {
                 Event::Registered { pool, registered }
             }
+            Post::Notice(Notice::NotRegistered { pool, why }) => Event::NotRegistered { pool, why },
+            Post::Notice(Notice::PluginSocket) => Event::PluginSocket,
         };
         self.take(event);
     }

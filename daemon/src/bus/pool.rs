@@ -83,6 +83,11 @@ impl Pool {
     }
 
     #[zbus(property)]
+    fn registration(&self) -> String {
+        self.with(|p| p.registration.as_str().to_owned())
+    }
+
+    #[zbus(property)]
     fn causes(&self) -> BTreeMap<String, u32> {
         self.with(|p| {
             let mut causes = BTreeMap::<&Cause, u32>::new();

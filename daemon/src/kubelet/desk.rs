@@ -11,6 +11,8 @@ use tonic::codegen::{BoxFuture, Service, http};
 use tonic::{Request, Response, Status};
 
 use super::api::device_plugin_server::DevicePluginServer;
+use super::connection::Peer;
+use super::link::Link;
 use super::plugin::Plugin;
 use super::registration::API_VERSION;
 use super::watcher_api::registration_server::{
@@ -35,12 +37,13 @@ pub(super) struct Said {
 pub(super) struct Desk {
     resource: String,
     said: Arc<watch::Sender<Said>>,
+    link: Link,
 }
 
 impl Desk {
-    /// For the socket of a resource.
-    pub(super) fn new(resource: String) -> Self {
-        Self { resource, said: Arc::default() }
+    /// For the socket of a resource whose streams are counted on `link`.
+    pub(super) fn new(resource: String, link: Link) -> Self {
+        Self { resource, said: Arc::default(), link }
     }
 
     /// Follows what is said.
@@ -51,7 +54,11 @@ impl Desk {
 
 #[tonic::async_trait]
 impl Registration for Desk {
-    async fn get_info(&self, _: Request<InfoRequest>) -> Result<Response<PluginInfo>, Status> {
+    async fn get_info(
+        &self,
+        request: Request<InfoRequest>,
+    ) -> Result<Response<PluginInfo>, Status> {
+        self.link.kubelet_called(Peer::of_request(&request));
         // A kubelet that asks again has begun anew: its former word is void.
         self.said.send_replace(Said { asked: true, refused: None });
         Ok(Response::new(PluginInfo {
@@ -67,6 +74,7 @@ impl Registration for Desk {
         &self,
         request: Request<RegistrationStatus>,
     ) -> Result<Response<RegistrationStatusResponse>, Status> {
+        self.link.kubelet_called(Peer::of_request(&request));
         let RegistrationStatus { plugin_registered, error } = request.into_inner();
         let refused = (!plugin_registered).then_some(error);
         self.said.send_modify(|said| said.refused = refused);

@@ -48,7 +48,7 @@ pub(super) enum Word {
     /// A kubelet's socket has appeared.
     Kubelet,
     /// A socket of another plugin has come or gone: its owner may be one who changes the same
-    /// modules.
+    /// modules, or takes a resource that is ours.
     Other,
 }
 

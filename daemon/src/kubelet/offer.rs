@@ -15,8 +15,10 @@ use onload_core::picture::Device;
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use super::connection::Peer;
 use super::desk::Desk;
 use super::directory::{KUBELET_SOCKET, Sight};
+use super::link::Link;
 use super::plugin::Plugin;
 use super::registration::{RegisterError, register};
 use super::server::{List, PluginServer};
@@ -32,8 +34,7 @@ pub(super) struct Offer {
     letterbox: Letterbox,
     sight: watch::Receiver<Sight>,
     pauses: Pauses,
-    /// The last trouble that was logged, so that a kubelet that is away is not news every ten
-    /// seconds.
+    /// The last trouble that was told, so that a kubelet that is away is not news every ten seconds.
     trouble: Option<String>,
 }
 
@@ -68,7 +69,14 @@ impl Offer {
     async fn serve(&mut self, slot: &mut Option<PluginServer>) {
         let pool = self.terms.pool.clone();
         let path = self.socket_directory().join(socket::name(&pool));
-        while self.sight.wait_for(|sight| sight.present).await.is_ok() {
+        loop {
+            if !self.sight.borrow().present {
+                let directory = self.socket_directory().display().to_string();
+                self.tell(format!("the kubelet's directory {directory} is not there"));
+            }
+            if self.sight.wait_for(|sight| sight.present).await.is_err() {
+                return;
+            }
             let (socket, listener) = match Socket::bind(&path).await {
                 Ok(bound) => bound,
                 Err(error) => {
@@ -80,14 +88,16 @@ impl Offer {
                 }
             };
             let mut lists = Lists::new(&self.letterbox, &pool);
+            let link = Link::default();
             let plugin =
-                |lists, link| Plugin::new(pool.clone(), self.letterbox.clone(), lists, link);
+                |lists| Plugin::new(pool.clone(), self.letterbox.clone(), lists, link.clone());
             let desk = match self.terms.registration {
                 Registration::Directory => None,
-                Registration::Watcher => Some(Desk::new(self.terms.resource.clone())),
+                Registration::Watcher => Some(Desk::new(self.terms.resource.clone(), link.clone())),
             };
+            let list = lists.derive();
             let server =
-                PluginServer::start(socket, listener, lists.derive(), plugin, desk.clone());
+                PluginServer::start(socket, listener, list, plugin, desk.clone(), link.clone());
             let server = &*slot.insert(server);
             let attended = async {
                 match &desk {
@@ -128,6 +138,7 @@ impl Offer {
                 return Ok(());
             }
             if !self.kubelet_socket().exists() {
+                self.tell_absence();
                 self.sight.changed().await.map_err(|_| Closed)?;
                 continue;
             }
@@ -157,11 +168,19 @@ impl Offer {
         let mut streams = server.link().watch();
         let name = socket::name(&self.terms.pool);
         let limit = self.patience.register;
+        server.link().kubelet_may_come();
         let registered = register(&self.kubelet_socket(), &name, &self.terms, limit).await;
         if let Err(error) = registered {
             return error;
         }
-        let listening = streams.wait_for(|streams| streams.begun());
+        let listening = async {
+            streams.wait_for(|streams| streams.begun()).await?;
+            // Who serves its socket is who reads the lists; others may do so for their own reasons.
+            if let Some(kubelet) = Peer::listening_at(&self.kubelet_socket()).await {
+                server.link().kubelet_is(kubelet);
+            }
+            streams.wait_for(|streams| streams.begun()).await
+        };
         match tokio::time::timeout(self.patience.list, listening).await {
             Ok(Ok(_)) => {}
             Ok(Err(_)) | Err(_) => return RegisterError::NotListening(self.patience.list),
@@ -203,6 +222,12 @@ impl Offer {
         Ok(())
     }
 
+    /// Tells that there is nobody to register with.
+    fn tell_absence(&mut self) {
+        self.tell(format!("no kubelet is there: no {}", self.kubelet_socket().display()));
+    }
+
+    /// Tells of a trouble that is one.
     fn log_trouble(&mut self, trouble: &str) {
         let pool = &self.terms.pool;
         if self.trouble.as_deref() == Some(trouble) {
@@ -212,7 +237,16 @@ impl Offer {
                 %pool, why = trouble,
                 "not registered with the kubelet; trying again by itself",
             );
-            self.trouble = Some(trouble.to_owned());
+            self.tell(trouble.to_owned());
+        }
+    }
+
+    /// Shows why the pool is not registered, where that is news.
+    fn tell(&mut self, why: String) {
+        if self.trouble.as_ref() != Some(&why) {
+            let pool = self.terms.pool.clone();
+            self.letterbox.notify(Notice::NotRegistered { pool, why: why.clone() });
+            self.trouble = Some(why);
         }
     }
 }

@@ -24,6 +24,7 @@ use super::api::{
     ListAndWatchResponse, Mount, NumaNode, PreStartContainerRequest, PreStartContainerResponse,
     PreferredAllocationRequest, PreferredAllocationResponse, TopologyInfo,
 };
+use super::connection::Peer;
 use super::link::{Link, OpenStream};
 use super::registration;
 use super::server::List;
@@ -134,9 +135,10 @@ impl DevicePlugin for Plugin {
         Ok(Response::new(registration::options(check)))
     }
 
-    async fn list_and_watch(&self, _: Request<Empty>) -> Result<Response<Lists>, Status> {
+    async fn list_and_watch(&self, request: Request<Empty>) -> Result<Response<Lists>, Status> {
         let lists = WatchStream::new(self.lists.clone());
-        Ok(Response::new(Lists { lists, last: None, link: self.link.clone(), open: None }))
+        let (link, peer) = (self.link.clone(), Peer::of_request(&request));
+        Ok(Response::new(Lists { lists, last: None, link, peer, open: None }))
     }
 
     async fn get_preferred_allocation(
@@ -211,13 +213,14 @@ impl DevicePlugin for Plugin {
     }
 }
 
-/// One kubelet's stream of lists: the present one at once, then each that differs from the last
+/// One stream of lists, a kubelet's or a stranger's: the present one at once, then each that differs from the last
 /// one sent. Ends with the server.
 #[derive(Debug)]
 pub(super) struct Lists {
     lists: WatchStream<List>,
     last: Option<List>,
     link: Link,
+    peer: Peer,
     open: Option<OpenStream>,
 }
 
@@ -235,7 +238,7 @@ impl Stream for Lists {
             let devices = list.iter().map(wire_device).collect();
             self.last = Some(list);
             if self.open.is_none() {
-                self.open = Some(self.link.open());
+                self.open = Some(self.link.open(self.peer));
             }
             return Poll::Ready(Some(Ok(ListAndWatchResponse { devices })));
         }

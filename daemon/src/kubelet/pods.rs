@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use onload_core::allocation::PodContainer;
-use onload_core::pods::{Held, PodList};
+use onload_core::pods::{Held, Offered, PodList};
 
 use super::pods_api::pod_resources_lister_client::PodResourcesListerClient;
-use super::pods_api::{ListPodResourcesRequest, PodResources};
+use super::pods_api::{
+    AllocatableResourcesRequest, ContainerDevices, ListPodResourcesRequest, PodResources,
+};
 use super::registration::connect;
 
 /// For the whole question. The kubelet answers from memory; a node that is so busy is asked again.
@@ -42,7 +44,7 @@ pub enum PodsError {
     Silent(Duration),
 }
 
-/// Asks the kubelet behind `socket` what all its pods have.
+/// Asks the kubelet behind `socket` what all its pods have, and what it has for them.
 ///
 /// # Errors
 /// It cannot be asked, or says what does not read.
@@ -64,16 +66,35 @@ pub async fn list_within(socket: &Path, limit: Duration) -> Result<PodList, Pods
         let channel =
             connect(socket).await.map_err(|why| PodsError::Unreached { path: path(), why })?;
         let mut client = PodResourcesListerClient::new(channel).max_decoding_message_size(LARGEST);
-        let answer = client.list(ListPodResourcesRequest {}).await.map_err(|status| {
+        let mut second = client.clone();
+        // Both at once, so that they cost hardly more than one.
+        let (answer, offered) = tokio::join!(
+            client.list(ListPodResourcesRequest {}),
+            // An older kubelet does not know the question; a reason to know less, not nothing.
+            tokio::time::timeout(
+                limit / 2,
+                second.get_allocatable_resources(AllocatableResourcesRequest {})
+            ),
+        );
+        let answer = answer.map_err(|status| {
             PodsError::Refused(format!("{}: {}", status.code(), status.message()))
         })?;
-        read(answer.into_inner().pod_resources)
+        let mut list = read(answer.into_inner().pod_resources)?;
+        list.offered = offered.ok().and_then(Result::ok).map(|offered| {
+            let devices = offered.into_inner().devices.into_iter();
+            let of_one = |one: ContainerDevices| Offered {
+                resource: one.resource_name,
+                devices: one.device_ids,
+            };
+            devices.map(of_one).collect()
+        });
+        Ok(list)
     };
     tokio::time::timeout(limit, call).await.map_err(|_| PodsError::Silent(limit))?
 }
 
 fn read(pods: Vec<PodResources>) -> Result<PodList, PodsError> {
-    let mut list = PodList { pods: pods.len(), held: Vec::new() };
+    let mut list = PodList { pods: pods.len(), held: Vec::new(), offered: None };
     for pod in pods {
         for container in pod.containers {
             for devices in container.devices {

@@ -42,18 +42,19 @@ pub(super) struct PluginServer {
 }
 
 impl PluginServer {
-    /// Serves on a bound socket; the desk too, where the kubelet watches for it.
+    /// Serves on a bound socket; the desk too, where the kubelet watches for it. Streams are counted
+    /// on `link`.
     pub(super) fn start(
         socket: Socket,
         listener: UnixListener,
         list: List,
-        plugin: impl FnOnce(watch::Receiver<List>, Link) -> Plugin,
+        plugin: impl FnOnce(watch::Receiver<List>) -> Plugin,
         desk: Option<Desk>,
+        link: Link,
     ) -> Self {
         let (lists, receiver) = watch::channel(list);
-        let link = Link::default();
         let (stop, stopped) = oneshot::channel();
-        let services = Services::new(plugin(receiver, link.clone()), desk);
+        let services = Services::new(plugin(receiver), desk);
         let running = tokio::spawn(run(listener, services, stopped));
         Self { lists, socket, _stop: stop, link, running }
     }

@@ -33,6 +33,8 @@ pub enum PodsFault {
     Refuse(String),
     /// No pod is listed: the kubelet has just started and not reached its API server.
     Blank,
+    /// What there is to be had is not said, as by kubelets that do not know the question.
+    NotAllocatable,
     /// Only a static pod is listed, which has no device: the kubelet came up cut off from its API
     /// server.
     CutOff,
@@ -104,7 +106,7 @@ impl Lister {
         let mut faults = self.0.pods_fault.subscribe();
         let fault = faults.borrow_and_update().clone();
         match fault {
-            None => Ok(pods(&self.0.seen.borrow())),
+            None | Some(PodsFault::NotAllocatable) => Ok(pods(&self.0.seen.borrow())),
             Some(PodsFault::Blank) => Ok(Vec::new()),
             Some(PodsFault::CutOff) => Ok(vec![own()]),
             Some(PodsFault::Refuse(text)) => Err(Status::unknown(text)),
@@ -129,6 +131,9 @@ impl PodResourcesLister for Lister {
         &self,
         _: Request<AllocatableResourcesRequest>,
     ) -> Result<Response<AllocatableResourcesResponse>, Status> {
+        if *self.0.pods_fault.borrow() == Some(PodsFault::NotAllocatable) {
+            return Err(Status::unimplemented("unknown method GetAllocatableResources"));
+        }
         let seen = self.0.seen.borrow();
         let resources = seen.resources.keys();
         let devices = resources.flat_map(|resource| {

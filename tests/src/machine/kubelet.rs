@@ -7,7 +7,7 @@ use fastrand::Rng;
 use onload_core::allocation::PodContainer;
 use onload_core::kubelet::Advertised;
 use onload_core::names::{DeviceId, PoolName};
-use onload_core::pods::{Held, PodList};
+use onload_core::pods::{Held, Offered, PodList};
 
 /// How its pod-resources behave.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -167,7 +167,11 @@ impl Kubelet {
             }
         }
         // There is always a pod of the node's own.
-        Ok(PodList { pods: listed.len() + 1, held })
+        let offered = self.lists.iter().map(|(pool, list)| Offered {
+            resource: format!("amd.com/{pool}"),
+            devices: list.iter().filter(|one| one.healthy).map(|one| one.id.to_string()).collect(),
+        });
+        Ok(PodList { pods: listed.len() + 1, held, offered: Some(offered.collect()) })
     }
 
     /// Since when no answer has named the device of a running pod. None: no running pod has it, or

@@ -186,6 +186,7 @@ async fn a_pools_devices_are_shown_with_resource_health_and_pod_in_one_view() {
     let rig = Rig::new(picture).await;
     let page = rig.ctl(&["pools", "onload"]).await;
     assert!(page.out.starts_with("resource  amd.com/onload\nkubelet   "), "{page:?}");
+    assert!(page.out.contains("\nknown by  directory\n"), "{page:?}");
     let row = page.out.lines().find(|line| line.starts_with(device.as_str())).unwrap();
     let cells: Vec<_> = row.split_whitespace().collect();
     assert_eq!((cells[2], cells[3], cells[5]), ("container", "a9", "default/web/app"), "{row}");

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use onload_tests::kubelet::Fault;
-use onload_tests::node::PATIENCE;
+use onload_tests::node::{Node, PATIENCE};
 use onloadd::kubelet::api::device_plugin_client::DevicePluginClient;
 use onloadd::kubelet::api::registration_client::RegistrationClient;
 use onloadd::kubelet::api::{
@@ -247,7 +247,9 @@ fn a_kubelet_of_another_version_is_heard_and_outlasted() {
     rig.kubelet.set_fault(Some(Fault::RefuseRegister(text.to_owned())));
     rig.restart_kubelet();
     rig.condition("KubeletRegistered", "False");
-    rig.node.until("the kubelet's words", |node| Ok(node.log().contains("only v2"))).unwrap();
+    let said = |node: &Node| condition(node, "KubeletRegistered")["message"].to_string();
+    rig.node.until("the kubelet's words", |node| Ok(said(node).contains("only v2"))).unwrap();
+    assert!(rig.node.log().contains("only v2"));
     rig.node.ctl_ok(["allocate", "onload", "--lease", "1s"]).unwrap();
     rig.kubelet.set_fault(None);
     rig.restart_kubelet();

@@ -99,6 +99,7 @@ pub fn another_state_on_the_same_kubelet_waits_for_the_socket() {
     std::thread::sleep(std::time::Duration::from_millis(500));
     let of_second = status().unwrap();
     assert_eq!(registered(&of_second), "False", "{of_second}");
+    assert!(of_second.to_string().contains("another process serves there"), "{of_second}");
     assert_eq!(standing(&rig), before, "the first is not disturbed");
     let next = rig.pod();
     rig.held_by(&[&pod, &next]);

@@ -23,6 +23,7 @@ mod restart;
 mod rig;
 mod row;
 mod rows;
+mod taken;
 
 use row::{Theme, play};
 

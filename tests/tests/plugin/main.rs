@@ -13,6 +13,7 @@ mod node;
 mod place;
 mod registration;
 mod starts;
+mod strangers;
 mod watcher;
 
 use node::{Node, POOL, RESOURCE, SOON};

@@ -156,9 +156,25 @@ impl Node {
         announced(&self.notices.borrow(), pool)
     }
 
-    /// How often the machine was said to have changed.
+    /// How often another plugin's socket was said to have come or gone.
     pub fn changes(&self) -> usize {
-        self.notices.borrow().iter().filter(|notice| **notice == Notice::Changed).count()
+        self.notices.borrow().iter().filter(|notice| **notice == Notice::PluginSocket).count()
+    }
+
+    /// What was told of a pool as the reason why no kubelet listens to it, in order.
+    pub fn told(&self, name: &str) -> Vec<String> {
+        let of_pool = |notice: &Notice| match notice {
+            Notice::NotRegistered { pool, why } if pool.as_str() == name => Some(why.clone()),
+            Notice::NotRegistered { .. }
+            | Notice::Registered { .. }
+            | Notice::Changed
+            | Notice::PluginSocket
+            | Notice::TurnBack { .. }
+            | Notice::ClientGone { .. }
+            | Notice::BusLost
+            | Notice::ProcessGone(_) => None,
+        };
+        self.notices.borrow().iter().filter_map(of_pool).collect()
     }
 
     /// Waits until the announcements about a pool are these.
@@ -176,6 +192,8 @@ fn announced(notices: &[Notice], name: &str) -> Vec<bool> {
         Notice::Registered { pool, registered } if pool.as_str() == name => Some(*registered),
         Notice::Registered { .. }
         | Notice::Changed
+        | Notice::NotRegistered { .. }
+        | Notice::PluginSocket
         | Notice::TurnBack { .. }
         | Notice::ClientGone { .. }
         | Notice::BusLost

@@ -4,6 +4,7 @@ use std::fs;
 use std::time::Duration;
 use std::time::Instant;
 
+use onload_core::config::Registration::{Directory, Watcher};
 use onload_tests::kubelet::Devices;
 use onload_tests::kubelet::Fault;
 use onload_tests::kubelet::Kubelet;
@@ -87,6 +88,37 @@ async fn whatever_the_kubelet_does_wrong_is_survived() {
         listed(&kubelet, 3, 0).await;
         kubelet.allocate(RESOURCE, 3).await.unwrap();
         kubelet.release(RESOURCE, &["onload-0", "onload-1", "onload-2"]);
+    }
+}
+
+#[tokio::test]
+async fn why_no_kubelet_listens_is_told_once() {
+    for registration in [Directory, Watcher] {
+        let mut node = Node::new();
+        node.agree(POOL, registration, false);
+        node.start().await;
+        let told = async |part: &str| {
+            let is_last = || node.told(POOL).last().is_some_and(|why| why.contains(part));
+            eventually(part, is_last).await;
+        };
+        told("is not there").await;
+        fs::create_dir_all(node.dir()).unwrap();
+        fs::create_dir_all(node.registry()).unwrap();
+        told("no kubelet is there").await;
+        let kubelet = Kubelet::start(node.dir()).await.unwrap();
+        kubelet.set_fault(Some(Fault::RefuseRegister("not today".to_owned())));
+        kubelet.watch_plugins_each(A_WHILE / 4, node.registry()).unwrap();
+        told("the kubelet refused").await;
+        told("not today").await;
+        let before = node.told(POOL).len();
+        tokio::time::sleep(PATIENCE.longest_pause * 2).await;
+        let all = node.told(POOL);
+        assert!(all.windows(2).all(|two| two[0] != two[1]), "the same again is no news: {all:?}");
+        kubelet.set_fault(None);
+        node.wait_announced(POOL, &[true]).await;
+        kubelet.stop().await;
+        node.wait_announced(POOL, &[true, false]).await;
+        eventually("it is told anew", || node.told(POOL).len() > before).await;
     }
 }
 

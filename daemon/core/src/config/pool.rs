@@ -92,6 +92,16 @@ pub enum Registration {
     Watcher,
 }
 
+impl Registration {
+    /// The word in the configuration and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Directory => "directory",
+            Self::Watcher => "watcher",
+        }
+    }
+}
+
 impl Default for PoolSettings {
     // The numbers and paths are the existing plugin's (reference/kubernetes-onload.md section 1.2).
     fn default() -> Self {

@@ -75,20 +75,17 @@ impl Reconciler {
             }
         };
         // What was once offered stays so, whatever becomes of its ports.
-        let (registered, others): (Vec<_>, Vec<_>) =
-            self.picture.pools.iter().partition(|(name, _)| self.registered.contains(*name));
-        let waiting: Vec<_> = others
-            .into_iter()
-            .filter(|(_, pool)| kubelet::is_on_a_port(pool))
-            .map(|(name, _)| name.to_string())
-            .collect();
-        let offers = !registered.is_empty() || !waiting.is_empty();
+        let (waiting, others) = (self.awaits_kubelet(), self.other_plugins());
+        let offers =
+            !self.registered.is_empty() || self.picture.pools.values().any(kubelet::is_on_a_port);
         let kubelet = if !self.config.settings.kubelet.enabled || !offers {
             (Status::Unknown, "NotOffered", String::new())
-        } else if waiting.is_empty() {
-            (Status::True, "Registered", String::new())
+        } else if !waiting.is_empty() {
+            (Status::False, "NotRegistered", waiting)
+        } else if !others.is_empty() {
+            (Status::False, "OtherPlugin", others)
         } else {
-            (Status::False, "NotRegistered", waiting.join(", "))
+            (Status::True, "Registered", String::new())
         };
         let server = &self.snapshot.as_ref().map(|snapshot| &snapshot.driver.control_plane);
         let control_plane = match server {

@@ -78,6 +78,15 @@ pub enum Event {
         /// Whether one does.
         registered: bool,
     },
+    /// No kubelet listens to a pool, for this reason.
+    NotRegistered {
+        /// The pool.
+        pool: PoolName,
+        /// Why.
+        why: String,
+    },
+    /// A socket of another plugin has come or gone.
+    PluginSocket,
     /// The kubelet has answered what its pods hold, or why it has not.
     KubeletSaid(Result<PodList, String>),
     /// The change under way must not go on: back to the former release.
@@ -129,7 +138,7 @@ pub enum Effect {
     Publish(Arc<Picture>),
     /// Read the configuration.
     ReadConfiguration(Option<RequestId>),
-    /// Ask the kubelet what its pods hold. An answer must come, be it that there is none.
+    /// Ask the kubelet what its pods hold, and what it has for them. An answer must come, be it that there is none.
     AskKubelet,
     /// Tell when this process ends; at once if it is not there.
     WatchProcess(Process),

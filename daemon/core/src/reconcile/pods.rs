@@ -21,8 +21,10 @@ use crate::pods::PodList;
 use crate::time::{Moment, Now};
 
 mod consistency;
+mod plugins;
 
 use consistency::{Findings, never_named};
+use plugins::Doubt;
 
 /// From an Allocate, or the coming of a kubelet, to the question: a pod is listed once it is
 /// admitted as a whole, and one question does for a burst of pods.
@@ -57,6 +59,8 @@ pub(super) struct Asking {
     /// Why the last question was not answered.
     silence: Option<String>,
     findings: Findings,
+    /// Pools whose resource another plugin may have.
+    doubts: BTreeMap<PoolName, Doubt>,
 }
 
 /// What it may mean that the kubelet does not list a device.
@@ -86,7 +90,8 @@ impl Reconciler {
         }
         let ticks = asking.tries > 0
             || self.ledger.containers() > 0
-            || asking.findings != Findings::default();
+            || asking.findings != Findings::default()
+            || !asking.doubts.is_empty();
         let tick = ticks.then(|| asking.last + self.config.settings.daemon.look_every.0);
         [asking.due, tick].into_iter().flatten().min()
     }
@@ -143,7 +148,7 @@ impl Reconciler {
 
     pub(super) fn kubelet_said(&mut self, now: Now, said: Result<PodList, String>) {
         let Some(last) = self.asking.under_way.take() else { return };
-        let before = self.consistency();
+        let before = (self.consistency(), self.other_plugins());
         self.asking.silence = None;
         match said {
             Ok(list) => {
@@ -151,6 +156,9 @@ impl Reconciler {
                 // Of one that is no more nothing follows; its successor is asked soon.
                 if !self.hands_off() && !self.asking.outdated {
                     self.compare(now, last, &list);
+                    if let Some(offered) = &list.offered {
+                        self.doubt(now, offered);
+                    }
                 }
             }
             Err(why) => {
@@ -158,7 +166,7 @@ impl Reconciler {
                 self.asking.silence = Some(why);
             }
         }
-        if before != self.consistency() {
+        if before != (self.consistency(), self.other_plugins()) {
             self.publish_soon(now.boot);
         }
     }

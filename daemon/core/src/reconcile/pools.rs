@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::{LedgerHealth, Reconciler};
 use crate::command::ContainerAnswer;
 use crate::config::PoolSettings;
+use crate::kubelet;
 use crate::names::{DeviceId, PoolName};
 use crate::picture::{Device, Lent, PoolPicture};
 use crate::pool::{self, Cause, Look, Standing};
@@ -261,6 +262,7 @@ impl Reconciler {
         let wanted = self.config.settings.pools.clone();
         let chosen = self.chosen(&snapshot);
         self.pools.retain(|name, state| wanted.get(name) == Some(&state.settings));
+        self.unregistered.retain(|name, _| wanted.contains_key(name));
         for (name, settings) in wanted {
             let former = self.pools.remove(&name);
             let mut state =
@@ -309,12 +311,34 @@ impl Reconciler {
     }
 
     pub(super) fn register(&mut self, now: Now, pool: PoolName, registered: bool) {
+        self.no_doubt(&pool);
+        if registered {
+            self.unregistered.remove(&pool);
+        }
         let changed =
             if registered { self.registered.insert(pool) } else { self.registered.remove(&pool) };
         if changed {
             self.publish_soon(now.boot);
             if registered { self.kubelet_came(now) } else { self.kubelet_went() }
         }
+    }
+
+    /// Notes why no kubelet listens to a pool.
+    pub(super) fn not_registered(&mut self, now: Now, pool: PoolName, why: String) {
+        self.unregistered.insert(pool, why);
+        self.publish_soon(now.boot);
+    }
+
+    /// Pools that a kubelet is to know and does not, each with why as far as that is known; empty for
+    /// none.
+    pub(super) fn awaits_kubelet(&self) -> String {
+        let offered = self.picture.pools.iter().filter(|(_, pool)| kubelet::is_on_a_port(pool));
+        let waiting = offered.filter(|(name, _)| !self.registered.contains(*name));
+        let words = waiting.map(|(name, _)| match self.unregistered.get(name) {
+            Some(why) => format!("{name}: {why}"),
+            None => name.to_string(),
+        });
+        words.collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -98,6 +98,9 @@ impl Offer {
             }
             let limit = if asked { self.patience.list } else { self.patience.find };
             let is_awaited = asked || (!is_dead && self.kubelet_socket().exists());
+            if !is_awaited {
+                self.tell_absence();
+            }
             tokio::select! {
                 () = sleep_until(since + limit), if is_awaited => {
                     if asked {

@@ -6,6 +6,7 @@ use crate::condition::{ConditionKind, Status};
 use crate::pods::{Held, PodList};
 
 mod absent;
+mod plugins;
 
 const GRACE: u64 = 30_000;
 const LONG: u64 = 3_600_000;
@@ -29,7 +30,7 @@ fn list(held: Pods<'_>) -> PodList {
             devices: devices.iter().map(|id| (*id).to_owned()).collect(),
         })
         .collect();
-    PodList { pods: held.len() + 1, held }
+    PodList { pods: held.len() + 1, held, offered: None }
 }
 
 impl Bench {
