@@ -76,8 +76,11 @@ impl Reconciler {
         };
         // What was once offered stays so, whatever becomes of its ports.
         let (waiting, others) = (self.awaits_kubelet(), self.other_plugins());
-        let offers =
-            !self.registered.is_empty() || self.picture.pools.values().any(kubelet::is_on_a_port);
+        let offers = self
+            .picture
+            .pools
+            .iter()
+            .any(|(name, pool)| self.registered.contains(name) || kubelet::is_on_a_port(pool));
         let kubelet = if !self.config.settings.kubelet.enabled || !offers {
             (Status::Unknown, "NotOffered", String::new())
         } else if !waiting.is_empty() {
