@@ -5,6 +5,7 @@
 mod certificate;
 mod compression;
 mod der;
+mod directory;
 mod draft;
 mod generate;
 mod openssl;

@@ -5,7 +5,8 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -80,6 +81,32 @@ fn missing(what: &str, error: &std::io::Error) -> Complaint {
     let fix =
         "install openssl (dnf install openssl, apt install openssl), or see that it is in PATH";
     Complaint::of(Kind::Unsupported, what, why, fix)
+}
+
+/// An open file or directory of ours under a name that nobody can give another meaning. Every program
+/// that is run while this lives can use it.
+#[derive(Debug)]
+pub struct Lent {
+    /// Not closed when a program is run.
+    _open: OwnedFd,
+    path: OsString,
+}
+
+impl Lent {
+    /// Lends one.
+    ///
+    /// # Errors
+    /// There are too many open already.
+    pub fn of(open: &File) -> io::Result<Self> {
+        let open = rustix::io::dup(open)?;
+        let path = format!("/proc/self/fd/{}", open.as_raw_fd()).into();
+        Ok(Self { _open: open, path })
+    }
+
+    /// What openssl finds it by, at its beginning.
+    pub fn path(&self) -> &OsStr {
+        &self.path
+    }
 }
 
 /// Where a passphrase comes from.

@@ -10,8 +10,9 @@ use onload_dbus::error::Kind;
 
 use super::Signing;
 use crate::commands::keys::compression::{Compression, HEAD};
+use crate::commands::keys::directory::Directory;
 use crate::commands::keys::draft::Draft;
-use crate::commands::keys::openssl;
+use crate::commands::keys::openssl::{self, Lent};
 use crate::commands::keys::signature::{Signer, TAIL, Tail, appended, tail};
 use crate::commands::keys::{file_fault, shown};
 use crate::ended::Complaint;
@@ -76,16 +77,17 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     let unwritten = |error: &io::Error| file_fault(&what, "cannot be written anew", path, error);
     // What a link leads to is signed, and the link stays.
     let real = fs::canonicalize(path).map_err(|error| unread(&error))?;
-    if !fs::metadata(&real).map_err(|error| unread(&error))?.is_file() {
+    let (directory, name) = Directory::of(&real).map_err(|error| unread(&error))?;
+    let source = directory.open(&name).map_err(|error| unread(&error))?;
+    let seen = source.metadata().map_err(|error| unread(&error))?;
+    if !seen.is_file() {
         return Err(refuse("is no file", "name module files").into());
     }
-    let source = File::open(&real).map_err(|error| unread(&error))?;
-    let seen = source.metadata().map_err(|error| unread(&error))?;
     let compression = Compression::of(&head(&source, HEAD).map_err(|error| unread(&error))?);
-    let draft = Draft::beside(&real).map_err(|error| unwritten(&error))?;
+    let draft = Draft::beside(&directory, &name).map_err(|error| unwritten(&error))?;
     match compression {
         Some(one) => {
-            one.unpack(&source, &draft).await.map_err(|error| program(&what, path, &error))?
+            one.unpack(&source, &draft.file).await.map_err(|error| program(&what, path, &error))?
         }
         None => {
             io::copy(&mut &source, &mut &draft.file).map_err(|error| unwritten(&error))?;
@@ -121,14 +123,15 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     append().map_err(|error| unwritten(&error))?;
     let ready = match compression {
         Some(one) => {
-            let packed = Draft::beside(&real).map_err(|error| unwritten(&error))?;
-            let done = one.pack(&draft, &packed).await;
+            let packed = Draft::beside(&directory, &name);
+            let packed = packed.map_err(|error| unwritten(&error))?;
+            let done = one.pack(&draft.file, &packed.file).await;
             done.map_err(|error| program(&what, path, &error))?;
             packed
         }
         None => draft,
     };
-    ready.replace(&real, &source, &seen).map_err(|error| match error.kind() {
+    ready.replace(&name, &source, &seen).map_err(|error| match error.kind() {
         ErrorKind::ResourceBusy => {
             let why = format!("{} was changed by somebody else meanwhile", shown(path));
             Complaint::of(
@@ -139,6 +142,10 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
             )
         }
         _ => unwritten(&error),
+    })?;
+    directory.sync().map_err(|error| {
+        let what = format!("{} was signed, but may not outlive a power loss", shown(path));
+        file_fault(&what, "is in a directory that cannot be synced", path, &error)
     })?;
     let outcome = match layers.is_empty() {
         true => Outcome::Signed,
@@ -210,7 +217,7 @@ impl Layer {
 async fn is_current(
     signing: &Signing,
     what: &str,
-    draft: &Draft,
+    draft: &Draft<'_>,
     last: Option<&Layer>,
 ) -> Result<bool, Complaint> {
     let Some(last) = last.filter(|layer| layer.is_by(signing)) else { return Ok(false) };
@@ -218,7 +225,7 @@ async fn is_current(
         return Ok(false);
     }
     let cut = draft.file.set_len(last.at);
-    cut.map_err(|error| file_fault(what, "cannot be written", draft.path(), &error))?;
+    cut.map_err(|error| copy_fault(what, &error))?;
     Ok(fits(signing, what, draft, &last.bytes).await?.success)
 }
 
@@ -226,14 +233,15 @@ async fn is_current(
 async fn fits(
     signing: &Signing,
     what: &str,
-    draft: &Draft,
+    draft: &Draft<'_>,
     signature: &[u8],
 ) -> Result<openssl::Said, Complaint> {
+    let content = Lent::of(&draft.file).map_err(|error| copy_fault(what, &error))?;
     // Whether the certificate is trusted is for each kernel to say.
     let words = ["cms", "-verify", "-binary", "-inform", "DER", "-nointern", "-noverify"];
     let words = words.map(OsStr::new).into_iter().chain([
         OsStr::new("-content"),
-        draft.path().as_os_str(),
+        content.path(),
         OsStr::new("-certfile"),
         signing.certificate.path.as_os_str(),
         OsStr::new("-out"),
@@ -244,7 +252,8 @@ async fn fits(
 
 /// Has openssl sign a draft, and checks what comes out: a token's key is compared with the
 /// certificate by nobody else.
-async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u8>, Complaint> {
+async fn signature(signing: &Signing, what: &str, draft: &Draft<'_>) -> Result<Vec<u8>, Complaint> {
+    let content = Lent::of(&draft.file).map_err(|error| copy_fault(what, &error))?;
     // As sign-file: detached, without certificates, without attributes, which kernels refuse.
     let words = ["cms", "-sign", "-binary", "-noattr", "-nocerts", "-nosmimecap"];
     let digest = signing.digest.to_string();
@@ -255,7 +264,7 @@ async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u
         .chain(signing.key.iter().map(OsString::as_os_str))
         .chain(source)
         .chain([OsStr::new("-signer"), signing.certificate.path.as_os_str()])
-        .chain([OsStr::new("-in"), draft.path().as_os_str()]);
+        .chain([OsStr::new("-in"), content.path()]);
     let said = openssl::run(what, &words.collect::<Vec<_>>(), input).await?;
     if !said.success || said.out.is_empty() {
         return Err(refused(signing, what, &said));
@@ -267,6 +276,11 @@ async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u
         return Err(Complaint::of(Kind::InvalidArgument, what, why, fix));
     }
     Ok(said.out)
+}
+
+/// What it means that the draft cannot be used.
+fn copy_fault(what: &str, error: &io::Error) -> Complaint {
+    file_fault(what, "cannot be used", Path::new("its copy"), error)
 }
 
 /// What openssl's words mean to whoever asked.
