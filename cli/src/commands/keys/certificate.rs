@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use onload_dbus::error::Kind;
 
 use super::der::{self, Values, tag};
-use super::{file_fault, openssl, shown};
+use super::{openssl, readable, shown};
 use crate::ended::Complaint;
 
 /// id-ce-subjectKeyIdentifier, keyUsage and extKeyUsage (RFC 5280 section 4.2.1), encoded.
@@ -43,10 +43,7 @@ impl Certificate {
     /// # Errors
     /// It is not there, no certificate, or openssl cannot be run.
     pub async fn read(path: &Path, what: &str) -> Result<Self, Complaint> {
-        // Absolute, so that no name is taken for an option or for a URI.
-        let path = std::path::absolute(path)
-            .and_then(|path| std::fs::File::open(&path).map(|_| path))
-            .map_err(|error| file_fault(what, "cannot be read", path, &error))?;
+        let path = readable(path, what)?;
         let word = OsStr::new;
         let ask = async |how: &[&str]| {
             let words = [word("x509"), word("-in"), path.as_os_str()].into_iter();

@@ -82,7 +82,7 @@ pub async fn run(output: Output, wanted: &Generate) -> Result<u8, Ended> {
     if !left.is_empty() {
         return Err(unfinished(&left).into());
     }
-    let (passphrase, warning) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
+    let (passphrase, warning) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT).await?;
     if let Some(warning) = &warning {
         output.note(&format!("warning: {warning}"))?;
     }

@@ -12,7 +12,7 @@ use onload_dbus::error::exit;
 use serde::Serialize;
 
 use super::certificate::Certificate;
-use super::openssl::Passphrase;
+use super::openssl::{Key, Passphrase};
 use super::words::{Digest, Sign};
 use super::{cancelled, shown};
 use crate::ended::{Complaint, Ended};
@@ -66,9 +66,10 @@ struct Row {
 /// Signs, and tells of each file.
 pub async fn run(output: Output, wanted: &Sign, stopped: &Cell<bool>) -> Result<u8, Ended> {
     const WHAT: &str = "nothing was signed";
+    let key = Key::parse(&wanted.key, WHAT)?;
     let certificate = Certificate::read(&wanted.cert, WHAT).await?;
-    let key = wanted.key.words(WHAT).await?;
-    let (passphrase, open) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
+    let key = key.words(WHAT).await?;
+    let (passphrase, open) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT).await?;
     let warnings: Vec<_> = certificate.misfits().into_iter().chain(open).collect();
     for warning in &warnings {
         output.note(&format!("warning: {warning}"))?;
