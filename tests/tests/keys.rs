@@ -12,6 +12,8 @@
 mod bench;
 #[path = "keys/compression.rs"]
 mod compression;
+#[path = "keys/foreign.rs"]
+mod foreign;
 #[path = "keys/generate.rs"]
 mod generate;
 #[path = "keys/secrets.rs"]

@@ -4,6 +4,7 @@
 
 mod certificate;
 mod compression;
+mod directory;
 mod draft;
 mod generate;
 mod layer;
@@ -13,13 +14,17 @@ mod sign;
 mod words;
 
 use std::cell::Cell;
+use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
+use std::thread;
 use std::time::Duration;
 
 use onload_dbus::error::{Kind, exit};
+use rustix::fs::{Mode, OFlags, open};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
@@ -27,6 +32,8 @@ use crate::render::paint::plain;
 
 pub use words::KeysVerb;
 
+/// What a URI says a PIN by (RFC 7512 section 2.4).
+const PIN: &str = "pin-value=";
 /// Ctrl-C reaches openssl as well, which gives the terminal its echo back before it ends; only one
 /// that does not end is ended.
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
@@ -41,12 +48,12 @@ pub async fn run(output: Output, verb: KeysVerb) -> Result<u8, Ended> {
             KeysVerb::Sign(wanted) => sign::run(output, &wanted, &stopped).await,
         }
     };
+    let stop = stop()?;
     // What is half done is removed when the work is dropped, which a signal's default would not do.
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => done,
-        heard = stop() => {
-            heard?;
+        () = stop => {
             stopped.set(true);
             // What fails now fails because openssl was asked to stop as well.
             match tokio::time::timeout(ENDS_WITHIN, work).await {
@@ -57,17 +64,20 @@ pub async fn run(output: Output, verb: KeysVerb) -> Result<u8, Ended> {
     }
 }
 
-/// Resolves when somebody wants this to end.
-async fn stop() -> io::Result<()> {
+/// Resolves when somebody wants this to end. From the call on it is heard.
+fn stop() -> io::Result<impl Future<Output = ()>> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        _ = hangup.recv() => {}
-    }
-    Ok(())
+    let mut quit = signal(SignalKind::quit())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
+        }
+    })
 }
 
 fn cancelled() -> Complaint {
@@ -88,9 +98,44 @@ fn file_fault(what: &str, doing: &str, path: &Path, error: &io::Error) -> Compla
     Complaint::of(kind, what, format!("{} {doing}: {error}", shown(path)), fix)
 }
 
-/// A path as people read it.
+/// Has a thread of its own do what may wait for ever, so that signals are heard meanwhile. It is not
+/// waited for when the program ends.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let (tell, told) = oneshot::channel();
+    // Nobody listens any more when the program was asked to stop.
+    thread::Builder::new().spawn(move || drop(tell.send(work())))?;
+    told.await.unwrap_or_else(|_| Err(ErrorKind::Interrupted.into()))
+}
+
+/// The absolute path of a file that openssl reads by itself, and more than once. Absolute, so that no
+/// name is taken for an option or for a URI.
+///
+/// # Errors
+/// It cannot be read, or not twice: a pipe would be waited for, and be empty then.
+fn readable(path: &Path, what: &str) -> Result<PathBuf, Complaint> {
+    let refuse = |error: io::Error| file_fault(what, "cannot be read", path, &error);
+    let absolute = std::path::absolute(path).map_err(refuse)?;
+    // A pipe is opened at once so, with nobody at its other end.
+    let how = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = open(&absolute, how, Mode::empty()).map_err(|error| refuse(error.into()))?;
+    if File::from(opened).metadata().map_err(refuse)?.is_file() {
+        return Ok(absolute);
+    }
+    let why = format!("{} is no file, and it is read more than once", shown(path));
+    let fix = "write it into a file that only you can read, in memory for instance (/dev/shm)";
+    Err(Complaint::of(Kind::InvalidArgument, what, why, fix))
+}
+
+/// A path as people read it. A URI that was given in the place of one keeps its PIN to itself.
 fn shown(path: &Path) -> String {
-    plain(&path.to_string_lossy())
+    let text = path.to_string_lossy();
+    let pin = text.to_ascii_lowercase().find(PIN).map(|at| at + PIN.len());
+    match pin.and_then(|at| text.get(..at)) {
+        Some(start) => plain(&format!("{start}…")),
+        None => plain(&text),
+    }
 }
 
 /// Where files failed for the same reason its code; for several reasons the one that says only that.

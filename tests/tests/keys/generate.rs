@@ -2,7 +2,13 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use onload_tests::binaries::binary;
+use onload_tests::skip::skip;
 use serde_json::Value;
 
 use crate::bench::{Bench, Ended, with_path};
@@ -157,4 +163,66 @@ fn a_place_where_nothing_can_be_made_is_said() {
     let [_, why, fix] = ended.three_lines(1);
     assert!(why.contains("not installed") && fix.contains("install openssl"), "{ended:?}");
     assert_eq!(bench.names(), ["empty"], "and nothing is left behind");
+}
+
+#[test]
+fn what_a_broken_run_left_is_named() {
+    for signal in [Signal::SIGQUIT, Signal::SIGKILL] {
+        let bench = Bench::new();
+        let begun = bench.path("begun");
+        let waits =
+            format!("[ \"$1\" != req ] || {{ touch '{}'; exec sleep 60; }}", begun.display());
+        let directory = bench.openssl(&format!("{waits}\nexec \"$real\" \"$@\""));
+        let words = ["generate", "--out", "mok", "--algorithm", "ecdsa-p256"];
+        let mut command = bench.keys_command(&words);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let child = with_path(&mut command, &directory).spawn().unwrap();
+        let since = Instant::now();
+        while !begun.exists() {
+            assert!(since.elapsed() < Duration::from_secs(20), "openssl was not run");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let left = format!(".mok.key.{}.new", child.id());
+        assert!(bench.path(&left).join("key").exists(), "the key is there by now");
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let ended = Ended::of(child.wait_with_output().unwrap());
+        if signal == Signal::SIGQUIT {
+            assert!(ended.three_lines(1)[1].contains("asked to stop"), "{ended:?}");
+            assert_eq!(bench.names(), ["begun", "bin", "calls"], "the key is gone");
+            continue;
+        }
+        let refused = bench.keys(&words);
+        let [_, why, fix] = refused.three_lines(4);
+        assert!(why.contains(&left) && why.contains("private key"), "{refused:?}");
+        assert!(fix.contains("remove it"), "{refused:?}");
+        // Of another key it says nothing, nor does any name that only looks alike.
+        fs::create_dir(bench.path(".other.key.notes.new")).unwrap();
+        bench.keys(&["generate", "--out", "other", "--algorithm", "ecdsa-p256"]).good();
+        fs::remove_dir_all(bench.path(&left)).unwrap();
+        bench.keys(&words).good();
+        let taken = bench.keys(&words);
+        assert!(taken.three_lines(4)[2].contains("broken off"), "{taken:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_called_one() {
+    let bench = Bench::new();
+    fs::create_dir(bench.path("small")).unwrap();
+    // Room for the profile, for one file more, for two files more.
+    let script = format!(
+        "for size in 4k 8k 12k; do mount -t tmpfs -o size=$size none small || exit 77
+         '{0}' keys generate --out small/mok --algorithm ecdsa-p256; echo $?; ls -A small; done",
+        binary("onloadctl").display()
+    );
+    let output = bench.command("unshare", &["-m", "sh", "-c", &script]).output();
+    let Some(output) = output.ok().filter(|output| !matches!(output.status.code(), Some(77 | 1)))
+    else {
+        return skip("a_full_disk_is_called_one", "nothing can be mounted here");
+    };
+    let ended = Ended::of(output);
+    assert_eq!(ended.out, "1\n1\n1\n", "each of them fails, and nothing is left: {ended:?}");
+    assert_eq!(ended.err.matches("error: no key was made").count(), 3, "{ended:?}");
+    assert_eq!(ended.err.matches("No space left").count(), 3, "{ended:?}");
+    assert_eq!(ended.err.matches("fix: make room").count(), 3, "{ended:?}");
 }

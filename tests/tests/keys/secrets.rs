@@ -5,13 +5,18 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onload_tests::binaries::binary;
 use onload_tests::skip::skip;
 
 use crate::bench::{Bench, Ended, onpath, parts, with_path};
 
 const SECRET: &str = "horse battery 17";
+/// How long anything here may take on a loaded machine.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn secret(bench: &Bench, name: &str, text: &str) {
     fs::write(bench.path(name), text).unwrap();
@@ -147,6 +152,83 @@ const TOKENS: [&str; 4] = [
 const PIN: &str = "918273";
 
 #[test]
+fn a_pin_on_the_command_line_is_not_repeated() {
+    let bench = Bench::new();
+    bench.key("mok", "ecdsa-p256");
+    bench.module("a.ko");
+    let uri = format!("object=mok?pin-value={PIN}");
+    let (plain, shouted) = (format!("pkcs11:{uri}"), format!("PKCS11:{uri}"));
+    let cases = [
+        (["a.ko", &plain, "mok.crt"], 2),
+        (["a.ko", &shouted, "mok.crt"], 2),
+        // In a place where it makes no sense.
+        (["a.ko", "mok.key", &plain], 1),
+        ([&shouted, "mok.key", "mok.crt"], 1),
+    ];
+    for ([file, key, certificate], code) in cases {
+        for json in [&[][..], &["--json"]] {
+            let words = ["sign", file, "--key", key, "--cert", certificate];
+            let ended = bench.keys(&[json, &words].concat());
+            assert_eq!(ended.code, Some(code), "{ended:?}");
+            for text in [&ended.out, &ended.err] {
+                assert!(!text.contains(PIN), "{text}");
+            }
+            assert!(code == 1 || ended.err.contains("pin-source"), "{ended:?}");
+        }
+    }
+}
+
+#[test]
+fn whoever_waits_for_a_pipe_can_be_stopped() {
+    let bench = Bench::new();
+    bench.key("mok", "ecdsa-p256");
+    let unsigned = bench.module("a.ko");
+    // Nobody ever writes into it.
+    bench.tool("mkfifo", &["pipe"]);
+    let sign = ["sign", "a.ko", "--key", "mok.key", "--cert", "mok.crt"];
+    let cases = [
+        [&sign[..], &["--passphrase-file", "pipe"]].concat(),
+        vec!["generate", "--out", "other", "--passphrase-file", "pipe"],
+    ];
+    for words in cases {
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGQUIT] {
+            let mut command = bench.keys_command(&words);
+            command.stdout(Stdio::piped()).stderr(Stdio::piped());
+            let mut child = command.spawn().unwrap();
+            // A thread more is the one that waits for the pipe; signals are heard before.
+            let threads = format!("/proc/{}/task", child.id());
+            let begun = Instant::now();
+            while fs::read_dir(&threads).is_ok_and(|each| each.count() < 2) {
+                assert!(begun.elapsed() < PATIENCE, "it does not come to the pipe");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+            while child.try_wait().unwrap().is_none() {
+                if begun.elapsed() > PATIENCE {
+                    child.kill().unwrap();
+                    panic!("{words:?}: it does not hear {signal}");
+                }
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            let ended = Ended::of(child.wait_with_output().unwrap());
+            assert!(ended.three_lines(1)[1].contains("asked to stop"), "{ended:?}");
+        }
+    }
+    // What openssl reads more than once is not waited for at all.
+    for (key, certificate) in [("pipe", "mok.crt"), ("mok.key", "pipe")] {
+        let words = ["20", binary("onloadctl").to_str().unwrap(), "keys", "sign", "a.ko", "--key"]
+            .map(str::to_owned);
+        let more = [key, "--cert", certificate].map(str::to_owned);
+        let words: Vec<_> = words.iter().chain(&more).map(String::as_str).collect();
+        let ended = Ended::of(bench.command("timeout", &words).output().unwrap());
+        assert!(ended.three_lines(2)[1].contains("pipe is no file"), "{ended:?}");
+    }
+    assert!(bench.read("a.ko") == unsigned);
+    let expected = ["a.ko", "mok.crt", "mok.der", "mok.key", "pipe"];
+    assert_eq!(bench.names(), expected, "nothing was made");
+}
+
+#[test]
 fn a_key_in_a_token_signs_without_leaving_it() {
     let name = "a_key_in_a_token_signs_without_leaving_it";
     let library = TOKENS.into_iter().find(|path| Path::new(path).exists());
@@ -195,7 +277,8 @@ fn a_key_in_a_token_signs_without_leaving_it() {
         assert!(bench.read("a.ko") == expected, "as with the key in a file");
     }
     let shown = sign(&format!("{uri}?pin-value={PIN}"), &[]);
-    assert!(shown.three_lines(2)[1].contains("pin-source"), "{shown:?}");
+    assert!(shown.three_lines(2)[2].contains("pin-source"), "{shown:?}");
+    is_kept(&bench, &shown, PIN);
     let unsigned = bench.module("a.ko");
     let missing =
         sign("pkcs11:token=onload;object=other;type=private", &["--passphrase-file", "pin"]);

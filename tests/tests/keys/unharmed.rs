@@ -122,9 +122,12 @@ fn a_full_disk_or_one_that_is_read_only_leaves_the_old_file() {
 
 #[test]
 fn an_end_in_the_middle_leaves_the_old_file() {
-    for (signal, code) in
-        [(Signal::SIGTERM, Some(1)), (Signal::SIGINT, Some(1)), (Signal::SIGKILL, None)]
-    {
+    for (signal, code) in [
+        (Signal::SIGTERM, Some(1)),
+        (Signal::SIGINT, Some(1)),
+        (Signal::SIGQUIT, Some(1)),
+        (Signal::SIGKILL, None),
+    ] {
         let bench = Bench::new();
         bench.key("mok", "ecdsa-p256");
         let unsigned = bench.module("a.ko");
@@ -157,6 +160,43 @@ fn an_end_in_the_middle_leaves_the_old_file() {
         bench.sign("mok", &["a.ko"]).good();
         parts(&bench.read("a.ko"));
     }
+}
+
+/// Has the directories of a program refuse to be synced, as a broken disk does.
+fn unsynced(bench: &Bench, words: &[&str]) -> Option<Ended> {
+    let text = "#include <errno.h>\n#include <sys/stat.h>\nint fsync(int file) { struct stat about; \
+        if (fstat(file, &about) || !S_ISDIR(about.st_mode)) return 0; errno = EIO; return -1; }\n";
+    fs::write(bench.path("fsync.c"), text).unwrap();
+    let built = bench.command("cc", &["-shared", "-fPIC", "-o", "fsync.so", "fsync.c"]).status();
+    if !built.is_ok_and(|status| status.success()) {
+        return None;
+    }
+    let mut command = bench.keys_command(words);
+    let ended = Ended::of(command.env("LD_PRELOAD", bench.path("fsync.so")).output().unwrap());
+    fs::remove_file(bench.path("fsync.c")).unwrap();
+    fs::remove_file(bench.path("fsync.so")).unwrap();
+    Some(ended)
+}
+
+#[test]
+fn what_was_done_is_not_denied_when_only_the_directory_cannot_be_synced() {
+    let name = "what_was_done_is_not_denied_when_only_the_directory_cannot_be_synced";
+    let bench = Bench::new();
+    let words = ["generate", "--out", "mok", "--algorithm", "ecdsa-p256", "--subject", "mok"];
+    let Some(ended) = unsynced(&bench, &words) else {
+        return skip(name, "no shared object can be built here");
+    };
+    let [what, why, _] = ended.three_lines(1);
+    assert!(what.contains("key was made, but may not outlive a power loss"), "{ended:?}");
+    assert!(why.contains("cannot be synced") && why.contains("Input/output"), "{ended:?}");
+    assert_eq!(bench.names(), ["mok.crt", "mok.der", "mok.key"]);
+    bench.module("a.ko");
+    let words = ["sign", "a.ko", "--key", "mok.key", "--cert", "mok.crt"];
+    let ended = unsynced(&bench, &words).unwrap();
+    let [what, why, _] = ended.three_lines(1);
+    assert!(what.contains("a.ko was signed, but may not outlive a power loss"), "{ended:?}");
+    assert!(why.contains("cannot be synced"), "{ended:?}");
+    parts(&bench.read("a.ko"));
 }
 
 #[test]

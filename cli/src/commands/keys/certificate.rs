@@ -11,7 +11,7 @@ use onload_core::secure_boot::hex;
 use onload_core::secure_boot::oid::Oid;
 use onload_dbus::error::Kind;
 
-use super::{file_fault, shown};
+use super::{file_fault, readable, shown};
 use crate::ended::Complaint;
 
 /// No certificate is longer, PEM with a description in front neither.
@@ -32,11 +32,10 @@ impl Certificate {
     /// Reads one, PEM or DER.
     ///
     /// # Errors
-    /// It is not there, or no certificate.
+    /// It is not there, a pipe, or no certificate.
     pub fn read(path: &Path, what: &str) -> Result<Self, Complaint> {
         let refuse = |error: &std::io::Error| file_fault(what, "cannot be read", path, error);
-        // Absolute, so that openssl takes no name for an option or for a URI.
-        let absolute = std::path::absolute(path).map_err(|error| refuse(&error))?;
+        let absolute = readable(path, what)?;
         let mut bytes = Vec::new();
         let opened = File::open(&absolute).map_err(|error| refuse(&error))?;
         opened.take(LARGEST).read_to_end(&mut bytes).map_err(|error| refuse(&error))?;

@@ -10,7 +10,6 @@ use onload_dbus::error::Kind;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 
-use super::draft::Draft;
 use super::shown;
 use crate::ended::Complaint;
 use crate::render::paint::plain;
@@ -74,13 +73,13 @@ impl Compression {
         }
     }
 
-    /// Decompresses a file, from where it stands, into a draft.
+    /// Decompresses a file, from where it stands, into another one.
     ///
     /// # Errors
     /// What the program says, or that it is missing.
-    pub async fn unpack(self, from: &File, into: &Draft) -> io::Result<()> {
+    pub async fn unpack(self, from: &File, into: &File) -> io::Result<()> {
         let mut command = Command::new(self.program());
-        command.args(["-d", "-c"]).stdin(from.try_clone()?).stdout(into.file.try_clone()?);
+        command.args(["-d", "-c"]).stdin(from.try_clone()?).stdout(into.try_clone()?);
         self.done(command).await
     }
 
@@ -110,19 +109,24 @@ impl Compression {
         ended.map(|()| bytes)
     }
 
-    /// Compresses a draft into another one, and has the program read it back.
+    /// Compresses a file into another one, and has the program read it back. It gets the open file,
+    /// since somebody else may rename what is beside a module.
     ///
     /// # Errors
     /// What the program says, or that it is missing.
-    pub async fn pack(self, from: &Draft, into: &Draft) -> io::Result<()> {
+    pub async fn pack(self, mut from: &File, mut into: &File) -> io::Result<()> {
+        from.rewind()?;
         let mut command = Command::new(self.program());
-        // By its name: so the length gets into the head of what comes out, as in the kernel's build.
-        command.args(self.words()).arg("-c").arg(from.path());
-        command.stdin(Stdio::null()).stdout(into.file.try_clone()?);
+        command.args(self.words()).arg("-c");
+        if self == Self::Zstd {
+            // So the length gets into the head of what comes out, as in the kernel's build.
+            command.arg(format!("--stream-size={}", from.metadata()?.len()));
+        }
+        command.stdin(from.try_clone()?).stdout(into.try_clone()?);
         self.done(command).await?;
-        (&into.file).rewind()?;
+        into.rewind()?;
         let mut command = Command::new(self.program());
-        command.arg("-t").stdin(into.file.try_clone()?).stdout(Stdio::null());
+        command.arg("-t").stdin(into.try_clone()?).stdout(Stdio::null());
         self.done(command).await
     }
 

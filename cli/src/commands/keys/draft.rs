@@ -1,14 +1,19 @@
 //! A file in the making beside the one whose place it takes: the old one is whole until the new one
 //! is, and then the new one is found by the old name, with its owner, mode and labels.
+//!
+//! The directory may belong to somebody else, who can rename what is in it. That needs no refusal:
+//! what is written comes from the opened old file alone and goes back to that file's owner, so nobody
+//! gets to read more than before; and a draft that lost its name takes nobody's place.
 
-use std::ffi::OsString;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt as _, fchown};
 
 use rustix::fs::{XattrFlags, fgetxattr, fgetxattr_query, flistxattr, flistxattr_query, fsetxattr};
 use rustix::io::Errno;
+
+use super::directory::{Directory, same_file};
 
 /// Names tried before giving up: a run that was killed may have left some.
 const TRIES: u32 = 16;
@@ -17,39 +22,32 @@ const OF_CONTENT: [&str; 2] = ["security.ima", "security.evm"];
 
 /// The file in the making. It goes away when dropped.
 #[derive(Debug)]
-pub struct Draft {
-    path: PathBuf,
-    /// Open for reading and writing.
+pub struct Draft<'a> {
+    directory: &'a Directory,
+    name: OsString,
+    /// Open for reading and writing. Its name is for nobody to read or write by.
     pub file: File,
     placed: bool,
 }
 
-impl Draft {
-    /// Begins one in the directory of a file, readable by its owner only.
+impl<'a> Draft<'a> {
+    /// Begins one beside the file of a name, usable by its owner only.
     ///
     /// # Errors
     /// Nothing can be made there.
-    pub fn beside(path: &Path) -> io::Result<Self> {
-        let name = path.file_name().unwrap_or_default();
+    pub fn beside(directory: &'a Directory, name: &OsStr) -> io::Result<Self> {
         for attempt in 0..TRIES {
             // Ends in nothing that depmod takes for a module.
             let mut hidden = OsString::from(".");
             hidden.push(name);
             hidden.push(format!(".{}-{attempt}.new", std::process::id()));
-            let path = path.with_file_name(hidden);
-            let mut how = OpenOptions::new();
-            match how.read(true).write(true).create_new(true).mode(0o600).open(&path) {
-                Ok(file) => return Ok(Self { path, file, placed: false }),
+            match directory.create(&hidden) {
+                Ok(file) => return Ok(Self { directory, name: hidden, file, placed: false }),
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
         Err(io::Error::new(ErrorKind::AlreadyExists, "names for a new file are taken"))
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Leaves only what it begins with.
@@ -63,9 +61,10 @@ impl Draft {
     /// Puts it in the place of `old`, which was open as `file` and looked like `seen` then.
     ///
     /// # Errors
-    /// Something of the old one cannot be carried over, it was changed meanwhile, or the file system
-    /// fails. The old one is untouched then.
-    pub fn replace(mut self, old: &Path, file: &File, seen: &Metadata) -> io::Result<()> {
+    /// Something of the old one cannot be carried over, somebody changed either of them meanwhile, or
+    /// the file system fails. The old one is untouched then, by us.
+    pub fn replace(mut self, old: &OsStr, file: &File, seen: &Metadata) -> io::Result<()> {
+        let changed = || io::Error::new(ErrorKind::ResourceBusy, "somebody changed it meanwhile");
         let ours = self.file.metadata()?;
         if (ours.uid(), ours.gid()) != (seen.uid(), seen.gid()) {
             fchown(&self.file, Some(seen.uid()), Some(seen.gid()))?;
@@ -74,30 +73,29 @@ impl Draft {
         // After the owner: changing that takes bits away.
         self.file.set_permissions(seen.permissions())?;
         self.file.sync_all()?;
-        let now = fs::metadata(old)?;
+        let now = self.directory.look(old)?;
         let same = |a: &Metadata| (a.dev(), a.ino(), a.len(), a.mtime(), a.mtime_nsec());
-        if same(&now) != same(seen) {
-            return Err(io::Error::new(ErrorKind::ResourceBusy, "somebody changed it meanwhile"));
+        if same(&now) != same(seen) || !self.is_called(&self.name) {
+            return Err(changed());
         }
-        fs::rename(&self.path, old)?;
+        self.directory.rename(&self.name, old)?;
         self.placed = true;
-        sync_directory(old)
+        // Whoever was quicker only moved a file of his own, and it is not said to be signed.
+        if self.is_called(old) { Ok(()) } else { Err(changed()) }
+    }
+
+    fn is_called(&self, name: &OsStr) -> bool {
+        let both = self.file.metadata().and_then(|ours| Ok((ours, self.directory.look(name)?)));
+        both.is_ok_and(|(ours, found)| same_file(&ours, &found))
     }
 }
 
-impl Drop for Draft {
+impl Drop for Draft<'_> {
     fn drop(&mut self) {
         if !self.placed {
-            // Nobody to tell; the name says whose it is.
-            drop(fs::remove_file(&self.path));
+            self.directory.remove(&self.name);
         }
     }
-}
-
-/// Makes the names in the directory of a file outlive a loss of power.
-pub fn sync_directory(file: &Path) -> io::Result<()> {
-    let directory = file.parent().filter(|path| !path.as_os_str().is_empty());
-    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
 }
 
 /// Carries over labels and access lists that differ from those a new file gets by itself.
@@ -133,6 +131,8 @@ fn none(error: Errno) -> Result<usize, Errno> {
 mod tests {
     #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
 
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -141,17 +141,28 @@ mod tests {
         fs::create_dir_all(&place).unwrap();
         let file = place.join("a.ko");
         fs::write(&file, "old").unwrap();
-        drop(Draft::beside(&file).unwrap());
+        let (directory, name) = Directory::of(&file).unwrap();
+        drop(Draft::beside(&directory, &name).unwrap());
         assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
 
-        let open = File::open(&file).unwrap();
+        let open = directory.open(&name).unwrap();
         let seen = open.metadata().unwrap();
-        let draft = Draft::beside(&file).unwrap();
+        let refused = |draft: Draft<'_>| {
+            let error = draft.replace(&name, &open, &seen).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+            assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
+        };
+        // Somebody else's file has the draft's name by now.
+        let draft = Draft::beside(&directory, &name).unwrap();
+        fs::remove_file(place.join(&draft.name)).unwrap();
+        fs::write(place.join(&draft.name), "theirs").unwrap();
+        refused(draft);
+        assert_eq!(fs::read(&file).unwrap(), b"old");
+
+        let draft = Draft::beside(&directory, &name).unwrap();
         fs::write(&file, "changed").unwrap();
-        let error = draft.replace(&file, &open, &seen).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::ResourceBusy);
+        refused(draft);
         assert_eq!(fs::read(&file).unwrap(), b"changed");
-        assert_eq!(fs::read_dir(&place).unwrap().count(), 1);
         fs::remove_dir_all(&place).unwrap();
     }
 }

@@ -2,19 +2,19 @@
 //! being in a directory that only their owner can enter, and appear whole or not at all.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::io::{self, ErrorKind};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::fs::{self, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use onload_dbus::error::{Kind, exit};
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
+use rustix::process::geteuid;
 use serde::Serialize;
 
 use super::certificate::Certificate;
-use super::draft::sync_directory;
-use super::openssl::{self, Passphrase};
+use super::directory::Directory;
+use super::openssl::{self, Lent, Passphrase};
 use super::words::Generate;
 use super::{file_fault, shown};
 use crate::ended::{Complaint, Ended};
@@ -24,6 +24,12 @@ use crate::render::{Output, Page};
 const WHAT: &str = "no key was made";
 /// Ends of the files: private key, certificate as PEM, the same as DER.
 const ENDS: [&str; 3] = ["key", "crt", "der"];
+/// How the name of a directory ends in which a key is being made.
+const NEW: &str = ".new";
+/// Name of the profile below while the files are made.
+const PROFILE_NAME: &str = "profile";
+/// More bytes than the files of any key have together.
+const ROOM: usize = 16 * 1024;
 
 /// The profile of a certificate for modules (`reference/secure-boot-mok.md` section 9): it signs
 /// code and no other certificates. The name is given beside. `always`: a certificate that signs itself
@@ -72,13 +78,19 @@ pub async fn run(output: Output, wanted: &Generate) -> Result<u8, Ended> {
     if let Some(there) = paths.iter().find(|path| fs::symlink_metadata(path).is_ok()) {
         return Err(taken(there).into());
     }
-    let (passphrase, warning) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
+    let left = Workshop::left(&paths[0]);
+    if !left.is_empty() {
+        return Err(unfinished(&left).into());
+    }
+    let (passphrase, warning) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT).await?;
     if let Some(warning) = &warning {
         output.note(&format!("warning: {warning}"))?;
     }
     let guarded = wanted.passphrase || wanted.passphrase_file.is_some();
     let workshop = Workshop::beside(&paths[0])?;
-    let made = make(wanted, &workshop, guarded, &passphrase).await?;
+    let made = make(wanted, &workshop, guarded, &passphrase).await;
+    // openssl does not notice itself that what it wrote did not reach the disk.
+    let made = made.map_err(|complaint| workshop.full(&paths[0]).unwrap_or(complaint))?;
     let [key, certificate, der] = place(&workshop, &paths)?;
     let next = format!(
         "copy {der} to each node, `mokutil --import {der}` there, and enrol it at the console of its next boot"
@@ -126,25 +138,52 @@ impl Page for Made {
     }
 }
 
-/// A directory of ours, which goes away with everything in it.
+/// A directory of ours, which goes away with everything in it. It is where the files will be, so that
+/// they can be moved at once, and nobody else gets in; but whoever owns the place may rename it.
 #[derive(Debug)]
-struct Workshop(PathBuf);
+struct Workshop {
+    place: Directory,
+    name: OsString,
+    inside: Directory,
+    /// How openssl reaches the inside.
+    lent: Lent,
+}
 
 impl Workshop {
-    /// Makes one where the files will be, so that they can be moved at once.
+    /// What its name begins with, before the number of the process.
+    fn name(file: &OsStr) -> OsString {
+        [OsStr::new("."), file, OsStr::new(".")].into_iter().collect()
+    }
+
+    /// Those beside a file that their process did not take away, or not yet.
+    fn left(path: &Path) -> Vec<PathBuf> {
+        let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        // What is wrong with the directory shows when something is made there.
+        let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+        let start = Self::name(path.file_name().unwrap_or_default());
+        let ours = |name: &OsStr| {
+            let rest = name.as_bytes().strip_prefix(start.as_bytes());
+            let process = rest.and_then(|rest| rest.strip_suffix(NEW.as_bytes()));
+            process.is_some_and(|text| text.iter().all(u8::is_ascii_digit))
+        };
+        let names = entries.flatten().map(|entry| entry.file_name());
+        names.filter(|name| ours(name)).map(|name| path.with_file_name(name)).collect()
+    }
+
+    /// Makes one beside a file.
     fn beside(path: &Path) -> Result<Self, Complaint> {
         let refuse = |error: &io::Error| file_fault(WHAT, "cannot be made", path, error);
-        let mut name = OsString::from(".");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!(".{}.new", std::process::id()));
-        let directory = std::path::absolute(path).map(|path| path.with_file_name(name));
-        let directory = directory.map_err(|error| refuse(&error))?;
-        DirBuilder::new().mode(0o700).create(&directory).map_err(|error| refuse(&error))?;
-        let workshop = Self(directory);
-        let about = fs::metadata(&workshop.0).map_err(|error| refuse(&error))?;
-        if about.permissions().mode() & 0o077 != 0 {
+        let (place, file) = Directory::of(path).map_err(|error| refuse(&error))?;
+        let mut name = Self::name(&file);
+        name.push(format!("{}{NEW}", std::process::id()));
+        let inside = place.create_directory(&name).map_err(|error| refuse(&error))?;
+        let lent = Lent::of(inside.file()).map_err(|error| refuse(&error))?;
+        let workshop = Self { place, name, inside, lent };
+        let about = workshop.inside.file().metadata().map_err(|error| refuse(&error))?;
+        if about.mode() & 0o077 != 0 || about.uid() != geteuid().as_raw() {
             let why = format!(
-                "the file system of {} keeps no modes: others could read the key",
+                "the file system of {} keeps no modes or owners: others could read the key",
                 shown(path)
             );
             return Err(Complaint::of(Kind::Unsupported, WHAT, why, "choose another place"));
@@ -152,15 +191,31 @@ impl Workshop {
         Ok(workshop)
     }
 
+    /// Why nothing more can be made in it, if that is for lack of room.
+    fn full(&self, path: &Path) -> Option<Complaint> {
+        let name = OsStr::new("room");
+        let tried = self.inside.create(name).and_then(|mut file| {
+            file.write_all(&[0; ROOM])?;
+            file.sync_all()
+        });
+        self.inside.remove(name);
+        let error = tried.err()?;
+        let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        full.then(|| file_fault(WHAT, "cannot be made", path, &error))
+    }
+
+    /// What openssl finds a file in it by.
     fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
+        Path::new(self.lent.path()).join(name)
     }
 }
 
 impl Drop for Workshop {
     fn drop(&mut self) {
-        // Nobody to tell; the name says whose it is.
-        drop(fs::remove_dir_all(&self.0));
+        for name in ENDS.iter().chain([&PROFILE_NAME]) {
+            self.inside.remove(OsStr::new(name));
+        }
+        self.place.remove_directory(&self.name);
     }
 }
 
@@ -172,9 +227,11 @@ async fn make(
     passphrase: &Passphrase,
 ) -> Result<Certificate, Complaint> {
     let [key, pem, der] = ENDS.map(|end| workshop.file(end));
-    let profile = workshop.file("profile");
-    fs::write(&profile, PROFILE)
-        .map_err(|error| file_fault(WHAT, "cannot be made", &key, &error))?;
+    let profile = workshop.file(PROFILE_NAME);
+    let written = workshop.inside.create(OsStr::new(PROFILE_NAME));
+    written.and_then(|mut file| file.write_all(PROFILE.as_bytes())).map_err(|error| {
+        file_fault(WHAT, "cannot be made", &with_end(&wanted.out, ENDS[0]), &error)
+    })?;
 
     let mut words = vec![OsStr::new("genpkey")];
     let algorithm = wanted.algorithm.genpkey();
@@ -235,42 +292,52 @@ fn subject(name: &str) -> String {
 
 /// Gives the files their names, the key last. Nothing that is there is overwritten.
 fn place(workshop: &Workshop, paths: &[PathBuf; 3]) -> Result<[String; 3], Complaint> {
-    let mut placed = Vec::new();
+    let mut placed: Vec<&OsStr> = Vec::new();
     // From the last to the first, which is the key.
     for (end, path) in ENDS.iter().zip(paths).rev() {
         let mode = if *end == ENDS[0] { 0o600 } else { 0o644 };
+        let (from, to) = (OsStr::new(end), path.file_name().unwrap_or_default());
         let put = || -> io::Result<()> {
-            let file = File::open(workshop.file(end))?;
+            let file = workshop.inside.open(from)?;
             file.set_permissions(Permissions::from_mode(mode))?;
             file.sync_all()?;
-            move_exclusively(&workshop.file(end), path)
+            workshop.place.bring(&workshop.inside, from, to)
         };
         if let Err(error) = put() {
             // Only ours: each of them was made by this very loop.
-            placed.iter().for_each(|path: &&PathBuf| drop(fs::remove_file(path)));
+            placed.into_iter().for_each(|name| workshop.place.remove(name));
             return Err(match error.kind() {
                 ErrorKind::AlreadyExists => taken(path),
                 _ => file_fault(WHAT, "cannot be made", path, &error),
             });
         }
-        placed.push(path);
+        placed.push(to);
     }
-    sync_directory(&paths[0])
-        .map_err(|error| file_fault(WHAT, "cannot be synced", &paths[0], &error))?;
+    workshop.place.sync().map_err(|error| unsynced(&paths[0], &error))?;
     Ok(paths.each_ref().map(|path| path.to_string_lossy().into_owned()))
 }
 
-fn move_exclusively(from: &Path, to: &Path) -> io::Result<()> {
-    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        // Old file systems and NFS know only the other way to the same end.
-        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => fs::hard_link(from, to),
-        done => Ok(done?),
-    }
+/// All is in its place, and only that the place lasts is not known.
+fn unsynced(path: &Path, error: &io::Error) -> Complaint {
+    let what = "the key was made, but may not outlive a power loss";
+    let why = format!("the directory of {} cannot be synced: {error}", shown(path));
+    let fix = "see whether the file system is sound, then `sync`; do not make it again";
+    Complaint::of(Kind::Internal, what, why, fix)
 }
 
 fn taken(path: &Path) -> Complaint {
     let why = format!("{} is there already, and nothing is overwritten", shown(path));
-    Complaint::of(Kind::Blocked, WHAT, why, "choose another --out, or move what is there away")
+    let fix = "choose another --out, or move what is there away: \
+        a run that was broken off may have left it";
+    Complaint::of(Kind::Blocked, WHAT, why, fix)
+}
+
+/// A private key may lie in there, and nobody would look for it.
+fn unfinished(left: &[PathBuf]) -> Complaint {
+    let names = left.iter().map(|path| shown(path)).collect::<Vec<_>>().join(", ");
+    let why = format!("a run that did not end left {names}, and there may be a private key in it");
+    let fix = "remove it, unless that run is still under way";
+    Complaint::of(Kind::Blocked, WHAT, why, fix)
 }
 
 fn with_end(prefix: &Path, end: &str) -> PathBuf {

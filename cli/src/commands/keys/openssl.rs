@@ -4,8 +4,9 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _};
+use std::fs::{File, Metadata};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _};
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,13 +15,15 @@ use onload_dbus::error::Kind;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::{file_fault, shown};
+use super::{PIN, aside, file_fault, readable, shown};
 use crate::ended::Complaint;
 use crate::render::paint::plain;
 
 const OPENSSL: &str = "openssl";
 /// Name of OpenSSL's door to tokens, as engine and as provider.
 const TOKENS: &str = "pkcs11";
+/// What the URI of a key in a token begins with.
+const SCHEME: &str = "pkcs11:";
 /// openssl reads no more of a passphrase than this (`APP_PASS_LEN`, less one for the end).
 const LONGEST_PASSPHRASE: u64 = 1023;
 /// Lines of what openssl says that are passed on: the first have the cause.
@@ -82,6 +85,32 @@ fn missing(what: &str, error: &std::io::Error) -> Complaint {
     Complaint::of(Kind::Unsupported, what, why, fix)
 }
 
+/// An open file or directory of ours under a name that nobody can give another meaning. Every program
+/// that is run while this lives can use it.
+#[derive(Debug)]
+pub struct Lent {
+    /// Not closed when a program is run.
+    _open: OwnedFd,
+    path: OsString,
+}
+
+impl Lent {
+    /// Lends one.
+    ///
+    /// # Errors
+    /// There are too many open already.
+    pub fn of(open: &File) -> io::Result<Self> {
+        let open = rustix::io::dup(open)?;
+        let path = format!("/proc/self/fd/{}", open.as_raw_fd()).into();
+        Ok(Self { _open: open, path })
+    }
+
+    /// What openssl finds it by, at its beginning.
+    pub fn path(&self) -> &OsStr {
+        &self.path
+    }
+}
+
 /// Where a passphrase comes from.
 #[derive(Clone)]
 pub enum Passphrase {
@@ -107,14 +136,15 @@ impl Passphrase {
     ///
     /// # Errors
     /// It cannot be read, or its first line is no passphrase.
-    pub fn read(file: Option<&Path>, what: &str) -> Result<(Self, Option<String>), Complaint> {
+    pub async fn read(
+        file: Option<&Path>,
+        what: &str,
+    ) -> Result<(Self, Option<String>), Complaint> {
         let Some(path) = file else { return Ok((Self::Asked, None)) };
-        let refuse = |error: &std::io::Error| file_fault(what, "cannot be read", path, error);
-        let opened = File::open(path).map_err(|error| refuse(&error))?;
-        let about = opened.metadata().map_err(|error| refuse(&error))?;
-        let mut line = Vec::new();
-        let mut reader = BufReader::new(opened.take(LONGEST_PASSPHRASE + 1));
-        reader.read_until(b'\n', &mut line).map_err(|error| refuse(&error))?;
+        let from = path.to_owned();
+        let read = aside(move || first_line(&from)).await;
+        let (mut line, about) =
+            read.map_err(|error| file_fault(what, "cannot be read", path, &error))?;
         if line.last() == Some(&b'\n') {
             line.pop();
         }
@@ -138,30 +168,44 @@ impl Passphrase {
     }
 }
 
+/// The first line of a file with its end, as far as it can be a passphrase, and what file that is.
+fn first_line(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    let opened = File::open(path)?;
+    let about = opened.metadata()?;
+    let mut line = Vec::new();
+    BufReader::new(opened.take(LONGEST_PASSPHRASE + 1)).read_until(b'\n', &mut line)?;
+    Ok((line, about))
+}
+
 /// A private key, where it lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Key {
     /// In a file.
     File(PathBuf),
     /// In a token, by its PKCS#11 URI (RFC 7512).
-    Token(String),
+    Token(OsString),
 }
 
 impl Key {
     /// A path or a URI.
     ///
     /// # Errors
-    /// A URI with the PIN in it: whoever lists processes would read it.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        if !text.starts_with("pkcs11:") {
+    /// A URI with the PIN in it: whoever lists processes would read it. It is not repeated.
+    pub fn parse(text: &OsStr, what: &str) -> Result<Self, Complaint> {
+        let bytes = text.as_encoded_bytes();
+        let scheme = bytes.get(..SCHEME.len());
+        // Schemes ignore case (RFC 3986 section 3.1).
+        if !scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(SCHEME.as_bytes())) {
             return Ok(Self::File(text.into()));
         }
-        if text.contains("pin-value") {
-            return Err("a PIN in the URI is seen by everybody who lists processes: \
-                write ?pin-source=file:PATH, or use --passphrase-file"
-                .into());
+        let uri = text.to_string_lossy();
+        if uri.to_ascii_lowercase().contains(PIN) {
+            let why = "a PIN in the URI of the key is seen by everybody who lists processes";
+            let fix = "write ?pin-source=file:PATH, or use --passphrase-file";
+            return Err(Complaint::of(Kind::InvalidArgument, what, why, fix));
         }
-        Ok(Self::Token(text.to_owned()))
+        let rest = uri.get(SCHEME.len()..).unwrap_or_default();
+        Ok(Self::Token(format!("{SCHEME}{rest}").into()))
     }
 
     /// The words with which openssl finds it.
@@ -170,13 +214,7 @@ impl Key {
     /// The file cannot be read; or openssl knows no tokens.
     pub async fn words(&self, what: &str) -> Result<Vec<OsString>, Complaint> {
         match self {
-            Self::File(path) => {
-                let absolute = std::path::absolute(path);
-                let readable = absolute.and_then(|path| fs::File::open(&path).map(|_| path));
-                let path =
-                    readable.map_err(|error| file_fault(what, "cannot be read", path, &error))?;
-                Ok(vec!["-inkey".into(), path.into()])
-            }
+            Self::File(path) => Ok(vec!["-inkey".into(), readable(path, what)?.into()]),
             Self::Token(uri) => {
                 let door = door(what).await?.iter().map(OsString::from);
                 Ok(door.chain(["-inkey".into(), uri.into()]).collect())
@@ -217,10 +255,17 @@ mod tests {
 
     #[test]
     fn a_key_is_a_path_or_a_token_and_a_pin_is_refused() {
-        assert_eq!(Key::parse("./pkcs11:x"), Ok(Key::File("./pkcs11:x".into())));
-        let uri = "pkcs11:object=k?pin-source=file:/run/pin";
-        assert_eq!(Key::parse(uri), Ok(Key::Token(uri.into())));
-        assert!(Key::parse("pkcs11:object=k?pin-value=1234").is_err());
+        let parse = |text: &str| Key::parse(OsStr::new(text), "nothing was signed");
+        assert_eq!(parse("./pkcs11:x"), Ok(Key::File("./pkcs11:x".into())));
+        assert_eq!(parse("pkcs"), Ok(Key::File("pkcs".into())));
+        let uri = "pkcs11:object=K?pin-source=file:/run/pin";
+        for text in [uri, "PkCS11:object=K?pin-source=file:/run/pin"] {
+            assert_eq!(parse(text), Ok(Key::Token(uri.into())));
+        }
+        for text in ["pkcs11:object=k?pin-value=9182", "PKCS11:object=k?PIN-value=9182"] {
+            let refused = parse(text).unwrap_err();
+            assert!(!format!("{refused:?}").contains("9182"), "{refused:?}");
+        }
     }
 
     #[test]

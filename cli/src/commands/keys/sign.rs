@@ -11,7 +11,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::certificate::Certificate;
-use super::openssl::Passphrase;
+use super::openssl::{Key, Passphrase};
 use super::words::{Digest, Sign};
 use super::{cancelled, code, shown};
 use crate::ended::{Complaint, Ended};
@@ -65,9 +65,10 @@ struct Row {
 /// Signs, and tells of each file.
 pub async fn run(output: Output, wanted: &Sign, stopped: &Cell<bool>) -> Result<u8, Ended> {
     const WHAT: &str = "nothing was signed";
+    let key = Key::parse(&wanted.key, WHAT)?;
     let certificate = Certificate::read(&wanted.cert, WHAT)?;
-    let key = wanted.key.words(WHAT).await?;
-    let (passphrase, open) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT)?;
+    let key = key.words(WHAT).await?;
+    let (passphrase, open) = Passphrase::read(wanted.passphrase_file.as_deref(), WHAT).await?;
     let warnings: Vec<_> = certificate.warnings().into_iter().chain(open).collect();
     for warning in &warnings {
         output.note(&format!("warning: {warning}"))?;

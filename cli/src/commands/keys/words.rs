@@ -1,12 +1,11 @@
 //! The words of `keys` on the command line.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use onload_core::secure_boot::algorithm;
-
-use super::openssl::Key;
 
 /// Ten years: longer than a key should be trusted, and no kernel looks at the date of a module's key
 /// (`reference/secure-boot-mok.md` section 0).
@@ -55,8 +54,9 @@ pub struct Sign {
     #[arg(value_name = "FILE", required = true)]
     pub files: Vec<PathBuf>,
     /// The private key: a PEM file, or a PKCS#11 URI such as pkcs11:token=T;object=K;type=private
-    #[arg(long, value_name = "KEY|URI", value_parser = Key::parse)]
-    pub key: Key,
+    // Not parsed here: what is refused here is repeated, and a URI may have a PIN in it.
+    #[arg(long, value_name = "KEY|URI")]
+    pub key: OsString,
     /// Its certificate, PEM or DER: the one that nodes have enrolled
     #[arg(long, value_name = "CERT")]
     pub cert: PathBuf,

@@ -11,9 +11,10 @@ use onload_dbus::error::Kind;
 
 use super::Signing;
 use crate::commands::keys::compression::{Compression, fault};
+use crate::commands::keys::directory::Directory;
 use crate::commands::keys::draft::Draft;
 use crate::commands::keys::layer::{Layer, is_module, layers};
-use crate::commands::keys::openssl;
+use crate::commands::keys::openssl::{self, Lent};
 use crate::commands::keys::{file_fault, shown};
 use crate::ended::Complaint;
 
@@ -60,16 +61,17 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     let unwritten = |error: &io::Error| file_fault(&what, "cannot be written anew", path, error);
     // What a link leads to is signed, and the link stays.
     let real = fs::canonicalize(path).map_err(|error| unread(&error))?;
-    if !fs::metadata(&real).map_err(|error| unread(&error))?.is_file() {
+    let (directory, name) = Directory::of(&real).map_err(|error| unread(&error))?;
+    let source = directory.open(&name).map_err(|error| unread(&error))?;
+    let seen = source.metadata().map_err(|error| unread(&error))?;
+    if !seen.is_file() {
         return Err(refuse("is no file", "name module files").into());
     }
-    let source = File::open(&real).map_err(|error| unread(&error))?;
-    let seen = source.metadata().map_err(|error| unread(&error))?;
     let compression = Compression::of_file(&source).map_err(|error| unread(&error))?;
-    let draft = Draft::beside(&real).map_err(|error| unwritten(&error))?;
+    let draft = Draft::beside(&directory, &name).map_err(|error| unwritten(&error))?;
     match compression {
         Some(one) => {
-            one.unpack(&source, &draft).await.map_err(|error| fault(&what, path, &error))?
+            one.unpack(&source, &draft.file).await.map_err(|error| fault(&what, path, &error))?
         }
         None => {
             io::copy(&mut &source, &mut &draft.file).map_err(|error| unwritten(&error))?;
@@ -106,14 +108,15 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
     append().map_err(|error| unwritten(&error))?;
     let ready = match compression {
         Some(one) => {
-            let packed = Draft::beside(&real).map_err(|error| unwritten(&error))?;
-            let done = one.pack(&draft, &packed).await;
+            let packed = Draft::beside(&directory, &name);
+            let packed = packed.map_err(|error| unwritten(&error))?;
+            let done = one.pack(&draft.file, &packed.file).await;
             done.map_err(|error| fault(&what, path, &error))?;
             packed
         }
         None => draft,
     };
-    ready.replace(&real, &source, &seen).map_err(|error| match error.kind() {
+    ready.replace(&name, &source, &seen).map_err(|error| match error.kind() {
         ErrorKind::ResourceBusy => {
             let why = format!("{} was changed by somebody else meanwhile", shown(path));
             Complaint::of(
@@ -124,6 +127,10 @@ pub async fn sign(signing: &Signing, path: &Path) -> Result<Done, Stopped> {
             )
         }
         _ => unwritten(&error),
+    })?;
+    directory.sync().map_err(|error| {
+        let what = format!("{} was signed, but may not outlive a power loss", shown(path));
+        file_fault(&what, "is in a directory that cannot be synced", path, &error)
     })?;
     let outcome = match layers.is_empty() {
         true => Outcome::Signed,
@@ -145,7 +152,7 @@ fn whole(mut file: &File) -> io::Result<Vec<u8>> {
 async fn is_current(
     signing: &Signing,
     what: &str,
-    draft: &Draft,
+    draft: &Draft<'_>,
     last: Option<&Layer<'_>>,
 ) -> Result<bool, Complaint> {
     let Some(last) = last.filter(|layer| layer.is_by(&signing.certificate.x509)) else {
@@ -159,8 +166,7 @@ async fn is_current(
     if !as_ours {
         return Ok(false);
     }
-    let cut = draft.cut(last.parts.signed);
-    cut.map_err(|error| file_fault(what, "cannot be written", draft.path(), &error))?;
+    draft.cut(last.parts.signed).map_err(|error| copy_fault(what, &error))?;
     Ok(fits(signing, what, draft, last.parts.pkcs7).await?.success)
 }
 
@@ -168,14 +174,15 @@ async fn is_current(
 async fn fits(
     signing: &Signing,
     what: &str,
-    draft: &Draft,
+    draft: &Draft<'_>,
     signature: &[u8],
 ) -> Result<openssl::Said, Complaint> {
+    let content = Lent::of(&draft.file).map_err(|error| copy_fault(what, &error))?;
     // Whether the certificate is trusted is for each kernel to say.
     let words = ["cms", "-verify", "-binary", "-inform", "DER", "-nointern", "-noverify"];
     let words = words.map(OsStr::new).into_iter().chain([
         OsStr::new("-content"),
-        draft.path().as_os_str(),
+        content.path(),
         OsStr::new("-certfile"),
         signing.certificate.path.as_os_str(),
         OsStr::new("-out"),
@@ -186,7 +193,8 @@ async fn fits(
 
 /// Has openssl sign a draft, and checks what comes out: a token's key is compared with the
 /// certificate by nobody else.
-async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u8>, Complaint> {
+async fn signature(signing: &Signing, what: &str, draft: &Draft<'_>) -> Result<Vec<u8>, Complaint> {
+    let content = Lent::of(&draft.file).map_err(|error| copy_fault(what, &error))?;
     // As sign-file: detached, without certificates, without attributes, which kernels refuse.
     let words = ["cms", "-sign", "-binary", "-noattr", "-nocerts", "-nosmimecap"];
     let digest = signing.digest.to_string();
@@ -197,7 +205,7 @@ async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u
         .chain(signing.key.iter().map(OsString::as_os_str))
         .chain(source)
         .chain([OsStr::new("-signer"), signing.certificate.path.as_os_str()])
-        .chain([OsStr::new("-in"), draft.path().as_os_str()]);
+        .chain([OsStr::new("-in"), content.path()]);
     let said = openssl::run(what, &words.collect::<Vec<_>>(), input).await?;
     if !said.success || said.out.is_empty() {
         return Err(refused(signing, what, &said));
@@ -209,6 +217,11 @@ async fn signature(signing: &Signing, what: &str, draft: &Draft) -> Result<Vec<u
         return Err(Complaint::of(Kind::InvalidArgument, what, why, fix));
     }
     Ok(said.out)
+}
+
+/// What it means that the draft cannot be used.
+fn copy_fault(what: &str, error: &io::Error) -> Complaint {
+    file_fault(what, "cannot be used", Path::new("its copy"), error)
 }
 
 /// What openssl's words mean to whoever asked.
