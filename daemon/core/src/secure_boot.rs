@@ -1,5 +1,6 @@
 //! What a machine says of Secure Boot, of the keys it trusts and of who signed a module: bytes in,
-//! values out. Nothing here reads a file, and nothing here says whether a module would be taken.
+//! values out. Nothing here reads a file. Whether a module would be taken is said in [`verdict`], from
+//! [`trust::Trust`]; the parsers do not judge.
 //!
 //! Every parser is total: any bytes give a value, or the place where they are not what they should
 //! be. Signatures are not verified; the kernel does that, and what is asked here is whose they are.
@@ -16,7 +17,9 @@ pub mod oid;
 pub mod request;
 pub mod signature;
 pub mod signature_list;
+pub mod trust;
 pub mod variable;
+pub mod verdict;
 
 /// Bytes that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
