@@ -6,6 +6,8 @@ use crate::condition::{ConditionKind, Status};
 use crate::pods::{Held, PodList};
 
 mod absent;
+mod several;
+mod unlisted;
 
 const GRACE: u64 = 30_000;
 const LONG: u64 = 3_600_000;
