@@ -206,6 +206,9 @@ impl Machine {
     pub fn kill(&mut self) {
         self.note("kill");
         self.disk.kill();
+        if let Some(brain) = &self.brain {
+            self.promises.ends(brain, &self.kubelet, self.now());
+        }
         self.promises.killed(&self.disk, &mut self.kubelet);
         self.end_daemon();
     }

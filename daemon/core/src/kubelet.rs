@@ -94,10 +94,12 @@ pub fn preferred(
 
 /// Whether a container may start with the devices it was given. The kubelet repeats what it was once
 /// answered at every start and asks nobody (reference/kubelet-api.md section 5), so this is where a
-/// driver that is away, or a device that became another's, is noticed.
+/// driver that is away, or a device that became another's, is noticed. One that is lent to nobody
+/// may be the container's all the same: its grant may not have survived a loss of power and not be
+/// taken in yet, or it is an init container's, which is named nowhere.
 ///
 /// # Errors
-/// The first device, in the order given, that is unknown, cannot work now, or is lent to no container.
+/// The first device, in the order given, that is unknown, cannot work now, or is a local program's.
 pub fn may_start(pool: &PoolName, of: &PoolPicture, asked: &[DeviceId]) -> Result<(), Refusal> {
     let wanted: BTreeSet<&DeviceId> = asked.iter().collect();
     let devices = of.devices.iter().filter(|device| wanted.contains(&device.id));
@@ -112,16 +114,21 @@ pub fn may_start(pool: &PoolName, of: &PoolPicture, asked: &[DeviceId]) -> Resul
             let why = "the pool has no such device any more".to_owned();
             return refused(RefusalKind::NotFound, why, delete_pod());
         };
-        if let Some(cause) = &device.cause {
+        // A hold keeps what is free from being lent, not what was given before it from working.
+        let held = matches!(device.cause, Some(Cause::Held { .. }));
+        if let Some(cause) = device.cause.as_ref().filter(|_| !held) {
             return refused(
                 RefusalKind::Blocked,
                 format!("it cannot work: {cause}"),
                 format!("{}; the kubelet tries again by itself", cause.fix()),
             );
         }
-        if !is_lent_to_container(device) {
-            let why = "it is lent to no container any more".to_owned();
-            return refused(RefusalKind::Blocked, why, delete_pod());
+        match device.lent {
+            Lent::No | Lent::Container(_) => {}
+            Lent::Withdrawn | Lent::Local(_) => {
+                let why = "it is a local program's by now".to_owned();
+                return refused(RefusalKind::Blocked, why, delete_pod());
+            }
         }
     }
     Ok(())
@@ -239,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_container_starts_with_what_works_and_is_lent_to_one() {
+    fn a_container_starts_with_what_works_and_is_no_local_programs() {
         let sick = Some(Cause::LibrariesMissing);
         let pool = pool(vec![
             device(0, None, HELD),
@@ -250,19 +257,23 @@ mod tests {
             Device { cause: sick, ..device(5, None, FREE) },
             // What became local only since it was lent is still the container's.
             Device { local_only: true, ..device(6, None, HELD) },
+            Device { cause: Some(Cause::Held { reason: "x".to_owned() }), ..device(7, None, FREE) },
+            Device { cause: Some(Cause::Changing { to: "x".to_owned() }), ..device(8, None, FREE) },
         ]);
-        let (missing, nobodys) = (Cause::LibrariesMissing.to_string(), "lent to no container");
+        let (missing, locals) = (Cause::LibrariesMissing.to_string(), "a local program's");
         type Case<'a> = (&'a str, &'a [usize], Option<(RefusalKind, usize, &'a str)>);
-        let cases: [Case<'_>; 9] = [
+        let cases: [Case<'_>; 11] = [
             ("works and is lent", &[0], None),
             ("all do", &[6, 0], None),
             ("cannot work", &[1], Some((RefusalKind::Blocked, 1, &missing))),
-            ("nobody's", &[2], Some((RefusalKind::Blocked, 2, nobodys))),
-            ("a local program's", &[3], Some((RefusalKind::Blocked, 3, nobodys))),
-            ("about to be one's", &[4], Some((RefusalKind::Blocked, 4, nobodys))),
-            ("neither: what may pass comes first", &[5], Some((RefusalKind::Blocked, 5, &missing))),
+            ("nobody's, by what is known", &[2], None),
+            ("nobody's on a held node", &[7], None),
+            ("nobody's during a change", &[8], Some((RefusalKind::Blocked, 8, "replaced"))),
+            ("a local program's", &[3], Some((RefusalKind::Blocked, 3, locals))),
+            ("about to be one's", &[4], Some((RefusalKind::Blocked, 4, locals))),
+            ("nobody's that cannot work", &[5], Some((RefusalKind::Blocked, 5, &missing))),
             ("unknown", &[0, 9], Some((RefusalKind::NotFound, 9, "no such device"))),
-            ("the first of several", &[0, 2, 1], Some((RefusalKind::Blocked, 2, nobodys))),
+            ("the first of several", &[0, 3, 1], Some((RefusalKind::Blocked, 3, locals))),
         ];
         let name: PoolName = "p".parse().unwrap();
         for (why, asked, expected) in cases {

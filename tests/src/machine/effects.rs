@@ -11,6 +11,7 @@ use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::step::{Step, StepError};
 use onload_core::time::{Moment, Now, Timestamp};
 
+use super::promises::Promises;
 use super::{Arrival, Machine};
 
 impl Machine {
@@ -93,7 +94,11 @@ impl Machine {
     fn apply(&mut self, step: &Step) {
         let brain = self.brain.as_ref().unwrap();
         self.promises.step_begun(step, brain, &self.disk, self.now());
-        self.promises.changes.step_begun(step, brain.ledger(), &self.picture);
+        let (ledger, grace) = (brain.ledger(), brain.settings().kubelet.release_grace);
+        let now = self.now();
+        let Promises { pods, changes, .. } = &mut self.promises;
+        let containers = || pods.step_begun(step, ledger, &self.kubelet, grace, now);
+        changes.step_begun(step, ledger, &self.picture, containers);
         let limit = brain.settings().daemon.step_limit.0;
         let (took, result) = match self.world.answer(step) {
             Some(result) => (self.pace.step, result),

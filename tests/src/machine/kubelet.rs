@@ -42,6 +42,8 @@ pub struct Kubelet {
     began: BTreeMap<String, u64>,
     /// From when on it knows a pod again that it had lost sight of.
     known_from: BTreeMap<String, u64>,
+    /// When an answer last listed a device as anybody's, or a pod began with it.
+    listed_at: BTreeMap<DeviceId, u64>,
     /// When an answer last named the device of a running pod as its, or the pod began.
     named: BTreeMap<DeviceId, u64>,
     /// Devices of running pods that answers have named as an ended pod's, and none as theirs.
@@ -107,6 +109,7 @@ impl Kubelet {
         self.began.insert(pod.clone(), now);
         for device in &devices {
             self.named.insert(device.clone(), now);
+            self.listed_at.insert(device.clone(), now);
             self.misnamed.remove(device);
         }
         self.pods.insert(pod, (pool, devices));
@@ -129,6 +132,7 @@ impl Kubelet {
         self.pods.clear();
         self.ended.clear();
         self.known_from.clear();
+        self.listed_at.clear();
         self.named.clear();
         self.misnamed.clear();
     }
@@ -156,6 +160,7 @@ impl Kubelet {
                     resource: format!("amd.com/{pool}"),
                     devices: vec![device.to_string()],
                 });
+                self.listed_at.insert(device.clone(), now);
                 let is_its = self.pods.get(*pod).is_some_and(|(_, its)| its.contains(device));
                 match self.named.get_mut(device) {
                     Some(named) if is_its => *named = now,
@@ -178,6 +183,12 @@ impl Kubelet {
     /// answers have named it as an ended pod's, which nobody can see through.
     pub fn unnamed_since(&self, device: &DeviceId) -> Option<u64> {
         self.named.get(device).copied().filter(|_| !self.misnamed.contains(device))
+    }
+
+    /// When an answer last listed the device, or a pod began with it; at the beginning of the boot if
+    /// never.
+    pub fn listed_at(&self, device: &DeviceId) -> u64 {
+        self.listed_at.get(device).copied().unwrap_or(0)
     }
 
     /// Whether a running pod has the device.

@@ -156,6 +156,14 @@ impl Promises {
         self.claims.retain(|_, claim| claim.bus_name.as_deref() != Some(name));
     }
 
+    /// What the daemon gave back with its last breath is held against its word, too.
+    pub(super) fn ends(&mut self, brain: &Reconciler, kubelet: &Kubelet, now: Now) {
+        if !self.blind {
+            let long = brain.settings().kubelet.unnamed_grace;
+            self.pods.check(brain.ledger(), long, kubelet, now);
+        }
+    }
+
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
         self.changes.restarted();

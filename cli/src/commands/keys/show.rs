@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::compression::{Compression, fault};
 use super::layer::ELF;
-use super::{code, file_fault, shown};
+use super::{code, file_fault, readable, shown};
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
 use crate::render::paint::{Paint, plain};
@@ -84,10 +84,7 @@ impl Page {
         let refuse = |why: &str, fix: &str| {
             Complaint::of(Kind::InvalidArgument, &what, format!("{} {why}", shown(path)), fix)
         };
-        let file = File::open(path).map_err(|error| unread(&error))?;
-        if !file.metadata().map_err(|error| unread(&error))?.is_file() {
-            return Err(refuse("is no file", "name files"));
-        }
+        let file = File::open(readable(path, &what)?).map_err(|error| unread(&error))?;
         let compression = Compression::of_file(&file).map_err(|error| unread(&error))?;
         let bytes = match compression {
             Some(one) => one.content(&file, LARGEST).await,

@@ -183,7 +183,8 @@ impl Default for KubeletSettings {
             // seconds after the kubelet has forgotten it, and by default is given this long to end.
             release_grace: Span(Duration::from_secs(30)),
             // Longer than init containers and losses of an API server commonly last. What is waited
-            // for in vain meanwhile only local programs miss: the kubelet can have it at any time.
+            // for in vain meanwhile only local programs miss: the kubelet can have it at any time,
+            // and a change of drivers waits for the shorter grace.
             unnamed_grace: Span(Duration::from_secs(3600)),
             // Kubelets before 1.28 ignore names of devices (reference/kubelet-api.md section 2).
             answer: KubeletAnswer::default(),

@@ -141,7 +141,8 @@ impl Reconciler {
         if self.running_job().is_some() { self.changing.manner } else { Manner::default() }
     }
 
-    /// Everybody who uses the stack, or has a device of it.
+    /// Everybody who uses the stack, or has a device of it. Of what the kubelet has ceased to list the
+    /// use alone counts.
     pub(super) fn holders(&self, snapshot: &Snapshot) -> Users {
         let (clocks, other) = (self.plan.takes == Takes::Driver, self.brings_another());
         let mut users = holders::users(snapshot, clocks, other);
@@ -153,9 +154,16 @@ impl Reconciler {
             // By their numbers: a clock may stand anywhere after a boot.
             let before = self.before_this_boot();
             let counts = |id| origin != Origin::Boot || id > before;
-            let lent = self.ledger.allocations.values().filter(|one| counts(one.id));
+            let lent = self.ledger.allocations.values();
+            let lent = lent.filter(|one| counts(one.id) && !self.is_unlisted(one));
             let lent = lent.map(|one| Holder {
-                who: format!("{} has {} ({})", one.holder, one.device, one.id),
+                who: format!(
+                    "{} has {} ({}){}",
+                    one.holder,
+                    one.device,
+                    one.id,
+                    self.unlisted(one)
+                ),
                 unit: match &one.holder {
                     allocation::Holder::Unit(unit) => Some(unit.name.clone()),
                     allocation::Holder::Container

@@ -230,9 +230,10 @@ impl Reconciler {
     }
 
     /// Takes up a changed `[modules]` as soon as nothing is lent, where the configuration says so.
+    /// What the kubelet does not list any more is not in the way of a change, nor of this.
     pub(super) fn adopt_when_idle(&mut self, now: Now) {
         let is_idle = self.config.settings.daemon.apply == Apply::WhenIdle
-            && self.ledger.allocations.is_empty()
+            && self.ledger.allocations.values().all(|one| self.is_unlisted(one))
             && self.grants.is_empty();
         let waits = |adopted: &ModuleSettings| *adopted != self.config.settings.modules;
         if is_idle && !self.hands_off() && self.adopted().is_some_and(waits) {

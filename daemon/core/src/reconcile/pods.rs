@@ -7,7 +7,8 @@
 //!
 //! Where to be missing proves little the grace is a longer one (`kubelet.unnamed-grace`): a local
 //! program's wait costs little, the kubelet may give the device to a pod at any time, and a wrong
-//! end takes a running pod's device out of the books. See [`Absence`].
+//! end takes a running pod's device out of the books. A change of drivers does not wait for it: that
+//! searches for those who use the stack as well. See [`absence`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -20,10 +21,12 @@ use crate::picture::Lent;
 use crate::pods::PodList;
 use crate::time::{Moment, Now};
 
+mod absence;
 mod consistency;
 mod plugins;
 
-use consistency::{Findings, never_named};
+use absence::{Absence, Former, Missing};
+use consistency::Findings;
 use plugins::Doubt;
 
 /// From an Allocate, or the coming of a kubelet, to the question: a pod is listed once it is
@@ -37,7 +40,7 @@ const APART: Duration = Duration::from_secs(1);
 const TRIES: u32 = 5;
 
 /// What is known from asking. Nothing of it is in the ledger: after a restart every grace begins
-/// anew.
+/// anew, and a name that is listed is the container's own.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Asking {
     /// A question is under way; it speaks of allocations up to this number and of no later ones.
@@ -50,32 +53,18 @@ pub(super) struct Asking {
     last: Moment,
     /// Questions still worth asking of a kubelet that has come and not answered yet.
     tries: u32,
-    /// Since which answer the kubelet does not list what an allocation is for.
-    missing: BTreeMap<AllocationId, Moment>,
-    /// Whether this kubelet has named any container that has a device by the ledger.
-    confirmed: bool,
+    /// What the kubelet does not list although it is somebody's by the ledger.
+    missing: BTreeMap<AllocationId, Missing>,
+    /// Pools of which it is known that this kubelet knows its pods: since it took them it has named a
+    /// container that has a device by the ledger, of whichever pool.
+    confirmed: BTreeSet<PoolName>,
     /// Who had the device of an allocation before the kubelet allocated it anew.
-    former: BTreeMap<AllocationId, PodContainer>,
+    former: BTreeMap<AllocationId, Former>,
     /// Why the last question was not answered.
     silence: Option<String>,
     findings: Findings,
     /// Pools whose resource another plugin may have.
     doubts: BTreeMap<PoolName, Doubt>,
-}
-
-/// What it may mean that the kubelet does not list a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Absence {
-    /// Its pod has ended: the container was named, and others still are.
-    Ended,
-    /// Its container is of a sort that is never listed (an init container, reference/kubelet-api.md
-    /// section 10 lists only the others), or its pod was turned away after Allocate.
-    NeverNamed,
-    /// The kubelet came up cut off from its API server and knows static pods only: it has named none
-    /// of what was held by name since it, or the daemon, came. If all those pods have ended meanwhile,
-    /// as the only one may have, it looks the same, and their devices are waited for as long; and a
-    /// static pod that has a device makes it look as if it knew all.
-    Unconfirmed,
 }
 
 /// The containers that say they have a device, by pool and id.
@@ -118,16 +107,21 @@ impl Reconciler {
         }
     }
 
-    /// The kubelet has gone. The next may answer long before it takes a plugin.
-    pub(super) fn kubelet_went(&mut self) {
-        self.asking.missing.clear();
-        self.asking.confirmed = false;
+    /// The kubelet has let go of a pool, or has taken it, perhaps as another than before: the next
+    /// one may answer long before it takes a plugin. What other pools hear of it stays as long as it
+    /// keeps them, since a pool that two plugins fight over comes and goes all the time. A kubelet
+    /// that restarts goes from all of them.
+    pub(super) fn kubelet_went(&mut self, of: &PoolName) {
+        let (registered, kept) = (&self.registered, &self.ledger.allocations);
+        let stays = |pool: &PoolName| pool != of && registered.contains(pool);
+        self.asking.missing.retain(|id, _| kept.get(id).is_some_and(|one| stays(&one.pool)));
+        self.asking.confirmed.retain(stays);
         self.asking.outdated = self.asking.under_way.is_some();
     }
 
-    /// A kubelet has come, perhaps another than before: it may not know all its pods yet.
-    pub(super) fn kubelet_came(&mut self, now: Now) {
-        self.kubelet_went();
+    /// A kubelet has taken a pool: it may not know all its pods yet.
+    pub(super) fn kubelet_came(&mut self, now: Now, of: &PoolName) {
+        self.kubelet_went(of);
         self.asking.tries = TRIES;
         self.ask_at(now.boot + AFTERWARDS);
     }
@@ -141,7 +135,8 @@ impl Reconciler {
     ) {
         let former = former.and_then(|former| self.ledger.allocations.get(&former));
         if let Some(Holder::Pod(container)) = former.map(|former| &former.holder) {
-            self.asking.former.insert(id, container.clone());
+            let former = Former { container: container.clone(), got: now.boot };
+            self.asking.former.insert(id, former);
         }
         self.ask_at(now.boot + AFTERWARDS);
     }
@@ -247,30 +242,32 @@ impl Reconciler {
             (id, one, claims.get(&(&one.pool, device)).or_else(|| elsewhere.get(device)))
         });
         let names_one = held.clone().any(|(id, one, pods)| {
-            let former = self.asking.former.get(id);
+            let former = self.former(id);
             pods.is_some_and(|pods| holder(pods, &one.holder, former).is_some())
         });
-        if names_one && !self.asking.confirmed {
-            // It comes to know its pods one by one: for those that follow, time begins here.
-            self.asking.confirmed = true;
-            self.asking.missing.clear();
+        if names_one {
+            self.pods_are_known();
         }
         for (id, one, pods) in held {
             let device = one.device.as_str();
             if let Some(pods) = pods {
                 self.asking.missing.remove(id);
-                match holder(pods, &one.holder, self.asking.former.get(id)) {
+                match holder(pods, &one.holder, self.former(id)) {
                     Some(container) if one.holder == Holder::Pod(container.clone()) => {}
                     Some(container) => {
                         entries.push(Entry::Named { id: *id, container: container.clone() });
                     }
                     None => self.asking.findings.contradictions.push(found(device, pods)),
                 }
+                self.forget_former(*id);
             } else {
-                let since = *self.asking.missing.entry(*id).or_insert(asked);
+                let since = self.asking.missing.get(id).map_or(asked, |missing| missing.since);
+                self.asking.missing.insert(*id, Missing { since, last: asked });
                 let freed = since + self.patience(self.absence(one));
                 if asked < freed {
-                    self.ask_at(freed);
+                    // From the shorter grace on no change of drivers waits for it.
+                    let unlisted = since + self.config.settings.kubelet.release_grace.0;
+                    self.ask_at(if asked < unlisted { unlisted } else { freed });
                 } else if list.pods == 0 {
                     // As one says that has just started and not reached its API server yet, while
                     // containers run on.
@@ -308,42 +305,6 @@ impl Reconciler {
             since: now.wall,
         }));
         entries
-    }
-
-    /// What it means that the kubelet does not list what a container has by the ledger.
-    fn absence(&self, one: &Allocation) -> Absence {
-        let never = match &one.holder {
-            Holder::Container => true,
-            // It may have been the former pod that was listed, after its end.
-            Holder::Pod(container) => {
-                let former = self.asking.former.get(&one.id);
-                former.is_some_and(|former| container.is_of_pod_of(former))
-            }
-            Holder::Process(_) | Holder::Unit(_) | Holder::User { .. } => false,
-        };
-        match (never, self.asking.confirmed) {
-            (true, _) => Absence::NeverNamed,
-            (false, false) => Absence::Unconfirmed,
-            (false, true) => Absence::Ended,
-        }
-    }
-
-    /// For how long that must be so until the device is free.
-    fn patience(&self, absence: Absence) -> Duration {
-        let kubelet = &self.config.settings.kubelet;
-        match absence {
-            Absence::Ended => kubelet.release_grace.0,
-            Absence::NeverNamed | Absence::Unconfirmed => kubelet.unnamed_grace.0,
-        }
-    }
-
-    /// What is to be said of a pool that has nothing free: devices that are noted for containers
-    /// which the kubelet has never named. None: there are none.
-    pub(super) fn never_named(&self, pool: &PoolName) -> Option<String> {
-        let missing = self.asking.missing.keys().filter_map(|id| self.ledger.allocations.get(id));
-        let of_pool = missing.filter(|one| one.pool == *pool);
-        let number = of_pool.filter(|one| self.absence(one) == Absence::NeverNamed).count();
-        (number > 0).then(|| never_named(number, self.config.settings.kubelet.unnamed_grace))
     }
 }
 

@@ -315,11 +315,14 @@ impl Reconciler {
         if registered {
             self.unregistered.remove(&pool);
         }
-        let changed =
-            if registered { self.registered.insert(pool) } else { self.registered.remove(&pool) };
+        let changed = if registered {
+            self.registered.insert(pool.clone())
+        } else {
+            self.registered.remove(&pool)
+        };
         if changed {
             self.publish_soon(now.boot);
-            if registered { self.kubelet_came(now) } else { self.kubelet_went() }
+            if registered { self.kubelet_came(now, &pool) } else { self.kubelet_went(&pool) }
         }
     }
 

@@ -55,7 +55,7 @@ impl Reconciler {
         let mut waits = Vec::new();
         if let unconfirmed @ 1.. = number(Absence::Unconfirmed) {
             let message = format!(
-                "the kubelet has named none of its earlier pods since it or onloadd came, so that it may be cut off from its API server: {unconfirmed} of their devices are freed when it has not for {long} (kubelet.unnamed-grace), or a usual grace after it names one"
+                "the kubelet has named none of its earlier pods since it took their pool or onloadd came, so that it may be cut off from its API server: {unconfirmed} of their devices are freed when it has not for {long} (kubelet.unnamed-grace), or a usual grace after it names one"
             );
             waits.push((Status::Unknown, "Unconfirmed", message));
         }
@@ -78,7 +78,7 @@ impl Reconciler {
 pub(super) fn never_named(number: usize, long: Span) -> String {
     let (are, each) = if number == 1 { ("device is", "it") } else { ("devices are", "each") };
     format!(
-        "{number} {are} noted for containers the kubelet has never named; init containers never are, nor are pods that were turned away: {each} is freed after {long} without a name (kubelet.unnamed-grace)"
+        "{number} {are} noted for containers the kubelet has never named, or only with the name of the pod before it; init containers never are named, nor are pods that were turned away: {each} is freed after {long} without a name (kubelet.unnamed-grace)"
     )
 }
 

@@ -8,6 +8,7 @@ use crate::inventory::{Autoload, Module, ModuleState, Routes, User};
 use crate::names::{ModuleName, PciAddress, ReleaseName};
 use crate::others::{Manager, SERVER_PARAMETERS, SERVER_PATH};
 use crate::plan::holders::SERVER_REFERENCES;
+use crate::pods::PodList;
 use crate::reading::Reading::{Absent, Known};
 use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
@@ -44,6 +45,8 @@ pub(super) struct Lab {
     config: String,
     requests: u64,
     coming: VecDeque<Event>,
+    /// What the kubelet answers when it is asked; none: nothing.
+    pub pods: Option<PodList>,
     /// Effects until the daemon is killed.
     pub fuse: Option<usize>,
 }
@@ -80,6 +83,7 @@ impl Lab {
             config: config.to_owned(),
             requests: 0,
             coming: VecDeque::new(),
+            pods: None,
             fuse: None,
         };
         lab.carry_out(effects);
@@ -186,7 +190,10 @@ impl Lab {
                     self.answers.insert(id, answer);
                 }
                 Effect::Publish(picture) => self.picture = picture,
-                Effect::WatchProcess(_) | Effect::WatchUnit(_) | Effect::AskKubelet => {}
+                Effect::AskKubelet => {
+                    self.coming.extend(self.pods.clone().map(|pods| Event::KubeletSaid(Ok(pods))));
+                }
+                Effect::WatchProcess(_) | Effect::WatchUnit(_) => {}
                 Effect::Import { .. } | Effect::Remove { .. } => {}
             }
         }

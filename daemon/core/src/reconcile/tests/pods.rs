@@ -7,6 +7,8 @@ use crate::pods::{Held, PodList};
 
 mod absent;
 mod plugins;
+mod several;
+mod unlisted;
 
 const GRACE: u64 = 30_000;
 const LONG: u64 = 3_600_000;

@@ -164,3 +164,28 @@ fn a_name_that_may_be_the_former_pods_frees_nothing_early() {
     let waited = bench.until_changed(&list(other));
     assert!((LONG - 500..=LONG).contains(&waited), "freed after {waited} ms");
 }
+
+#[test]
+fn a_pod_made_again_under_its_name_ends_as_any_other_once_it_is_certain_to_be_itself() {
+    let pods: Pods<'_> = &[("a/web-0/app", &["p-0"]), ("a/db-0/db", &["p-1"])];
+    for (lived, expected) in [(LONG / 2, LONG), (LONG, GRACE)] {
+        let mut bench = Bench::with_pods(pods);
+        // It returns before its grace is over, and is given what it had.
+        bench.kubelet(&["p-0"]);
+        let until = bench.at + lived;
+        while bench.at <= until {
+            bench.until_asked(60_000, Ok(list(pods)));
+        }
+        bench.until_asked(60_000, Ok(list(&pods[1..])));
+        let (_, reason, message) = bench.consistent();
+        if expected == LONG {
+            assert_eq!(reason, "NeverNamed");
+            assert!(message.contains("or only with the name of the pod before it"), "{message}");
+        } else {
+            assert_eq!(reason, "Releasing", "{message}");
+        }
+        let waited = bench.until_changed(&list(&pods[1..]));
+        assert!((expected - 500..=expected + 200).contains(&waited), "freed after {waited} ms");
+        assert_eq!(bench.held(), ["p-1 a/db-0/db"]);
+    }
+}
