@@ -61,8 +61,12 @@ impl Reconciler {
     }
 
     /// The kubelet knows its pods. It comes to know them one by one: for those that it does not
-    /// list yet, time begins here.
+    /// list yet, time begins here. While it has taken no pool, it could be another the next time it
+    /// is asked, and nobody would know.
     pub(super) fn pods_are_known(&mut self) {
+        if self.registered.is_empty() {
+            return;
+        }
         let held = &self.ledger.allocations;
         let pools = self.pools.keys().chain(held.values().map(|one| &one.pool));
         let new = pools.filter(|pool| !self.asking.confirmed.contains(*pool));
