@@ -8,10 +8,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::base64;
 use crate::inventory::Interface;
 use crate::names::{InterfaceName, MacAddress, PciAddress};
-
-mod base64;
 
 /// What one plugin does with an interface of the host.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -148,7 +147,7 @@ fn collect(value: &Value, depth: usize, found: &mut Vec<Attachment>) {
                 collect(inner, depth, found);
             }
             for encoded in ENCODED.iter().filter_map(|key| object.get(*key)?.as_str()) {
-                let inner = base64::decode(encoded);
+                let inner = base64::decode(encoded.as_bytes()).ok();
                 if let Some(inner) = inner.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
                     collect(&inner, depth, found);
                 }

@@ -3,6 +3,7 @@
 pub mod af_xdp;
 pub mod allocation;
 pub mod attachment;
+mod base64;
 pub mod blocker;
 pub mod cdi;
 pub mod change;
