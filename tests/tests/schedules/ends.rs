@@ -50,6 +50,8 @@ impl Schedule {
         let root = Caller { uid: 0, process: None, bus_name: None, privileged: true };
         self.machine.ask(root.clone(), Command::Reload).unwrap();
         self.machine.kubelet.say_from_now(self.machine.now().boot.0, Word::True);
+        // By the word of one that has taken no pool nothing is over.
+        self.register_all();
         let pods: Vec<_> = self.machine.kubelet.pods().keys().cloned().collect();
         for pod in pods.iter().skip(1) {
             assert!(self.machine.kubelet.stop(pod));
