@@ -158,7 +158,11 @@ fn a_refusal_is_logged_and_shown_until_it_is_over() {
             Ok(node.log().contains("the kubelet refused: not today"))
         })
         .unwrap();
-    assert!(condition(&rig.node, "KubeletRegistered")["message"].as_str().unwrap() == "onload");
+    let why = |node: &Node| {
+        let message = condition(node, "KubeletRegistered")["message"].clone();
+        Ok(message.as_str().unwrap().starts_with("onload: the kubelet refused: not today"))
+    };
+    rig.node.until("the refusal in the condition", why).unwrap();
     rig.kubelet.set_fault(None);
     rig.served();
     rig.registered("True");

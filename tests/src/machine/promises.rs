@@ -42,6 +42,8 @@ pub struct Promises {
     leases: BTreeMap<AllocationId, Moment>,
     look: Option<Arc<Snapshot>>,
     running: Option<Step>,
+    /// The step begun last, until what became of it is written.
+    unwritten: Option<Step>,
     attempts: BTreeMap<Step, (u32, u64)>,
     /// The change that the attempts belong to, and whether it was on its way back.
     attempts_of: Option<(u64, bool)>,
@@ -167,8 +169,9 @@ impl Promises {
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
         self.changes.restarted();
-        if let Some(step) = self.running.take() {
-            // Whether it failed is not known; it counts from the one before.
+        self.running = None;
+        if let Some(step) = self.unwritten.take() {
+            // Whether it failed is not known to whoever comes after; it counts from the one before.
             if let Some((count, _)) = self.attempts.get_mut(&step) {
                 *count -= 1;
             }
@@ -192,7 +195,7 @@ impl Promises {
     pub(super) fn rebooted(&mut self) {
         self.changes.restarted();
         self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
-        self.running = None;
+        (self.running, self.unwritten) = (None, None);
         self.attempts.clear();
         self.admitted.clear();
         self.look = None;
@@ -201,6 +204,9 @@ impl Promises {
     /// Nothing is lent to a local program from a pool that is not there, or on a held node.
     pub(super) fn recorded(&mut self, entries: &[Entry], brain: &Reconciler) {
         for entry in entries {
+            if let Entry::StepEnded { .. } = entry {
+                self.unwritten = None;
+            }
             if let Entry::Granted(allocation) = entry
                 && allocation.is_local()
             {
@@ -218,6 +224,7 @@ impl Promises {
         self.steps += 1;
         assert!(!self.blind, "a step is begun without a ledger: {step}");
         assert_eq!(self.running.replace(step.clone()), None, "two steps at once");
+        self.unwritten = Some(step.clone());
         let ledger = brain.ledger();
         let safe = Ledger::parse(disk.safe_bytes()).unwrap().ledger;
         if let Some(change) = &ledger.change {
