@@ -189,3 +189,19 @@ fn a_pod_made_again_under_its_name_ends_as_any_other_once_it_is_certain_to_be_it
         assert_eq!(bench.held(), ["p-1 a/db-0/db"]);
     }
 }
+
+#[test]
+fn a_pool_that_is_configured_no_more_makes_nobody_believed() {
+    let stays: Pods<'_> = &[("a/web/app", &["p-0"])];
+    let mut bench = Bench::with_pods(stays);
+    bench.until_asked(60_000, Ok(list(stays)));
+    // Its devices stay with their pods; the kubelet may restart now, and nobody would be told.
+    let config = crate::reconcile::tests::lab::parse("[pools.q]\nslots = 1\nnuma-nodes = [7]\n")
+        .map(Box::new);
+    bench.handle(Event::Configuration { request: None, config });
+    let nothing = list(&[("a/static/one", &[])]);
+    for _ in 0..5 {
+        bench.until_asked(60_000, Ok(nothing.clone()));
+    }
+    assert_eq!(bench.held(), ["p-0 a/web/app"]);
+}
