@@ -25,8 +25,8 @@ use happening::{Schedule, files};
 
 /// Seeds that once broke a promise: lent on a held node, a slot beyond a shrunk pool, a NUMA node
 /// that was none, a step begun on a held node, lent from no pool, idle with a bus unread, a running
-/// pod's device freed (twice), rolled back where every port had gone. They stand for these only as long as the
-/// lots are drawn in the same order.
+/// pod's device freed (twice), rolled back where every port had gone. They stand for these only as
+/// long as the lots are drawn in the same order.
 const COMMITTED: &[u64] = &[40, 106, 154, 163, 212, 234, 688, 815, 1098];
 /// Schedules of a plain run: the whole level stays well under half a minute on two cores.
 const SCHEDULES: u64 = 150;
