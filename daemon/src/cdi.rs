@@ -63,9 +63,12 @@ pub async fn keep(mut pictures: watch::Receiver<Arc<Picture>>, directory: PathBu
             let place = directory.clone();
             let result = tokio::task::spawn_blocking(move || settle(&place, &files, &held)).await;
             let result = result.unwrap_or_else(|error| Err(error.to_string()));
+            let names = names(&wanted);
             taken = match &result {
-                Ok(_) => Box::pin(taken_away(directory.clone(), names(&wanted))),
-                Err(_) => Box::pin(pending()),
+                Ok(_) if !names.is_empty() => Box::pin(taken_away(directory.clone(), names)),
+                // Where there shall be none, nothing can be taken away: a node without a card has no
+                // directory either, and would be woken to look for it.
+                Ok(_) | Err(_) => Box::pin(pending()),
             };
             if let Err(why) = &result
                 && told.as_ref() != Some(why)
