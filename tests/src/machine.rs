@@ -333,18 +333,22 @@ impl Machine {
                 Ok(()) => self.handle(Event::Recorded(id)),
                 Err(why) => self.handle(Event::RecordFailed { record: id, why }),
             },
-            Arrival::Told(event) => {
-                let said = match &event {
-                    Event::KubeletSaid(said) => said.is_ok(),
-                    _ => return self.handle(event),
-                };
-                self.kubelet.answered = said;
-                self.handle(event);
-                if let (true, Some(brain)) = (said, &self.brain) {
+            Arrival::Told(Event::KubeletSaid(said)) => {
+                let answered = said.is_ok();
+                self.kubelet.answered = answered;
+                self.handle(Event::KubeletSaid(said));
+                if let (true, Some(brain)) = (answered, &self.brain) {
                     let grace = brain.settings().kubelet.release_grace;
                     self.promises.pods.answered(self.now(), grace, &self.kubelet);
                 }
             }
+            Arrival::Told(Event::Registered { pool, registered: false }) => {
+                // Otherwise it was back before the edge saw that it had gone.
+                if !self.picture.pools.contains_key(&pool) {
+                    self.register(&pool, false);
+                }
+            }
+            Arrival::Told(event) => self.handle(event),
             Arrival::List(pool, list) => self.kubelet.believe(pool, list),
             Arrival::ControlPlane => {
                 // It may have been unloaded meanwhile; then there is nothing to start.

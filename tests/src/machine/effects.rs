@@ -140,6 +140,13 @@ impl Machine {
                 self.send_list(&pool);
             }
         }
+        // The edge ends the offer of a pool that is configured no more, and says so.
+        for (pool, shown) in former.pools.iter() {
+            if shown.registered && !self.picture.pools.contains_key(pool) {
+                let ended = Event::Registered { pool: pool.clone(), registered: false };
+                self.later(self.pace.hint, Arrival::Told(ended));
+            }
+        }
     }
 
     pub(super) fn note(&mut self, what: &str) {

@@ -263,13 +263,6 @@ impl Reconciler {
         let chosen = self.chosen(&snapshot);
         self.pools.retain(|name, state| wanted.get(name) == Some(&state.settings));
         self.unregistered.retain(|name, _| wanted.contains_key(name));
-        // Nobody tells of the end of a pool that is configured no more.
-        let gone: Vec<_> =
-            self.registered.iter().filter(|name| !wanted.contains_key(*name)).cloned().collect();
-        for pool in gone {
-            self.registered.remove(&pool);
-            self.kubelet_went(&pool);
-        }
         for (name, settings) in wanted {
             let former = self.pools.remove(&name);
             let mut state =

@@ -199,6 +199,7 @@ fn a_pool_that_is_configured_no_more_makes_nobody_believed() {
     let config = crate::reconcile::tests::lab::parse("[pools.q]\nslots = 1\nnuma-nodes = [7]\n")
         .map(Box::new);
     bench.handle(Event::Configuration { request: None, config });
+    bench.handle(Event::Registered { pool: "p".parse().unwrap(), registered: false });
     let nothing = list(&[("a/static/one", &[])]);
     for _ in 0..5 {
         bench.until_asked(60_000, Ok(nothing.clone()));
