@@ -2,9 +2,10 @@
 //! kubelet's device-plugin directory and registered with whichever kubelet comes, or in its registry
 //! of plugins for it to find.
 //!
-//! Owns those sockets and nothing else: it decides nothing, keeps no state that outlives a stream but
-//! which resources the kubelet may have found in this boot, and never creates or empties a directory of the kubelet's. While all is well nothing in here
-//! wakes up; inotify and the picture tell of every change.
+//! Owns those sockets and nothing else: it decides nothing, keeps no state that outlives a stream
+//! but which resources the kubelet may have found in this boot, and never creates or empties a
+//! directory of the kubelet's. While all is well nothing in here wakes up; inotify and the picture
+//! tell of every change.
 
 // Generated code follows its generator's taste, not ours; `tests/tests/generated.rs` keeps it so.
 #[allow(missing_docs, missing_debug_implementations, clippy::all)]

@@ -213,8 +213,8 @@ impl DevicePlugin for Plugin {
     }
 }
 
-/// One stream of lists, a kubelet's or a stranger's: the present one at once, then each that differs from the last
-/// one sent. Ends with the server.
+/// One stream of lists, a kubelet's or a stranger's: the present one at once, then each that
+/// differs from the last one sent. Ends with the server.
 #[derive(Debug)]
 pub(super) struct Lists {
     lists: WatchStream<List>,

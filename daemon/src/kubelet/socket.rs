@@ -1,5 +1,5 @@
-//! A pool's own socket in a directory of the kubelet's: bound where nobody else serves, removed if it is
-//! still ours.
+//! A pool's own socket in a directory of the kubelet's: bound where nobody else serves, removed if
+//! it is still ours.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

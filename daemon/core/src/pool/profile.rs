@@ -1,8 +1,9 @@
 //! A pool's profile: its variables become part of what a container gets.
 //!
 //! They yield to those of the answer itself, so a profile never takes the preload's place, and what
-//! the pool's `environment` sets is there before the profile is evaluated, as the launcher has it. A profile
-//! of a release is told by a path that every release has, so that no answer and no reason names one.
+//! the pool's `environment` sets is there before the profile is evaluated, as the launcher has it.
+//! A profile of a release is told by a path that every release has, so that no answer and no reason
+//! names one.
 //!
 //! An `unset` takes back what the profile itself has set, and no more: an answer cannot take from a
 //! container what its image or pod sets, and what the pool sets wins here too.

@@ -138,7 +138,8 @@ pub enum Effect {
     Publish(Arc<Picture>),
     /// Read the configuration.
     ReadConfiguration(Option<RequestId>),
-    /// Ask the kubelet what its pods hold, and what it has for them. An answer must come, be it that there is none.
+    /// Ask the kubelet what its pods hold, and what it has for them. An answer must come, be it
+    /// that there is none.
     AskKubelet,
     /// Tell when this process ends; at once if it is not there.
     WatchProcess(Process),

@@ -1,10 +1,10 @@
 //! Whether a kernel would take a module, told from its signature and from what is known of trust: by
 //! which key, or why not, and by which rule that was decided.
 //!
-//! The signature itself is not verified: a module that was changed after it was signed is refused by the
-//! kernel, and accepted here. Nothing is decided by a default: what cannot be told is [`Outcome::Unknown`]
-//! with the gaps. Nor does anything here say what else speaks against a load (versions, symbols, a kernel
-//! that takes no modules any more).
+//! The signature itself is not verified: a module that was changed after it was signed is refused
+//! by the kernel, and accepted here. Nothing is decided by a default: what cannot be told is
+//! [`Outcome::Unknown`] with the gaps. Nor does anything here say what else speaks against a load
+//! (versions, symbols, a kernel that takes no modules any more).
 
 use self::enforcing::{Enforcing, Words};
 use self::gap::Gap;

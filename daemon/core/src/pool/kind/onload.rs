@@ -104,7 +104,8 @@ impl Kind for Onload {
                 let at = usize::try_from(slot).unwrap_or(0).checked_rem(places.len());
                 let (place, cause) = at.and_then(|at| places.get(at)).copied().unwrap_or(none);
                 Some(Device {
-                    // A pool name and a number always make an id; were it otherwise, there is no device.
+                    // A pool name and a number always make an id; were it otherwise, there is no
+                    // device.
                     id: slot_id(pool, slot)?,
                     numa_node: place.numa_node,
                     cause: cause.clone(),

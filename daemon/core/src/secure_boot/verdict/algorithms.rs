@@ -8,8 +8,8 @@ use crate::names::KernelRelease;
 use crate::secure_boot::algorithm::{Digest, SignatureAlgorithm};
 use crate::secure_boot::signature::signed_data::Signer;
 
-/// Since then kernels know SHA-3 for modules. Between this and the second they did not take SHA-1 (16ab7cb5825f,
-/// taken back by 203a6763ab69); whether others do depends on how they were built.
+/// Since then kernels know SHA-3 for modules. Between this and the second they did not take SHA-1
+/// (16ab7cb5825f, taken back by 203a6763ab69); whether others do depends on how they were built.
 const SHA3: (u32, u32) = (6, 7);
 const SHA1_AGAIN: (u32, u32) = (6, 9);
 
