@@ -12,6 +12,8 @@ use super::bytes::Bytes;
 use super::signature_list::{self, SignatureList};
 use super::variable::timeout_secs;
 
+pub mod write;
+
 /// What a structure with a hashed password has (`pw_crypt_t`).
 pub const CRYPT_BYTES: usize = 172;
 /// What the older form has, a SHA-256 over the list and the password.
