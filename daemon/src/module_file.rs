@@ -5,6 +5,8 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use std::sync::Arc;
 
 use onload_core::release::ModuleFile;
+use onload_core::release::signing::Signing;
+use onload_core::secure_boot::signature::MARK;
 
 use self::elf::{Image, Section};
 use self::hashes::HashSearch;
@@ -19,8 +21,6 @@ mod tests;
 
 /// Most that a module may have, uncompressed: `onload.ko` with everything a debugger wants has half.
 pub const MOST_BYTES: u64 = 64 << 20;
-/// What `sign-file` of the kernel appends last (`MODULE_SIG_STRING`).
-pub(crate) const SIGNATURE_MARK: &[u8] = b"~Module signature appended~\n";
 
 /// Why a file is no kernel module that can be read.
 #[derive(Debug, thiserror::Error)]
@@ -89,7 +89,7 @@ fn plain(
     let module = ModuleFile {
         path: path.to_owned(),
         machine: image.machine(),
-        signed: signed(&mut image)?,
+        signed: signing(&mut image)?,
         ..ModuleFile::default()
     };
     let modinfo = named(".modinfo")
@@ -116,9 +116,18 @@ fn plain(
     Ok(module)
 }
 
-fn signed(image: &mut Image<'_, impl Read + Seek>) -> Result<bool, ModuleFileError> {
-    let size = SIGNATURE_MARK.len() as u64;
-    let Some(offset) = image.length().checked_sub(size) else { return Ok(false) };
-    let tail = Section { name: String::new(), kind: 0, flags: 0, offset, size };
-    Ok(image.content(&tail)? == SIGNATURE_MARK)
+/// Only the end is read: the mark, and then as much as it says. Offsets of a damage are seen from
+/// where reading began.
+fn signing(image: &mut Image<'_, impl Read + Seek>) -> Result<Signing, ModuleFileError> {
+    /// A signature has less than a kilobyte; with certificates in it, a few.
+    const MOST_TAIL: u64 = 64 << 10;
+    let mut tail = |size: u64| {
+        let offset = image.length().saturating_sub(size);
+        let size = size.min(image.length());
+        image.content(&Section { name: String::new(), kind: 0, flags: 0, offset, size })
+    };
+    if tail(MARK.len() as u64)? != MARK {
+        return Ok(Signing::Unsigned);
+    }
+    Ok(Signing::of(&tail(MOST_TAIL)?))
 }

@@ -18,8 +18,9 @@ const FILE: &str = "onloadd.toml";
 const DROP_INS: &str = "onloadd.toml.d";
 /// More than core accepts, so that core can say that it is too long.
 const LONGEST_FILE: u64 = 1024 * 1024;
-/// More than core accepts of a profile, so that core can say that it is too long.
-const LONGEST_PROFILE: u64 = 65 * 1024;
+/// More than core accepts of a profile, so that core can say that it is too long, and more than any
+/// certificate has.
+const LONGEST_NAMED: u64 = 65 * 1024;
 
 /// Where configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -49,17 +50,19 @@ impl Sources {
         }
         fragments.extend(self.command_line.clone());
         let mut config = Config::merge(&fragments)?;
-        config.profiles = self.profiles(&config);
+        config.files = self.named(&config);
         Ok(config)
     }
 
-    /// The profiles that pools name by path. They count as they were when this was read.
-    fn profiles(&self, config: &Config) -> BTreeMap<String, Result<Vec<u8>, String>> {
+    /// The files that the configuration names by path. They count as they were when this was read.
+    fn named(&self, config: &Config) -> BTreeMap<String, Result<Vec<u8>, String>> {
         let Some(root) = &self.root else { return BTreeMap::new() };
-        let named = config.settings.pools.values().filter_map(|pool| pool.profile.as_ref());
-        let paths = named.filter_map(|profile| Some((profile, profile.strip_prefix('/')?)));
+        let settings = &config.settings;
+        let profiles = settings.pools.values().filter_map(|pool| pool.profile.as_ref());
+        let named = profiles.chain(&settings.secure_boot.certificates);
+        let paths = named.filter_map(|path| Some((path, path.strip_prefix('/')?)));
         let read = |(name, below): (&String, &str)| {
-            let read = profile(&root.join(below));
+            let read = content(&root.join(below));
             Some((name.clone(), read.transpose()?))
         };
         paths.filter_map(read).collect()
@@ -67,14 +70,14 @@ impl Sources {
 }
 
 /// None where there is no such file.
-fn profile(path: &Path) -> Result<Option<Vec<u8>>, String> {
+fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
     let read = || -> io::Result<Vec<u8>> {
         // Asked first: opening a pipe would wait for somebody to write.
         if !fs::metadata(path)?.is_file() {
             return Err(io::Error::other("it is not a regular file"));
         }
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(LONGEST_PROFILE).read_to_end(&mut bytes)?;
+        fs::File::open(path)?.take(LONGEST_NAMED).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
     match read() {
@@ -227,15 +230,22 @@ mod tests {
     }
 
     #[test]
-    fn a_profile_named_by_path_is_read_with_the_configuration() {
+    fn what_is_named_by_path_is_read_with_the_configuration() {
         let pools = "[pools.onload]\nprofile = \"latency\"\n[pools.a]\nprofile = \"/srv/a.opf\"\n\
-            [pools.b]\nprofile = \"/srv/b.opf\"\n[pools.c]\nprofile = \"/srv\"\n";
-        let root = tree(&[("etc/onloadd/onloadd.toml", pools), ("srv/a.opf", "onload_set A 1\n")]);
+            [pools.b]\nprofile = \"/srv/b.opf\"\n[pools.c]\nprofile = \"/srv\"\n\
+            [secure-boot]\ncertificates = [\"/srv/key.der\", \"/srv/none\"]\n";
+        let root = tree(&[
+            ("etc/onloadd/onloadd.toml", pools),
+            ("srv/a.opf", "onload_set A 1\n"),
+            ("srv/key.der", "a key"),
+        ]);
         let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
-        let profiles = sources.load().unwrap().profiles;
-        assert_eq!(profiles.keys().collect::<Vec<_>>(), ["/srv", "/srv/a.opf"]);
-        assert_eq!(profiles["/srv/a.opf"], Ok(b"onload_set A 1\n".to_vec()));
-        assert!(profiles["/srv"].is_err());
+        let files = sources.load().unwrap().files;
+        let named: Vec<_> = files.keys().collect();
+        assert_eq!(named, ["/srv", "/srv/a.opf", "/srv/key.der"]);
+        assert_eq!(files["/srv/a.opf"], Ok(b"onload_set A 1\n".to_vec()));
+        assert_eq!(files["/srv/key.der"], Ok(b"a key".to_vec()));
+        assert!(files["/srv"].is_err());
     }
 
     #[test]

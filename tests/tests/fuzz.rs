@@ -22,6 +22,7 @@ use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, MacAddress, PciAddress};
 use onload_core::profile;
 use onload_core::release::ModuleFile;
+use onload_core::release::signing::Signing;
 use onload_core::time::Span;
 use onload_tests::node::Node;
 use onloadd::host::sim::World;
@@ -208,7 +209,7 @@ fn module_files() {
         vermagic: "6.1.0 SMP mod_unload modversions ".to_owned(),
         depends: ["mtd".parse().unwrap()].into(),
         version: Some("6.4.0.1003".to_owned()),
-        signed: true,
+        signed: Signing::of(include_bytes!("../secure-boot/rsa.ko")),
         interfaces: ["0123456789abcdef0123456789abcdef".parse().unwrap()].into(),
         symbols: Arc::new(symbols.map(|(name, sum)| (name.to_owned(), sum)).into()),
         ..ModuleFile::default()

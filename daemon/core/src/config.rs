@@ -11,9 +11,11 @@ use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
 mod pool;
+mod secure_boot;
 mod settings;
 
 pub use pool::{PoolKind, PoolSettings, Registration};
+pub use secure_boot::SecureBootSettings;
 pub use settings::{
     Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings, Settings,
 };
@@ -63,9 +65,10 @@ pub struct Config {
     pub settings: Settings,
     /// Every value in force, by dotted key.
     pub entries: BTreeMap<String, Entry>,
-    /// What lies at the paths that pools name as their profile: the caller reads them with the
-    /// configuration, and they count as part of it. Without an entry there is no such file.
-    pub profiles: BTreeMap<String, Result<Vec<u8>, String>>,
+    /// What lies at the paths that it names, as the profile of a pool or as a certificate: the caller
+    /// reads them with the configuration, and they count as part of it. Without an entry there is no
+    /// such file.
+    pub files: BTreeMap<String, Result<Vec<u8>, String>>,
 }
 
 /// Why a configuration is refused. The text names file, line and key.
@@ -108,7 +111,7 @@ impl Config {
             })?;
         let entries = entries(&settings, written);
         settings.check().map_err(|fault| locate(&entries, fragments, fault))?;
-        Ok(Self { settings, entries, profiles: BTreeMap::new() })
+        Ok(Self { settings, entries, files: BTreeMap::new() })
     }
 }
 

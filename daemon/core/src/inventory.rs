@@ -1,6 +1,7 @@
 //! What the machine is, as one look found it: facts with their gaps. Nothing here decides.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::others::Traces;
 use crate::parameters::Options;
 use crate::reading::Reading;
 use crate::release::{Kernel, Release};
+use crate::secure_boot::trust::Trust;
 use crate::userland::Userland;
 
 /// The four modules a working Onload node has loaded, in load order
@@ -61,9 +63,10 @@ pub struct Snapshot {
     pub releases: Reading<BTreeMap<ReleaseName, Release>>,
     /// Kernels whose module trees are on the disk.
     pub kernels: Reading<BTreeMap<KernelRelease, Kernel>>,
-    /// Whether the kernel refuses modules without a signature it trusts
-    /// (`/sys/module/module/parameters/sig_enforce`).
-    pub signatures_enforced: Reading<bool>,
+    /// Whom this machine and its kernels trust, and what they enforce. Not written: it is long, and
+    /// [`Trust`] is made of what other programs write in their own way.
+    #[serde(skip)]
+    pub trust: Arc<Trust>,
     /// Who uses the stack, by process id; absent where the look did not search for them
     /// ([`Depth`]).
     pub users: Reading<BTreeMap<u32, User>>,

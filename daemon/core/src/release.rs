@@ -8,9 +8,11 @@ use serde::{Deserialize, Serialize};
 use crate::names::{InterfaceHash, KernelRelease, ModuleName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::initramfs::Initramfs;
+use crate::release::signing::Signing;
 
 pub mod initramfs;
 pub mod preflight;
+pub mod signing;
 
 /// The release that is the kernel's own driver and nothing else.
 pub const IN_TREE: &str = "in-tree";
@@ -72,8 +74,9 @@ pub struct ModuleFile {
     pub srcversion: Option<String>,
     /// Whether it says that it was built with the kernel (`intree`).
     pub in_tree: bool,
-    /// Whether a signature is appended. Whose, and whether it is trusted, is not told here.
-    pub signed: bool,
+    /// Its signature. Whether anybody trusts it is not told here.
+    #[serde(default)]
+    pub signed: Signing,
     /// Every 32-digit hash that stands as a string in it. `onload` carries that of the interface it
     /// serves among them (reference/onload-modules.md section 4).
     #[serde(default)]

@@ -119,7 +119,8 @@ pub(super) type ModuleRow = (String, String, String, String, bool);
 /// A module file as a row.
 pub(super) fn module_file((name, file): (&ModuleName, &ModuleFile)) -> ModuleRow {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
-    (name.to_string(), text(&file.version), text(&file.srcversion), file.path.clone(), file.signed)
+    let (path, signed) = (file.path.clone(), file.signed.is_there());
+    (name.to_string(), text(&file.version), text(&file.srcversion), path, signed)
 }
 
 /// An objection as reason, why and fix.

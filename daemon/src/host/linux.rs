@@ -281,7 +281,6 @@ impl Host for Linux {
             device_nodes,
             releases,
             kernels,
-            signatures_enforced: modules::signatures_enforced(root),
             loader,
             userland: userland::read(root, &self.state_directory),
             af_xdp: af_xdp::read(root),

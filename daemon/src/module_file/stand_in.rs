@@ -1,8 +1,10 @@
 //! A small file that reads as a module does: what a recording keeps of one, and what tests make.
 
 use onload_core::release::ModuleFile;
+use onload_core::release::signing::Signing;
+use onload_core::secure_boot::signature::{self, MARK};
 
-use super::{SIGNATURE_MARK, hashes};
+use super::hashes;
 
 /// Longest name that fits an entry of `__versions`, without its NUL.
 const NAME_BYTES: usize = 55;
@@ -45,8 +47,13 @@ pub fn write(module: &ModuleFile) -> Vec<u8> {
         sections.push(Section { flags: ALLOCATED, ..constants(".rodata.str1.1", content) });
     }
     let mut bytes = file(module.machine, sections);
-    if module.signed {
-        bytes.extend_from_slice(SIGNATURE_MARK);
+    match &module.signed {
+        Signing::Unsigned => {}
+        Signing::Signed(appended) => {
+            bytes.extend(signature::appended(&appended.pkcs7).unwrap_or_default());
+        }
+        // It reads as damaged again, though elsewhere.
+        Signing::Damaged(_) => bytes.extend_from_slice(MARK),
     }
     bytes
 }

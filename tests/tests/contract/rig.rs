@@ -19,7 +19,8 @@ use onload_core::pool::Cause;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::release::initramfs::Remark;
-use onload_core::release::preflight::Objection;
+use onload_core::release::preflight::{Fault, Objection};
+use onload_core::release::signing::Signing;
 use onload_core::release::{ModuleFile, Release};
 use onload_core::time::{Moment, Timestamp};
 use onload_tests::bus::Bus;
@@ -340,7 +341,15 @@ pub const CONFIRM_BY: u64 = 4_102_444_800_000;
 /// Two reasons at once.
 fn objections() -> [Objection; 2] {
     let onload = || BTreeSet::from(["onload".parse().unwrap()]);
-    [Objection::Incomplete { missing: onload() }, Objection::Unsigned { modules: onload() }]
+    let fault = Fault {
+        reason: "Unsigned".to_owned(),
+        what: "the module is not signed".to_owned(),
+        why: "there is no mark of a signature".to_owned(),
+        rule: "this kernel refuses it".to_owned(),
+        fix: "sign it".to_owned(),
+    };
+    let untrusted = Objection::Untrusted { modules: onload(), fault };
+    [Objection::Incomplete { missing: onload() }, untrusted]
 }
 
 /// A release with one module for the first kernel, and what speaks against the second.
@@ -348,7 +357,7 @@ fn release(root: &str, against: &[Objection]) -> ReleasePicture {
     let file = ModuleFile {
         path: format!("{root}/lib/modules/{}/onload.ko", KERNELS[0]),
         version: Some("9.1.0".to_owned()),
-        signed: true,
+        signed: Signing::of(include_bytes!("../../secure-boot/rsa.ko")),
         ..ModuleFile::default()
     };
     let modules = BTreeMap::from([("onload".parse().unwrap(), file)]);

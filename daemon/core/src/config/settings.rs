@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
 use crate::cdi;
-use crate::config::PoolSettings;
+use crate::config::{PoolSettings, SecureBootSettings};
 use crate::names::{PoolName, ReleaseName};
 use crate::time::Span;
 
@@ -24,6 +24,8 @@ pub struct Settings {
     pub kubelet: KubeletSettings,
     /// What container runtimes are told without a kubelet.
     pub cdi: CdiSettings,
+    /// Whose modules this node shall take.
+    pub secure_boot: SecureBootSettings,
     /// What callers may ask for.
     pub limits: LimitSettings,
     /// Named sets of devices.
@@ -265,6 +267,7 @@ impl Settings {
             let what = "`cdi` needs `enabled = true` in [cdi]: runtimes find the names there";
             return Err(("kubelet.answer".to_owned(), what.to_owned()));
         }
+        self.secure_boot.check()?;
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();

@@ -271,7 +271,7 @@ impl Reconciler {
                 snapshot: &snapshot,
                 hardware: &self.hardware,
                 chosen: &chosen,
-                profiles: &self.config.profiles,
+                profiles: &self.config.files,
             };
             let standing = pool::stand(&name, &state.settings, &look, &state.standing);
             let standing = if matches!(self.ledger_health, LedgerHealth::Unreadable(_)) {

@@ -1,5 +1,5 @@
-//! Whether a kernel will take the files of a release: told from the files, before anything is touched.
-//! What files cannot tell (whether a signature is trusted, what a parameter does) is left to the load.
+//! Whether a kernel will take the files of a release: told from the files and from whom the machine
+//! trusts, before anything is touched. What those cannot tell (what a parameter does) is left to the load.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,9 @@ use crate::inventory::{STACK, Snapshot};
 use crate::names::{KernelRelease, ModuleName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::{HOST, IN_TREE, Kernel, ModuleFile, Release};
+use crate::secure_boot::verdict::Judge;
 
-pub use self::objection::Objection;
+pub use self::objection::{Fault, Objection};
 
 mod auxiliary;
 mod objection;
@@ -82,7 +83,7 @@ impl Preflight<'_> {
                     why: why.unwrap_or_else(|| "its module tree is not on the disk".to_owned()),
                 }),
             }
-            objections.extend(self.unsigned());
+            objections.extend(self.untrusted());
         }
         if self.name.as_str() != IN_TREE {
             objections.extend(auxiliary::check(self.version("sfc"), self.version("onload")));
@@ -193,13 +194,26 @@ impl Preflight<'_> {
         })
     }
 
-    /// Only the running kernel says whether it enforces signatures.
-    fn unsigned(&self) -> Option<Objection> {
-        let running = self.snapshot.kernel.known() == Some(self.kernel);
-        let enforced = self.snapshot.signatures_enforced == Reading::Known(true);
-        let unsigned = self.files().filter(|(_, file)| !file.signed);
-        let modules: BTreeSet<_> = unsigned.map(|(module, _)| module.clone()).collect();
-        (running && enforced && !modules.is_empty()).then_some(Objection::Unsigned { modules })
+    /// What the kernel would refuse for its signature, by what is wrong with that. What cannot be told
+    /// is left to the load.
+    fn untrusted(&self) -> Vec<Objection> {
+        let judge = Judge::new(&self.snapshot.trust, self.kernel);
+        let mut objections: Vec<Objection> = Vec::new();
+        for (module, file) in self.files() {
+            let Some(fault) = Fault::of(&judge.verdict(file.signed.data())) else { continue };
+            let same = objections.iter_mut().find_map(|said| {
+                let Objection::Untrusted { modules, fault: other } = said else { return None };
+                (*other == fault).then_some(modules)
+            });
+            match same {
+                Some(modules) => drop(modules.insert(module.clone())),
+                None => {
+                    let modules = [module.clone()].into();
+                    objections.push(Objection::Untrusted { modules, fault });
+                }
+            }
+        }
+        objections
     }
 
     /// Whether the libraries fit the driver: both carry the hash of the interface between them

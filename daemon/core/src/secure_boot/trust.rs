@@ -28,7 +28,7 @@ impl From<bool> for Switch {
 }
 
 /// What is known of trust in modules. Absent is what the machine says it does not have, which means
-/// something; so this has no default, and what was not looked at begins with [`Trust::unread`].
+/// something; what was not looked at begins with [`Trust::unread`], as the default does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// The kernel that runs. Enforcement, lockdown and rings are its own.
@@ -62,9 +62,15 @@ pub struct Trust {
     pub dbx: Reading<Vec<SignatureList>>,
     /// What shim has been asked for, and will ask about at the next boot.
     pub requests: Reading<Requests>,
-    /// Other certificates at hand: of the configuration, of the distribution. They are trusted by
+    /// The certificates that the configuration names, by the path that it names. They are trusted by
     /// nobody for being here; they tell which key of a ring is meant by a signature.
-    pub certificates: Vec<Certificate>,
+    pub named: BTreeMap<String, Reading<Certificate>>,
+}
+
+impl Default for Trust {
+    fn default() -> Self {
+        Self::unread("it was not looked at")
+    }
 }
 
 impl Trust {
@@ -89,7 +95,7 @@ impl Trust {
             db: gap(why),
             dbx: gap(why),
             requests: gap(why),
-            certificates: Vec::new(),
+            named: BTreeMap::new(),
         }
     }
 

@@ -14,8 +14,8 @@ use self::rule::Rule;
 use self::signer::{Against, Standing};
 use super::Damaged;
 use super::keyring::SystemRing;
-use super::signature::signed_data::SignerId;
-use super::signature::{Signature, SignatureError};
+use super::signature::SignatureError;
+use super::signature::signed_data::{SignedData, SignerId};
 use super::trust::{Switch, Trust};
 use crate::names::KernelRelease;
 
@@ -34,7 +34,7 @@ mod tests;
 pub use self::answer::{Answer, Errno};
 
 /// What a module's file says of its signature: it, none, or why it does not read.
-pub type Signed<'a> = Result<Option<&'a Signature>, SignatureError>;
+pub type Signed<'a> = Result<Option<&'a SignedData>, SignatureError>;
 
 /// Whether a kernel would take a module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,26 @@ impl Item {
 /// Says whether `kernel` would take a module with this signature. For a kernel that does not run, what
 /// only a running one shows is a gap.
 pub fn verdict(module: Signed<'_>, trust: &Trust, kernel: &KernelRelease) -> Verdict {
-    let case = Case::new(trust, kernel);
+    Judge::new(trust, kernel).verdict(module)
+}
+
+/// Judges several modules for one kernel: certificates are read once.
+#[derive(Debug)]
+pub struct Judge<'a>(Case<'a>);
+
+impl<'a> Judge<'a> {
+    /// For this kernel.
+    pub fn new(trust: &'a Trust, kernel: &'a KernelRelease) -> Self {
+        Self(Case::new(trust, kernel))
+    }
+
+    /// As [`verdict`].
+    pub fn verdict(&self, module: Signed<'_>) -> Verdict {
+        judge(&self.0, module)
+    }
+}
+
+fn judge(case: &Case<'_>, module: Signed<'_>) -> Verdict {
     let enforcing = case.enforcing();
     let mut examined = case.examine(module);
     examined.items.sort_by_key(|item| item.stage);
@@ -124,7 +143,7 @@ pub fn verdict(module: Signed<'_>, trust: &Trust, kernel: &KernelRelease) -> Ver
         let (rules, remarks) = (vec![Rule::Unchecked], examined.remarks);
         return Verdict { outcome: Outcome::Tainted { why }, rules, remarks, answer };
     }
-    examined.weigh(&enforcing, trust)
+    examined.weigh(&enforcing, case.trust)
 }
 
 /// What was found of a module.
@@ -249,8 +268,8 @@ fn note(gaps: &mut Vec<Gap>, more: &[Gap]) {
 impl Case<'_> {
     fn examine(&self, module: Signed<'_>) -> Examined {
         let mut found = Examined::default();
-        let signature = match module {
-            Ok(Some(signature)) => signature,
+        let data = match module {
+            Ok(Some(data)) => data,
             Ok(None) => {
                 found.add(Stage::Trust, Reason::Unsigned, Vec::new());
                 return found;
@@ -260,12 +279,11 @@ impl Case<'_> {
                 return found;
             }
         };
-        let data = &signature.signed_data;
         if data.content_inside {
             found.add(Stage::Parsing, Reason::NotDetached, Vec::new());
         }
         if data.signers.is_empty() {
-            let (offset, expected) = (signature.module_bytes, "at least one signer");
+            let (offset, expected) = (0, "at least one signer");
             let damaged = SignatureError::Damaged(Damaged { offset, expected });
             found.add(Stage::Parsing, Reason::Damaged(damaged), Vec::new());
         }

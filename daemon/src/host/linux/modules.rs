@@ -40,16 +40,6 @@ pub(super) fn read(root: &Dir) -> Reading<BTreeMap<ModuleName, Module>> {
     })
 }
 
-/// Whether the kernel refuses what is not signed by a key it trusts. Absent on a kernel that knows
-/// no signatures.
-pub(super) fn signatures_enforced(root: &Dir) -> Reading<bool> {
-    root.line("sys/module/module/parameters/sig_enforce").and_then(|text| match text.as_str() {
-        "Y" => Reading::Known(true),
-        "N" => Reading::Known(false),
-        odd => attribute::unexpected(odd),
-    })
-}
-
 /// What `/proc/modules` says of the modules that matter here.
 fn listed(text: &str) -> Reading<BTreeMap<ModuleName, Listed>> {
     if !text.is_empty() && !text.ends_with('\n') {
@@ -249,17 +239,6 @@ mod tests {
         before(&root, "sys/module/sfc/refcnt", 1, move || fs::remove_dir_all(gone).unwrap());
         assert_eq!(of(&root, "sfc"), None);
         assert_eq!(of(&root, "sfc"), None, "listed as live, but without a directory");
-    }
-
-    #[test]
-    fn signatures_are_enforced_or_not_or_unknown() {
-        let of = |text| {
-            let path = "sys/module/module/parameters/sig_enforce";
-            signatures_enforced(&root_with(&[(path, text)]).1)
-        };
-        assert_eq!((of("Y\n"), of("N\n")), (Reading::Known(true), Reading::Known(false)));
-        assert!(of("").is_unreadable() && of("1\n").is_unreadable());
-        assert_eq!(signatures_enforced(&root_with(&[]).1), Reading::Absent);
     }
 
     #[test]

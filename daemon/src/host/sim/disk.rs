@@ -6,11 +6,15 @@ use std::sync::Arc;
 use onload_core::names::{KernelRelease, ModuleName, ReleaseName};
 use onload_core::reading::Reading;
 use onload_core::release::initramfs::{Carried, Initramfs};
+use onload_core::release::signing::{Appended, Signing};
 use onload_core::release::{IN_TREE, Kernel, ModuleFile, Release};
+use onload_core::secure_boot::algorithm::{Digest, SignatureAlgorithm};
+use onload_core::secure_boot::certificate::KeyId;
+use onload_core::secure_boot::signature::signed_data::{SignedData, Signer, SignerId};
 use onload_core::step::StepError;
 use toml::Spanned;
 
-use super::file::{KernelOnDisk, ModuleOnDisk, ReleaseOnDisk};
+use super::file::{KernelOnDisk, KeyName, ModuleOnDisk, ReleaseOnDisk};
 use super::kernel::dependencies;
 use super::world::World;
 
@@ -112,7 +116,7 @@ impl World {
             version: file.version.clone(),
             srcversion: file.srcversion.clone(),
             in_tree: false,
-            signed: file.signed_by.is_some(),
+            signed: file.signed_by.as_ref().map_or(Signing::Unsigned, |key| signed(key.get_ref())),
             symbols: Arc::new(file.symbols.clone()),
             interfaces: carries.into_iter().collect(),
         }
@@ -182,7 +186,7 @@ impl World {
             vermagic: self.vermagic(release),
             depends: needed("sfc"),
             in_tree: true,
-            signed: true,
+            signed: Signing::Unsigned,
             ..ModuleFile::default()
         };
         "sfc".parse().map(|name| (name, file)).into_iter().collect()
@@ -233,4 +237,17 @@ impl World {
 
 fn needed(module: &str) -> BTreeSet<ModuleName> {
     dependencies(module).iter().filter_map(|name| name.parse().ok()).collect()
+}
+
+/// A signature by this key.
+fn signed(key: &KeyName) -> Signing {
+    let signer = Signer {
+        by: SignerId::Key(KeyId(key.to_string().into_bytes())),
+        digest: Digest::Sha256,
+        algorithm: SignatureAlgorithm::Rsa(None),
+        attributes_signed: false,
+        signature_bytes: 256,
+    };
+    let data = SignedData { content_inside: false, certificates_bytes: 0, signers: vec![signer] };
+    Signing::Signed(Arc::new(Appended { data, pkcs7: Vec::new() }))
 }

@@ -1,6 +1,7 @@
 //! What a look at the world finds. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use onload_core::inventory::{
     COMPANIONS, DEVICE_NODES, Depth, DeviceNode, Interface, Link, Module, ModuleState,
@@ -40,7 +41,7 @@ impl World {
             device_nodes: nodes.collect(),
             releases: self.read(Part::Releases, || self.on_disk.releases.clone()),
             kernels: self.read(Part::Releases, || self.on_disk.kernels.clone()),
-            signatures_enforced: Reading::Known(self.file.secure_boot.enabled),
+            trust: Arc::default(),
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
             af_xdp: self.af_xdp_reading(),

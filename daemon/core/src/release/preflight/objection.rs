@@ -1,11 +1,52 @@
 //! The reasons that files give, in words for people.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::is_host;
 use crate::names::{KernelRelease, ModuleName, ReleaseName};
+use crate::secure_boot::verdict::{Outcome, Verdict};
+
+/// Why a kernel would refuse a module for its signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Fault {
+    /// One word for programs.
+    pub reason: String,
+    /// What is the matter.
+    pub what: String,
+    /// Why that matters to this kernel.
+    pub why: String,
+    /// By which rule the kernel decides.
+    pub rule: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl Fault {
+    /// The first reason, said.
+    pub fn of(verdict: &Verdict) -> Option<Self> {
+        let Outcome::Refused { why } = &verdict.outcome else { return None };
+        let first = why.first()?;
+        let rules: Vec<_> = verdict.rules.iter().map(|rule| rule.sentence()).collect();
+        Some(Self {
+            reason: first.reason().to_owned(),
+            what: first.what(),
+            why: first.why(),
+            rule: rules.join("; "),
+            fix: first.fix(),
+        })
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.why)?;
+        if self.rule.is_empty() { Ok(()) } else { write!(f, " ({})", self.rule) }
+    }
+}
 
 /// One reason why a release cannot be loaded into a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -101,11 +142,13 @@ pub enum Objection {
         /// The module.
         module: ModuleName,
     },
-    /// The running kernel takes signed modules only.
-    #[error("the kernel takes only signed modules, and {} not signed", listed(.modules))]
-    Unsigned {
-        /// Those without a signature.
+    /// The kernel does not trust their signature, or there is none, and it wants one.
+    #[error("the kernel would refuse {}: {}", names(.modules), .fault)]
+    Untrusted {
+        /// Whose.
         modules: BTreeSet<ModuleName>,
+        /// What is wrong with it.
+        fault: Fault,
     },
     /// The kernel lacks a module it depends on.
     #[error("module {module} depends on {dependency}, which kernel {kernel} does not have")]
@@ -151,7 +194,7 @@ pub enum Objection {
 
 impl Objection {
     /// One word for programs.
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &str {
         match self {
             Self::ReleasesUnreadable { .. } => "ReleasesUnreadable",
             Self::NoSuchRelease { .. } => "NoSuchRelease",
@@ -164,7 +207,7 @@ impl Objection {
             Self::Vermagic { .. } => "Vermagic",
             Self::Checksums { .. } => "Checksums",
             Self::ChecksumsMissing { .. } => "ChecksumsMissing",
-            Self::Unsigned { .. } => "Unsigned",
+            Self::Untrusted { fault, .. } => &fault.reason,
             Self::DependencyMissing { .. } => "DependencyMissing",
             Self::AuxiliaryInterface { .. } => "AuxiliaryInterface",
             Self::LibrariesMissing { .. } => "LibrariesMissing",
@@ -204,10 +247,7 @@ impl Objection {
             Self::ChecksumsMissing { module } => {
                 format!("build {module} with the Module.symvers of this kernel")
             }
-            Self::Unsigned { .. } => {
-                "sign the modules with a key this machine has enrolled, or turn Secure Boot off"
-                    .to_owned()
-            }
+            Self::Untrusted { fault, .. } => fault.fix.clone(),
             Self::DependencyMissing { dependency, kernel, .. } => format!(
                 "install the package that brings {dependency} for kernel {kernel} (often modules-extra)"
             ),
@@ -230,9 +270,13 @@ impl Objection {
     }
 }
 
-fn listed(modules: &BTreeSet<ModuleName>) -> String {
+fn names(modules: &BTreeSet<ModuleName>) -> String {
     let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
-    format!("{} {}", names.join(", "), if names.len() == 1 { "is" } else { "are" })
+    names.join(", ")
+}
+
+fn listed(modules: &BTreeSet<ModuleName>) -> String {
+    format!("{} {}", names(modules), if modules.len() == 1 { "is" } else { "are" })
 }
 
 fn sample(names: &[String], count: usize) -> String {

@@ -5,10 +5,24 @@ use std::sync::Arc;
 
 use super::*;
 use crate::release::Symbols;
+use crate::release::signing::Signing;
+use crate::secure_boot::kernel::{Enforcement, Lockdown};
+use crate::secure_boot::trust::Trust;
 
 const KERNEL: &str = "6.1.0-2";
 const VERMAGIC: &str = "6.1.0-2 SMP preempt mod_unload modversions ";
+/// By a key that nobody here knows.
+const SIGNED: &[u8] = include_bytes!("../../../../../tests/secure-boot/rsa.ko");
 const HASH: &str = "0123456789abcdef0123456789abcdef";
+
+/// A running kernel of which only that it enforces signatures is known.
+fn enforcing(kernel: &str) -> Trust {
+    Trust {
+        kernel: Reading::Known(kernel.parse().unwrap()),
+        sig_enforce: Reading::Known(Enforcement::Refused),
+        ..Trust::default()
+    }
+}
 
 fn symbols(sums: &[(&str, u32)]) -> Symbols {
     Arc::new(sums.iter().map(|(name, sum)| ((*name).to_owned(), *sum)).collect())
@@ -27,7 +41,7 @@ fn module(name: &str) -> (ModuleName, ModuleFile) {
         vermagic: VERMAGIC.to_owned(),
         depends: depends.iter().map(|name| name.parse().unwrap()).collect(),
         version: version.map(str::to_owned),
-        signed: true,
+        signed: Signing::of(SIGNED),
         interfaces: if name == "onload" { [HASH.parse().unwrap()].into() } else { BTreeSet::new() },
         symbols: symbols(&[("module_layout", 1), ("kfree", 2)]),
         ..ModuleFile::default()
@@ -66,7 +80,7 @@ impl Node {
         };
         Self(Snapshot {
             kernel: Reading::Known(kernel.clone()),
-            signatures_enforced: Reading::Known(true),
+            trust: Arc::new(enforcing(KERNEL)),
             releases: Reading::Known(
                 [(HOST.parse().unwrap(), host), (IN_TREE.parse().unwrap(), in_tree)].into(),
             ),
@@ -173,8 +187,10 @@ fn each_reason_has_its_words() {
             "ChecksumsMissing: module sfc has no symbol checksums, and the kernel wants them",
         ),
         (
-            |node| node.file("sfc_char").signed = false,
-            "Unsigned: the kernel takes only signed modules, and sfc_char is not signed",
+            |node| node.file("sfc_char").signed = Signing::Unsigned,
+            "Unsigned: the kernel would refuse sfc_char: the module is not signed: the mark of a \
+             signature is not at the end of its (uncompressed) file (this kernel refuses modules \
+             that are not signed by a trusted key (sig_enforce))",
         ),
         (
             |node| node.kernel().available.clear(),
@@ -217,8 +233,8 @@ fn all_reasons_come_at_once() {
         node.files().remove(&"sfc_resource".parse().unwrap());
         node.file("onload").machine = 183;
         node.file("sfc").vermagic = "5.0 SMP".to_owned();
-        node.file("sfc").signed = false;
-        node.file("sfc_char").signed = false;
+        node.file("sfc").signed = Signing::Unsigned;
+        node.file("sfc_char").signed = Signing::Unsigned;
         node.kernel().available.clear();
         node.release().interfaces = Reading::Absent;
     });
@@ -234,7 +250,11 @@ fn all_reasons_come_at_once() {
             "LibrariesMissing"
         ]
     );
-    assert!(said[4].contains("sfc, sfc_char are not signed"), "{}", said[4]);
+    assert!(
+        said[4].contains("would refuse sfc, sfc_char: the module is not signed"),
+        "{}",
+        said[4]
+    );
 }
 
 #[test]
@@ -282,13 +302,17 @@ fn many_checksums_are_counted_and_few_named() {
 #[test]
 fn only_the_running_kernel_says_what_it_enforces() {
     let unsigned = |node: &mut Node| {
-        STACK.into_iter().for_each(|name| node.file(name).signed = false);
+        STACK.into_iter().for_each(|name| node.file(name).signed = Signing::Unsigned);
     };
     assert_eq!(said(unsigned).len(), 1);
     for change in [
-        (|node| node.0.kernel = Reading::Known("6.1.0-1".parse().unwrap())) as fn(&mut Node),
-        |node| node.0.signatures_enforced = Reading::Known(false),
-        |node| node.0.signatures_enforced = Reading::Absent,
+        (|node| node.0.trust = Arc::new(enforcing("6.1.0-1"))) as fn(&mut Node),
+        |node| node.0.trust = Arc::default(),
+        |node| {
+            let sig_enforce = Reading::Known(Enforcement::Taken);
+            let lockdown = Reading::Known(Lockdown::None);
+            node.0.trust = Arc::new(Trust { sig_enforce, lockdown, ..enforcing(KERNEL) });
+        },
     ] {
         let said = said(|node| {
             unsigned(node);

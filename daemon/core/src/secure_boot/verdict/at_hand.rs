@@ -50,7 +50,8 @@ impl AtHand {
         if let Some(Ok(lists)) = wish.and_then(|wish| wish.list.as_ref()) {
             add(Source::Pending, lists);
         }
-        all.extend(trust.certificates.iter().map(|one| (Source::Given, one.clone())));
+        let named = trust.named.values().filter_map(Reading::known);
+        all.extend(named.map(|one| (Source::Given, one.clone())));
         Self { all }
     }
 

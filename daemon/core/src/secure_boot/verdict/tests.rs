@@ -14,6 +14,7 @@ use crate::secure_boot::certificate::{Certificate, KeyId};
 use crate::secure_boot::kernel::config::KernelConfig;
 use crate::secure_boot::kernel::{Enforcement, Lockdown};
 use crate::secure_boot::request::{ListChange, ListRequest, Requests};
+use crate::secure_boot::signature::Signature;
 use crate::secure_boot::signature_list::{Entry, SignatureList, SignatureType};
 use crate::secure_boot::trust::{Ring, RingKey};
 use crate::secure_boot::variable::SHIM_LOCK;
@@ -71,8 +72,8 @@ fn certificate(der: &[u8]) -> Certificate {
     Certificate::parse(der).unwrap()
 }
 
-fn signed(module: &[u8]) -> Signature {
-    Signature::parse(module).unwrap().unwrap()
+fn signed(module: &[u8]) -> SignedData {
+    Signature::parse(module).unwrap().unwrap().signed_data
 }
 
 fn denied<T>() -> Reading<T> {
@@ -92,6 +93,14 @@ fn key_of(der: &[u8]) -> RingKey {
     let certificate = certificate(der);
     let name = certificate.subject.common_name().unwrap().to_owned();
     RingKey { id: KeyId(certificate.listed_id().to_vec()), name }
+}
+
+/// Certificates that the configuration names.
+fn given(
+    certificates: impl IntoIterator<Item = Certificate>,
+) -> BTreeMap<String, Reading<Certificate>> {
+    let numbered = certificates.into_iter().enumerate();
+    numbered.map(|(number, one)| (format!("/{number}"), Reading::Known(one))).collect()
 }
 
 fn ring(certificates: &[&[u8]]) -> Reading<Ring> {
@@ -142,7 +151,7 @@ fn machine(kernel: &str) -> Trust {
         requests: Reading::Known(Requests::default()),
         shim_validates_nothing: Reading::Absent,
         db_ignored: Reading::Absent,
-        certificates: Vec::new(),
+        named: BTreeMap::new(),
     }
 }
 
@@ -207,7 +216,7 @@ fn shown(verdict: &Verdict) -> String {
 }
 
 /// A row: what it shows, the module if it is signed, the machine, the kernel, what is said.
-type Row<'a> = (&'a str, Option<Signature>, Trust, &'a str, String);
+type Row<'a> = (&'a str, Option<SignedData>, Trust, &'a str, String);
 
 fn check(rows: Vec<Row<'_>>) {
     let mut wrong = Vec::new();
@@ -220,14 +229,14 @@ fn check(rows: Vec<Row<'_>>) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-fn by_rsa() -> Option<Signature> {
+fn by_rsa() -> Option<SignedData> {
     Some(signed(RSA))
 }
 
 /// As if the authority, whose certificate says keyCertSign alone, had signed.
-fn by_authority() -> Option<Signature> {
+fn by_authority() -> Option<SignedData> {
     let Certificate { issuer, serial, .. } = certificate(AUTHORITY);
     let mut signature = signed(RSA);
-    signature.signed_data.signers[0].by = SignerId::Issued { issuer, serial };
+    signature.signers[0].by = SignerId::Issued { issuer, serial };
     Some(signature)
 }

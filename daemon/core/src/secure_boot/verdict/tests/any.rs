@@ -103,18 +103,18 @@ impl Chance {
             db: self.list(),
             dbx: self.list(),
             requests: self.read(pending),
-            certificates: self.some().into_iter().map(certificate).collect(),
+            named: given(self.some().into_iter().map(certificate)),
         }
     }
 
-    fn signature(&mut self) -> Signature {
+    fn signature(&mut self) -> SignedData {
         let mut signature = signed(self.of(&MODULES));
-        let data = &mut signature.signed_data;
+        let data = &mut signature;
         data.certificates_bytes *= self.below(2);
         data.content_inside = self.below(16) == 0;
         match self.below(8) {
             0 => data.signers.clear(),
-            1 => data.signers.extend(signed(self.of(&MODULES)).signed_data.signers),
+            1 => data.signers.extend(signed(self.of(&MODULES)).signers),
             2 => data.signers[0].digest = self.of(&[Digest::Md5, Digest::Sha1, Digest::Sha3_256]),
             3 => {
                 let algorithms = [SignatureAlgorithm::RsaPss, SignatureAlgorithm::Rsa(None)];
@@ -156,7 +156,7 @@ fn nothing_panics_and_more_trust_refuses_nothing() {
         match &said.outcome {
             Outcome::Accepted { by, .. } => {
                 seen[0] += 1;
-                assert!(signature.signed_data.signers.iter().any(|one| one.by == *by), "{seed}");
+                assert!(signature.signers.iter().any(|one| one.by == *by), "{seed}");
                 assert_eq!(said.answer, Some(Answer::Loads), "{seed}");
                 assert!(!said.rules.is_empty(), "{seed}");
                 for (kind, der) in pairs() {

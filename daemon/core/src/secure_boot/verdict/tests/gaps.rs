@@ -224,7 +224,7 @@ fn what_cannot_be_read_is_not_guessed() {
         row(
             "two certificates for one key",
             RSA,
-            Trust { certificates: vec![certificate(MODULE), twin.clone()], ..machine(UPSTREAM) }
+            Trust { named: given([certificate(MODULE), twin.clone()]), ..machine(UPSTREAM) }
                 .with(Builtin, ring(&[MODULE])),
             "unknown SameKey / UnknownSigner; SigEnforce; ?",
         ),
@@ -233,7 +233,7 @@ fn what_cannot_be_read_is_not_guessed() {
             RSA,
             Trust {
                 mok: list(&[&renewed]),
-                certificates: vec![certificate(MODULE)],
+                named: given([certificate(MODULE)]),
                 ..machine(UPSTREAM)
             }
             .with(Machine, ring(&[MODULE])),
@@ -252,5 +252,5 @@ fn what_cannot_be_read_is_not_guessed() {
             "unknown Unread, Unread, Unread, Unread, Unread / Revoked, UnknownSigner; ; ?",
         ),
     ]);
-    assert!(!signed(RSA).signed_data.signers[0].by.means(&twin));
+    assert!(!signed(RSA).signers[0].by.means(&twin));
 }

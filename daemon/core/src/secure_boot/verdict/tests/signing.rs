@@ -6,14 +6,14 @@ use crate::secure_boot::keyring::Blacklisted;
 use SystemRing::{Blacklist, Machine, Platform};
 
 /// The same signature, made in another way.
-fn made(change: impl FnOnce(&mut Signature)) -> Option<Signature> {
+fn made(change: impl FnOnce(&mut SignedData)) -> Option<SignedData> {
     let mut signature = signed(RSA);
     change(&mut signature);
     Some(signature)
 }
 
-fn hashed(digest: Digest) -> Option<Signature> {
-    made(|one| one.signed_data.signers[0].digest = digest)
+fn hashed(digest: Digest) -> Option<SignedData> {
+    made(|one| one.signers[0].digest = digest)
 }
 
 #[test]
@@ -108,13 +108,13 @@ fn how_it_was_signed() {
     let crypto = |reason: &str| format!("refused {reason}; Machine, SigEnforce; {NO_CRYPTO}");
     let perhaps = |reason: &str| format!("unknown Algorithm / {reason}; Machine, SigEnforce; ?");
     let attributes = "129 Invalid module sig (has authattrs)";
-    let own = |one: &mut Signature| {
-        one.signed_data.signers[0].attributes_signed = true;
-        one.signed_data.signers[0].algorithm = SignatureAlgorithm::MlDsa(KeyKind::MlDsa65);
+    let own = |one: &mut SignedData| {
+        one.signers[0].attributes_signed = true;
+        one.signers[0].algorithm = SignatureAlgorithm::MlDsa(KeyKind::MlDsa65);
     };
     let twice = made(|one| {
-        let other = signed(EC).signed_data.signers[0].clone();
-        one.signed_data.signers.insert(0, other);
+        let other = signed(EC).signers[0].clone();
+        one.signers.insert(0, other);
     });
     let ed = SignatureAlgorithm::Ed25519;
     check(vec![
@@ -133,7 +133,7 @@ fn how_it_was_signed() {
         ("SHA-3, old", hashed(Digest::Sha3_256), good(RHEL), RHEL, perhaps("DigestUnsupported")),
         (
             "Ed25519",
-            made(|one| one.signed_data.signers[0].algorithm = ed),
+            made(|one| one.signers[0].algorithm = ed),
             good(UPSTREAM),
             UPSTREAM,
             crypto("AlgorithmUnsupported"),
@@ -168,14 +168,14 @@ fn how_it_was_signed() {
         ),
         (
             "the content in the signature",
-            made(|one| one.signed_data.content_inside = true),
+            made(|one| one.content_inside = true),
             good(UPSTREAM).open(),
             UPSTREAM,
             "refused SignatureNotDetached; Machine, Always; 74".to_owned(),
         ),
         (
             "certificates in the signature",
-            made(|one| one.signed_data.certificates_bytes = 900),
+            made(|one| one.certificates_bytes = 900),
             machine(UPSTREAM),
             UPSTREAM,
             "unknown CertificatesInside / UnknownSigner; SigEnforce; ?".to_owned(),

@@ -91,7 +91,7 @@ fn which_rings_count() {
     let on = |kernel| machine(kernel).enrolled(MODULE, Platform);
     let unused = |rule: &str| format!("refused EnrolledUnused; {rule}, SigEnforce; {NO_KEY}");
     let db = |kernel| Trust { db: list(&[MODULE]), ..machine(kernel) };
-    let given = || Trust { certificates: vec![certificate(MODULE)], ..machine(UPSTREAM) };
+    let at_hand = || Trust { named: given([certificate(MODULE)]), ..machine(UPSTREAM) };
     let accepted = |ring: &str, rule: &str| format!("accepted {ring}; {rule}; loads");
     check(vec![
         (
@@ -161,7 +161,7 @@ fn which_rings_count() {
         (
             "until it is added",
             leaf(),
-            Trust { certificates: vec![certificate(LEAF)], ..machine(UPSTREAM) }
+            Trust { named: given([certificate(LEAF)]), ..machine(UPSTREAM) }
                 .with(Secondary, ring(&[LEAF])),
             UPSTREAM,
             accepted(".secondary_trusted_keys", "Secondary"),
@@ -169,7 +169,7 @@ fn which_rings_count() {
         (
             "compiled in",
             by_rsa(),
-            given().with(Builtin, ring(&[MODULE])),
+            at_hand().with(Builtin, ring(&[MODULE])),
             UPSTREAM,
             accepted(".builtin_trusted_keys", "Builtin"),
         ),

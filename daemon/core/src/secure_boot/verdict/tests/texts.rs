@@ -28,7 +28,7 @@ const RULES: [Rule; 16] = [
 ];
 
 fn signer() -> SignerId {
-    signed(RSA).signed_data.signers[0].by.clone()
+    signed(RSA).signers[0].by.clone()
 }
 
 fn reasons() -> Vec<Reason> {
@@ -127,7 +127,7 @@ fn an_unknown_signer_in_three_parts() {
 
 #[test]
 fn an_authority_that_is_trusted_is_told() {
-    let trust = Trust { certificates: vec![certificate(LEAF)], ..machine(UPSTREAM) };
+    let trust = Trust { named: given([certificate(LEAF)]), ..machine(UPSTREAM) };
     for (trust, expected) in [
         (machine(UPSTREAM).enrolled(AUTHORITY, SystemRing::Machine), true),
         (trust.enrolled(AUTHORITY, SystemRing::Machine), true),
@@ -135,7 +135,7 @@ fn an_authority_that_is_trusted_is_told() {
     ] {
         let said = verdict(Ok(Some(&signed(EC))), &trust, &release(UPSTREAM));
         let Outcome::Refused { why } = said.outcome else { panic!("refused") };
-        let signer = signed(EC).signed_data.signers[0].by.clone();
+        let signer = signed(EC).signers[0].by.clone();
         assert_eq!(why, [Reason::UnknownSigner { signer, authority_trusted: expected }]);
     }
 }
