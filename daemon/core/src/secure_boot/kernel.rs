@@ -60,6 +60,19 @@ impl Enforcement {
     }
 }
 
+/// Whether no module can be loaded or unloaded any more until the next boot: reads
+/// `/proc/sys/kernel/modules_disabled`.
+///
+/// # Errors
+/// It is neither 0 nor 1.
+pub fn modules_disabled(text: &[u8]) -> Result<bool, Damaged> {
+    match text.strip_suffix(b"\n").unwrap_or(text) {
+        b"0" => Ok(false),
+        b"1" => Ok(true),
+        _ => Err(Damaged { offset: 0, expected: "0 or 1" }),
+    }
+}
+
 /// A taint, by its letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Taint {
@@ -186,6 +199,15 @@ mod tests {
         assert_eq!(Enforcement::parse(b"N"), Ok(Enforcement::Taken));
         for text in ["", "y\n", "1\n", "Y\n\n", "YN"] {
             assert!(Enforcement::parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn modules_are_disabled_by_a_digit() {
+        assert_eq!(modules_disabled(b"0\n"), Ok(false));
+        assert_eq!(modules_disabled(b"1"), Ok(true));
+        for text in ["", "2\n", "Y\n", "1\n\n", "01"] {
+            assert!(modules_disabled(text.as_bytes()).is_err(), "{text}");
         }
     }
 

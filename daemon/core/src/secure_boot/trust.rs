@@ -27,12 +27,29 @@ impl From<bool> for Switch {
     }
 }
 
+/// What the running system can do with the firmware's variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunTime {
+    /// It reads and writes them.
+    Writable,
+    /// It writes none: efivarfs is mounted read-only, or not at all.
+    ReadOnly,
+    /// The kernel does not call the firmware (`efi=noruntime`, or none to call): no request can be
+    /// made until it is started in another way.
+    NoRunTime,
+}
+
 /// What is known of trust in modules. Absent is what the machine says it does not have, which means
 /// something; what was not looked at begins with [`Trust::unread`], as the default does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trust {
     /// The kernel that runs. Enforcement, lockdown and rings are its own.
     pub kernel: Reading<KernelRelease>,
+    /// What can be done with variables; absent where there is no EFI.
+    pub runtime: Reading<RunTime>,
+    /// Known where shim started this system: one of its copies for the system is there
+    /// (`MokListRT`, `SbatLevelRT` …).
+    pub shim: Reading<()>,
     /// `SecureBoot`; absent where there is no EFI, so that the question does not arise.
     pub secure_boot: Reading<Switch>,
     /// `SetupMode`: on means that the firmware enforces nothing.
@@ -81,6 +98,8 @@ impl Trust {
         }
         Self {
             kernel: gap(why),
+            runtime: gap(why),
+            shim: gap(why),
             secure_boot: gap(why),
             setup_mode: gap(why),
             shim_validates_nothing: gap(why),

@@ -3,11 +3,12 @@
 //! (`reference/secure-boot-mok.md` section 5).
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use crate::secure_boot::Damaged;
 
 /// Options that are kept: those that begin with one of these.
-const KEPT: [&str; 11] = [
+const KEPT: [&str; 13] = [
     "CONFIG_MODULE_SIG",
     "CONFIG_MODULE_COMPRESS",
     "CONFIG_MODULE_DECOMPRESS",
@@ -19,6 +20,8 @@ const KEPT: [&str; 11] = [
     "CONFIG_LOAD_UEFI_KEYS",
     "CONFIG_SECONDARY_TRUSTED_KEYRING",
     "CONFIG_SYSTEM_",
+    "CONFIG_CHECK_CODESIGN_EKU",
+    "CONFIG_PKCS7_WAIVE_AUTHATTRS",
 ];
 
 /// What an option is set to.
@@ -40,6 +43,19 @@ pub enum Value {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KernelConfig {
     options: BTreeMap<String, Value>,
+}
+
+impl fmt::Display for KernelConfig {
+    /// The options that are kept, as a configuration that reads back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.iter().try_for_each(|(name, value)| match value {
+            Value::BuiltIn => writeln!(f, "{name}=y"),
+            Value::Module => writeln!(f, "{name}=m"),
+            Value::NotSet => writeln!(f, "# {name} is not set"),
+            Value::Text(text) => writeln!(f, "{name}=\"{text}\""),
+            Value::Other(other) => writeln!(f, "{name}={other}"),
+        })
+    }
 }
 
 impl KernelConfig {
@@ -75,34 +91,9 @@ impl KernelConfig {
     /// A line is neither a comment nor sets an option, or there is no line that says something of an
     /// option at all.
     pub fn parse(text: &[u8]) -> Result<Self, Damaged> {
-        let mut options = BTreeMap::new();
-        let (mut offset, mut said) = (0_usize, false);
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            let damaged = Damaged { offset, expected: "CONFIG_NAME=VALUE or a comment" };
-            offset = offset.saturating_add(line.len());
-            let line = String::from_utf8_lossy(line);
-            let line = line.trim_ascii_end();
-            let (name, value) = if let Some(comment) = line.strip_prefix('#') {
-                match comment.trim_ascii().strip_suffix(" is not set") {
-                    Some(name) if is_option(name) => (name, Value::NotSet),
-                    Some(_) | None => continue,
-                }
-            } else if line.is_empty() {
-                continue;
-            } else {
-                let (name, value) = line.split_once('=').ok_or(damaged)?;
-                if !is_option(name) {
-                    return Err(damaged);
-                }
-                (name, value_of(value))
-            };
-            said = true;
-            if KEPT.iter().any(|kept| name.starts_with(kept)) {
-                options.insert(name.to_owned(), value);
-            }
-        }
-        let empty = Damaged { offset, expected: "at least one option" };
-        if said { Ok(Self { options }) } else { Err(empty) }
+        let mut pieces = Pieces::default();
+        pieces.push(text)?;
+        pieces.end()
     }
 
     /// What an option that is kept is set to. None is one that this kernel does not have, or cannot
@@ -119,6 +110,76 @@ impl KernelConfig {
     /// The options that are kept, by name.
     pub fn options(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.options.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+/// A configuration that comes piece by piece: a quarter of a megabyte, of which little is kept.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    config: KernelConfig,
+    /// The beginning of a line whose end has not come yet.
+    begun: Vec<u8>,
+    /// Where that begins.
+    offset: usize,
+    /// Whether a line has said something of an option.
+    said: bool,
+}
+
+impl Pieces {
+    /// The next piece; lines may go on from one to the next.
+    ///
+    /// # Errors
+    /// A line is neither a comment nor sets an option. What is pushed later tells nothing.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Damaged> {
+        for line in piece.split_inclusive(|byte| *byte == b'\n') {
+            if !line.ends_with(b"\n") {
+                self.begun.extend_from_slice(line);
+            } else if self.begun.is_empty() {
+                self.line(line)?;
+            } else {
+                self.begun.extend_from_slice(line);
+                let whole = std::mem::take(&mut self.begun);
+                self.line(&whole)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What all of them said.
+    ///
+    /// # Errors
+    /// The last line is none, or there is no line that says something of an option at all.
+    pub fn end(mut self) -> Result<KernelConfig, Damaged> {
+        let last = std::mem::take(&mut self.begun);
+        self.line(&last)?;
+        let empty = Damaged { offset: self.offset, expected: "at least one option" };
+        if self.said { Ok(self.config) } else { Err(empty) }
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), Damaged> {
+        let damaged = Damaged { offset: self.offset, expected: "CONFIG_NAME=VALUE or a comment" };
+        self.offset = self.offset.saturating_add(line.len());
+        let line = String::from_utf8_lossy(line);
+        let line = line.trim_ascii_end();
+        let (name, value) = if let Some(comment) = line.strip_prefix('#') {
+            match comment.trim_ascii().strip_suffix(" is not set") {
+                Some(name) if is_option(name) => (name, Value::NotSet),
+                Some(_) | None => return Ok(()),
+            }
+        } else if line.is_empty() {
+            return Ok(());
+        } else {
+            let (name, value) = line.split_once('=').ok_or(damaged)?;
+            if !is_option(name) {
+                return Err(damaged);
+            }
+            (name, value_of(value))
+        };
+        self.said = true;
+        if KEPT.iter().any(|kept| name.starts_with(kept)) {
+            self.config.options.insert(name.to_owned(), value);
+        }
+        Ok(())
     }
 }
 
@@ -177,6 +238,20 @@ CONFIG_SYSTEM_EXTRA_CERTIFICATE_SIZE=4096
         assert_eq!(number, Some(&Value::Other("4096".to_owned())));
         assert_eq!(config.value("CONFIG_EFI_VARS_PSTORE"), None);
         assert_eq!(config.options().count(), 11);
+        assert_eq!(KernelConfig::parse(config.to_string().as_bytes()), Ok(config));
+    }
+
+    #[test]
+    fn pieces_say_the_same_as_the_whole() {
+        let whole = KernelConfig::parse(DEBIAN);
+        for size in 1..90 {
+            let mut pieces = Pieces::default();
+            DEBIAN.chunks(size).for_each(|piece| pieces.push(piece).unwrap());
+            assert_eq!(pieces.end(), whole, "pieces of {size} bytes");
+        }
+        let mut pieces = Pieces::default();
+        pieces.push(b"CONFIG_A=y\nCONF").unwrap();
+        assert_eq!(pieces.push(b"USED\n").unwrap_err().offset, 11);
     }
 
     #[test]
@@ -194,6 +269,8 @@ CONFIG_SYSTEM_EXTRA_CERTIFICATE_SIZE=4096
             KernelConfig::SECONDARY_KEYRING,
             KernelConfig::BLACKLIST_KEYRING,
             KernelConfig::REVOCATION_LIST,
+            "CONFIG_CHECK_CODESIGN_EKU",
+            "CONFIG_PKCS7_WAIVE_AUTHATTRS_REJECTION_FOR_MLDSA",
         ] {
             assert!(KernelConfig::parse(format!("{name}=y").as_bytes()).unwrap().has(name));
         }

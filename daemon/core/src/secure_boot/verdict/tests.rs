@@ -16,7 +16,7 @@ use crate::secure_boot::kernel::{Enforcement, Lockdown};
 use crate::secure_boot::request::{ListChange, ListRequest, Requests};
 use crate::secure_boot::signature::Signature;
 use crate::secure_boot::signature_list::{Entry, SignatureList, SignatureType};
-use crate::secure_boot::trust::{Ring, RingKey};
+use crate::secure_boot::trust::{Ring, RingKey, RunTime};
 use crate::secure_boot::variable::SHIM_LOCK;
 
 macro_rules! fixture {
@@ -137,6 +137,8 @@ fn machine(kernel: &str) -> Trust {
     ]);
     Trust {
         kernel: Reading::Known(release(kernel)),
+        runtime: Reading::Known(RunTime::Writable),
+        shim: Reading::Known(()),
         secure_boot: Reading::Known(Switch::On),
         setup_mode: Reading::Known(Switch::Off),
         mok_trusted: Reading::Known(()),

@@ -89,6 +89,8 @@ impl Chance {
         let pending = asked(&self.some()).into_known().unwrap();
         Trust {
             kernel: self.read(release(kernel)),
+            runtime: self.read(RunTime::Writable),
+            shim: self.read(()),
             secure_boot: self.read(secure_boot),
             setup_mode: self.read(setup_mode),
             shim_validates_nothing: self.read(shim),
