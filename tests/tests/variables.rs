@@ -120,15 +120,12 @@ fn what_is_no_list_of_requests_is_refused_and_nothing_is_touched() {
     let machine = Machine::new();
     fs::write(machine.file("MokNew"), b"\x07\0\0\0asked for before").unwrap();
     let one = |name: &str| format!(r#"[{{"name":"MokNew"}},{{"name":"{name}","data":[1]}}]"#);
-    let secret = format!(r#"[{{"name":"MokNew","data":"{SECRET}"}}]"#);
-    for text in ["", "[", "{}", "\u{1b}[2J", &secret, &one(SECRET), &one("db"), &one("../../x")] {
-        let refusal = refused(&run(machine.0.path(), text.replace(SECRET, "SECRET").as_bytes()));
+    let typed = format!(r#"[{{"name":"MokNew","data":"{SECRET}"}}]"#);
+    let texts = ["", "[", "{}", "\u{1b}[2J", &typed, &one("MokSB"), &one("db"), &one("../../x")];
+    for text in texts {
+        let refusal = refused(&run(machine.0.path(), text.as_bytes()));
         assert_eq!(refusal.kind, RefusalKind::InvalidArgument, "{text}: {refusal}");
     }
-    assert_eq!(
-        refused(&run(machine.0.path(), secret.as_bytes())).kind,
-        RefusalKind::InvalidArgument
-    );
     let huge = format!("[{}]", " ".repeat(INPUT_BYTES * 40));
     assert_eq!(refused(&run(machine.0.path(), huge.as_bytes())).kind, RefusalKind::LimitExceeded);
     assert_eq!(fs::read(machine.file("MokNew")).unwrap(), b"\x07\0\0\0asked for before");
