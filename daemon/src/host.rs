@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use onload_core::inventory::{Depth, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::refusal::Refusal;
+use onload_core::secure_boot::request::write::Write;
 use onload_core::step::{Outcome, Step, StepError};
 
 pub mod linux;
@@ -38,6 +39,14 @@ pub trait Host: 'static {
     /// # Errors
     /// Why it stays: somebody has its libraries mapped, or the machine's answer.
     fn remove(&self, release: &ReleaseName) -> impl Future<Output = Result<(), Refusal>>;
+
+    /// Writes variables by which shim is asked for something, in this order: all of them or none. Goes
+    /// on to its end when it is no longer waited for.
+    ///
+    /// # Errors
+    /// Which variable was not written, why, and what to do. If what stood there before could not be
+    /// put back, it says so.
+    fn write_variables(&self, writes: &[Write]) -> impl Future<Output = Result<(), Refusal>>;
 
     /// Resolves when something may have changed: a hint to look again, never a fact. May resolve
     /// for nothing, and may miss a change; the tick is the net.

@@ -20,3 +20,4 @@ pub mod service;
 pub mod settings_dir;
 pub mod store;
 pub mod units;
+pub mod variables;

@@ -15,7 +15,7 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::Sources;
-use onloadd::{boot, cdi, contained, kubelet, logging, resident, service};
+use onloadd::{boot, cdi, contained, kubelet, logging, resident, service, variables};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -66,6 +66,10 @@ struct Args {
     /// Look at the machine once, write what was read below this directory, and end.
     #[arg(long, value_name = "DIR", conflicts_with = "sim")]
     record: Option<PathBuf>,
+    /// Write shim's variables as standard input says, and end. The daemon has itself run so.
+    #[arg(long, hide = true)]
+    #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record"])]
+    write_variables: bool,
     /// What to log: error, warn, info, debug, trace, or a list such as info,onloadd::bus=debug.
     #[arg(long, value_name = "LEVEL", env = "ONLOADD_LOG", default_value = "info")]
     log: String,
@@ -107,6 +111,10 @@ fn is_in(directory: &Path, other: &str) -> bool {
 fn main() -> ExitCode {
     let args = Args::parse();
     contained::abort_on_panic();
+    if args.write_variables {
+        // Before any log: there is none of what it reads.
+        return variables::run(&args.root);
+    }
     if let Err(why) = logging::init(&args.log) {
         return refuse("onloadd did not start", &why, "mend --log");
     }

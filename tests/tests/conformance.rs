@@ -10,6 +10,7 @@ use onload_core::inventory::{Depth, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::secure_boot::request::write::Write;
 use onload_tests::conformance;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
@@ -99,6 +100,10 @@ impl Host for Broken {
     }
 
     async fn remove(&self, _: &ReleaseName) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn write_variables(&self, _: &[Write]) -> Result<(), Refusal> {
         Ok(())
     }
 

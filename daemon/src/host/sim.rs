@@ -13,12 +13,14 @@ use std::time::Duration;
 use onload_core::inventory::{Depth, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::secure_boot::request::write::Write;
 use onload_core::step::{Outcome, Step, StepError};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::Host;
+use crate::variables::NOT_WRITTEN;
 use action::{Action, ActionError};
 pub use check::WorldError;
 pub use world::World;
@@ -174,6 +176,15 @@ impl Host for Sim {
             format!("release {release} was not removed"),
             "a simulated machine has its releases in its world file",
             "take the [[release]] out of the world file",
+        ))
+    }
+
+    async fn write_variables(&self, _writes: &[Write]) -> Result<(), Refusal> {
+        Err(Refusal::new(
+            RefusalKind::Unsupported,
+            NOT_WRITTEN,
+            "a simulated machine has no firmware",
+            "ask the daemon of a machine that has one",
         ))
     }
 

@@ -20,6 +20,7 @@ use onload_core::names::{InterfaceHash, ReleaseName};
 use onload_core::picture::{Picture, PoolPicture};
 use onload_core::refusal::Refusal;
 use onload_core::release::ModuleFile;
+use onload_core::secure_boot::request::write::Write;
 use onload_core::step::{Outcome, Step, StepError};
 use onload_core::time::Timestamp;
 use onload_tests::kubelet::{Devices, Holding, Kubelet, healthy, resolve};
@@ -75,6 +76,10 @@ impl Host for Machine {
 
     async fn remove(&self, release: &ReleaseName) -> Result<(), Refusal> {
         self.disk.remove(release).await
+    }
+
+    async fn write_variables(&self, writes: &[Write]) -> Result<(), Refusal> {
+        self.sim.write_variables(writes).await
     }
 
     async fn changed(&self) {

@@ -1,7 +1,9 @@
 //! Programs that a step needs: run by systemd as a transient unit, or directly. Either way with a
 //! fixed path, a small environment, a time limit, and what they print in one place.
 
+use std::fmt;
 use std::fs::File;
+use std::io::{Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -10,6 +12,7 @@ use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use onload_core::step::StepError;
+use rustix::fs::{SealFlags, fcntl_add_seals};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::systemd::Systemd;
@@ -51,6 +54,39 @@ pub(super) struct Program {
     pub(super) environment: Vec<String>,
     /// Directories before the usual ones in its `PATH`.
     pub(super) path: Vec<String>,
+}
+
+/// What a program of our own has in a transient unit: what it reads, and no more rights than said. A
+/// child has those of its parent.
+pub(super) struct Confined {
+    /// Its file, which need not be in the usual directories.
+    pub(super) file: String,
+    /// What its standard input holds. It stands in no property of the unit, argument or log.
+    pub(super) input: Vec<u8>,
+    /// The capabilities it may have, a bit for each (`linux/capability.h`).
+    pub(super) capabilities: u64,
+    /// The one place where it may write.
+    pub(super) writable: &'static str,
+}
+
+impl fmt::Debug for Confined {
+    /// Without what it reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, input, capabilities, writable } = self;
+        let bytes = input.len();
+        write!(f, "{file} reads {bytes} bytes, has {capabilities:#x}, writes in {writable}")
+    }
+}
+
+/// A program as it is started.
+#[derive(Debug)]
+pub(super) struct Start<'a> {
+    pub(super) program: &'a Program,
+    /// Where it prints.
+    pub(super) output: File,
+    pub(super) confined: Option<&'a Confined>,
+    /// What it reads.
+    pub(super) input: Option<File>,
 }
 
 /// How a program ended.
@@ -112,13 +148,23 @@ impl Programs {
         self.run_by(Runner::Direct, program).await
     }
 
+    /// Runs a program of our own with what it reads and no more than it needs.
+    ///
+    /// # Errors
+    /// As [`Programs::run`].
+    pub(super) async fn run_confined(
+        &self,
+        program: &Program,
+        confined: &Confined,
+    ) -> Result<Ended, StepError> {
+        self.run_as(self.runner, Start::confined(program, confined)?).await
+    }
+
     /// Begins a program that is not waited for. How it fails is in the log.
     pub(super) fn begin_here(program: Program) {
         tokio::spawn(async move {
-            let ended = match captured(&program) {
-                Ok(output) => {
-                    direct(&program, &output).await.and_then(|ok| end(&program, &output, ok))
-                }
+            let ended = match Start::new(&program) {
+                Ok(start) => direct(&start).await.and_then(|success| start.end(success)),
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
@@ -128,31 +174,64 @@ impl Programs {
     }
 
     async fn run_by(&self, runner: Runner, program: &Program) -> Result<Ended, StepError> {
-        let output = captured(program)?;
+        self.run_as(runner, Start::new(program)?).await
+    }
+
+    async fn run_as(&self, runner: Runner, start: Start<'_>) -> Result<Ended, StepError> {
         let success = match runner {
-            Runner::Transient => self.systemd.run(program, &output).await?,
-            Runner::Direct => direct(program, &output).await?,
+            Runner::Transient => self.systemd.run(&start).await?,
+            Runner::Direct => direct(&start).await?,
         };
-        end(program, &output, success)
+        start.end(success)
     }
 }
 
-/// Where a program writes. A file and no pipe: whoever writes into a pipe without a reader is killed,
-/// and the reader may be restarted.
-fn captured(program: &Program) -> Result<File, StepError> {
-    let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
-    output.map_err(|errno| failed(program, &errno))
+impl<'a> Start<'a> {
+    /// Prints into a file and no pipe: whoever writes into a pipe without a reader is killed, and the
+    /// reader may be restarted.
+    pub(super) fn new(program: &'a Program) -> Result<Self, StepError> {
+        let output = memfd_create("onloadd", MFdFlags::MFD_CLOEXEC).map(File::from);
+        let output = output.map_err(|errno| failed(program, &errno))?;
+        Ok(Self { program, output, confined: None, input: None })
+    }
+
+    pub(super) fn confined(
+        program: &'a Program,
+        confined: &'a Confined,
+    ) -> Result<Self, StepError> {
+        let input = sealed(&confined.input).map_err(|error| failed(program, &error))?;
+        Ok(Self { confined: Some(confined), input: Some(input), ..Self::new(program)? })
+    }
+
+    /// The file it is run from.
+    pub(super) fn file(&self) -> Result<String, StepError> {
+        self.confined.map_or_else(|| self.program.file(), |confined| Ok(confined.file.clone()))
+    }
+
+    /// How it ended, with the end of what it wrote.
+    fn end(&self, success: bool) -> Result<Ended, StepError> {
+        let program = self.program;
+        let output = tail(&self.output).map_err(|error| failed(program, &error))?;
+        if !success {
+            // The unit's own journal has none of it.
+            let said = output.trim();
+            tracing::warn!(program = program.name, unit = program.unit, said, "a program failed");
+        }
+        Ok(Ended { success, output })
+    }
 }
 
-/// How a program ended, with the end of what it wrote.
-fn end(program: &Program, output: &File, success: bool) -> Result<Ended, StepError> {
-    let output = tail(output).map_err(|error| failed(program, &error))?;
-    if !success {
-        // The unit's own journal has none of it.
-        let said = output.trim();
-        tracing::warn!(program = program.name, unit = program.unit, said, "a program failed");
-    }
-    Ok(Ended { success, output })
+/// Memory that reads as a file from its beginning, and that nobody changes any more.
+fn sealed(bytes: &[u8]) -> std::io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    let mut file = File::from(memfd_create("onloadd-input", flags)?);
+    file.write_all(bytes)?;
+    file.rewind()?;
+    fcntl_add_seals(
+        &file,
+        SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL,
+    )?;
+    Ok(file)
 }
 
 pub(super) fn failed(program: &Program, why: &dyn std::fmt::Display) -> StepError {
@@ -168,18 +247,20 @@ fn tail(output: &File) -> std::io::Result<String> {
 }
 
 /// Runs it as a child. Its end is heard through a pidfd, so nothing is blocked meanwhile.
-async fn direct(program: &Program, output: &File) -> Result<bool, StepError> {
+async fn direct(start: &Start<'_>) -> Result<bool, StepError> {
+    let program = start.program;
     let refuse = |error: std::io::Error| failed(program, &error);
-    let stream = || output.try_clone().map(Stdio::from).map_err(refuse);
+    let stream = |file: &File| file.try_clone().map(Stdio::from).map_err(refuse);
+    let input = start.input.as_ref().map_or_else(|| Ok(Stdio::null()), stream)?;
     let variables = program.variables();
     let variables = variables.iter().filter_map(|variable| variable.split_once('='));
-    let mut child = Command::new(program.file()?)
+    let mut child = Command::new(start.file()?)
         .args(&program.arguments)
         .env_clear()
         .envs(variables)
-        .stdin(Stdio::null())
-        .stdout(stream()?)
-        .stderr(stream()?)
+        .stdin(input)
+        .stdout(stream(&start.output)?)
+        .stderr(stream(&start.output)?)
         .spawn()
         .map_err(refuse)?;
     let watched = i32::try_from(child.id()).ok().and_then(Pid::from_raw).map(|pid| {
@@ -244,6 +325,29 @@ mod tests {
         let ended = run(&shell("head -c 3000000 /dev/zero; echo; echo last")).unwrap();
         assert_eq!(ended.output.len(), 1 << 20);
         assert!(ended.output.ends_with("\nlast\n"));
+    }
+
+    #[test]
+    fn what_a_child_reads_is_whole_and_changed_by_nobody() {
+        let words = "as long as a pipe never holds ".repeat(5000);
+        let confined = Confined {
+            file: "/bin/sh".to_owned(),
+            input: words.clone().into_bytes(),
+            capabilities: 0,
+            writable: "/nowhere",
+        };
+        // Not found by its name: it has a file of its own.
+        let script = "head -c 30; sha256sum; echo more >/proc/self/fd/0 && echo changed";
+        let program = Program { name: "onloadd-no-such-program", ..shell(script) };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let programs = Programs::from(Runner::Direct);
+        let ended = runtime.block_on(programs.run_confined(&program, &confined)).unwrap();
+        assert!(!ended.success && !ended.output.contains("changed"), "{}", ended.output);
+        assert!(ended.output.starts_with(&words[..30]), "{}", ended.output);
+        let again = Program { name: "onloadd-no-such-program", ..shell("cat") };
+        let ended = runtime.block_on(programs.run_confined(&again, &confined)).unwrap();
+        assert_eq!(ended, Ended { success: true, output: words });
+        assert!(!format!("{confined:?}").contains("pipe"), "{confined:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use onload_core::step::{Outcome, StepError};
 use tokio_stream::StreamExt;
 use zbus::{Connection, Fd, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
-use super::runner::{DEADLINE, Program, STOP, failed};
+use super::runner::{Confined, DEADLINE, STOP, Start, failed};
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -48,19 +48,19 @@ impl Systemd {
     }
 
     /// Runs a program as a transient unit until systemd has done with it; whether it succeeded.
-    pub(super) async fn run(&self, program: &Program, output: &File) -> Result<bool, StepError> {
+    pub(super) async fn run(&self, start: &Start<'_>) -> Result<bool, StepError> {
         is_booted("programs are run")?;
-        let file = program.file()?;
+        let (program, file) = (start.program, start.file()?);
         let limit = DEADLINE + STOP + STOP + GRACE;
         let started = Instant::now();
         let work = async {
             let mut manager = self.reach().await?;
             let result = loop {
-                let properties = properties(program, &file, output)?;
+                let properties = properties(start, &file)?;
                 // "fail": one that still runs from before is not replaced.
                 let auxiliary: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
-                let start = (program.unit.as_str(), "fail", properties, auxiliary);
-                match manager.call("StartTransientUnit", &program.unit, &start).await {
+                let body = (program.unit.as_str(), "fail", properties, auxiliary);
+                match manager.call("StartTransientUnit", &program.unit, &body).await {
                     Ok(job) => break manager.result(|ended| ended.job == job).await?,
                     // Started by a daemon that was killed: its work is not ours to judge, so it is
                     // done again after it.
@@ -205,30 +205,80 @@ impl Manager {
     }
 }
 
+/// Properties of a unit, as `org.freedesktop.systemd1(5)` has them on the bus.
+type Properties = Vec<(&'static str, Variant<'static>)>;
+
 /// What the unit is. A failed one is forgotten at once, so that its name is free for the next try.
-fn properties(
-    program: &Program,
-    file: &str,
-    output: &File,
-) -> zbus::Result<Vec<(&'static str, Variant<'static>)>> {
+fn properties(start: &Start<'_>, file: &str) -> zbus::Result<Properties> {
+    let program = start.program;
     let command: Vec<_> =
         std::iter::once(file.to_owned()).chain(program.arguments.iter().cloned()).collect();
     let ignore_failure = false;
     let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-    let stream = || -> zbus::Result<Variant<'static>> {
-        Ok(Variant::Fd(Fd::from(OwnedFd::from(output.try_clone()?))))
+    let stream = |file: &File| -> zbus::Result<Variant<'static>> {
+        Ok(Variant::Fd(Fd::from(OwnedFd::from(file.try_clone()?))))
     };
-    Ok(vec![
+    let mut properties = vec![
         ("Description", Variant::new(program.description.clone())),
         ("Type", Variant::new("oneshot")),
         ("ExecStart", Variant::new(vec![(file.to_owned(), command, ignore_failure)])),
         ("Environment", Variant::new(program.variables())),
-        ("StandardOutputFileDescriptor", stream()?),
-        ("StandardErrorFileDescriptor", stream()?),
+        ("StandardOutputFileDescriptor", stream(&start.output)?),
+        ("StandardErrorFileDescriptor", stream(&start.output)?),
         ("TimeoutStartUSec", Variant::new(micros(DEADLINE))),
         ("TimeoutStopUSec", Variant::new(micros(STOP))),
         ("CollectMode", Variant::new("inactive-or-failed")),
-    ])
+    ];
+    if let Some(input) = &start.input {
+        properties.push(("StandardInputFileDescriptor", stream(input)?));
+    }
+    properties.extend(start.confined.map(confinement).unwrap_or_default());
+    Ok(properties)
+}
+
+/// What a program of our own does without: all but its one place, its capabilities and the usual
+/// calls.
+fn confinement(confined: &Confined) -> Properties {
+    /// What a call beyond them is told (EPERM).
+    const REFUSED: i32 = 1;
+    /// Namespaces that it may make: none.
+    const NONE: u64 = 0;
+    const OWNER_ONLY: u32 = 0o077;
+    let only = |what: &'static str| Variant::new((true, vec![what]));
+    let mut properties = vec![
+        ("CapabilityBoundingSet", Variant::new(confined.capabilities)),
+        ("ProtectSystem", Variant::new("strict")),
+        // The hyphen: a place that is not there is the program's to tell.
+        ("ReadWritePaths", Variant::new(vec![format!("-{}", confined.writable)])),
+        ("ProtectHome", Variant::new("yes")),
+        ("ProtectProc", Variant::new("invisible")),
+        ("KeyringMode", Variant::new("private")),
+        ("RestrictNamespaces", Variant::new(NONE)),
+        ("RestrictAddressFamilies", only("AF_UNIX")),
+        ("SystemCallFilter", only("@system-service")),
+        ("SystemCallErrorNumber", Variant::new(REFUSED)),
+        ("SystemCallArchitectures", Variant::new(vec!["native"])),
+        ("UMask", Variant::new(OWNER_ONLY)),
+        // What it reads is in no image of its memory.
+        ("LimitCORE", Variant::new(0_u64)),
+    ];
+    let on = [
+        "NoNewPrivileges",
+        "PrivateDevices",
+        "PrivateNetwork",
+        "ProtectKernelTunables",
+        "ProtectKernelModules",
+        "ProtectKernelLogs",
+        "ProtectControlGroups",
+        "ProtectClock",
+        "ProtectHostname",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+    ];
+    properties.extend(on.map(|name| (name, Variant::new(true))));
+    properties
 }
 
 /// Whether the program succeeded, from the result of the job (`org.freedesktop.systemd1(5)`, signal
@@ -253,6 +303,7 @@ fn stopped(unit: &str, result: &str) -> Result<Outcome, StepError> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::runner::Program;
     use super::*;
 
     fn program() -> Program {
@@ -268,8 +319,9 @@ mod tests {
 
     #[test]
     fn the_unit_runs_one_command_with_nothing_of_ours_but_a_place_to_print() {
-        let output = tempfile::tempfile().unwrap();
-        let properties = properties(&program(), "/usr/sbin/modprobe", &output).unwrap();
+        let program = program();
+        let start = Start::new(&program).unwrap();
+        let properties = properties(&start, "/usr/sbin/modprobe").unwrap();
         let signature = |name: &str| {
             let property = properties.iter().find(|(key, _)| *key == name);
             property.map(|(_, value)| value.value_signature().to_string())
@@ -280,6 +332,47 @@ mod tests {
         assert_eq!(signature("StandardErrorFileDescriptor").as_deref(), Some("h"));
         let shown = format!("{properties:?}");
         assert!(shown.contains("/usr/sbin/modprobe") && shown.contains("LC_ALL=C"), "{shown}");
+        assert!(!shown.contains("Protect") && !shown.contains("Input"), "{shown}");
+    }
+
+    #[test]
+    fn what_is_confined_reads_a_descriptor_and_has_what_it_needs() {
+        const SECRET: &str = "correct horse battery staple";
+        let program = program();
+        let confined = Confined {
+            file: "/usr/sbin/onloadd".to_owned(),
+            input: SECRET.as_bytes().to_vec(),
+            capabilities: 1 << 9,
+            writable: "/sys/firmware/efi/efivars",
+        };
+        let start = Start::confined(&program, &confined).unwrap();
+        let properties = properties(&start, &start.file().unwrap()).unwrap();
+        let signatures: std::collections::BTreeMap<_, _> = properties
+            .iter()
+            .map(|(name, value)| (*name, value.value_signature().to_string()))
+            .collect();
+        assert_eq!(signatures.len(), properties.len(), "each once");
+        // As systemd reads each of them.
+        for (name, signature) in [
+            ("StandardInputFileDescriptor", "h"),
+            ("CapabilityBoundingSet", "t"),
+            ("ReadWritePaths", "as"),
+            ("ProtectSystem", "s"),
+            ("RestrictNamespaces", "t"),
+            ("RestrictAddressFamilies", "(bas)"),
+            ("SystemCallFilter", "(bas)"),
+            ("SystemCallErrorNumber", "i"),
+            ("SystemCallArchitectures", "as"),
+            ("UMask", "u"),
+            ("LimitCORE", "t"),
+            ("PrivateNetwork", "b"),
+        ] {
+            assert_eq!(signatures[name], signature, "{name}");
+        }
+        let shown = format!("{properties:?} {start:?}");
+        let numbers = format!("{:?}", SECRET.as_bytes());
+        assert!(shown.contains("-/sys/firmware/efi/efivars"), "{shown}");
+        assert!(!shown.contains(SECRET) && !shown.contains(numbers.trim_matches(['[', ']'])));
     }
 
     #[test]
