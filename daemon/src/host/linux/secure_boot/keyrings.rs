@@ -39,21 +39,28 @@ pub(super) struct Syscall;
 
 impl Keyctl for Syscall {
     fn ask(&self, question: KeyQuestion, serial: KeySerial) -> Result<Vec<u8>, Errno> {
-        let mut answer = vec![0; ANSWER_BYTES];
-        for _ in 0..ASKED {
-            let length = ask_key(question, serial.0, &mut answer)?;
-            if length <= answer.len() {
-                answer.truncate(length);
-                return Ok(answer);
-            }
-            answer.resize(length, 0);
-        }
-        Err(Errno::EAGAIN)
+        whole(|room| ask_key(question, serial.0, room))
     }
 
     fn sees_all(&self) -> bool {
         Uid::effective().is_root()
     }
+}
+
+/// An answer that says how long it is, and is only there where it fits.
+pub(super) fn whole(
+    mut ask: impl FnMut(&mut [u8]) -> Result<usize, Errno>,
+) -> Result<Vec<u8>, Errno> {
+    let mut answer = vec![0; ANSWER_BYTES];
+    for _ in 0..ASKED {
+        let length = ask(&mut answer)?;
+        if length <= answer.len() {
+            answer.truncate(length);
+            return Ok(answer);
+        }
+        answer.resize(length, 0);
+    }
+    Err(Errno::EAGAIN)
 }
 
 /// The rings, and what was in them.

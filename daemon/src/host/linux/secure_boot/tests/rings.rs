@@ -149,6 +149,29 @@ fn rings_that_are_hidden_are_not_absent() {
 }
 
 #[test]
+fn an_answer_that_is_too_long_is_asked_for_again() {
+    for lengths in [&[3][..], &[512], &[513, 513], &[600, 700, 650], &[600, 700, 800, 0]] {
+        let mut asked = lengths.iter();
+        let answer = keyrings::whole(|room| {
+            let length = *asked.next().unwrap();
+            if let Some(fits) = room.get_mut(..length) {
+                fits.fill(7);
+            }
+            Ok(length)
+        });
+        assert_eq!(answer, Ok(vec![7; *lengths.last().unwrap()]));
+        assert_eq!(asked.len(), 0);
+    }
+    let mut length = 512;
+    let grows = keyrings::whole(|_| {
+        length += 1;
+        Ok(length)
+    });
+    assert_eq!(grows, Err(Errno::EAGAIN));
+    assert_eq!(keyrings::whole(|_| Err(Errno::ENOKEY)), Err(Errno::ENOKEY));
+}
+
+#[test]
 fn recorded_rings_read_back() {
     let (_place, root) = root_with(&[("proc/keys", KEYS)]);
     let kernel = kernel();
