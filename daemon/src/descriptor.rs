@@ -78,6 +78,8 @@ mod tests {
         let mut little = [1; 4];
         assert_eq!(ask(&mut little), Ok(length));
         assert_eq!(little, [1; 4]);
+        let held = ask_key(KeyQuestion::Read, session, &mut room);
+        assert!(held.is_ok_and(|length| length % 4 == 0), "numbers of keys: {held:?}");
         let gone = ask_key(KeyQuestion::Read, 0, &mut room);
         assert!(gone.is_err(), "no key has that number");
     }

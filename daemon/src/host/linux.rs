@@ -67,6 +67,7 @@ mod releases;
 mod root;
 mod routes;
 mod runner;
+mod secure_boot;
 mod servers;
 mod source;
 mod steps;
