@@ -12,6 +12,7 @@ use super::bytes::Bytes;
 use super::signature_list::{self, SignatureList};
 use super::variable::timeout_secs;
 
+pub mod crypt;
 pub mod write;
 
 /// What a structure with a hashed password has (`pw_crypt_t`).
