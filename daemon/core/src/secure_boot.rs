@@ -10,6 +10,7 @@ mod bytes;
 pub mod algorithm;
 pub mod certificate;
 mod der;
+pub mod enrolment;
 pub mod guid;
 pub mod kernel;
 pub mod keyring;

@@ -7,10 +7,11 @@ use onload_core::secure_boot::guid::Guid;
 use onload_core::secure_boot::kernel::config::KernelConfig;
 use onload_core::secure_boot::kernel::{Enforcement, Lockdown, Taints};
 use onload_core::secure_boot::keyring::{self, Described, KeyTable, SystemRing};
+use onload_core::secure_boot::request::crypt;
 use onload_core::secure_boot::request::{ListChange, PasswordHash, Requests, Toggle};
 use onload_core::secure_boot::signature::signed_data::SignedData;
 use onload_core::secure_boot::signature::{Signature, SignatureError};
-use onload_core::secure_boot::signature_list;
+use onload_core::secure_boot::signature_list::{self, Entry};
 use onload_core::secure_boot::{Damaged, variable};
 
 use super::{file, survives};
@@ -57,6 +58,17 @@ fn lists_of_signatures() {
                     let _ = list.revoked(entry);
                 }
             }
+            let kept = |odd: bool| {
+                let taken = |_, entry: &Entry| entry.offset % 2 == usize::from(odd);
+                signature_list::write::without(bytes, taken).unwrap()
+            };
+            let all: usize = lists.iter().map(|list| list.entries.len()).sum();
+            let halves = [kept(false), kept(true)].map(|half| {
+                let lists = signature_list::parse(&half).unwrap();
+                lists.iter().map(|list| list.entries.len()).sum::<usize>()
+            });
+            assert_eq!(halves[0] + halves[1], all);
+            assert_eq!(signature_list::write::without(bytes, |_, _| false).unwrap(), bytes);
             let parts = [("MokListRT", bytes), ("MokListRT1", bytes)];
             let once = signature_list::parse_parts(parts[..1].iter().copied()).unwrap();
             assert_eq!(signature_list::parse_parts(parts.into_iter()), Ok(once));
@@ -73,6 +85,13 @@ fn requests() {
             assert_eq!(PasswordHash::parse(&hash.to_bytes()), Ok(hash));
         }
     });
+    let sha256 = "$5$rounds=1000$abcdefghijkl$DFL32L8LAN9G2V5eZOSdE2s/rj1u/qrUo18LRiLlq3/";
+    for seed in [&fixture("auth.txt"), sha256.as_bytes(), b"$y$j9T$abc$def", b"ab0123456789."] {
+        survives("crypt", seed, |bytes| match crypt::parse(&String::from_utf8_lossy(bytes)) {
+            Ok(hash) => assert_eq!(PasswordHash::parse(&hash.to_bytes()), Ok(hash)),
+            Err(refused) => assert!(refused.to_string().len() < 120, "{refused}"),
+        });
+    }
     survives("request", &[0; 40], |bytes| {
         let lists = ListChange::ALL.into_iter().flat_map(|one| [one.list_name(), one.auth_name()]);
         let others = Toggle::ALL.into_iter().map(Toggle::name).chain(["MokPW", "MokTimeout"]);

@@ -10,8 +10,14 @@ use std::fmt;
 use super::Damaged;
 use super::bytes::Bytes;
 use super::signature_list::{self, SignatureList};
-use super::variable::timeout_secs;
+use super::variable::{Variable, timeout_secs};
 
+pub mod crypt;
+pub mod enrol;
+pub mod obstacle;
+pub mod prompt;
+pub mod warning;
+pub mod withdraw;
 pub mod write;
 
 /// What a structure with a hashed password has (`pw_crypt_t`).
@@ -243,16 +249,28 @@ pub struct Requests {
     pub password: Option<Result<PasswordHash, Damaged>>,
     /// How long MokManager is to wait, in seconds (MokTimeout); by itself this is no request.
     pub timeout_secs: Option<Result<i32, Damaged>>,
+    /// MokNew as it lies there: what is asked for on top of it goes before these bytes.
+    pub new_list: Option<Vec<u8>>,
 }
 
 impl Requests {
+    /// Nothing has been asked for.
+    pub const NONE: Self = Self {
+        lists: BTreeMap::new(),
+        toggles: BTreeMap::new(),
+        password: None,
+        timeout_secs: None,
+        new_list: None,
+    };
+
     /// Reads what there is of shim's variables, by name and without attributes. What does not read
     /// is still a request.
     pub fn parse(variables: &BTreeMap<&str, &[u8]>) -> Self {
         let data = |name: &str| variables.get(name).copied();
         let mut requests = Self {
             password: data("MokPW").map(PasswordHash::parse),
-            timeout_secs: data("MokTimeout").map(timeout_secs),
+            timeout_secs: data(Variable::MOK_TIMEOUT.name).map(timeout_secs),
+            new_list: data(ListChange::Enrol.list_name()).map(<[u8]>::to_vec),
             ..Self::default()
         };
         for change in ListChange::ALL {
@@ -272,7 +290,7 @@ impl Requests {
 
     /// Whether the next boot stops in MokManager.
     pub fn any(&self) -> bool {
-        let Self { lists, toggles, password, timeout_secs: _ } = self;
+        let Self { lists, toggles, password, timeout_secs: _, new_list: _ } = self;
         !lists.is_empty() || !toggles.is_empty() || password.is_some()
     }
 }

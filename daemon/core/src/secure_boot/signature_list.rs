@@ -8,6 +8,8 @@ use super::bytes::Bytes;
 use super::certificate::Certificate;
 use super::guid::Guid;
 
+pub mod write;
+
 /// Type, size of the list, size of its header, size of an entry.
 const LIST_HEAD_BYTES: usize = 28;
 /// The owner's GUID, before what an entry holds.
