@@ -2,17 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use onload_core::reading::Reading;
 use onload_core::secure_boot::certificate::Certificate;
 use onload_core::secure_boot::guid::Guid;
 use onload_core::secure_boot::kernel::config::KernelConfig;
 use onload_core::secure_boot::kernel::{Enforcement, Lockdown, Taints};
 use onload_core::secure_boot::keyring::{self, Described, KeyTable, SystemRing};
 use onload_core::secure_boot::request::crypt;
+use onload_core::secure_boot::request::enrol::{Firmware, Variables, Wish, enrol};
+use onload_core::secure_boot::request::prompt::PromptTimeout;
+use onload_core::secure_boot::request::withdraw::{Scope, withdraw};
 use onload_core::secure_boot::request::{ListChange, PasswordHash, Requests, Toggle};
 use onload_core::secure_boot::signature::signed_data::SignedData;
 use onload_core::secure_boot::signature::{Signature, SignatureError};
 use onload_core::secure_boot::signature_list::{self, Entry};
+use onload_core::secure_boot::trust::{Switch, Trust};
 use onload_core::secure_boot::{Damaged, variable};
+use onload_core::time::Timestamp;
 
 use super::{file, survives};
 
@@ -98,6 +104,35 @@ fn requests() {
         let variables: BTreeMap<_, _> = lists.chain(others).map(|name| (name, bytes)).collect();
         let requests = Requests::parse(&variables);
         assert!(requests.lists.len() == 4 && requests.toggles.len() == 3);
+    });
+}
+
+#[test]
+fn requests_on_top_of_others() {
+    let (ours, hash) = (fixture("module.der"), fixture("auth.bin"));
+    let hash = PasswordHash::parse(&hash).unwrap();
+    let keys = [Certificate::parse(&ours).unwrap()];
+    let firmware =
+        Firmware { shim: Reading::Known(()), variables: Reading::Known(Variables::Writable) };
+    let trust = |list: &[u8]| Trust {
+        secure_boot: Reading::Known(Switch::On),
+        requests: Reading::Known(Requests::parse(&[("MokNew", list)].into())),
+        mok: Reading::Known(Vec::new()),
+        ..Trust::unread("not looked at")
+    };
+    survives("pending", &fixture("dbx.esl"), |others| {
+        let wish = Wish { certificate: &ours, hash: &hash, prompt: PromptTimeout::DEFAULT };
+        let Ok(prepared) = enrol(&wish, &trust(others), &firmware, Timestamp(0)) else {
+            // Only what does not read is in the way.
+            assert!(signature_list::parse(others).is_err());
+            return;
+        };
+        let list = prepared.writes[1].data.as_deref().unwrap();
+        assert!(list.ends_with(others) && signature_list::parse(list).is_ok());
+        // Taken back, there is what was there before.
+        let back = withdraw(Scope::Keys(&keys), &trust(list), &firmware).unwrap();
+        let left = back.writes.iter().find(|write| write.name == "MokNew").unwrap();
+        assert_eq!(left.data.as_deref().unwrap_or_default(), others);
     });
 }
 

@@ -50,15 +50,15 @@ pub enum SignatureType {
     Unknown(Guid),
 }
 
+/// The type of certificates (`reference/secure-boot-mok.md` section 2).
+const X509: Guid =
+    Guid::new(0xa5c0_59a1, 0x94e4, 0x4aa7, [0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72]);
+
 /// GUIDs of the types, and how many bytes an entry has behind its owner where that is fixed. From
 /// `reference/secure-boot-mok.md` section 2; those with RSA2048_ and X509_ from the UEFI
 /// specification 2.10, section 32.4.1.
 const TYPES: [(SignatureType, Guid, Option<usize>); 13] = [
-    (
-        SignatureType::X509,
-        Guid::new(0xa5c0_59a1, 0x94e4, 0x4aa7, [0x87, 0xb5, 0xab, 0x15, 0x5c, 0x2b, 0xf0, 0x72]),
-        None,
-    ),
+    (SignatureType::X509, X509, None),
     (
         SignatureType::Sha256,
         Guid::new(0xc1c4_1626, 0x504c, 0x4092, [0xac, 0xa9, 0x41, 0xf9, 0x36, 0x93, 0x43, 0x28]),

@@ -316,6 +316,10 @@ fn pending(requests: &Requests) -> Result<Others<'_>, Obstacle> {
     match &asked.list {
         None => Err(Obstacle::ResetPending),
         Some(Err(damaged)) => Err(Obstacle::PendingDamaged(*damaged)),
+        // Lists without the bytes they were read from could not be written back.
+        Some(Ok(lists)) if bytes.is_empty() && !lists.is_empty() => {
+            Err(Obstacle::RequestsUnread { why: "its bytes were not kept".to_owned() })
+        }
         Some(Ok(lists)) => Ok(Others { bytes, lists, auth }),
     }
 }

@@ -1,6 +1,6 @@
 //! Lists as they are written.
 
-use super::{Bytes, Damaged, Entry, LIST_HEAD_BYTES, OWNER_BYTES, SignatureType, TYPES, list};
+use super::{Bytes, Damaged, Entry, LIST_HEAD_BYTES, OWNER_BYTES, SignatureType, X509, list};
 use crate::secure_boot::guid::Guid;
 
 /// A list with one certificate and nothing else, as `mokutil --import` writes it
@@ -9,13 +9,11 @@ use crate::secure_boot::guid::Guid;
 /// # Errors
 /// The certificate is longer than a list can say.
 pub fn certificate(owner: Guid, der: &[u8]) -> Result<Vec<u8>, Damaged> {
-    let kind = TYPES.iter().find(|(kind, ..)| *kind == SignatureType::X509);
-    let kind = kind.map_or([0; 16], |(_, guid, _)| guid.0);
     let entry_bytes = der.len().saturating_add(OWNER_BYTES);
     let list_size = size(entry_bytes.saturating_add(LIST_HEAD_BYTES))?;
     let entry_size = size(entry_bytes)?;
     let header_size = 0_u32.to_le_bytes();
-    Ok([&kind[..], &list_size, &header_size, &entry_size, &owner.0, der].concat())
+    Ok([&X509.0[..], &list_size, &header_size, &entry_size, &owner.0, der].concat())
 }
 
 /// The lists of a variable without what `taken` says; all else stays byte for byte. A list of which

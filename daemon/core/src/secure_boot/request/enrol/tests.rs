@@ -109,6 +109,10 @@ fn what_is_in_the_way_is_called_by_its_name() {
         assert_eq!(refused.reason(), expected, "{why}");
         three_parts(&refused);
     }
+    // What was put together without its bytes would be lost.
+    let mut half = asked(&[("MokNew", &bytes(&[LEAF])), ("MokAuth", AUTH)]);
+    half.requests = half.requests.map(|requests| Requests { new_list: None, ..requests });
+    assert_eq!(ask(MODULE, &half, &firmware()).unwrap_err().reason(), "RequestsUnread");
     let lists = |trust: &Trust| match ask(MODULE, trust, &firmware()) {
         Err(Obstacle::Blocked { lists }) => lists.into_iter().collect::<Vec<_>>(),
         other => panic!("{other:?}"),
