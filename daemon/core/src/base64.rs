@@ -1,4 +1,5 @@
-//! Base64 with the standard alphabet, padded: as Go writes bytes into JSON, and as PEM is made of.
+//! Base64 with the standard alphabet, padded: as Go writes bytes into JSON, and as PEM is made of; and
+//! with the alphabet of URLs, not padded: as JOSE writes it.
 
 use crate::secure_boot::Damaged;
 
@@ -45,6 +46,24 @@ pub(crate) fn decode(text: &[u8]) -> Result<Vec<u8>, Damaged> {
     Ok(bytes)
 }
 
+/// What a text in the alphabet of URLs stands for, without padding and white space (RFC 7515 section 2).
+///
+/// # Errors
+/// It is no such text, from where on.
+pub(crate) fn decode_url(text: &[u8]) -> Result<Vec<u8>, Damaged> {
+    /// Of neither alphabet.
+    const NO_LETTER: u8 = b'.';
+    let letters = text.iter().map(|letter| match letter {
+        b'-' => b'+',
+        b'_' => b'/',
+        b'+' | b'/' | b'=' | b' ' | b'\t' | b'\r' | b'\n' => NO_LETTER,
+        other => *other,
+    });
+    let mut standard: Vec<_> = letters.collect();
+    standard.resize(text.len().next_multiple_of(4), b'=');
+    decode(&standard)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +93,24 @@ mod tests {
             ("Zg===", 4),
         ] {
             assert_eq!(decode(text.as_bytes()).unwrap_err().offset, offset, "{text}");
+        }
+    }
+    #[test]
+    fn the_alphabet_of_urls_has_no_padding() {
+        for (text, bytes) in [
+            ("", &b""[..]),
+            ("Zg", b"f"),
+            ("Zm8", b"fo"),
+            ("Zm9v", b"foo"),
+            ("Zm9vYmFy", b"foobar"),
+            ("-_8", b"\xfb\xff"),
+        ] {
+            assert_eq!(decode_url(text.as_bytes()).as_deref(), Ok(bytes), "{text}");
+        }
+        for (text, offset) in
+            [("Z", 1), ("Zg==", 2), ("+/8", 0), ("Zm9v\n", 4), ("Zm9vZ", 5), ("Z.g", 1)]
+        {
+            assert_eq!(decode_url(text.as_bytes()).unwrap_err().offset, offset, "{text}");
         }
     }
 }

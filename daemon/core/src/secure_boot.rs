@@ -16,6 +16,7 @@ pub mod kernel;
 pub mod keyring;
 pub mod oid;
 pub mod request;
+pub mod sealed;
 pub mod signature;
 pub mod signature_list;
 pub mod trust;

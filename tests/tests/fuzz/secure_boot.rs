@@ -13,6 +13,8 @@ use onload_core::secure_boot::request::enrol::{Firmware, Variables, Wish, enrol}
 use onload_core::secure_boot::request::prompt::PromptTimeout;
 use onload_core::secure_boot::request::withdraw::{Scope, withdraw};
 use onload_core::secure_boot::request::{ListChange, PasswordHash, Requests, Toggle};
+use onload_core::secure_boot::sealed::header;
+use onload_core::secure_boot::sealed::volume::{self, Unlocking};
 use onload_core::secure_boot::signature::signed_data::SignedData;
 use onload_core::secure_boot::signature::{Signature, SignatureError};
 use onload_core::secure_boot::signature_list::{self, Entry};
@@ -223,6 +225,47 @@ fn files_of_the_kernel() {
     survives("kernel configuration", config, |bytes| {
         if let Some(config) = places(KernelConfig::parse(bytes), bytes.len()) {
             assert!(config.options().all(|(name, _)| name.starts_with("CONFIG_")));
+        }
+    });
+}
+
+#[test]
+fn encrypted_volumes() {
+    for name in ["systemd.luks", "clevis.luks"] {
+        let whole = fixture(name);
+        let check = |bytes: &[u8]| {
+            let Some(header) = places(header::parse(bytes), bytes.len()) else { return };
+            for one in &header.sealed {
+                assert!(one.pcrs.iter().chain(&one.signed_pcrs).all(|pcr| *pcr < 24), "{one:?}");
+                assert!(one.broken().is_empty() || one.words("/dev/sda1").is_some(), "{one:?}");
+            }
+        };
+        survives(name, &whole, check);
+        // What follows the JSON is 10 KiB of nothing, which changes seldom leave for what matters.
+        let (numbers, json) = whole.split_at(header::BINARY_BYTES);
+        let end = json.iter().position(|byte| *byte == 0).unwrap();
+        survives(name, &json[..end], |json| {
+            let mut bytes = [numbers, json].concat();
+            bytes.resize(whole.len(), 0);
+            check(&bytes);
+        });
+    }
+    survives("UUID of device-mapper", b"CRYPT-LUKS2-0c5bd1d96e5a4a0b8f3e2d7a51c0ffee-x", |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let opened = volume::opened(&text);
+        assert!(opened.is_none() || text.starts_with("CRYPT-LUKS"));
+    });
+    let line =
+        b"data UUID=0c5bd1d9-6e5a-4a0b-8f3e-2d7a51c0ffee - tpm2-device=auto,tpm2-pcrs=7+14\n";
+    survives("crypttab", line, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        for (crypttab, command_line) in
+            [(&*text, ""), ("", &text.replace("UUID=", "luks.options="))]
+        {
+            let seen = Unlocking::parse(crypttab, command_line);
+            let asked = seen.of("data", "0c5bd1d9-6e5a-4a0b-8f3e-2d7a51c0ffee");
+            let pcrs = asked.and_then(|asked| asked.pcrs).unwrap_or_default();
+            assert!(pcrs.iter().all(|pcr| *pcr < 24));
         }
     });
 }
