@@ -17,6 +17,7 @@ mod polkit;
 mod pool;
 mod port;
 mod release;
+mod secure_boot;
 mod session;
 mod turn;
 mod view;

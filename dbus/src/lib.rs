@@ -29,6 +29,8 @@ pub mod interface {
     pub const POOL: &str = "com.amd.Onload1.Pool";
     /// An allocation.
     pub const ALLOCATION: &str = "com.amd.Onload1.Allocation";
+    /// Secure Boot and keys.
+    pub const SECURE_BOOT: &str = "com.amd.Onload1.SecureBoot";
     /// A job.
     pub const JOB: &str = "com.amd.Onload1.Job";
 }
@@ -39,6 +41,8 @@ pub mod action {
     pub const ALLOCATE: &str = "com.amd.onload1.allocate";
     /// Change what is loaded.
     pub const MANAGE_MODULES: &str = "com.amd.onload1.manage-modules";
+    /// Ask for keys.
+    pub const MANAGE_KEYS: &str = "com.amd.onload1.manage-keys";
     /// Freeze the node.
     pub const HOLD: &str = "com.amd.onload1.hold";
 }

@@ -8,6 +8,7 @@ use crate::allocation::{Process, TenureWish};
 use crate::change::Manner;
 use crate::names::{AllocationId, DeviceId, JobId, PoolName, ReleaseName};
 use crate::refusal::Refusal;
+use crate::secure_boot::request::PasswordHash;
 use crate::time::Span;
 
 /// The number of a request under way; the edge that made it finds its caller by it.
@@ -89,6 +90,20 @@ pub enum Command {
     Remove {
         /// Which.
         release: ReleaseName,
+    },
+    /// Have shim ask for a key at the next boot.
+    ImportKey {
+        /// Its certificate, DER.
+        certificate: Vec<u8>,
+        /// The hash of the password that has to be typed then.
+        hash: PasswordHash,
+        /// Also where a disk is unlocked only while nothing changes of what that changes.
+        despite_sealed: bool,
+    },
+    /// Have shim not ask.
+    RevokeRequest {
+        /// Also for what others asked.
+        all: bool,
     },
     /// Stop a job at the next step.
     Cancel {

@@ -47,6 +47,8 @@ pub enum ConditionKind {
     KubeletRegistered,
     /// The ledger and the kubelet agree on what containers hold.
     AllocationsConsistent,
+    /// The keys that the configuration names, and those that were asked for, are enrolled.
+    KeysEnrolled,
 }
 
 impl ConditionKind {
@@ -65,6 +67,7 @@ impl ConditionKind {
             Self::DevicesHealthy => "DevicesHealthy",
             Self::KubeletRegistered => "KubeletRegistered",
             Self::AllocationsConsistent => "AllocationsConsistent",
+            Self::KeysEnrolled => "KeysEnrolled",
         }
     }
 }

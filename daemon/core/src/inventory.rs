@@ -15,6 +15,7 @@ use crate::others::Traces;
 use crate::parameters::Options;
 use crate::reading::Reading;
 use crate::release::{Kernel, Release};
+use crate::secure_boot::sealed::volume::Volume;
 use crate::secure_boot::trust::Trust;
 use crate::userland::Userland;
 
@@ -67,6 +68,9 @@ pub struct Snapshot {
     /// [`Trust`] is made of what other programs write in their own way.
     #[serde(skip)]
     pub trust: Arc<Trust>,
+    /// Encrypted volumes that are open, by name.
+    #[serde(default)]
+    pub volumes: Reading<BTreeMap<String, Volume>>,
     /// Who uses the stack, by process id; absent where the look did not search for them
     /// ([`Depth`]).
     pub users: Reading<BTreeMap<u32, User>>,

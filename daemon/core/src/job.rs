@@ -43,6 +43,10 @@ pub enum JobKind {
     Import,
     /// `release remove`.
     Remove,
+    /// `keys import`.
+    ImportKey,
+    /// `keys revoke-request`.
+    RevokeRequest,
 }
 
 /// How far a job is.
@@ -69,6 +73,8 @@ impl JobKind {
             Self::Adopt => "adopt",
             Self::Import => "import",
             Self::Remove => "remove",
+            Self::ImportKey => "import-key",
+            Self::RevokeRequest => "revoke-request",
         }
     }
 
@@ -76,7 +82,20 @@ impl JobKind {
     pub fn is_change(self) -> bool {
         match self {
             Self::Apply | Self::Use | Self::Rollback | Self::Adopt => true,
-            Self::Import | Self::Remove => false,
+            Self::Import | Self::Remove | Self::ImportKey | Self::RevokeRequest => false,
+        }
+    }
+
+    /// Whether it brings or removes a release.
+    pub fn is_of_releases(self) -> bool {
+        match self {
+            Self::Import | Self::Remove => true,
+            Self::Apply
+            | Self::Use
+            | Self::Rollback
+            | Self::Adopt
+            | Self::ImportKey
+            | Self::RevokeRequest => false,
         }
     }
 }

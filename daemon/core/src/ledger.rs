@@ -12,6 +12,7 @@ use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, InterfaceName, ModuleName, ReleaseName};
 use crate::others::Adoptions;
 use crate::picture::Hold;
+use crate::secure_boot::enrolment::{Asked, Fingerprint};
 use crate::step::Step;
 
 mod entry;
@@ -63,6 +64,8 @@ pub struct Ledger {
     pub loaded: BTreeMap<ModuleName, (ReleaseName, Option<BootId>)>,
     /// Interfaces that onloadd registered for AF_XDP, and in which boot.
     pub af_xdp: BTreeMap<InterfaceName, Option<BootId>>,
+    /// Keys that shim was asked for, and that are not known to be enrolled.
+    pub asked: BTreeMap<Fingerprint, Asked>,
 }
 
 /// The module with which registrations go.
@@ -154,6 +157,12 @@ impl Ledger {
             Entry::AfXdpRegistered { interface, boot } => {
                 self.af_xdp.insert(interface, boot);
             }
+            Entry::KeyAsked(asked) => {
+                self.asked.insert(asked.fingerprint, asked);
+            }
+            Entry::KeyForgotten { fingerprint } => {
+                self.asked.remove(&fingerprint);
+            }
             Entry::Unloaded { module } => {
                 if module.as_str() == REGISTRAR {
                     self.af_xdp.clear();
@@ -221,6 +230,7 @@ impl Ledger {
             interface: interface.clone(),
             boot: boot.clone(),
         }));
+        entries.extend(self.asked.values().cloned().map(Entry::KeyAsked));
         entries
     }
 
@@ -309,6 +319,8 @@ impl Holders {
             | Entry::BootProven(_)
             | Entry::Loaded { .. }
             | Entry::AfXdpRegistered { .. }
+            | Entry::KeyAsked(_)
+            | Entry::KeyForgotten { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }
     }

@@ -28,6 +28,7 @@ use crate::reading::Reading;
 use crate::release::Release;
 use crate::release::initramfs::Remark;
 use crate::release::preflight::Objection;
+use crate::secure_boot::picture::SecureBootPicture;
 use crate::time::Timestamp;
 
 /// Node state, one word.
@@ -120,6 +121,8 @@ pub struct Picture {
     pub modules: Arc<BTreeMap<ModuleName, ModulePicture>>,
     /// Releases whose user libraries are present.
     pub releases: Arc<BTreeMap<ReleaseName, ReleasePicture>>,
+    /// Secure Boot, keys, and what the running kernel would say to modules.
+    pub secure_boot: Arc<SecureBootPicture>,
     /// Pools.
     pub pools: Arc<BTreeMap<PoolName, PoolPicture>>,
     /// What is lent.

@@ -28,6 +28,7 @@ mod ending;
 mod event;
 mod failures;
 mod judging;
+mod keys;
 mod leaving;
 mod lending;
 mod orders;
@@ -42,6 +43,7 @@ mod view;
 use binding::Binds;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
+use keys::{KeyRequest, Keys};
 use lending::LocalGrant;
 use pods::Asking;
 use pools::PoolState;
@@ -60,6 +62,8 @@ enum Pending {
     Step(Step),
     /// A change to go on with.
     Change,
+    /// A request to shim.
+    Keys(KeyRequest),
 }
 
 /// Whether the ledger can be relied on.
@@ -126,6 +130,7 @@ pub struct Reconciler {
     grants: BTreeMap<RequestId, LocalGrant>,
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
+    keys: Keys,
     registered: BTreeSet<PoolName>,
     /// Why no kubelet listens to a pool, as far as that is known.
     unregistered: BTreeMap<PoolName, String>,
@@ -204,6 +209,7 @@ impl Reconciler {
             pools: BTreeMap::new(),
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
+            keys: Keys::default(),
             registered: BTreeSet::new(),
             unregistered: BTreeMap::new(),
             asking: Asking::default(),
@@ -239,6 +245,7 @@ impl Reconciler {
             Event::StepEnded(result) => self.step_ended(now, result),
             Event::Imported { job, result } => self.imported(now, job, result),
             Event::Removed { job, result } => self.removed(now, job, result),
+            Event::VariablesWritten { job, result } => self.variables_written(now, job, result),
             Event::ClientGone(name) => self.client_gone(now, &name),
             Event::BusLost => self.bus_lost(now),
             Event::ProcessGone(process) => self.process_gone(now, &process),
@@ -346,13 +353,16 @@ impl Reconciler {
         }
     }
 
-    fn looked(&mut self, now: Now, snapshot: Snapshot) {
+    fn looked(&mut self, now: Now, mut snapshot: Snapshot) {
         self.looking = false;
         self.looked_depth = self.asked_depth;
         self.next_look = now.boot + self.config.settings.daemon.look_every.0;
         self.boot = self.boot.take().or_else(|| snapshot.boot_id.known().cloned());
         self.kernel = self.kernel.take().or_else(|| snapshot.kernel.known().cloned());
-        self.snapshot = Some(Arc::new(snapshot));
+        self.name_certificates(&mut snapshot);
+        let snapshot = Arc::new(snapshot);
+        self.snapshot = Some(snapshot.clone());
+        self.follow_keys(&snapshot);
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -403,6 +413,11 @@ impl Reconciler {
             Command::Confirm => self.confirm(now, id),
             Command::Import { version } => self.import(now, id, &caller, version),
             Command::Remove { release } => self.remove(now, id, &caller, release),
+            Command::ImportKey { certificate, hash, despite_sealed } => {
+                let wish = (certificate.as_slice(), &hash);
+                self.import_key(now, id, &caller, wish, despite_sealed)
+            }
+            Command::RevokeRequest { all } => self.revoke_request(now, id, &caller, all),
             Command::Cancel { job } => self.cancel(now, id, job),
             Command::Reload => {
                 self.effects.push(Effect::ReadConfiguration(Some(id)));

@@ -15,6 +15,7 @@ pub mod guid;
 pub mod kernel;
 pub mod keyring;
 pub mod oid;
+pub mod picture;
 pub mod request;
 pub mod sealed;
 pub mod signature;

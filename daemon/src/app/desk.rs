@@ -153,6 +153,13 @@ impl Desk {
                     Event::Removed { job, result: host.remove(&release).await }
                 }));
             }
+            Effect::WriteVariables { job, writes } => {
+                let host = work.host;
+                work.jobs.push(Box::pin(async move {
+                    let result = host.write_variables(&writes).await;
+                    Event::VariablesWritten { job, result }
+                }));
+            }
             Effect::Answer(request, answer) => {
                 if answer.is_err() {
                     self.files.remove(&request);

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use onload_core::allocation::TenureWish;
 use onload_core::change::{Holders, Manner};
+use onload_core::secure_boot::certificate::Certificate;
+use onload_core::secure_boot::request::{PasswordHash, crypt};
 use onload_core::time::Span;
 use onload_dbus::error::{Failure, Kind};
 use zbus::{OwnedVariant, Variant};
@@ -18,6 +20,9 @@ const LONGEST_REASON: usize = 200;
 const MOST_OPTIONS: usize = 8;
 /// As many devices as the largest pool has (DESIGN section 9).
 const MOST_DEVICES: u32 = 10_000;
+
+/// Certificates have one or two kilobytes.
+const LONGEST_CERTIFICATE: usize = 64 << 10;
 
 /// Options as they arrive.
 pub(super) type Options = BTreeMap<String, OwnedVariant>;
@@ -69,6 +74,27 @@ pub(super) fn count(count: u32) -> Result<u32, Failure> {
     }
     let why = format!("count is {count}, and 1 to {MOST_DEVICES} are allowed");
     Err(refuse("count", why, "ask for as many as you need"))
+}
+
+/// A certificate, DER or PEM, as DER.
+///
+/// # Errors
+/// `InvalidArgument` when it is not one certificate.
+pub(super) fn certificate(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
+    let fix = "pass the certificate of whoever signed the modules, as DER or PEM (`onloadctl keys show FILE` reads it)";
+    if bytes.len() > LONGEST_CERTIFICATE {
+        let why = format!("it has {} bytes, and {LONGEST_CERTIFICATE} are allowed", bytes.len());
+        return Err(refuse("certificate", why, fix));
+    }
+    Certificate::der(bytes).map_err(|damaged| refuse("certificate", damaged, fix))
+}
+
+/// The hash of a password. What it is stands in no message.
+///
+/// # Errors
+/// `InvalidArgument` when shim could not check it.
+pub(super) fn password_hash(text: &str) -> Result<PasswordHash, Failure> {
+    crypt::parse(text).map_err(|unusable| refuse("hash", &unusable, unusable.fix()))
 }
 
 /// How many changes back.

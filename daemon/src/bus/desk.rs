@@ -76,6 +76,8 @@ impl Desk {
             | Command::Confirm
             | Command::Import { .. }
             | Command::Remove { .. }
+            | Command::ImportKey { .. }
+            | Command::RevokeRequest { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => None,

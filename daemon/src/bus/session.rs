@@ -24,6 +24,7 @@ use super::objects::{Objects, Values, module, pool, port, release, values};
 use super::pool::Pool;
 use super::port::Port;
 use super::release::Release;
+use super::secure_boot::SecureBoot;
 use super::turn::Turn;
 use super::view::{Shown, View};
 use crate::letterbox::Letterbox;
@@ -41,6 +42,8 @@ pub(super) struct Session {
     view: View,
     /// The root's properties as last told, since every picture touches them.
     node: Values,
+    /// Those of Secure Boot.
+    keys: Values,
 }
 
 /// How a session ended without an error.
@@ -72,12 +75,15 @@ impl Session {
         let desk = Desk { bouncer, letterbox: letterbox.clone(), standing: stands };
         let connection = builder
             .serve_at(path::ROOT, Node { view: view.clone(), desk: desk.clone() })
+            .serve_at(path::ROOT, SecureBoot { view: view.clone(), desk: desk.clone() })
             .serve_at(path::ROOT, Objects { view: view.clone(), desk: desk.clone() })
             .build()
             .await?;
-        let mut session = Self { connection, desk, shown, standing, view, node: Values::new() };
+        let (node, keys) = (Values::new(), Values::new());
+        let mut session = Self { connection, desk, shown, standing, view, node, keys };
         session.appear(&Picture::default(), &picture).await?;
-        session.node = session.values(&session.node_of(View::Fixed(picture))).await?;
+        session.node = session.values(&session.node_of(View::Fixed(picture.clone()))).await?;
+        session.keys = session.values(&session.keys_of(View::Fixed(picture))).await?;
         let flags = zbus::fdo::RequestNameFlags::DO_NOT_QUEUE;
         session.connection.request_name_with_flags(onload_dbus::BUS_NAME, flags).await?;
         Ok(session)
@@ -123,6 +129,11 @@ impl Session {
         self.shown.send_replace(Shown::only(next.clone()));
         self.standing.send_replace(next.clone());
         self.differ(&before, &next).await?;
+        if !Arc::ptr_eq(&before.secure_boot, &next.secure_boot) {
+            let keys = self.values(&self.keys_of(View::Fixed(next.clone()))).await?;
+            let told = std::mem::replace(&mut self.keys, keys);
+            self.announce::<SecureBoot>(path::ROOT, &told, &self.keys).await?;
+        }
         let node = self.values(&self.node_of(View::Fixed(next))).await?;
         let told = std::mem::replace(&mut self.node, node);
         self.announce::<Node>(path::ROOT, &told, &self.node).await
@@ -246,6 +257,10 @@ impl Session {
 
     async fn values<I: Interface>(&self, object: &I) -> zbus::Result<Values> {
         Ok(values(&self.connection, object).await?)
+    }
+
+    fn keys_of(&self, view: View) -> SecureBoot {
+        SecureBoot { view, desk: self.desk.clone() }
     }
 
     fn node_of(&self, view: View) -> Node {

@@ -30,6 +30,7 @@ use self::netlink::Connections;
 use self::releases::OnDisk;
 use self::root::Dir;
 use self::runner::Programs;
+use self::secure_boot::Keys;
 use self::source::Source;
 use super::Host;
 use crate::store::Store;
@@ -67,6 +68,7 @@ mod releases;
 mod root;
 mod routes;
 mod runner;
+mod sealed;
 mod secure_boot;
 mod servers;
 mod source;
@@ -139,6 +141,7 @@ pub struct Linux {
     /// None for a root that does not change.
     events: Option<Events>,
     on_disk: OnDisk,
+    keys: Keys,
     initramfs: InitramfsFiles,
     /// What the last look found, for one that does not go as far.
     last: RefCell<Option<Snapshot>>,
@@ -176,6 +179,7 @@ impl Linux {
             programs: Programs::default(),
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
+            keys: if live { Keys::live() } else { Keys::recorded() },
             initramfs: InitramfsFiles::new(if live { Pace::Beside } else { Pace::AtOnce }),
             last: RefCell::default(),
             places,
@@ -203,6 +207,8 @@ impl Linux {
             return Err(RecordError::NotEmpty(into.to_owned()));
         }
         let pace = self.initramfs.set(Pace::AtOnce);
+        // What is remembered would not be in the capture.
+        self.keys.forget();
         let seen = self.root.record(into, self.observe(Depth::Usual)).await;
         self.initramfs.set(pace);
         Ok(seen?)
@@ -275,6 +281,9 @@ impl Host for Linux {
         if let Reading::Known(kernels) = &mut kernels {
             self.initramfs.add_to(root, kernels);
         }
+        let installed = kernels.known().into_iter().flat_map(|kernels| kernels.keys());
+        let trust = self.keys.read(root, &kernel, installed);
+        pause().await;
         let kubelet = kubelet::socket(root, &self.kubelet_directory);
         let loader = loader::read(root);
         let others = others::read(root, &self.kubelet_directory, &modules, &loader);
@@ -288,6 +297,8 @@ impl Host for Linux {
             device_nodes,
             releases,
             kernels,
+            trust,
+            volumes: sealed::read(root),
             loader,
             userland: userland::read(root, &self.state_directory),
             af_xdp: af_xdp::read(root),

@@ -45,6 +45,11 @@ impl Machine {
                 None
             }
             Effect::Import { job, .. } => Some(Event::Imported { job, result: Err(no_store()) }),
+            Effect::WriteVariables { job, writes } => {
+                let result = self.world.write_variables(&writes);
+                self.world_moved();
+                Some(Event::VariablesWritten { job, result })
+            }
             Effect::Remove { job, .. } => Some(Event::Removed { job, result: Err(no_store()) }),
             Effect::Apply(step) => {
                 self.apply(&step);

@@ -93,6 +93,8 @@ impl Promises {
             | Command::Confirm
             | Command::Import { .. }
             | Command::Remove { .. }
+            | Command::ImportKey { .. }
+            | Command::RevokeRequest { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => {}

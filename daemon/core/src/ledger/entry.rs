@@ -10,6 +10,7 @@ use crate::names::{
 };
 use crate::others::Adoptions;
 use crate::picture::Hold;
+use crate::secure_boot::enrolment::{Asked, Fingerprint};
 use crate::step::{Step, StepError};
 use crate::time::Timestamp;
 
@@ -105,6 +106,13 @@ pub enum Entry {
         interface: InterfaceName,
         /// In which boot.
         boot: Option<BootId>,
+    },
+    /// Shim was asked for a key, or is about to be.
+    KeyAsked(Asked),
+    /// A key that was asked for is enrolled, or was taken back.
+    KeyForgotten {
+        /// Which.
+        fingerprint: Fingerprint,
     },
     /// A module was taken out: where it came from counts no more.
     Unloaded {

@@ -119,6 +119,7 @@ impl Reconciler {
             (ConditionKind::DevicesHealthy, devices),
             (ConditionKind::KubeletRegistered, kubelet),
             (ConditionKind::AllocationsConsistent, self.consistency()),
+            (ConditionKind::KeysEnrolled, self.keys_enrolled()),
         ];
         kinds
             .into_iter()

@@ -11,6 +11,7 @@ use crate::names::{JobId, PoolName, ReleaseName};
 use crate::picture::Picture;
 use crate::pods::PodList;
 use crate::refusal::Refusal;
+use crate::secure_boot::request::write::Write;
 use crate::step::{Outcome, Step, StepError};
 
 /// What happened.
@@ -58,6 +59,13 @@ pub enum Event {
     },
     /// A release was removed, or not.
     Removed {
+        /// The job it was for.
+        job: JobId,
+        /// Whether.
+        result: Result<(), Refusal>,
+    },
+    /// Variables of the firmware were written, or none of them.
+    VariablesWritten {
         /// The job it was for.
         job: JobId,
         /// Whether.
@@ -120,6 +128,13 @@ pub enum Effect {
         job: JobId,
         /// Which.
         release: ReleaseName,
+    },
+    /// Write variables of the firmware, all or none.
+    WriteVariables {
+        /// The job it is for.
+        job: JobId,
+        /// What, in this order.
+        writes: Vec<Write>,
     },
     /// Append to the ledger.
     Record {

@@ -84,6 +84,7 @@ impl Reconciler {
             Some(Pending::Order { request, reply, .. }) => self.answer(request, Ok(reply)),
             Some(Pending::Free { request }) => self.answer(request, Ok(Reply::Done)),
             Some(Pending::Step(step)) => self.begin(now, step),
+            Some(Pending::Keys(request)) => self.begin_key_request(now, request),
             Some(Pending::Change) | None => {}
         }
         self.compact();
@@ -114,6 +115,7 @@ impl Reconciler {
                 self.ledger.step = None;
                 self.progress = Progress::Idle;
             }
+            Some(Pending::Keys(request)) => self.drop_key_request(request, refusal),
             // Nothing of it was begun.
             Some(Pending::Change) => {
                 self.ledger.change = None;

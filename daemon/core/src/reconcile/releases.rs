@@ -138,7 +138,7 @@ impl Reconciler {
             .picture
             .jobs
             .values()
-            .filter(|job| job.state == JobState::Running && !job.kind.is_change());
+            .filter(|job| job.state == JobState::Running && job.kind.is_of_releases());
         if busy.count() >= MOST_AT_ONCE {
             let why = "other releases are being taken in or removed";
             return Err(Refusal::new(RefusalKind::Busy, what, why, "try again when they are done"));

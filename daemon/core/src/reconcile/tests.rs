@@ -105,6 +105,7 @@ impl Bench {
                 Effect::WatchProcess(process) => self.watched.push(process),
                 Effect::Import { job, version, .. } => self.imports.push((job, version)),
                 Effect::Remove { job, release } => self.removals.push((job, release)),
+                Effect::WriteVariables { .. } => {}
             }
         }
     }

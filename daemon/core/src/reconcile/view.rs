@@ -275,7 +275,7 @@ fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
 }
 
 /// Keeps what is equal, so that readers can tell by pointer what did not change.
-fn replace<T: PartialEq>(place: &mut Arc<T>, value: T) {
+pub(super) fn replace<T: PartialEq>(place: &mut Arc<T>, value: T) {
     if **place != value {
         *place = Arc::new(value);
     }

@@ -143,16 +143,24 @@ impl Certificate {
     /// It is none, or there is more. Offsets in PEM are seen from the beginning of the text as far as
     /// letters and lines are wrong, else from that of the DER in it.
     pub fn parse(bytes: &[u8]) -> Result<Self, Damaged> {
-        // No text begins like that, while a certificate may hold what looks like PEM.
-        let decoded = match bytes {
-            [der::SEQUENCE, 0x80..=0xff, ..] => None,
-            _ => pem::decode(bytes)?,
-        };
+        let decoded = decoded(bytes)?;
         let der = decoded.as_deref().unwrap_or(bytes);
         let certificate = Self::at_start(der)?;
         Der::at(der.get(certificate.der_bytes..).unwrap_or_default(), certificate.der_bytes)
             .end("the end, after one certificate")?;
         Ok(certificate)
+    }
+
+    /// The one certificate that `bytes` are, DER or PEM, as DER.
+    ///
+    /// # Errors
+    /// As [`Certificate::parse`].
+    pub fn der(bytes: &[u8]) -> Result<Vec<u8>, Damaged> {
+        Self::parse(bytes)?;
+        Ok(match decoded(bytes)? {
+            Some(der) => der,
+            None => bytes.to_vec(),
+        })
     }
 
     /// Reads the certificate, DER, at the beginning of `bytes`.
@@ -224,6 +232,15 @@ impl Certificate {
     /// Whether issuer and subject are the same; that it is signed by itself is not looked at.
     pub fn names_itself_as_issuer(&self) -> bool {
         self.issuer.same_as(&self.subject)
+    }
+}
+
+/// What PEM says; none for what is DER, or may be.
+fn decoded(bytes: &[u8]) -> Result<Option<Vec<u8>>, Damaged> {
+    match bytes {
+        // No text begins like that, while a certificate may hold what looks like PEM.
+        [der::SEQUENCE, 0x80..=0xff, ..] => Ok(None),
+        _ => pem::decode(bytes),
     }
 }
 

@@ -24,7 +24,9 @@ pub(super) mod bench;
 pub mod places;
 
 /// What has the key asked for once more.
-const AGAIN: &str = "`onloadctl keys import CERT` asks again";
+fn again(file: &str) -> String {
+    format!("`onloadctl keys import {file}` asks again")
+}
 /// The same, for whoever did not ask or did not mean to.
 const ASK: &str = "`onloadctl keys import CERT` asks for it";
 
@@ -178,6 +180,16 @@ pub fn of(
     {
         return pending(requests, asked, this_boot);
     }
+    gone(asked, trust, this_boot)
+}
+
+/// Says the same of a key whose certificate is in no list and in no request: only that it was asked
+/// for is remembered.
+pub fn of_asked(asked: &Asked, trust: &Trust, this_boot: &Reading<BootId>) -> Enrolment {
+    gone(Some(asked), trust, this_boot)
+}
+
+fn gone(asked: Option<&Asked>, trust: &Trust, this_boot: &Reading<BootId>) -> Enrolment {
     let gap = match (trust.mok.why_not(), trust.requests.why_not()) {
         (Some(why), _) => Some(format!("shim's keys (MokListRT) cannot be read: {why}")),
         (None, Some(why)) => Some(format!("what shim is asked for cannot be read: {why}")),
@@ -276,8 +288,8 @@ impl Enrolment {
         }
     }
 
-    /// What to do; none where nothing has to be done.
-    pub fn fix(&self) -> Option<String> {
+    /// What to do; none where nothing has to be done. `file` is where the certificate lies.
+    pub fn fix(&self, file: &str) -> Option<String> {
         Some(match self {
             Self::Enrolled { .. } => return None,
             Self::EnrolledNotLoaded => {
@@ -287,13 +299,13 @@ impl Enrolment {
                 AT_THE_CONSOLE.to_owned()
             }
             Self::Pending { prompt: Prompt::None } => {
-                format!("`onloadctl keys revoke-request`; then {AGAIN}")
+                format!("`onloadctl keys revoke-request`; then {}", again(file))
             }
-            Self::Incomplete => format!("`onloadctl keys revoke-request`; then {AGAIN}"),
+            Self::Incomplete => format!("`onloadctl keys revoke-request`; then {}", again(file)),
             Self::Overlooked { .. } => {
                 "see whether the firmware starts the distribution's shim, and whether MokManager (mmx64.efi) is beside it on the EFI partition; then reboot".to_owned()
             }
-            Self::Lost { .. } => format!("{AGAIN}; then {AT_THE_CONSOLE}"),
+            Self::Lost { .. } => format!("{}; then {AT_THE_CONSOLE}", again(file)),
             Self::Withdrawn { .. } | Self::NotAsked => {
                 format!("{ASK}; then {AT_THE_CONSOLE}")
             }

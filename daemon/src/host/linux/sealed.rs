@@ -1,10 +1,6 @@
 //! Encrypted volumes that are open, from device-mapper's attributes, and what `/etc/crypttab` and the
 //! kernel's command line ask of the TPM for them. Their headers lie on block devices, which the
 //! daemon's unit may not open.
-#![cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the look at Secure Boot takes it in with its other facts")
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

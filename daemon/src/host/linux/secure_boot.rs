@@ -2,7 +2,6 @@
 //! kernel's rings, how the kernels were built. A look compares what the file system says of them; it
 //! reads anew only what has changed, since a variable is asked of the firmware, which stops the
 //! machine for it, and a kernel's configuration is long.
-#![cfg_attr(not(test), allow(dead_code, reason = "the snapshot takes it next"))]
 
 use std::cell::RefCell;
 use std::sync::Arc;

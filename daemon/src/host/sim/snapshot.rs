@@ -42,6 +42,7 @@ impl World {
             releases: self.read(Part::Releases, || self.on_disk.releases.clone()),
             kernels: self.read(Part::Releases, || self.on_disk.kernels.clone()),
             trust: Arc::default(),
+            volumes: Reading::Absent,
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
             af_xdp: self.af_xdp_reading(),

@@ -12,6 +12,9 @@ use crate::pods::PodList;
 use crate::reading::Reading::{Absent, Known};
 use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
+use crate::secure_boot::request::Requests;
+use crate::secure_boot::request::write::Write;
+use crate::secure_boot::trust::Trust;
 use crate::step::{Outcome, StepError};
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
@@ -25,6 +28,8 @@ pub(super) struct Faults {
     pub unbindable: Option<PciAddress>,
     /// Loading this module from this release fails.
     pub load: Option<(&'static str, &'static str)>,
+    /// The firmware has no room.
+    pub no_room: bool,
     /// This module does not go.
     pub stuck: Option<&'static str>,
     /// Ports show no auxiliary device under this release.
@@ -45,6 +50,8 @@ pub(super) struct Lab {
     config: String,
     requests: u64,
     coming: VecDeque<Event>,
+    /// What shim is asked for, variable by variable.
+    pub variables: BTreeMap<String, Vec<u8>>,
     /// What the kubelet answers when it is asked; none: nothing.
     pub pods: Option<PodList>,
     /// Effects until the daemon is killed.
@@ -83,6 +90,7 @@ impl Lab {
             config: config.to_owned(),
             requests: 0,
             coming: VecDeque::new(),
+            variables: BTreeMap::new(),
             pods: None,
             fuse: None,
         };
@@ -195,8 +203,36 @@ impl Lab {
                 }
                 Effect::WatchProcess(_) | Effect::WatchUnit(_) => {}
                 Effect::Import { .. } | Effect::Remove { .. } => {}
+                Effect::WriteVariables { job, writes } => {
+                    let result = self.write(writes);
+                    self.coming.push_back(Event::VariablesWritten { job, result });
+                }
             }
         }
+    }
+
+    fn write(&mut self, writes: Vec<Write>) -> Result<(), Refusal> {
+        if self.faults.no_room {
+            let why = "the firmware has no room";
+            let fix = "make some";
+            return Err(Refusal::new(RefusalKind::Internal, "nothing was written", why, fix));
+        }
+        for Write { name, data } in writes {
+            match data {
+                Some(data) => drop(self.variables.insert(name, data)),
+                None => drop(self.variables.remove(&name)),
+            }
+        }
+        self.show_variables();
+        Ok(())
+    }
+
+    /// What shim is asked for shows.
+    pub fn show_variables(&mut self) {
+        let variables = self.variables.iter();
+        let raw = variables.map(|(name, data)| (name.as_str(), data.as_slice())).collect();
+        let requests = Known(Requests::parse(&raw));
+        self.node.trust = Arc::new(Trust { requests, ..(*self.node.trust).clone() });
     }
 
     fn apply(&mut self, step: &Step) -> Result<Outcome, StepError> {

@@ -169,9 +169,9 @@ fn every_state_is_told_from_the_machine_and_what_is_remembered() {
         let said = state.sentence();
         assert_eq!(state.reason(), reason, "{why}: {said}");
         assert!(said.contains(sentence) && !said.contains('\n'), "{why}: {said}");
-        assert_eq!(state.fix().is_none(), reason == "Enrolled", "{why}");
+        assert_eq!(state.fix("CERT").is_none(), reason == "Enrolled", "{why}");
         if reason == "RequestLost" {
-            assert!(state.fix().unwrap().contains("`onloadctl keys import CERT`"), "{why}");
+            assert!(state.fix("CERT").unwrap().contains("`onloadctl keys import CERT`"), "{why}");
         }
     }
 }

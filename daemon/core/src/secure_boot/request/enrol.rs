@@ -12,7 +12,6 @@ use crate::secure_boot::algorithm::{Digest, KeyKind, SignatureAlgorithm};
 use crate::secure_boot::certificate::Certificate;
 use crate::secure_boot::enrolment::places::{Places, is_of_a_ring};
 use crate::secure_boot::keyring::SystemRing;
-use crate::secure_boot::signature::Signature;
 use crate::secure_boot::signature::signed_data::{SignedData, Signer, SignerId};
 use crate::secure_boot::signature_list::{self, Entry, SignatureList, SignatureType};
 use crate::secure_boot::trust::{Switch, Trust};
@@ -158,8 +157,7 @@ fn not_in_the_way(
     if !places.revoked.is_empty() {
         return Err(Obstacle::Blocked { lists: places.revoked });
     }
-    let known = [trust.certificates.as_slice(), std::slice::from_ref(certificate)].concat();
-    let trust = &Trust { certificates: known, ..trust.clone() };
+    let trust = &at_hand(certificate, trust);
     let now = judged(certificate, trust);
     let holds = |place| places.held.contains(&place);
     if holds(Place::MokList) {
@@ -199,6 +197,13 @@ fn not_in_the_way(
     Ok(unread.chain(of_use(after.as_ref(), trust)).collect())
 }
 
+/// The same machine with the certificate at hand.
+fn at_hand(certificate: &Certificate, trust: &Trust) -> Trust {
+    let mut known = trust.clone();
+    known.named.insert(String::new(), Reading::Known(certificate.clone()));
+    known
+}
+
 /// The same machine after a boot: where keys of firmware and shim went is told from the lists.
 fn booted(trust: &Trust) -> Trust {
     let mut after = trust.clone();
@@ -224,8 +229,7 @@ fn judged(certificate: &Certificate, trust: &Trust) -> Option<Verdict> {
     let signer = Signer { by, digest, algorithm, attributes_signed: false, signature_bytes: 0 };
     let signed_data =
         SignedData { content_inside: false, certificates_bytes: 0, signers: vec![signer] };
-    let signature = Signature { module_bytes: 0, signed_data };
-    trust.kernel.known().map(|kernel| verdict(Ok(Some(&signature)), trust, kernel))
+    trust.kernel.known().map(|kernel| verdict(Ok(Some(&signed_data)), trust, kernel))
 }
 
 /// How a key signs modules.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::refusal::RefusalKind;
 use crate::secure_boot::Damaged;
 use crate::secure_boot::keyring::SystemRing;
 use crate::secure_boot::verdict::gap::Gap;
@@ -76,6 +77,25 @@ impl Obstacle {
             Self::Pending => "EnrolmentPending",
             Self::PendingDamaged(_) => "PendingDamaged",
             Self::ResetPending => "ResetPending",
+        }
+    }
+
+    /// What a caller is told it is.
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::NotACertificate(_) | Self::NotForShim => RefusalKind::InvalidArgument,
+            Self::NoSecureBoot | Self::NoShim | Self::ReadOnly | Self::NoRunTime => {
+                RefusalKind::Unsupported
+            }
+            Self::Unread(_)
+            | Self::RequestsUnread { .. }
+            | Self::Blocked { .. }
+            | Self::Enrolled { .. }
+            | Self::InDb
+            | Self::Trusted { .. }
+            | Self::Pending
+            | Self::PendingDamaged(_)
+            | Self::ResetPending => RefusalKind::Blocked,
         }
     }
 

@@ -4,6 +4,7 @@ use super::enrol::{Firmware, names, reachable};
 use super::obstacle::Obstacle;
 use super::write::Write;
 use super::{ListChange, ListRequest, PasswordHash, Requests};
+use crate::refusal::RefusalKind;
 use crate::secure_boot::certificate::Certificate;
 use crate::secure_boot::enrolment::places::requested;
 use crate::secure_boot::signature_list::write::without;
@@ -21,7 +22,7 @@ pub enum Scope<'a> {
 }
 
 /// What is done to take it back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Withdrawal {
     /// What is to be written, in this order.
     pub writes: Vec<Write>,
@@ -52,6 +53,15 @@ impl Kept {
             Self::Unreachable(obstacle) => obstacle.reason(),
             Self::NotPending => "NotPending",
             Self::Sealed { .. } => "Sealed",
+        }
+    }
+
+    /// What a caller is told it is.
+    pub fn kind(&self) -> RefusalKind {
+        match self {
+            Self::Unreachable(obstacle) => obstacle.kind(),
+            Self::NotPending => RefusalKind::NotFound,
+            Self::Sealed { .. } => RefusalKind::Blocked,
         }
     }
 
