@@ -28,15 +28,18 @@ pub mod action;
 mod af_xdp;
 mod boot;
 mod bus;
+mod certificate;
 mod check;
 mod control;
 mod disk;
 pub mod faults;
 pub mod file;
+mod firmware;
 mod kernel;
 mod networks;
 mod others;
 mod snapshot;
+mod trust;
 mod users;
 mod world;
 
