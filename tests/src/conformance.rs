@@ -17,6 +17,7 @@ use onloadd::host::Host;
 use tokio::time::timeout;
 
 mod looks;
+mod trust;
 
 /// Looks that are tried before a machine counts as one that never stands still.
 const LOOKS: usize = 5;
@@ -68,7 +69,7 @@ pub enum Behaviour {
 }
 
 /// All cases.
-pub const CASES: [(&str, Case); 27] = [
+pub const CASES: [(&str, Case); 31] = [
     ("two looks with nothing changed between agree", Case::Behaviour(Behaviour::LooksAgree)),
     ("looks that overlap agree", Case::Behaviour(Behaviour::LooksOverlap)),
     ("a dropped look leaves the host usable", Case::Behaviour(Behaviour::LookDropped)),
@@ -101,6 +102,10 @@ pub const CASES: [(&str, Case); 27] = [
     ("module files are absolute and of a kernel", Case::Look(looks::module_files)),
     ("routes add up", Case::Look(looks::routes)),
     ("users use something", Case::Look(looks::users)),
+    ("trust is of the kernel that runs", Case::Look(trust::kernels)),
+    ("rings hold what such rings hold", Case::Look(trust::rings)),
+    ("what the kernel enforces is what it was built for", Case::Look(trust::enforcement)),
+    ("nothing is read of shim where there is no EFI", Case::Look(trust::without_efi)),
     ("a look survives writing and reading", Case::Look(looks::serialization)),
 ];
 

@@ -5,11 +5,13 @@
 
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use onload_core::inventory::{Depth, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
+use onload_core::secure_boot::keyring::SystemRing;
 use onload_core::secure_boot::request::write::Write;
 use onload_tests::conformance;
 use onloadd::host::Host;
@@ -68,6 +70,11 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
         "coldplug",
         "fault unload sfc hang times 1",
         "unload sfc",
+        "fault unreadable trust",
+        "clear faults",
+        "attend",
+        "revoke site-modules",
+        "reboot",
     ];
     let sim = shipped("two-x2522");
     for line in moments {
@@ -85,6 +92,16 @@ impl Host for Broken {
         if let Reading::Known(modules) = &mut snapshot.modules {
             modules.remove(&"onload".parse().unwrap());
         }
+        let trust = Arc::make_mut(&mut snapshot.trust);
+        let kernel = trust.kernel.clone().into_known().unwrap();
+        trust.configs.insert("0.0.1".parse().unwrap(), Reading::Absent);
+        trust.secure_boot = Reading::Absent;
+        trust.sig_enforce = Reading::Absent;
+        assert!(trust.configs[&kernel].known().is_some() && trust.mok.known().is_some());
+        let Some(Reading::Known(builtin)) = trust.rings.get_mut(&SystemRing::Builtin) else {
+            panic!("the world has keys built in");
+        };
+        builtin.rings.insert(SystemRing::Machine);
         snapshot
     }
 
@@ -125,6 +142,10 @@ async fn the_suite_notices_what_is_broken() {
         "no hint comes while nothing happens",
         "holders of a loaded module are loaded",
         "what the driver says is absent exactly when onload is",
+        "trust is of the kernel that runs",
+        "rings hold what such rings hold",
+        "what the kernel enforces is what it was built for",
+        "nothing is read of shim where there is no EFI",
     ];
     assert_eq!(broken, expected);
 }

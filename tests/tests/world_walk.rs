@@ -62,7 +62,10 @@ fn line(random: &mut Rng, world: &World, snapshot: &Snapshot) -> String {
         17 => format!("exit {pid}"),
         18 => "control-plane dies".to_owned(),
         19 => "control-plane starts".to_owned(),
-        20 => "enrol site-modules".to_owned(),
+        20 => {
+            let lines = ["enrol site-modules", "revoke site-modules", "attend"];
+            (*random.choice(&lines).unwrap()).to_owned()
+        }
         21 => "libraries of host gone".to_owned(),
         22 => "libraries of host back".to_owned(),
         23 => format!("fault load {module} {answer} times 1"),

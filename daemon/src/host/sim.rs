@@ -20,7 +20,6 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::Host;
-use crate::variables::NOT_WRITTEN;
 use action::{Action, ActionError};
 pub use check::WorldError;
 pub use world::World;
@@ -30,15 +29,18 @@ pub mod action;
 mod af_xdp;
 mod boot;
 mod bus;
+mod certificate;
 mod check;
 mod control;
 mod disk;
 pub mod faults;
 pub mod file;
+mod firmware;
 mod kernel;
 mod networks;
 mod others;
 mod snapshot;
+mod trust;
 mod users;
 mod world;
 
@@ -179,13 +181,8 @@ impl Host for Sim {
         ))
     }
 
-    async fn write_variables(&self, _writes: &[Write]) -> Result<(), Refusal> {
-        Err(Refusal::new(
-            RefusalKind::Unsupported,
-            NOT_WRITTEN,
-            "a simulated machine has no firmware",
-            "ask the daemon of a machine that has one",
-        ))
+    async fn write_variables(&self, writes: &[Write]) -> Result<(), Refusal> {
+        self.with(|world| world.write_variables(writes))
     }
 
     async fn changed(&self) {

@@ -180,7 +180,9 @@ fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<C
         | Command::Rollback { .. }
         | Command::Adopt
         | Command::Import { .. }
-        | Command::Remove { .. } => {
+        | Command::Remove { .. }
+        | Command::ImportKey { .. }
+        | Command::RevokeRequest { .. } => {
             let job = Job { uid: caller.uid, ..job(7) };
             let change: Change = Box::new(move |picture| {
                 Arc::make_mut(&mut picture.jobs).insert(job.id, job);

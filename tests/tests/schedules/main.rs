@@ -253,6 +253,7 @@ fn every_shipped_world_comes_to_rest_as_it_says_of_itself() {
         ("x4", NodeState::Ready),
         ("in-tree", NodeState::Ready),
         ("unenrolled-key", NodeState::Blocked),
+        ("no-run-time-services", NodeState::Blocked),
         ("releases", NodeState::Blocked),
         ("virtio", NodeState::Idle),
         ("no-card", NodeState::Idle),

@@ -137,8 +137,13 @@ impl World {
             },
             Action::Other { manager, presence } => self.other(*manager, *presence)?,
             Action::Server(path) => self.tell_server(path)?,
-            Action::Enrol(key) => {
-                self.enrolled.insert(key.clone());
+            Action::Enrol(key) => self.enrol(key),
+            Action::Revoke(key) => self.revoke(key),
+            Action::Attend => {
+                if !self.has_shim() {
+                    return refuse("there is no shim, and nobody is asked", "enrol the key");
+                }
+                self.attend();
             }
             Action::Reboot => self.reboot(),
             Action::Libraries { release, presence } => {

@@ -15,7 +15,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 43] = [
+pub const FORMS: [(&str, &str); 46] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -50,6 +50,8 @@ pub const FORMS: [(&str, &str); 43] = [
     ),
     ("server PATH", "somebody tells onload which control-plane server to start"),
     ("enrol KEY", "the firmware has it; the kernel from the next boot"),
+    ("revoke KEY", "the firmware forbids it (dbx); the kernel from the next boot"),
+    ("attend", "somebody is at the console of the next boot, and confirms what shim is asked for"),
     ("reboot", "a new boot: only what the hardware asks for is loaded"),
     ("libraries of RELEASE gone|back", "its user libraries"),
     (
@@ -66,9 +68,10 @@ pub const FORMS: [(&str, &str); 43] = [
     ("fault eager", "udev loads a driver at once for what has lost its own"),
     ("fault no-aux", "no auxiliary device appears"),
     ("fault no-nodes", "no device node appears"),
+    ("fault no-room", "the firmware takes no more variables"),
     (
         "fault unreadable PART",
-        "kernel, boot-id, ports, interfaces, modules, driver, device-nodes, releases, users, or a PCI address",
+        "kernel, boot-id, ports, interfaces, modules, driver, device-nodes, releases, users, trust, or a PCI address",
     ),
     ("fault silent", "nothing tells of changes"),
     ("fault storm N", "everything is told N times"),
@@ -198,6 +201,10 @@ pub enum Action {
     Server(String),
     /// `enrol`.
     Enrol(KeyName),
+    /// `revoke`.
+    Revoke(KeyName),
+    /// `attend`.
+    Attend,
     /// `reboot`.
     Reboot,
     /// `libraries of`.

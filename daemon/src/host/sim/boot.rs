@@ -33,8 +33,7 @@ impl World {
 
     /// A kernel that has just come up, with what is built into it and nothing else.
     pub(super) fn boot(&mut self) {
-        let keys = self.file.keys.iter().map(|key| key.name.get_ref());
-        self.trusted = keys.filter(|key| self.enrolled.contains(key)).cloned().collect();
+        self.start_firmware();
         self.modules.clear();
         self.netdevs.clear();
         self.registered.clear();

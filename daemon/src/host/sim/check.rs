@@ -12,6 +12,8 @@ use super::faults::{Fault, Part};
 use super::file::{KeyName, OtherInterface, ReleaseOnDisk, WorldFile};
 use super::kernel::{IN_TREE, dependencies};
 
+mod secure_boot;
+
 /// Why a text is no world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorldError {
@@ -108,7 +110,7 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
             (!known.contains(&release.as_str()))
                 .then(|| (format!("there is no release {release}"), known.join(", ")))
         }
-        Action::Enrol(key) => {
+        Action::Enrol(key) | Action::Revoke(key) => {
             let known: Vec<String> =
                 file.keys.iter().map(|key| key.name.get_ref().to_string()).collect();
             (!known.contains(&key.to_string()))
@@ -136,6 +138,7 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::ControlPlaneStarts
         | Action::Other { .. }
         | Action::Server(_)
+        | Action::Attend
         | Action::Reboot
         | Action::Fault(_)
         | Action::ClearFaults
@@ -198,20 +201,8 @@ impl Check<'_> {
             }
         }
         self.unique("key.name", "key", self.file.keys.iter().map(|key| &key.name))?;
-        self.unique(
-            "key.fingerprint",
-            "fingerprint",
-            self.file.keys.iter().map(|key| &key.fingerprint),
-        )?;
-        for key in &self.file.keys {
-            let print = key.fingerprint.get_ref();
-            if print.is_empty() || !print.bytes().all(|b| b.is_ascii_hexdigit() || b == b':') {
-                let why = format!("`{print}` is no fingerprint");
-                let allowed = "hexadecimal digits and colons";
-                return self.fail(Some(key.fingerprint.span()), "key.fingerprint", why, allowed);
-            }
-        }
-        Ok(())
+        self.keys()?;
+        self.trusts()
     }
 
     fn clocks(&self) -> Result<(), WorldError> {

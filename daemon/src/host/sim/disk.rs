@@ -6,16 +6,15 @@ use std::sync::Arc;
 use onload_core::names::{KernelRelease, ModuleName, ReleaseName};
 use onload_core::reading::Reading;
 use onload_core::release::initramfs::{Carried, Initramfs};
-use onload_core::release::signing::{Appended, Signing};
+use onload_core::release::signing::Signing;
 use onload_core::release::{IN_TREE, Kernel, ModuleFile, Release};
-use onload_core::secure_boot::algorithm::{Digest, SignatureAlgorithm};
-use onload_core::secure_boot::certificate::KeyId;
-use onload_core::secure_boot::signature::signed_data::{SignedData, Signer, SignerId};
 use onload_core::step::StepError;
 use toml::Spanned;
 
-use super::file::{KernelOnDisk, KeyName, ModuleOnDisk, ReleaseOnDisk};
+use super::certificate::{signed, signed_by_key};
+use super::file::{KernelOnDisk, ModuleOnDisk, ReleaseOnDisk};
 use super::kernel::dependencies;
+use super::trust::build_time_key;
 use super::world::World;
 
 /// ELF machine number of x86-64.
@@ -107,6 +106,8 @@ impl World {
         file: &ModuleOnDisk,
     ) -> ModuleFile {
         let (root, name) = (release.root.get_ref().trim_end_matches('/'), file.name.get_ref());
+        let signer = file.signed_by.as_ref();
+        let signer = signer.and_then(|key| self.firmware.keys.get(key.get_ref()));
         let carries = (name.as_str() == "onload").then(|| release.interface.clone());
         ModuleFile {
             path: format!("{root}/lib/modules/{kernel}/extra/{name}.ko"),
@@ -116,7 +117,7 @@ impl World {
             version: file.version.clone(),
             srcversion: file.srcversion.clone(),
             in_tree: false,
-            signed: file.signed_by.as_ref().map_or(Signing::Unsigned, |key| signed(key.get_ref())),
+            signed: signer.map_or(Signing::Unsigned, |(_, certificate)| signed(certificate)),
             symbols: Arc::new(file.symbols.clone()),
             interfaces: carries.into_iter().collect(),
         }
@@ -161,7 +162,7 @@ impl World {
     }
 
     /// Kernels of the world: those written, and the node's own whether written or not.
-    fn kernels(&self) -> BTreeMap<KernelRelease, KernelOnDisk> {
+    pub(super) fn kernels(&self) -> BTreeMap<KernelRelease, KernelOnDisk> {
         let own = &self.file.node;
         let unwritten = KernelOnDisk {
             release: Spanned::new(0..0, own.kernel.clone()),
@@ -186,7 +187,7 @@ impl World {
             vermagic: self.vermagic(release),
             depends: needed("sfc"),
             in_tree: true,
-            signed: Signing::Unsigned,
+            signed: signed_by_key(&build_time_key(release)),
             ..ModuleFile::default()
         };
         "sfc".parse().map(|name| (name, file)).into_iter().collect()
@@ -237,17 +238,4 @@ impl World {
 
 fn needed(module: &str) -> BTreeSet<ModuleName> {
     dependencies(module).iter().filter_map(|name| name.parse().ok()).collect()
-}
-
-/// A signature by this key.
-fn signed(key: &KeyName) -> Signing {
-    let signer = Signer {
-        by: SignerId::Key(KeyId(key.to_string().into_bytes())),
-        digest: Digest::Sha256,
-        algorithm: SignatureAlgorithm::Rsa(None),
-        attributes_signed: false,
-        signature_bytes: 256,
-    };
-    let data = SignedData { content_inside: false, certificates_bytes: 0, signers: vec![signer] };
-    Signing::Signed(Arc::new(Appended { data, pkcs7: Vec::new() }))
 }

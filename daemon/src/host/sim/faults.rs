@@ -49,6 +49,8 @@ pub enum Fault {
     NoAux,
     /// Modules load, but no device node appears.
     NoNodes,
+    /// The firmware takes no more variables.
+    NoRoom,
     /// Part of the machine vanishes while it is read.
     Unreadable(Part),
     /// Nothing tells of changes.
@@ -108,10 +110,12 @@ pub enum Part {
     Releases,
     /// Who uses the stack.
     Users,
+    /// Whom the machine trusts.
+    Trust,
 }
 
 /// The parts that one word names.
-pub const PARTS: [(&str, Part); 9] = [
+pub const PARTS: [(&str, Part); 10] = [
     ("kernel", Part::Kernel),
     ("boot-id", Part::BootId),
     ("ports", Part::Ports),
@@ -121,6 +125,7 @@ pub const PARTS: [(&str, Part); 9] = [
     ("device-nodes", Part::DeviceNodes),
     ("releases", Part::Releases),
     ("users", Part::Users),
+    ("trust", Part::Trust),
 ];
 
 /// The words for load faults.
@@ -187,6 +192,7 @@ impl fmt::Display for Fault {
             Self::Eager => f.write_str("eager"),
             Self::NoAux => f.write_str("no-aux"),
             Self::NoNodes => f.write_str("no-nodes"),
+            Self::NoRoom => f.write_str("no-room"),
             Self::Unreadable(part) => write!(f, "unreadable {part}"),
             Self::Silent => f.write_str("silent"),
             Self::Storm(count) => write!(f, "storm {count}"),
@@ -218,6 +224,8 @@ pub struct Faults {
     pub no_aux: bool,
     /// No device node appears.
     pub no_nodes: bool,
+    /// The firmware takes no more variables.
+    pub no_room: bool,
     /// Nothing tells of changes.
     pub silent: bool,
     storm: Option<NonZeroU32>,
@@ -246,6 +254,7 @@ impl Faults {
             Fault::Eager => self.eager = true,
             Fault::NoAux => self.no_aux = true,
             Fault::NoNodes => self.no_nodes = true,
+            Fault::NoRoom => self.no_room = true,
             Fault::Unreadable(part) => {
                 self.unreadable.insert(part.clone());
             }

@@ -1,8 +1,6 @@
 //! A world file as written: its sections and keys. Nothing here knows what a kernel does.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
 use onload_core::inventory::Link;
 use onload_core::names::{
@@ -15,6 +13,10 @@ use serde::Deserialize;
 use toml::{Spanned, Table};
 
 use super::action::Action;
+
+mod secure_boot;
+
+pub use secure_boot::{Key, KeyName, RunTime, SecureBoot, Trusts};
 
 /// A whole world file.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,26 +71,6 @@ pub struct Node {
     /// Whether the kernel's own `sfc` is on disk.
     #[serde(default = "yes")]
     pub in_tree_sfc: bool,
-}
-
-/// Whether the kernel asks for signatures it trusts.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct SecureBoot {
-    /// On or off.
-    pub enabled: bool,
-}
-
-/// A key that may have signed modules.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Key {
-    /// What `signed-by` and `enrol` call it.
-    pub name: Spanned<KeyName>,
-    /// Fingerprint, hexadecimal digits and colons.
-    pub fingerprint: Spanned<String>,
-    /// Whether the firmware has it when the world begins.
-    pub enrolled: bool,
 }
 
 /// A PTP hardware clock.
@@ -310,36 +292,6 @@ pub struct Event {
     /// What happens.
     #[serde(rename = "do")]
     pub action: Spanned<Action>,
-}
-
-/// The name of a key: one word.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(try_from = "String")]
-pub struct KeyName(String);
-
-impl FromStr for KeyName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.is_empty() || text.len() > 63 || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!("`{text}` is not a key name: 1 to 63 characters without spaces"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for KeyName {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Self, String> {
-        text.parse()
-    }
-}
-
-impl fmt::Display for KeyName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A PCI vendor and device id, `1924:0b03`.

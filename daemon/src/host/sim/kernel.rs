@@ -11,6 +11,7 @@ use onload_core::step::{Outcome, StepError};
 use super::action::ActionError;
 use super::faults::{LoadFault, UnloadFault};
 use super::file::ModuleOnDisk;
+use super::firmware::Standing;
 use super::world::World;
 
 /// References that the control-plane server holds on `onload`
@@ -182,11 +183,9 @@ impl World {
     /// One module into memory. No answer where its start hangs.
     fn insert(&mut self, found: Found) -> Option<Result<(), StepError>> {
         let Found { name, release, file } = found;
-        let signed = file.as_ref().is_none_or(|file| {
-            file.signed_by.as_ref().is_some_and(|key| self.trusted.contains(key.get_ref()))
-        });
+        let standing = self.standing(file.as_ref());
         let fault = self.faults.take_load(&name, &release);
-        let rejected = !signed && self.file.secure_boot.enabled;
+        let rejected = standing.is_refused(self.file.secure_boot.enabled);
         if rejected || fault == Some(LoadFault::Rejected) {
             return Some(Err(StepError::KeyRejected { module: name }));
         }
@@ -199,10 +198,10 @@ impl World {
         if file.as_ref().is_some_and(|file| file.insert_fails) {
             return Some(Err(start_failed(&name)));
         }
-        let taint = match (&file, signed) {
+        let taint = match (&file, standing) {
             (None, _) => "",
-            (Some(_), true) => "O",
-            (Some(_), false) => "OE",
+            (Some(_), Standing::Trusted) => "O",
+            (Some(_), Standing::Untrusted | Standing::Revoked) => "OE",
         };
         let hangs = fault == Some(LoadFault::Hang);
         let state = if hangs { ModuleState::Coming } else { ModuleState::Live };

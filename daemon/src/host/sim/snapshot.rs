@@ -1,7 +1,6 @@
 //! What a look at the world finds. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use onload_core::inventory::{
     COMPANIONS, DEVICE_NODES, Depth, DeviceNode, Interface, Link, Module, ModuleState,
@@ -41,8 +40,8 @@ impl World {
             device_nodes: nodes.collect(),
             releases: self.read(Part::Releases, || self.on_disk.releases.clone()),
             kernels: self.read(Part::Releases, || self.on_disk.kernels.clone()),
-            trust: Arc::default(),
-            volumes: Reading::Absent,
+            trust: self.trust(),
+            volumes: self.read(Part::Trust, || self.volumes()),
             users: self.user_readings(depth),
             loader: self.loader.clone().into(),
             af_xdp: self.af_xdp_reading(),

@@ -7,6 +7,7 @@ use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
 use onload_core::names::{BootId, InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
 use onload_core::others::{Manager, Trace};
+use onload_core::secure_boot::trust::Trust;
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::action::Claim;
@@ -14,17 +15,22 @@ use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
 use super::disk::OnDisk;
 use super::faults::Faults;
-use super::file::{Card, Clock, Event, Key, KeyName, ReleaseOnDisk, WorldFile};
+use super::file::{Card, Clock, Event, Key, ReleaseOnDisk, WorldFile};
+use super::firmware::Firmware;
 use super::kernel::{ControlPlane, Loaded};
 use super::others;
 use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
-const SHIPPED: [(&str, &str); 7] = [
+const SHIPPED: [(&str, &str); 8] = [
     ("two-x2522", include_str!("../../../../packaging/worlds/two-x2522.toml")),
     ("x4", include_str!("../../../../packaging/worlds/x4.toml")),
     ("in-tree", include_str!("../../../../packaging/worlds/in-tree.toml")),
     ("unenrolled-key", include_str!("../../../../packaging/worlds/unenrolled-key.toml")),
+    (
+        "no-run-time-services",
+        include_str!("../../../../packaging/worlds/no-run-time-services.toml"),
+    ),
     ("releases", include_str!("../../../../packaging/worlds/releases.toml")),
     ("virtio", include_str!("../../../../packaging/worlds/virtio.toml")),
     ("no-card", include_str!("../../../../packaging/worlds/no-card.toml")),
@@ -41,10 +47,9 @@ pub struct World {
     pub(super) boot_id: BootId,
     pub(super) boots: u32,
     changes: u64,
-    /// Keys that the firmware has.
-    pub(super) enrolled: BTreeSet<KeyName>,
-    /// Keys that this boot's kernel trusts: what was enrolled when it began.
-    pub(super) trusted: BTreeSet<KeyName>,
+    pub(super) firmware: Firmware,
+    /// Whom this machine trusts, as a look tells it.
+    pub(super) trust: Arc<Trust>,
     pub(super) modules: BTreeMap<ModuleName, Loaded>,
     pub(super) functions: BTreeMap<PciAddress, Function>,
     pub(super) netdevs: BTreeMap<u32, Netdev>,
@@ -90,14 +95,13 @@ impl World {
     pub fn parse(text: &str) -> Result<Self, WorldError> {
         let file = check::parse(text)?;
         check::check(text, &file)?;
-        let enrolled = file.keys.iter().filter(|key| key.enrolled);
         let mut world = Self {
             hardware: Hardware::shipped(),
             boot_id: file.node.boot_id.clone(),
             boots: 0,
             changes: 0,
-            enrolled: enrolled.map(|key| key.name.get_ref().clone()).collect(),
-            trusted: BTreeSet::new(),
+            firmware: Firmware::new(&file),
+            trust: Arc::default(),
             modules: BTreeMap::new(),
             functions: bus::functions(&file),
             netdevs: BTreeMap::new(),

@@ -78,6 +78,8 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         }
         ["server", path] => Action::Server(word(path)?),
         ["enrol", key] => Action::Enrol(name(key)?),
+        ["revoke", key] => Action::Revoke(name(key)?),
+        ["attend"] => Action::Attend,
         ["reboot"] => Action::Reboot,
         ["libraries", "of", release, "gone"] => {
             Action::Libraries { release: name(release)?, presence: Presence::Gone }
@@ -111,6 +113,7 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["eager"] => Fault::Eager,
         ["no-aux"] => Fault::NoAux,
         ["no-nodes"] => Fault::NoNodes,
+        ["no-room"] => Fault::NoRoom,
         ["unreadable", part] => Fault::Unreadable(
             PARTS
                 .iter()
@@ -286,6 +289,8 @@ impl fmt::Display for Action {
             }
             Self::Server(path) => write!(f, "server {path}"),
             Self::Enrol(key) => write!(f, "enrol {key}"),
+            Self::Revoke(key) => write!(f, "revoke {key}"),
+            Self::Attend => f.write_str("attend"),
             Self::Reboot => f.write_str("reboot"),
             Self::Libraries { release, presence: Presence::Gone } => {
                 write!(f, "libraries of {release} gone")

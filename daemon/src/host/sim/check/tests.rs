@@ -4,6 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use super::super::world::World;
+use super::WorldError;
+
+/// Stands for this wherever a world holds `PEM`, in one line.
+const MODULE: &str = include_str!("../../../../../tests/secure-boot/module.pem");
+
+fn parse(text: &str) -> Result<World, WorldError> {
+    World::parse(&text.replace("PEM", &MODULE.replace('\n', "\\n")))
+}
 
 /// A world that holds, in as few lines as it can; the cases below break it.
 const GOOD: &str = r#"
@@ -13,7 +21,7 @@ boot-id = "0b8d7e64-91c3"
 numa-nodes = 1
 [[key]]
 name = "k1"
-fingerprint = "3f:1a"
+certificate = "PEM"
 enrolled = false
 [[clock]]
 index = 0
@@ -56,7 +64,7 @@ do = "link 0000:3b:00.0 down"
 
 #[test]
 fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
-    World::parse(GOOD).unwrap();
+    parse(GOOD).unwrap();
     // What it is, what is replaced, by what, and what the error must say.
     let cases = [
         ("no TOML", "[node]", "[node", &["line 2"][..]),
@@ -94,7 +102,42 @@ fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
         ("no such clock", "phc = 0", "phc = 7", &["line 24", "no clock 7", "[[clock]]"]),
         ("pci without id", "id = \"8086:1521\"\n", "", &["interface.id", "eno1"]),
         ("id without pci", "pci = \"0000:01:00.0\"\n", "", &["interface.pci", "eno1"]),
-        ("empty fingerprint", "3f:1a", "", &["line 8", "key.fingerprint", "hexadecimal"]),
+        (
+            "no certificate",
+            "certificate = \"PEM\"\n",
+            "",
+            &["line 6", "[[key]]", "missing field `certificate`"],
+        ),
+        (
+            "an empty certificate",
+            "PEM",
+            "",
+            &["line 8", "key.certificate", "no certificate", "as PEM"],
+        ),
+        (
+            "a certificate that was cut off",
+            "PEM",
+            "-----BEGIN CERTIFICATE-----\\nMIID\\n-----END CERTIFICATE-----\\n",
+            &["line 8", "key.certificate", "byte 2: expected a whole length"],
+        ),
+        (
+            "one certificate twice",
+            "[[clock]]",
+            "[[key]]\nname = \"k2\"\ncertificate = \"PEM\"\nenrolled = false\n[[clock]]",
+            &["line 12", "key.certificate", "twice", "line 8"],
+        ),
+        (
+            "a ring that this kernel does not trust",
+            "[[key]]",
+            "[secure-boot]\nenabled = true\ntrusts = \"platform\"\n[[key]]",
+            &["line 8", "secure-boot.trusts", "6.1.0", "allowed: machine"],
+        ),
+        (
+            "a state of variables that there is not",
+            "[[key]]",
+            "[secure-boot]\nenabled = true\nrun-time = \"no\"\n[[key]]",
+            &["line 8", "run-time", "read-only"],
+        ),
         (
             "key with a space",
             "name = \"k1\"",
@@ -180,7 +223,7 @@ fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
     ];
     for (why, old, new, expected) in cases {
         assert!(GOOD.contains(old), "{why}: the case no longer breaks the world");
-        let error = World::parse(&GOOD.replacen(old, new, 1)).unwrap_err().to_string();
+        let error = parse(&GOOD.replacen(old, new, 1)).unwrap_err().to_string();
         for part in expected {
             assert!(error.contains(part), "{why}: `{part}` is missing in: {error}");
         }
@@ -191,7 +234,7 @@ fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
 #[test]
 fn a_module_that_secure_boot_rejects_cannot_be_loaded_at_the_start() {
     let text = GOOD.replace("[[key]]", "[secure-boot]\nenabled = true\n[[key]]");
-    let error = World::parse(&text).unwrap_err();
+    let error = parse(&text).unwrap_err();
     assert_eq!(error.key, "loaded.sfc");
     assert!(error.why.contains("rejected the signature"), "{error}");
 }
@@ -199,14 +242,14 @@ fn a_module_that_secure_boot_rejects_cannot_be_loaded_at_the_start() {
 #[test]
 fn the_configuration_goes_through_as_it_is() {
     let text = format!("{GOOD}[config.kubelet]\nno-such-key = 3\n");
-    let config = World::parse(&text).unwrap().config().unwrap();
+    let config = parse(&text).unwrap().config().unwrap();
     assert_eq!(config.trim(), "[kubelet]\nno-such-key = 3");
-    assert_eq!(World::parse(GOOD).unwrap().config(), None);
+    assert_eq!(parse(GOOD).unwrap().config(), None);
 }
 
 #[test]
 fn every_shipped_world_holds() {
-    assert_eq!(World::shipped_names().count(), 7);
+    assert_eq!(World::shipped_names().count(), 8);
     for name in World::shipped_names() {
         if let Err(error) = World::parse(World::shipped(name).unwrap()) {
             panic!("{name}: {error}");

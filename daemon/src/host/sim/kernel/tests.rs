@@ -6,13 +6,26 @@
 use std::collections::BTreeSet;
 
 use onload_core::inventory::{ModuleState, Origin, Snapshot};
-use onload_core::names::ModuleName;
+use onload_core::names::{ModuleName, ReleaseName};
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::super::world::World;
 
 const P0: &str = "0000:3b:00.0";
+
+impl World {
+    /// One module, without what it needs.
+    pub(in crate::host::sim) fn insert_alone(
+        &mut self,
+        module: &ModuleName,
+        release: &ReleaseName,
+    ) -> Result<(), StepError> {
+        let not_found = || Err(StepError::NotFound { module: module.clone() });
+        let found = self.find(module, release);
+        found.map_or_else(not_found, |found| self.insert(found).unwrap_or(Ok(())))
+    }
+}
 
 fn world(name: &str) -> World {
     World::parse(World::shipped(name).unwrap()).unwrap()
