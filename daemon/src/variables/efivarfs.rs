@@ -37,8 +37,7 @@ impl Efivarfs {
     pub(super) fn open(place: &Path) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let directory = openat(CWD, place, flags, Mode::empty())?;
-        let kind = i64::try_from(fstatfs(&directory)?.f_type).unwrap_or_default();
-        if kind == SYSFS_MAGIC {
+        if fstatfs(&directory)?.f_type == SYSFS_MAGIC {
             return Err(Errno::NOENT.into());
         }
         Ok(Self { directory })
@@ -98,8 +97,10 @@ impl Variables for Efivarfs {
     fn delete(&self, name: &str) -> io::Result<()> {
         let Some(unguarded) = self.unguarded(name)? else { return Ok(()) };
         match unlinkat(&self.directory, file_name(name), AtFlags::empty()) {
-            // What is gone needs no guard.
-            Ok(()) | Err(Errno::NOENT) => Ok(unguarded.leave()),
+            Ok(()) | Err(Errno::NOENT) => {
+                unguarded.leave();
+                Ok(())
+            }
             Err(errno) => Err(errno.into()),
         }
     }
@@ -129,6 +130,7 @@ impl Unguarded {
         Ok(Self { file, flags: Some(flags) })
     }
 
+    /// Sets nothing: what is gone needs no guard.
     fn leave(mut self) {
         self.flags = None;
     }

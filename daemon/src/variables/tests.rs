@@ -32,6 +32,8 @@ type Stored = BTreeMap<String, Vec<u8>>;
 #[derive(Debug, Default)]
 struct Firmware {
     stored: RefCell<Stored>,
+    /// What efivarfs shows of variables that were never written.
+    empty: RefCell<Vec<String>>,
     calls: RefCell<Vec<String>>,
     fails_at: Option<usize>,
     stays_broken: bool,
@@ -66,8 +68,13 @@ impl Variables for Firmware {
     }
 
     fn write(&self, name: &str, file: &[u8]) -> io::Result<()> {
-        self.call("write", name)?;
         let mut stored = self.stored.borrow_mut();
+        if !stored.contains_key(name) {
+            // As the kernel does: the file is made before the firmware is asked.
+            self.empty.borrow_mut().push(name.to_owned());
+        }
+        self.call("write", name)?;
+        self.empty.borrow_mut().retain(|one| one != name);
         if stored.get(name).is_some_and(|there| there.get(..4) != file.get(..4)) {
             return Err(Errno::EINVAL.into());
         }
@@ -79,6 +86,7 @@ impl Variables for Firmware {
     fn delete(&self, name: &str) -> io::Result<()> {
         self.call("delete", name)?;
         self.stored.borrow_mut().remove(name);
+        self.empty.borrow_mut().retain(|one| one != name);
         Ok(())
     }
 }
@@ -139,6 +147,7 @@ fn wherever_it_fails_all_is_as_it_was() {
         let firmware = Firmware { fails_at: Some(at), errno, ..Firmware::with(&before) };
         let refusal = all_or_nothing(&firmware, &writes).unwrap_err();
         assert_eq!(*firmware.stored.borrow(), before, "{call}");
+        assert!(firmware.empty.borrow().is_empty(), "{call}");
         let name = call.split_once(' ').unwrap().1;
         assert!(refusal.why.starts_with(name), "{call}: {refusal}");
         assert!(refusal.why.ends_with("No space left on device"), "{refusal}");

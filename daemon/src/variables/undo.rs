@@ -84,8 +84,9 @@ fn put_back<'a>(
     before: &[(&'a str, Option<Vec<u8>>)],
 ) -> Vec<(&'a str, Fault)> {
     let back = before.iter().rev().filter_map(|(name, former)| {
-        // What was refused as a whole need not be written again to a firmware in trouble.
-        if place.read(name).is_ok_and(|there| there == *former) {
+        // What was refused as a whole need not be written again to a firmware in trouble. But what
+        // was not there may have left a file without a variable.
+        if former.is_some() && place.read(name).is_ok_and(|there| there == *former) {
             return None;
         }
         put(place, name, former.as_deref()).err().map(|fault| (*name, fault))

@@ -250,6 +250,8 @@ fn confinement(confined: &Confined) -> Properties {
         ("ProtectSystem", Variant::new("strict")),
         // The hyphen: a place that is not there is the program's to tell.
         ("ReadWritePaths", Variant::new(vec![format!("-{}", confined.writable)])),
+        // systemd 252 leaves it out of the above where it mounts /proc anew.
+        ("ReadOnlyPaths", Variant::new(vec!["/run"])),
         ("ProtectHome", Variant::new("yes")),
         ("ProtectProc", Variant::new("invisible")),
         ("KeyringMode", Variant::new("private")),
@@ -357,6 +359,7 @@ mod tests {
             ("StandardInputFileDescriptor", "h"),
             ("CapabilityBoundingSet", "t"),
             ("ReadWritePaths", "as"),
+            ("ReadOnlyPaths", "as"),
             ("ProtectSystem", "s"),
             ("RestrictNamespaces", "t"),
             ("RestrictAddressFamilies", "(bas)"),

@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn places(root: &Path) -> Places {
+pub(super) fn places(root: &Path) -> Places {
     Places {
         root: root.to_owned(),
         kubelet_directory: PathBuf::from("/var/lib/kubelet/device-plugins"),
@@ -10,7 +10,7 @@ fn places(root: &Path) -> Places {
     }
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 

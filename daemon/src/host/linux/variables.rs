@@ -91,7 +91,42 @@ fn unknown(why: &str) -> Refusal {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use super::super::tests::{places, runtime};
+    use super::super::{Linux, Runner};
     use super::*;
+    use crate::host::Host as _;
+
+    #[test]
+    fn nothing_that_is_written_is_told_to_anybody() {
+        const SECRET: &str = "correct horse battery staple";
+        // This program is run, which knows no such argument and touches nothing.
+        let linux = Linux::open(places(Path::new("/"))).unwrap().with_runner(Runner::Direct);
+        let write =
+            |name: &str| Write { name: name.to_owned(), data: Some(SECRET.as_bytes().to_vec()) };
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(Arc::new(log.reopen().unwrap()))
+            .finish();
+        let refusals = tracing::subscriber::with_default(subscriber, || {
+            let both = [vec![write("MokAuth")], vec![write("MokAuth"), write("MokPW")]];
+            both.map(|writes| runtime().block_on(linux.write_variables(&writes)).unwrap_err())
+        });
+        assert_eq!(refusals.clone().map(|one| one.kind), {
+            [RefusalKind::Internal, RefusalKind::InvalidArgument]
+        });
+        assert!(refusals[0].why.contains("write-variables"), "it was run: {}", refusals[0]);
+        let log = std::fs::read_to_string(log.path()).unwrap();
+        assert!(log.contains("a program failed"), "the log is read: {log}");
+        let numbers: Vec<_> = SECRET.bytes().take(6).map(|byte| byte.to_string()).collect();
+        let told = format!("{log} {refusals:?} {:?}", write("MokAuth"));
+        for form in [SECRET.to_owned(), numbers.join(","), numbers.join(", ")] {
+            assert!(!told.contains(&form), "{told}");
+        }
+    }
 
     #[test]
     fn the_file_is_found_after_an_upgrade() {
