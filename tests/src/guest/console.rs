@@ -9,23 +9,23 @@ use std::thread;
 
 use anyhow::Context;
 
-/// What a console showed, as text in the order in which it was written: without colours, and with
-/// a new line wherever the cursor was moved.
+/// What a console showed, as text in the order in which it was written: without colours and frames,
+/// and with a new line wherever the cursor was moved.
 pub fn plain(shown: &[u8]) -> String {
-    let shown = String::from_utf8_lossy(shown);
+    // Frames are drawn in an older character set.
+    let shown = String::from_utf8_lossy(shown).replace('\u{fffd}', "");
     let mut parts = shown.split("\x1b[");
     let mut text = parts.next().unwrap_or_default().to_owned();
     for part in parts {
-        match part.split_once(|letter: char| letter.is_ascii_alphabetic()) {
-            Some((numbers, rest)) => {
-                if part[numbers.len()..].starts_with(['H', 'J']) {
-                    text.push('\n');
-                }
-                text.push_str(rest);
-            }
-            // Cut off in the middle of an order.
-            None => {}
+        // Without a letter it is cut off in the middle.
+        let Some((numbers, rest)) = part.split_once(|letter: char| letter.is_ascii_alphabetic())
+        else {
+            continue;
+        };
+        if part[numbers.len()..].starts_with(['H', 'J']) {
+            text.push('\n');
         }
+        text.push_str(rest);
     }
     text
 }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_screen_becomes_text() {
         let shown = b"\x1b[0m\x1b[37m\x1b[48;03HBooting in 9 seconds\x1b[2J\xc4end\x1b[01";
-        assert_eq!(plain(shown), "\nBooting in 9 seconds\n\u{fffd}end");
+        assert_eq!(plain(shown), "\nBooting in 9 seconds\nend");
         assert_eq!(plain(b""), "");
     }
 }
