@@ -47,6 +47,7 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack e2fsprogs - have mkfs.ext4
     lack kmod - have depmod
     lack make - have make
+    lack mtools - have mformat # boot disks of Secure Boot guests
     # What releases and images of an early root come in; tests that miss one say so.
     lack podman - have podman
     lack xz-utils - have xz

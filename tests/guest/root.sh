@@ -21,6 +21,7 @@ PACKAGES=(
     xz-utils zstd                                      # archives of releases
     iproute2 ethtool                                   # looking at interfaces
     util-linux e2fsprogs                               # mounting /var
+    mokutil keyutils openssl                           # Secure Boot, looked at by others' tools; keys
 )
 # Of the kernel's modules, those below these paths, and whatever they need. Of network drivers only those that
 # QEMU has cards for, virtual ones, and sfc.

@@ -5,9 +5,14 @@
 //! it runs wherever QEMU does, at a tenth of the speed.
 
 pub mod cases;
+pub mod console;
+pub mod esp;
+pub mod firmware;
 pub mod frame;
 pub mod image;
 pub mod machine;
+pub mod mok_manager;
+pub mod variables;
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,9 +23,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, anyhow, bail, ensure};
 use tempfile::TempDir;
 
+use firmware::Firmware;
 use frame::{Answer, Order};
 use image::{Extra, Image};
-use machine::{Awaited, Machine, Parts};
+use machine::{Awaited, Machine, Parts, Start};
+use mok_manager::After;
 
 /// How long a command may take unless told otherwise: ten times what the slowest common one,
 /// `systemctl restart`, takes in an emulated machine.
@@ -66,6 +73,7 @@ pub struct Options {
     devices: Vec<String>,
     files: Vec<Extra>,
     booted: Booted,
+    firmware: Firmware,
 }
 
 impl Options {
@@ -93,6 +101,13 @@ impl Options {
     #[must_use]
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
         self.files.push(Extra { path: path.to_owned(), content: content.into(), mode });
+        self
+    }
+
+    /// Says how it comes to its kernel.
+    #[must_use]
+    pub fn firmware(mut self, firmware: Firmware) -> Self {
+        self.firmware = firmware;
         self
     }
 
@@ -177,27 +192,51 @@ impl Guest {
     /// # Errors
     /// As [`Guest::boot`].
     pub fn start(&mut self) -> anyhow::Result<()> {
+        self.come_up(None)
+    }
+
+    /// Boots, and answers MokManager where it stands in the way.
+    fn come_up(&mut self, answer: Option<&mok_manager::Answer>) -> anyhow::Result<()> {
         ensure!(self.machine.is_none(), "the guest runs already");
-        self.boots += 1;
         let image = image()?;
         let initrd = self.directory.path().join("initrd");
         image.initrd(&self.options.files, &initrd)?;
-        let parts = Parts {
-            kernel: &image.kernel(),
-            initrd: &initrd,
-            var: &self.var(),
-            append: &self.options.append.join(" "),
-            devices: &self.options.devices,
-            console: &self.console_file(),
-        };
-        let machine = Machine::start(&parts);
-        // A hundred and more megabytes that have been read.
-        fs::remove_file(&initrd)?;
+        let (firmware, append) = (self.options.firmware, self.options.append.join(" "));
+        let start = firmware.prepare(image, self.directory.path(), initrd, &append)?;
+        let machine = self.power_on(&start, answer);
+        fs::remove_file(start.bulk())?;
         self.machine = Some(machine?);
         match self.options.booted {
             Booted::Early => Ok(()),
             Booted::Settled => self.settle(),
         }
+    }
+
+    /// Turns the machine on, again where it resets itself, and waits for the agent.
+    fn power_on(
+        &mut self,
+        start: &Start,
+        answer: Option<&mok_manager::Answer>,
+    ) -> anyhow::Result<Machine> {
+        self.boots += 1;
+        let (var, console) = (self.var(), self.console_file());
+        let devices = &self.options.devices;
+        let parts = Parts { start, var: &var, devices, console: &console };
+        let mut machine = Machine::power_on(&parts)?;
+        let answered = answer.map_or(Ok(After::Boots), |answer| {
+            let after = mok_manager::answer(&mut machine, answer);
+            after.context("MokManager was not answered")
+        });
+        match answered {
+            Ok(After::Resets) => {
+                machine.wait(SHUTDOWN)?;
+                return self.power_on(start, None);
+            }
+            Ok(After::Boots) => machine.greet(),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| anyhow!("{error:#}; {}", machine.last_words()))?;
+        Ok(machine)
     }
 
     /// Waits until systemd has nothing left to do.

@@ -115,6 +115,11 @@ pub fn main(themes: Vec<Theme>) -> ExitCode {
     let lacking = if count == 0 { Ok(None) } else { image::lacking() };
     for theme in &chosen {
         let before = machine::machine_time();
+        let lacking = match &lacking {
+            Ok(None) => theme.options.firmware.lacking(),
+            Ok(Some(why)) => Ok(Some(why.clone())),
+            Err(error) => Err(anyhow!("{error:#}")),
+        };
         match &lacking {
             Ok(None) => tally.run(theme),
             Ok(Some(why)) => theme.cases.iter().for_each(|case| tally.skip(theme, case, why)),

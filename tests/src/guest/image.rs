@@ -151,7 +151,8 @@ impl Image {
     }
 }
 
-fn script(name: &str) -> Command {
+/// A script of `tests/guest`.
+pub(super) fn script(name: &str) -> Command {
     let mut command = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("guest").join(name));
     // The target directory this program lies in, whatever cargo was told.
     let this = std::env::current_exe().unwrap_or_default();
@@ -162,7 +163,8 @@ fn script(name: &str) -> Command {
     command
 }
 
-fn succeed(mut command: Command) -> anyhow::Result<()> {
+/// Runs a command that must succeed.
+pub(super) fn succeed(mut command: Command) -> anyhow::Result<()> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     if !output.status.success() {
         bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));

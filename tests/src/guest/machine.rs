@@ -13,19 +13,27 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use tempfile::TempDir;
 
+use super::console::{self, Console};
 use super::frame::{self, Answer, Order, PORT, Request};
 
 /// What a node is in these tests: two processors, so that what races can race.
 const SIZE: [&str; 4] = ["-smp", "2", "-m", "3G"];
 /// What every guest is booted with. The console is kept for when the agent cannot be asked; a
 /// panic ends the machine at once.
-const APPEND: &str = "rdinit=/sbin/init console=ttyS0 quiet panic=-1 mitigations=off \
+pub(super) const APPEND: &str = "rdinit=/sbin/init console=ttyS0 quiet panic=-1 mitigations=off \
                       systemd.show_status=1 TERM=dumb";
+/// The sockets of a machine: to its agent, and to its console.
+const WIRE: &str = "wire";
+const KEYS: &str = "keys";
 /// Between two looks whether the machine has ended.
 const PACE: Duration = Duration::from_millis(20);
 /// From power on to the agent: three to six times what it takes on two cores of their own.
 const BOOT: Duration = Duration::from_secs(60);
+/// What firmware, shim and GRUB may take of it beyond that: three to six times the thirteen seconds
+/// they take, and the ten that MokManager may wait for a person.
+const FIRMWARE: Duration = Duration::from_secs(75);
 
 /// Milliseconds all machines of this process have run.
 static RAN_MILLIS: AtomicU64 = AtomicU64::new(0);
@@ -35,17 +43,46 @@ pub fn machine_time() -> Duration {
     Duration::from_millis(RAN_MILLIS.load(Ordering::Relaxed))
 }
 
+/// Where a machine finds its kernel.
+#[derive(Debug)]
+pub enum Start {
+    /// In memory, where QEMU puts it.
+    Kernel {
+        /// The kernel.
+        kernel: PathBuf,
+        /// The archives of the root, one after the other.
+        initrd: PathBuf,
+        /// Its command line.
+        words: String,
+    },
+    /// On a disk, where the firmware looks.
+    Firmware {
+        /// The firmware.
+        code: PathBuf,
+        /// Its variables, which it changes.
+        variables: PathBuf,
+        /// The disk.
+        disk: PathBuf,
+    },
+}
+
+impl Start {
+    /// A hundred and more megabytes that nobody needs when the machine has booted.
+    pub fn bulk(&self) -> &Path {
+        match self {
+            Self::Kernel { initrd, .. } => initrd,
+            Self::Firmware { disk, .. } => disk,
+        }
+    }
+}
+
 /// What a machine is made of.
 #[derive(Debug)]
 pub struct Parts<'a> {
     /// The kernel.
-    pub kernel: &'a Path,
-    /// The archives of the root, one after the other.
-    pub initrd: &'a Path,
+    pub start: &'a Start,
     /// The disk that is `/var`.
     pub var: &'a Path,
-    /// Further words for the kernel.
-    pub append: &'a str,
     /// Further arguments of QEMU.
     pub devices: &'a [String],
     /// Where the console is written.
@@ -63,39 +100,49 @@ pub struct Machine {
     waiting: Arc<Mutex<Waiting>>,
     next: AtomicU64,
     console: PathBuf,
+    /// Where QEMU calls.
+    listener: UnixListener,
+    /// Its sockets.
+    sockets: TempDir,
+    /// From power on to the agent.
+    patience: Duration,
 }
 
 impl Machine {
-    /// Turns a machine on and waits for the agent in it.
+    /// Turns a machine on.
     ///
     /// # Errors
-    /// QEMU does not start or ends, or no agent says hello in time; the text has the console.
-    pub fn start(parts: &Parts<'_>) -> anyhow::Result<Self> {
-        let directory = tempfile::Builder::new().prefix("guest-").tempdir()?;
-        let socket = directory.path().join("wire");
-        let listener = UnixListener::bind(&socket)?;
-        let qemu = command(parts, &socket).spawn().context("cannot start qemu-system-x86_64")?;
-        let since = Instant::now();
-        let mut machine = Self {
+    /// QEMU cannot be started.
+    pub fn power_on(parts: &Parts<'_>) -> anyhow::Result<Self> {
+        let sockets = tempfile::Builder::new().prefix("guest-").tempdir()?;
+        let listener = UnixListener::bind(sockets.path().join(WIRE))?;
+        let qemu =
+            command(parts, sockets.path()).spawn().context("cannot start qemu-system-x86_64")?;
+        Ok(Self {
             qemu,
-            since,
-            // Replaced below, when QEMU has called.
+            since: Instant::now(),
+            // Replaced when QEMU has called.
             wire: Mutex::new(UnixStream::pair()?.0),
             waiting: Arc::default(),
             next: AtomicU64::new(1),
             console: parts.console.to_owned(),
-        };
-        match machine.greet(&listener) {
-            Ok(()) => Ok(machine),
-            Err(error) => bail!("{error:#}; {}", machine.last_words()),
-        }
+            listener,
+            sockets,
+            patience: match parts.start {
+                Start::Kernel { .. } => BOOT,
+                Start::Firmware { .. } => BOOT + FIRMWARE,
+            },
+        })
     }
 
     /// Takes QEMU's call and waits for the agent's hello.
-    fn greet(&mut self, listener: &UnixListener) -> anyhow::Result<()> {
-        listener.set_nonblocking(true)?;
+    ///
+    /// # Errors
+    /// QEMU ends, or no agent says hello in time.
+    pub fn greet(&mut self) -> anyhow::Result<()> {
+        self.listener.set_nonblocking(true)?;
         let wire = loop {
-            match listener.accept() {
+            match self.listener.accept() {
                 Ok((wire, _)) => break wire,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error.into()),
@@ -131,12 +178,30 @@ impl Machine {
         Ok(())
     }
 
-    fn still_there(&mut self) -> anyhow::Result<()> {
+    /// The keyboard of a machine that has firmware.
+    ///
+    /// # Errors
+    /// It has none, or is off.
+    pub(super) fn keyboard(&mut self) -> anyhow::Result<Console> {
+        let socket = self.sockets.path().join(KEYS);
+        // QEMU makes it when it begins.
+        while !socket.exists() {
+            self.still_there()?;
+            thread::sleep(PACE);
+        }
+        Console::open(&self.console, &socket)
+    }
+
+    /// Whether a machine that boots still does.
+    ///
+    /// # Errors
+    /// It has ended, or has taken too long.
+    pub(super) fn still_there(&mut self) -> anyhow::Result<()> {
         if let Some(status) = self.qemu.try_wait()? {
             bail!("the guest ended while booting: {status}");
         }
-        if self.since.elapsed() > BOOT {
-            bail!("no agent in the guest after {} s", BOOT.as_secs());
+        if self.since.elapsed() > self.patience {
+            bail!("no agent in the guest after {} s", self.patience.as_secs());
         }
         Ok(())
     }
@@ -175,8 +240,8 @@ impl Machine {
     pub fn last_words(&self) -> String {
         const LINES: usize = 40;
         let console = fs::read(&self.console).unwrap_or_default();
-        let console = String::from_utf8_lossy(&console);
-        let lines: Vec<&str> = console.lines().collect();
+        let console = console::plain(&console);
+        let lines: Vec<&str> = console.lines().filter(|line| !line.trim().is_empty()).collect();
         let tail = lines[lines.len().saturating_sub(LINES)..].join("\n  | ");
         format!("the guest's console ends with\n  | {tail}")
     }
@@ -215,29 +280,51 @@ impl Awaited {
     }
 }
 
-fn command(parts: &Parts<'_>, socket: &Path) -> Command {
+fn command(parts: &Parts<'_>, sockets: &Path) -> Command {
     // Emulation is what any machine has, so what counts in a run does not depend on the machine.
     let accelerator = std::env::var("ONLOADD_GUEST_ACCEL").unwrap_or_else(|_| "tcg".to_owned());
     // Nested, not every register of the processor can be given to the guest.
     let processor = if accelerator == "kvm" { "host,arch-capabilities=off" } else { "max" };
+    let board = match parts.start {
+        Start::Kernel { .. } => "q35",
+        // Firmware that guards its variables does so in a mode of the processor's own.
+        Start::Firmware { .. } => "q35,smm=on",
+    };
     // The guest ends with the thread that started it, however that ends.
     let mut command = Command::new("setpriv");
     command
-        .args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", "q35", "-accel"])
+        .args(["--pdeathsig", "KILL", "qemu-system-x86_64", "-machine", board, "-accel"])
         .args([accelerator.as_str(), "-cpu", processor])
         .args(SIZE)
         // A machine that wants to boot again ends, and is started anew.
-        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"])
-        .arg("-serial")
-        .arg(format!("file:{}", parts.console.display()))
-        .arg("-kernel")
-        .arg(parts.kernel)
-        .arg("-initrd")
-        .arg(parts.initrd)
-        .args(["-append", &format!("{APPEND} {}", parts.append)])
+        .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
+    match parts.start {
+        Start::Kernel { kernel, initrd, words } => {
+            command.arg("-serial").arg(format!("file:{}", parts.console.display()));
+            command.arg("-kernel").arg(kernel).arg("-initrd").arg(initrd);
+            command.args(["-append", words]);
+        }
+        Start::Firmware { code, variables, disk } => {
+            let (keys, log) = (sockets.join(KEYS), parts.console.display());
+            command.arg("-chardev").arg(format!(
+                "socket,id=console,path={},server=on,wait=off,logfile={log}",
+                keys.display()
+            ));
+            command.args(["-serial", "chardev:console"]);
+            command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+            let mut drive = |what: &str, file: &Path| {
+                command.arg("-drive").arg(format!("{what},format=raw,file={}", file.display()));
+            };
+            drive("if=pflash,unit=0,readonly=on", code);
+            drive("if=pflash,unit=1", variables);
+            drive("if=none,id=esp,readonly=on", disk);
+            command.args(["-device", "virtio-blk-pci,drive=esp,bootindex=0"]);
+        }
+    }
+    command
         .args(["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"])
         .arg("-chardev")
-        .arg(format!("socket,id=wire,path={}", socket.display()))
+        .arg(format!("socket,id=wire,path={}", sockets.join(WIRE).display()))
         .args(["-device", &format!("virtserialport,chardev=wire,name={PORT}")])
         // What the guest has flushed must outlive the guest's power, not this machine's.
         .arg("-drive")

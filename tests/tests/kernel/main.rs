@@ -11,6 +11,7 @@
 mod afxdp;
 mod agent;
 mod boot;
+mod firmware;
 mod modules;
 mod node;
 mod others;
@@ -31,5 +32,6 @@ fn main() -> ExitCode {
         others::theme(),
         afxdp::theme(),
         secure_boot::theme(),
+        firmware::theme(),
     ])
 }

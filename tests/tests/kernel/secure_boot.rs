@@ -10,7 +10,8 @@ use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options};
 
-const MODULE: &str = "/opt/card/onloadd_card.ko";
+/// A module that needs no other, unsigned.
+pub const MODULE: &str = "/opt/card/onloadd_card.ko";
 
 pub fn theme() -> Theme {
     Theme {
@@ -21,7 +22,7 @@ pub fn theme() -> Theme {
 }
 
 /// What the kernel says about its refusal to load a module.
-fn refusal(guest: &Guest, path: &str) -> anyhow::Result<String> {
+pub fn refusal(guest: &Guest, path: &str) -> anyhow::Result<String> {
     let before = guest.ok("dmesg | wc -l")?;
     let loaded = guest.run(&format!("insmod {path}"))?;
     ensure!(!loaded.ok() && !guest.run("test -d /sys/module/onloadd_card")?.ok(), "{loaded:?}");
