@@ -172,7 +172,7 @@ fn is_mapped(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+    #![allow(clippy::unwrap_used, clippy::panic)] // A failed test is what a panic is for.
 
     use std::path::PathBuf;
 
