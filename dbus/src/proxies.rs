@@ -865,6 +865,118 @@ pub trait Allocation {
     fn until(&self) -> zbus::Result<u64>;
 }
 
+/// Whom this machine trusts to sign kernel modules, what is to be enrolled, and what the running kernel would say to the modules of each release. No property holds a password or what was made of one.
+#[proxy(
+    interface = "com.amd.Onload1.SecureBoot",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait SecureBoot {
+    /// State property
+    ///
+    /// enabled, disabled, setup-mode (no platform key: nothing is enforced), validation-off (shim was told to validate nothing), not-applicable (no EFI) or unknown (see Unreadable).
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+
+    /// Shim property
+    ///
+    /// Whether shim started this machine; without it no request to enrol a key is looked at.
+    #[zbus(property)]
+    fn shim(&self) -> zbus::Result<bool>;
+
+    /// Variables property
+    ///
+    /// Whether the running system can write the firmware's variables: writable, read-only, or no-run-time (the kernel does not call the firmware, efi=noruntime); empty where there is no EFI.
+    #[zbus(property)]
+    fn variables(&self) -> zbus::Result<String>;
+
+    /// Enforcement property
+    ///
+    /// What the running kernel does with modules whose signature it does not trust: refused, or taken (and tainted); empty where it does not look at signatures.
+    #[zbus(property)]
+    fn enforcement(&self) -> zbus::Result<String>;
+
+    /// Lockdown property
+    ///
+    /// none, integrity or confidentiality; empty where the kernel has no lockdown.
+    #[zbus(property)]
+    fn lockdown(&self) -> zbus::Result<String>;
+
+    /// Keys property
+    ///
+    /// Keys that have a name here, those that the configuration names first: Name (s, the certificate's subject), State (s, one CamelCase word such as Enrolled, EnrolmentPending, RequestLost, NotEnrolled, Revoked, CertificateUnreadable), Message (s, one sentence), Fix (s, empty where nothing is to be done), Places (as: mok, db, and rings of the kernel by name), and RevokedBy (as: mokx, dbx, .blacklist). Where the certificate is at hand: Fingerprint (s, SHA-256 over it, hexadecimal), Issuer (s), Serial (s, as modinfo prints it), KeyId (s), NotAfter (s). Path (s) where the configuration names it, Asked (t) where shim was asked for it from here.
+    #[zbus(property)]
+    fn keys(&self) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;
+
+    /// Requests property
+    ///
+    /// What shim has been asked for, and will ask a person about at the next boot: the variable (MokNew, MokDel, MokXNew, MokXDel, MokSB, MokDB, MokListTrustedNew, MokPW), the fingerprints of the certificates in it, and what keeps it from being carried out, or nothing.
+    #[zbus(property)]
+    fn requests(&self) -> zbus::Result<Vec<(String, Vec<String>, String)>>;
+
+    /// PromptTimeout property
+    ///
+    /// How many seconds MokManager will wait for somebody, if it was told; 0 where it was not, when it waits 10.
+    #[zbus(property)]
+    fn prompt_timeout(&self) -> zbus::Result<i32>;
+
+    /// Verdicts property
+    ///
+    /// By release that has modules for the running kernel, for each of them: module, verdict (trusted, refused, tainted, unknown), reason (one CamelCase word, empty for trusted), signer as modinfo prints it, why, by which rule this kernel decides, and what to do.
+    #[zbus(property)]
+    #[allow(clippy::type_complexity)]
+    fn verdicts(
+        &self,
+    ) -> zbus::Result<
+        std::collections::HashMap<
+            String,
+            Vec<(String, String, String, String, String, String, String)>,
+        >,
+    >;
+
+    /// SealedDisks property
+    ///
+    /// Disks that are unlocked only while nothing changes of what enrolling a key changes: which, why, and what to do before.
+    #[zbus(property)]
+    fn sealed_disks(&self) -> zbus::Result<Vec<(String, String, String)>>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this interface that could not be read, and why.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
+
+    /// ImportKey method
+    ///
+    /// Has shim ask for a key at the next boot, where somebody at the console has to type the password; for as long as secure-boot.prompt-timeout of the configuration says. Options: DespiteSealedDisks (b): also where a disk is in SealedDisks. Fails with Blocked where the key is enrolled, asked for or revoked already, or a disk is sealed, Unsupported where no request can be made, InvalidArgument. Nothing is ever asked for again by itself.
+    ///
+    /// # Arguments
+    ///
+    /// * `certificate` - The certificate, DER or PEM.
+    /// * `hash` - The password, hashed as crypt(3) does by SHA-512 or SHA-256 ($6$ or $5$). It is written into a variable of the firmware, and kept and shown nowhere else.
+    /// * `options` - DespiteSealedDisks.
+    /// * `job` - The job to follow.
+    fn import_key(
+        &self,
+        certificate: &[u8],
+        hash: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// RevokeRequest method
+    ///
+    /// Has shim not ask for the keys that were asked for here, and forgets that they were. Options: All (b): also for what others asked to be enrolled. Fails with NotFound where nothing of the kind is asked for or remembered.
+    ///
+    /// # Arguments
+    ///
+    /// * `options` - All.
+    /// * `job` - The job to follow.
+    fn revoke_request(
+        &self,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
+}
+
 /// One long order. The last few that ended stay for a while.
 #[proxy(
     interface = "com.amd.Onload1.Job",
@@ -880,7 +992,7 @@ pub trait Job {
 
     /// Kind property
     ///
-    /// What was ordered: apply, use, rollback, adopt, import or remove.
+    /// What was ordered: apply, use, rollback, adopt, import, remove, import-key or revoke-request.
     #[zbus(property)]
     fn kind(&self) -> zbus::Result<String>;
 
