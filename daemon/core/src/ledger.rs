@@ -21,9 +21,9 @@ pub use entry::{Adopted, Entry, Failure};
 
 /// The first line of the format written here. A fixture of every format ever shipped stands in
 /// `tests/formats/`.
-const HEADER: &str = "{\"onloadd-ledger\":2}";
+const HEADER: &str = "{\"onloadd-ledger\":3}";
 /// Formats that differ from it by what they lack, and so read as they are.
-const FORMER_HEADERS: [&str; 1] = ["{\"onloadd-ledger\":1}"];
+const FORMER_HEADERS: [&str; 2] = ["{\"onloadd-ledger\":1}", "{\"onloadd-ledger\":2}"];
 
 /// The state that the entries add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -128,6 +128,7 @@ impl SecureBoot {
         })
     }
 
+    #[zbus(out_args("job"))]
     async fn import_key(
         &self,
         #[zbus(header)] call: Header<'_>,
@@ -146,6 +147,7 @@ impl SecureBoot {
         self.desk.job(&pass, command, None, "ImportKey").await
     }
 
+    #[zbus(out_args("job"))]
     async fn revoke_request(
         &self,
         #[zbus(header)] call: Header<'_>,

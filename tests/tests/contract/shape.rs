@@ -105,8 +105,11 @@ fn every_object_has_its_interface_in_the_contract() {
     for kind in Kind::ALL {
         assert!(written.contains(&kind.interface().to_owned()), "{kind:?}");
     }
-    assert_eq!(written.len(), Kind::ALL.len() + 1, "and the manager");
-    assert!(written.contains(&interface::MANAGER.to_owned()));
+    let of_the_root = [interface::MANAGER, interface::SECURE_BOOT];
+    assert_eq!(written.len(), Kind::ALL.len() + of_the_root.len(), "and those of the root");
+    for name in of_the_root {
+        assert!(written.contains(&name.to_owned()), "{name}");
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use super::*;
 use crate::allocation::{Holder, PodContainer, Tenure, Unit};
 use crate::config::ModuleSettings;
 use crate::others::{Adoption, Manager};
+use crate::secure_boot::enrolment::{Asked, Fingerprint};
 use crate::step::StepError;
 use crate::time::{Moment, Timestamp};
 
@@ -122,7 +123,7 @@ fn any_flipped_bit_in_the_middle_means_hands_off() {
 
 #[test]
 fn a_future_format_and_a_double_grant_are_named() {
-    let future = Ledger::parse(b"{\"onloadd-ledger\":3}\n").unwrap_err();
+    let future = Ledger::parse(b"{\"onloadd-ledger\":4}\n").unwrap_err();
     assert!(matches!(future, LedgerFault::Format { .. }));
     let twice =
         format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));
@@ -163,8 +164,27 @@ fn every_format_ever_shipped_still_reads() {
     changes().into_iter().for_each(|entry| ledger.take(entry));
     assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
     assert_eq!(ledger.next_change(), 3);
+    let third = include_str!("../../../../tests/formats/ledger-3.json");
+    let replay = Ledger::parse(third.as_bytes()).unwrap();
+    keys().into_iter().for_each(|entry| ledger.take(entry));
+    assert_eq!(ledger.asked.len(), 1);
+    assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
     let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
     assert_eq!(again.ledger, ledger, "and so does what is written of it");
+}
+
+/// What format 3 has beside format 2.
+fn keys() -> Vec<Entry> {
+    let asked = |digit| {
+        Entry::KeyAsked(Asked {
+            fingerprint: Fingerprint([digit; 32]),
+            name: "CN=Site modules".to_owned(),
+            at: Timestamp(9),
+            boot: "ab-12".parse().unwrap(),
+        })
+    };
+    let fingerprint = Fingerprint([0x1f; 32]);
+    vec![asked(0x1f), asked(0xa0), Entry::KeyForgotten { fingerprint }]
 }
 
 /// What format 2 has beside format 1.
@@ -243,7 +263,8 @@ fn changes() -> Vec<Entry> {
 /// entry means a new format with a fixture of its own.
 #[test]
 fn the_newest_fixture_has_every_entry_of_its_format() {
-    let text: String = journal().iter().chain(&changes()).map(line).collect();
-    let fixture = include_str!("../../../../tests/formats/ledger-2.json");
+    let all = [journal(), changes(), keys()].concat();
+    let text: String = all.iter().map(line).collect();
+    let fixture = include_str!("../../../../tests/formats/ledger-3.json");
     assert_eq!(fixture, format!("{HEADER}\n{text}"));
 }

@@ -208,6 +208,8 @@ impl Reconciler {
                 self.configured = true;
                 self.record(vec![Entry::Generation(self.ledger.generation + 1)], None);
                 self.check_boot(now);
+                // Certificates that are named now are judged with the next look.
+                self.look();
                 Ok(Reply::Done)
             }
             Err(error) => {

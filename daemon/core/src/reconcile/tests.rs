@@ -14,6 +14,7 @@ use crate::time::{Span, Timestamp};
 mod binding;
 mod boots;
 mod changes;
+mod keys;
 mod lab;
 mod lasting;
 mod leaving;

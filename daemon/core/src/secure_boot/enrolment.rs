@@ -20,15 +20,8 @@ use crate::reading::Reading;
 use crate::time::Timestamp;
 
 #[cfg(test)]
-pub(super) mod bench;
+pub(crate) mod bench;
 pub mod places;
-
-/// What has the key asked for once more.
-fn again(file: &str) -> String {
-    format!("`onloadctl keys import {file}` asks again")
-}
-/// The same, for whoever did not ask or did not mean to.
-const ASK: &str = "`onloadctl keys import CERT` asks for it";
 
 /// SHA-256 over a certificate, by which it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -307,7 +300,7 @@ impl Enrolment {
             }
             Self::Lost { .. } => format!("{}; then {AT_THE_CONSOLE}", again(file)),
             Self::Withdrawn { .. } | Self::NotAsked => {
-                format!("{ASK}; then {AT_THE_CONSOLE}")
+                format!("`onloadctl keys import {file}` asks for it; then {AT_THE_CONSOLE}")
             }
             Self::Blocked { .. } => {
                 "`onloadctl keys generate`, sign the modules anew with that key, and enrol it".to_owned()

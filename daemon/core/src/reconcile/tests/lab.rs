@@ -130,6 +130,13 @@ impl Lab {
         self.run(2_000);
     }
 
+    /// Another configuration is read, with the files that it names.
+    pub fn configure(&mut self, config: Config) {
+        let config = Ok(Box::new(config));
+        self.handle(Event::Configuration { request: None, config });
+        self.run(2_000);
+    }
+
     /// Something may have changed.
     pub fn touch(&mut self) {
         self.handle(Event::Changed);
