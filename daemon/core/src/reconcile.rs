@@ -429,21 +429,6 @@ impl Reconciler {
         }
     }
 
-    /// Refuses what needs a ledger that can be written and a daemon that acts.
-    fn must_act(&mut self, what: &str) -> Result<(), Refusal> {
-        if self.hands_off() {
-            let (why, fix) = self.hands_off_reason();
-            return Err(Refusal::new(RefusalKind::Degraded, what, why, fix));
-        }
-        if let LedgerHealth::Unwritable(why) = &self.ledger_health {
-            let why = format!("the ledger cannot be written: {why}");
-            self.restore_ledger();
-            let fix = "make room on its file system, or make it writable, and try again";
-            return Err(Refusal::new(RefusalKind::LedgerUnavailable, what, why, fix));
-        }
-        Ok(())
-    }
-
     fn next_job(&mut self) -> JobId {
         self.last_job += 1;
         JobId(self.last_job)

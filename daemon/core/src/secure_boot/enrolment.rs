@@ -23,6 +23,11 @@ use crate::time::Timestamp;
 pub(crate) mod bench;
 pub mod places;
 
+/// What has the key asked for once more.
+fn again(file: &str) -> String {
+    format!("`onloadctl keys import {file}` asks again")
+}
+
 /// SHA-256 over a certificate, by which it is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -11,12 +11,41 @@ use crate::secure_boot::enrolment::bench::{
     LEAF, MODULE, RHEL, bytes, certificate, lists, machine, ring,
 };
 use crate::secure_boot::keyring::SystemRing;
+use crate::secure_boot::request::Requests;
+use crate::secure_boot::request::write::Write;
 use crate::secure_boot::request::{PasswordHash, crypt};
 use crate::secure_boot::sealed::volume::{self, Luks, Volume};
 use crate::secure_boot::trust::{RunTime, Trust};
 
 /// As `openssl passwd -6` prints one.
 const HASH: &str = "$6$saltsaltsaltsalt$nozu4aSZ9tvfyqr8kV.PwuNYpJaa6RCOb1XRcivY.S4HEWnm/pcZbgbhIR2EeRNbUrMigQuyF/KzM9qzoEvpz0";
+
+impl Lab {
+    /// Writes variables, unless there is no room.
+    pub(super) fn write(&mut self, writes: Vec<Write>) -> Result<(), Refusal> {
+        if self.faults.no_room {
+            let why = "the firmware has no room";
+            let fix = "make some";
+            return Err(Refusal::new(RefusalKind::Internal, "nothing was written", why, fix));
+        }
+        for Write { name, data } in writes {
+            match data {
+                Some(data) => drop(self.variables.insert(name, data)),
+                None => drop(self.variables.remove(&name)),
+            }
+        }
+        self.show_variables();
+        Ok(())
+    }
+
+    /// What shim is asked for shows.
+    pub fn show_variables(&mut self) {
+        let variables = self.variables.iter();
+        let raw = variables.map(|(name, data)| (name.as_str(), data.as_slice())).collect();
+        let requests = Known(Requests::parse(&raw));
+        self.node.trust = Arc::new(Trust { requests, ..(*self.node.trust).clone() });
+    }
+}
 
 fn hash() -> PasswordHash {
     crypt::parse(HASH).unwrap()

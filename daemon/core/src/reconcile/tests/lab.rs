@@ -12,9 +12,6 @@ use crate::pods::PodList;
 use crate::reading::Reading::{Absent, Known};
 use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
-use crate::secure_boot::request::Requests;
-use crate::secure_boot::request::write::Write;
-use crate::secure_boot::trust::Trust;
 use crate::step::{Outcome, StepError};
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
@@ -216,30 +213,6 @@ impl Lab {
                 }
             }
         }
-    }
-
-    fn write(&mut self, writes: Vec<Write>) -> Result<(), Refusal> {
-        if self.faults.no_room {
-            let why = "the firmware has no room";
-            let fix = "make some";
-            return Err(Refusal::new(RefusalKind::Internal, "nothing was written", why, fix));
-        }
-        for Write { name, data } in writes {
-            match data {
-                Some(data) => drop(self.variables.insert(name, data)),
-                None => drop(self.variables.remove(&name)),
-            }
-        }
-        self.show_variables();
-        Ok(())
-    }
-
-    /// What shim is asked for shows.
-    pub fn show_variables(&mut self) {
-        let variables = self.variables.iter();
-        let raw = variables.map(|(name, data)| (name.as_str(), data.as_slice())).collect();
-        let requests = Known(Requests::parse(&raw));
-        self.node.trust = Arc::new(Trust { requests, ..(*self.node.trust).clone() });
     }
 
     fn apply(&mut self, step: &Step) -> Result<Outcome, StepError> {
