@@ -29,6 +29,7 @@ pub fn theme() -> Theme {
             secure_boot_is_on_and_the_enrolled_key_is_in_its_keyring,
             a_missed_prompt_leaves_nothing_of_the_request,
             a_module_is_taken_for_its_signer,
+            a_whole_release_is_taken_when_every_module_is_signed,
             a_key_is_enrolled_at_the_console,
         ],
     }
@@ -158,6 +159,31 @@ fn a_module_is_taken_for_its_signer(guest: &mut Guest) -> anyhow::Result<()> {
     let tainted: u32 = guest.ok("cat /proc/sys/kernel/tainted")?.trim().parse()?;
     ensure!(tainted & (1 << 13) == 0 && tainted & (1 << 12) != 0, "O and not E: {tainted}");
     Ok(())
+}
+
+fn a_whole_release_is_taken_when_every_module_is_signed(guest: &mut Guest) -> anyhow::Result<()> {
+    const ORDER: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
+    let signer = &signers()?.enrolled;
+    let from = format!("/opt/releases/9.2.1/lib/modules/{}/extra", guest.kernel_version()?);
+    for name in ORDER {
+        let signed = signer.sign(&guest.get(&format!("{from}/{name}.ko"))?)?;
+        guest.put(&format!("/tmp/signed/{name}.ko"), &signed, 0o644)?;
+    }
+    // Those of the kernel's own that they need bear the distribution's signature.
+    for name in ORDER {
+        guest.ok(&format!(
+            "for need in $(modinfo -F depends /tmp/signed/{name}.ko | tr , ' '); do
+                 test -d /sys/module/$need || modprobe $need || exit
+             done; insmod /tmp/signed/{name}.ko"
+        ))?;
+        let taint = guest.ok(&format!("cat /sys/module/{name}/taint"))?;
+        ensure!(taint.trim() == "O", "{name} {taint}");
+    }
+    guest.until("the control-plane server", "grep . /proc/driver/onload/cp_server_pids")?;
+    guest
+        .ok("kill $(cat /proc/driver/onload/cp_server_pids); until rmmod onload 2>&-; do :; done
+              rmmod sfc_char sfc_resource sfc && rm -r /tmp/signed")
+        .map(drop)
 }
 
 fn a_key_is_enrolled_at_the_console(guest: &mut Guest) -> anyhow::Result<()> {
