@@ -227,8 +227,10 @@ fn every_machine_reads_as_expected() {
         let text = fs::read_to_string(&path)
             .unwrap_or_else(|error| panic!("{}: {error} (UPDATE=1 writes it)", path.display()));
         let expected: Snapshot = serde_json::from_str(&text).unwrap();
+        // Not all of it is written: what is too long is not compared.
+        let written = |look: &Snapshot| serde_json::to_value(look).unwrap();
         assert!(
-            seen == expected,
+            written(&seen) == written(&expected),
             "{name} reads differently:\n{}\nUPDATE=1 accepts this as expected.json",
             serde_json::to_string_pretty(&seen).unwrap()
         );
