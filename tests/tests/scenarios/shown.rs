@@ -1,5 +1,5 @@
 //! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs|release|users|
-//! change|history`: parts of the published picture, as plain lines.
+//! change|history|keys`: parts of the published picture, as plain lines.
 
 use std::fmt::Write as _;
 
@@ -8,6 +8,7 @@ use onload_core::inventory::User;
 use onload_core::kubelet::device_list;
 use onload_core::names::ReleaseName;
 use onload_core::picture::{Lent, Picture, PoolPicture};
+use onload_core::secure_boot::picture::ModulePicture;
 use onload_core::why;
 
 pub fn show(picture: &Picture, what: &[&str]) -> String {
@@ -24,6 +25,7 @@ pub fn show(picture: &Picture, what: &[&str]) -> String {
         ["users"] => users(picture),
         ["change"] => picture.change.as_ref().map_or_else(|| "none\n".to_owned(), change),
         ["history"] => history(picture),
+        ["keys"] => keys(picture),
         ["why", subject] => explanation(picture, subject),
         other => panic!("unknown: show {other:?}"),
     }
@@ -37,6 +39,27 @@ fn status(picture: &Picture) -> String {
     for one in picture.blockers.iter() {
         let _ = writeln!(text, "{}: {}", one.subject, one.blocker.why());
         let _ = writeln!(text, "  fix: {}", one.blocker.fix());
+    }
+    text
+}
+
+fn keys(picture: &Picture) -> String {
+    let seen = &picture.secure_boot;
+    let mut text = format!("Secure Boot: {}\n", seen.state.as_str());
+    for request in &seen.requests {
+        let _ = writeln!(text, "asked for: {} of {} keys", request.variable, request.keys.len());
+    }
+    for key in &seen.keys {
+        let (state, said, fix) = key.said();
+        let _ = writeln!(text, "{}: {state}: {said}", key.name);
+        if !fix.is_empty() {
+            let _ = writeln!(text, "  fix: {fix}");
+        }
+    }
+    for (release, modules) in &seen.releases {
+        let said = |module: &ModulePicture| format!("{} {}", module.module, module.outcome());
+        let said: Vec<_> = modules.iter().map(said).collect();
+        let _ = writeln!(text, "{release}: {}", said.join(", "));
     }
     text
 }

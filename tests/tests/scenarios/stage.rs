@@ -5,18 +5,22 @@
 //! `pod start NAME POOL N|DEVICE...`, `pod stop NAME`, `kubelet up|gone|restart` ·
 //! `hold [DURATION] REASON`, `unhold`, `cancel JOB`, `reload`, `confirm` · `apply [retry] MANNER`,
 //! `use RELEASE MANNER`, `rollback [N] MANNER`, with a manner of `[wait [DURATION]|stop] [confirm
-//! DURATION]` ·
+//! DURATION]` · `import-key KEY` of the world `unenrolled-key`, `revoke-request` ·
 //! `kill [after N effects]`, `reboot`, `power-loss`, `disk full|ok`, `ledger damaged` ·
 //! `clock back|forward DURATION`, `after DURATION`, `settle` · `show ...` (see [`shown`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 
 use onload_core::allocation::{Process, TenureWish};
 use onload_core::change::{Holders, Manner};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::config::Fragment;
 use onload_core::names::{DeviceId, PoolName};
+use onload_core::secure_boot::certificate::Certificate;
+use onload_core::secure_boot::request::crypt;
 use onload_core::time::Span;
 use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
@@ -248,6 +252,12 @@ impl Stage {
             }
             ["adopt"] => Command::Adopt,
             ["confirm"] => Command::Confirm,
+            ["import-key", key] => Command::ImportKey {
+                certificate: certificate(key),
+                hash: crypt::parse(PASSWORD).unwrap(),
+                despite_sealed: false,
+            },
+            ["revoke-request"] => Command::RevokeRequest { all: false },
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,
             other => panic!("unknown: {other:?}"),
@@ -374,4 +384,17 @@ fn millis(span: &str) -> u64 {
 
 fn bus_name(process: &Process) -> String {
     format!(":1.{}", process.pid)
+}
+
+/// `openssl passwd -6` of a password.
+const PASSWORD: &str = "$6$saltsaltsaltsalt$nozu4aSZ9tvfyqr8kV.PwuNYpJaa6RCOb1XRcivY.S4HEWnm/pcZbgbhIR2EeRNbUrMigQuyF/KzM9qzoEvpz0";
+
+/// The certificate of a key that nobody has enrolled, DER.
+fn certificate(key: &str) -> Vec<u8> {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/worlds/unenrolled-key.toml");
+    let world: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    let keys = world["key"].as_array().unwrap();
+    let found = keys.iter().find(|one| one["name"].as_str() == Some(key)).unwrap();
+    Certificate::der(found["certificate"].as_str().unwrap().as_bytes()).unwrap()
 }
