@@ -102,11 +102,10 @@ impl Bench {
                 Effect::Apply(step) => self.applied.push(step),
                 Effect::Record { .. } | Effect::Look(_) | Effect::ReadConfiguration(_) => {}
                 Effect::AskKubelet => self.asked += 1,
-                Effect::WatchUnit(_) => {}
+                Effect::WatchUnit(_) | Effect::WriteVariables { .. } => {}
                 Effect::WatchProcess(process) => self.watched.push(process),
                 Effect::Import { job, version, .. } => self.imports.push((job, version)),
                 Effect::Remove { job, release } => self.removals.push((job, release)),
-                Effect::WriteVariables { .. } => {}
             }
         }
     }
