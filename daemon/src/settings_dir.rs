@@ -59,7 +59,7 @@ impl Sources {
         let Some(root) = &self.root else { return BTreeMap::new() };
         let settings = &config.settings;
         let profiles = settings.pools.values().filter_map(|pool| pool.profile.as_ref());
-        let named = profiles.chain(&settings.secure_boot.certificates);
+        let named = profiles.chain(settings.secure_boot.files());
         let paths = named.filter_map(|path| Some((path, path.strip_prefix('/')?)));
         let read = |(name, below): (&String, &str)| {
             let read = content(&root.join(below));

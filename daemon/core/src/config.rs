@@ -15,7 +15,7 @@ mod secure_boot;
 mod settings;
 
 pub use pool::{PoolKind, PoolSettings, Registration};
-pub use secure_boot::SecureBootSettings;
+pub use secure_boot::{KeyRequestSettings, SecureBootSettings};
 pub use settings::{
     Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings, Settings,
 };

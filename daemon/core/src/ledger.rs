@@ -66,6 +66,8 @@ pub struct Ledger {
     pub af_xdp: BTreeMap<InterfaceName, Option<BootId>>,
     /// Keys that shim was asked for, and that are not known to be enrolled.
     pub asked: BTreeMap<Fingerprint, Asked>,
+    /// Wishes of the configuration for keys that were carried out.
+    pub wishes: BTreeSet<Fingerprint>,
 }
 
 /// The module with which registrations go.
@@ -163,6 +165,8 @@ impl Ledger {
             Entry::KeyForgotten { fingerprint } => {
                 self.asked.remove(&fingerprint);
             }
+            Entry::KeyWished { wish, done: true } => drop(self.wishes.insert(wish)),
+            Entry::KeyWished { wish, done: false } => drop(self.wishes.remove(&wish)),
             Entry::Unloaded { module } => {
                 if module.as_str() == REGISTRAR {
                     self.af_xdp.clear();
@@ -231,6 +235,8 @@ impl Ledger {
             boot: boot.clone(),
         }));
         entries.extend(self.asked.values().cloned().map(Entry::KeyAsked));
+        let wishes = self.wishes.iter().copied();
+        entries.extend(wishes.map(|wish| Entry::KeyWished { wish, done: true }));
         entries
     }
 
@@ -321,6 +327,7 @@ impl Holders {
             | Entry::AfXdpRegistered { .. }
             | Entry::KeyAsked(_)
             | Entry::KeyForgotten { .. }
+            | Entry::KeyWished { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }
     }

@@ -363,6 +363,7 @@ impl Reconciler {
         let snapshot = Arc::new(snapshot);
         self.snapshot = Some(snapshot.clone());
         self.follow_keys(&snapshot);
+        self.carry_out_wishes(now);
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -415,7 +416,7 @@ impl Reconciler {
             Command::Remove { release } => self.remove(now, id, &caller, release),
             Command::ImportKey { certificate, hash, despite_sealed } => {
                 let wish = (certificate.as_slice(), &hash);
-                self.import_key(now, id, &caller, wish, despite_sealed)
+                self.import_key(now, Some(id), &caller, wish, despite_sealed)
             }
             Command::RevokeRequest { all } => self.revoke_request(now, id, &caller, all),
             Command::Cancel { job } => self.cancel(now, id, job),

@@ -1,5 +1,6 @@
 //! `[secure-boot]`: whose modules this node shall take.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,19 +22,46 @@ pub struct SecureBootSettings {
     /// Certificates of those who sign modules for this node, as absolute paths, DER or PEM. Each
     /// should be enrolled; that one is named here enrols nothing.
     pub certificates: Vec<String>,
+    /// Keys that shim is to be asked for, once each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub requests: Vec<KeyRequestSettings>,
     /// How long MokManager waits for somebody at the console after the next boot begins.
     pub prompt_timeout: Span,
+}
+
+/// One of `[[secure-boot.requests]]`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct KeyRequestSettings {
+    /// The certificate, an absolute path.
+    pub certificate: String,
+    /// A file with the hash of the password that will have to be typed, as `openssl passwd -6` prints
+    /// it. A path, for the configuration can be read by all.
+    pub password_hash: String,
+    /// Also where a disk is unlocked only while nothing changes of what a new key changes.
+    #[serde(default)]
+    pub despite_sealed_disks: bool,
 }
 
 impl Default for SecureBootSettings {
     fn default() -> Self {
         // Long enough to get to a console, and it ends: a node that nobody watches boots at last.
         let prompt_timeout = Span(Duration::from_secs(300));
-        Self { certificates: Vec::new(), prompt_timeout }
+        Self { certificates: Vec::new(), requests: Vec::new(), prompt_timeout }
     }
 }
 
 impl SecureBootSettings {
+    /// The paths of all certificates that it names.
+    pub fn named(&self) -> impl Iterator<Item = &String> {
+        self.certificates.iter().chain(self.requests.iter().map(|request| &request.certificate))
+    }
+
+    /// The paths of everything that it names.
+    pub fn files(&self) -> impl Iterator<Item = &String> {
+        self.named().chain(self.requests.iter().map(|request| &request.password_hash))
+    }
+
     /// How long MokManager waits, in seconds.
     pub fn prompt_secs(&self) -> i32 {
         i32::try_from(self.prompt_timeout.0.as_secs()).unwrap_or(i32::MAX)
@@ -46,6 +74,17 @@ impl SecureBootSettings {
         }
         if let Some(what) = self.certificates.iter().find_map(|path| check_path(path).err()) {
             return fault("certificates", what);
+        }
+        if self.requests.len() > MOST_CERTIFICATES {
+            return fault("requests", "must be 16 or fewer");
+        }
+        let paths = self.requests.iter().flat_map(|one| [&one.certificate, &one.password_hash]);
+        if let Some(what) = paths.map(|path| check_path(path)).find_map(Result::err) {
+            return fault("requests", what);
+        }
+        let certificates: BTreeSet<_> = self.requests.iter().map(|one| &one.certificate).collect();
+        if certificates.len() < self.requests.len() {
+            return fault("requests", "must not name a certificate twice");
         }
         if !PROMPT.contains(&self.prompt_timeout.0) || self.prompt_timeout.0.subsec_nanos() != 0 {
             return fault("prompt-timeout", "must be whole seconds from 10s to 32767s");

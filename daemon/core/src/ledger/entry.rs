@@ -114,6 +114,13 @@ pub enum Entry {
         /// Which.
         fingerprint: Fingerprint,
     },
+    /// A wish of the configuration to have a key enrolled.
+    KeyWished {
+        /// Which: SHA-256 over the certificate and the password's hash.
+        wish: Fingerprint,
+        /// Whether it was carried out, so that it never is again; else it is wished for no more.
+        done: bool,
+    },
     /// A module was taken out: where it came from counts no more.
     Unloaded {
         /// The module.

@@ -167,7 +167,7 @@ fn every_format_ever_shipped_still_reads() {
     let third = include_str!("../../../../tests/formats/ledger-3.json");
     let replay = Ledger::parse(third.as_bytes()).unwrap();
     keys().into_iter().for_each(|entry| ledger.take(entry));
-    assert_eq!(ledger.asked.len(), 1);
+    assert_eq!((ledger.asked.len(), ledger.wishes.len()), (1, 1));
     assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
     let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
     assert_eq!(again.ledger, ledger, "and so does what is written of it");
@@ -184,7 +184,15 @@ fn keys() -> Vec<Entry> {
         })
     };
     let fingerprint = Fingerprint([0x1f; 32]);
-    vec![asked(0x1f), asked(0xa0), Entry::KeyForgotten { fingerprint }]
+    let wish = |digit, done| Entry::KeyWished { wish: Fingerprint([digit; 32]), done };
+    vec![
+        asked(0x1f),
+        asked(0xa0),
+        Entry::KeyForgotten { fingerprint },
+        wish(1, true),
+        wish(2, true),
+        wish(1, false),
+    ]
 }
 
 /// What format 2 has beside format 1.

@@ -8,16 +8,14 @@ use std::sync::Arc;
 
 use super::{Effect, Pending, Reconciler};
 use crate::command::{Caller, Reply, RequestId};
-use crate::condition::Status;
 use crate::inventory::Snapshot;
 use crate::job::{JobKind, JobState};
 use crate::ledger::Entry;
 use crate::names::JobId;
-use crate::reading::Reading;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::secure_boot::certificate::Certificate;
 use crate::secure_boot::enrolment::{Asked, Enrolment, Fingerprint};
-use crate::secure_boot::picture::{KeyPicture, Remembered, SecureBootPicture, State};
+use crate::secure_boot::picture::KeyPicture;
 use crate::secure_boot::request::enrol::{self, Firmware, Variables, Wish};
 use crate::secure_boot::request::prompt::PromptTimeout;
 use crate::secure_boot::request::withdraw::{self, Scope, Withdrawal};
@@ -26,6 +24,14 @@ use crate::secure_boot::request::{ListChange, PasswordHash, Requests};
 use crate::secure_boot::trust::{RunTime, Trust};
 use crate::time::Now;
 
+mod shown;
+mod wishes;
+
+use wishes::WishId;
+
+/// What did not happen.
+const NOT_ASKED: &str = "shim is not asked to enrol the key";
+
 /// What is known of keys beside the ledger.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
@@ -33,6 +39,8 @@ pub(super) struct Keys {
     trust: Option<(Arc<Trust>, Arc<Trust>)>,
     /// The order under way.
     order: Option<KeyOrder>,
+    /// Wishes of the configuration that this run has tried, and why nothing came of them.
+    tried: BTreeMap<WishId, Option<Refusal>>,
 }
 
 /// An order that is being carried out.
@@ -42,6 +50,8 @@ struct KeyOrder {
     wish: KeyWish,
     /// What else is to be said when it is done.
     notes: Vec<String>,
+    /// What the ledger held before.
+    undo: Vec<Entry>,
     progress: Written,
 }
 
@@ -68,11 +78,10 @@ enum KeyWish {
 /// What is to be written, when the ledger has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyRequest {
-    pub(super) request: RequestId,
-    pub(super) job: JobId,
-    pub(super) writes: Vec<Write>,
-    /// What the ledger held before.
-    pub(super) undo: Vec<Entry>,
+    /// Who waits for an answer; nobody for a wish of the configuration.
+    request: Option<RequestId>,
+    job: JobId,
+    writes: Vec<Write>,
 }
 
 impl Reconciler {
@@ -80,25 +89,24 @@ impl Reconciler {
     pub(super) fn import_key(
         &mut self,
         now: Now,
-        request: RequestId,
+        request: Option<RequestId>,
         caller: &Caller,
         wish: (&[u8], &PasswordHash),
         despite_sealed: bool,
     ) -> Result<(), Refusal> {
-        const WHAT: &str = "shim is not asked to enrol the key";
-        let snapshot = self.must_order_keys(WHAT)?;
+        let snapshot = self.must_order_keys(NOT_ASKED)?;
         let sealed = self.picture.secure_boot.sealed.known().filter(|_| !despite_sealed);
         if let Some(sealed) = sealed
             && let Some(first) = sealed.values().next()
         {
             let all: Vec<_> = sealed.values().map(|words| words.what.as_str()).collect();
-            let fix = format!("{}; then order it with --despite-sealed-disks", first.fix);
-            return Err(Refusal::new(RefusalKind::Blocked, WHAT, all.join("; "), fix));
+            let fix = format!("{}; then say so (despite-sealed-disks)", first.fix);
+            return Err(Refusal::new(RefusalKind::Blocked, NOT_ASKED, all.join("; "), fix));
         }
         let Some(boot) = self.boot.clone() else {
             let why = "this boot cannot be told from the next (boot_id)";
             let fix = "see whether the daemon may read /proc/sys/kernel/random/boot_id";
-            return Err(Refusal::new(RefusalKind::Internal, WHAT, why, fix));
+            return Err(Refusal::new(RefusalKind::Internal, NOT_ASKED, why, fix));
         };
         let secs = i64::from(self.config.settings.secure_boot.prompt_secs());
         let prompt = PromptTimeout::new(secs).unwrap_or_default();
@@ -115,13 +123,10 @@ impl Reconciler {
             Some(fix) => format!("{}: {fix}", one.sentence()),
             None => one.sentence(),
         });
-        let notes = notes.collect();
+        let (notes, wish) = (notes.collect(), KeyWish::Asked(fingerprint));
         let job = self.new_job(now, caller, JobKind::ImportKey);
-        let progress = Written::No;
-        let wish = KeyWish::Asked(fingerprint);
-        self.keys.order = Some(KeyOrder { job, wish, notes, progress });
-        let writes = prepared.writes;
-        let pending = Pending::Keys(KeyRequest { request, job, writes, undo });
+        self.keys.order = Some(KeyOrder { job, wish, notes, undo, progress: Written::No });
+        let pending = Pending::Keys(KeyRequest { request, job, writes: prepared.writes });
         self.record(vec![Entry::KeyAsked(asked)], Some(pending));
         self.publish_soon(now.boot);
         Ok(())
@@ -164,9 +169,9 @@ impl Reconciler {
         let job = self.new_job(now, caller, JobKind::RevokeRequest);
         let fingerprints = keys.iter().map(|one| Fingerprint(one.fingerprint)).collect();
         let wish = KeyWish::Withdrawn(fingerprints);
-        self.keys.order = Some(KeyOrder { job, wish, notes, progress: Written::No });
-        let writes = withdrawal.writes;
-        let pending = Pending::Keys(KeyRequest { request, job, writes, undo });
+        self.keys.order = Some(KeyOrder { job, wish, notes, undo, progress: Written::No });
+        let (request, writes) = (Some(request), withdrawal.writes);
+        let pending = Pending::Keys(KeyRequest { request, job, writes });
         self.record(entries, Some(pending));
         self.publish_soon(now.boot);
         Ok(())
@@ -186,8 +191,10 @@ impl Reconciler {
 
     /// The ledger has the order; the firmware may be written to.
     pub(super) fn begin_key_request(&mut self, now: Now, request: KeyRequest) {
-        let KeyRequest { request, job, writes, undo: _ } = request;
-        self.answer(request, Ok(Reply::Job(job)));
+        let KeyRequest { request, job, writes } = request;
+        if let Some(request) = request {
+            self.answer(request, Ok(Reply::Job(job)));
+        }
         if writes.is_empty() {
             // There is only something to be forgotten.
             self.variables_written(now, job, Ok(()));
@@ -198,12 +205,13 @@ impl Reconciler {
 
     /// The ledger has it not: nothing was written.
     pub(super) fn drop_key_request(&mut self, request: KeyRequest, refusal: Refusal) {
-        for entry in request.undo {
+        for entry in self.keys.order.take().into_iter().flat_map(|order| order.undo) {
             self.ledger.take(entry);
         }
-        self.keys.order = None;
         self.end_job(request.job, JobState::Failed, "the ledger cannot be written".to_owned());
-        self.answer(request.request, Err(refusal));
+        if let Some(request) = request.request {
+            self.answer(request, Err(refusal));
+        }
     }
 
     pub(super) fn variables_written(&mut self, now: Now, job: JobId, result: Result<(), Refusal>) {
@@ -214,45 +222,14 @@ impl Reconciler {
             }
             (Ok(()), _) => {}
             (Err(refusal), order) => {
-                if let Some(KeyOrder { wish: KeyWish::Asked(fingerprint), .. }) = order.take() {
-                    self.record(vec![Entry::KeyForgotten { fingerprint }], None);
+                if let Some(order) = order.take() {
+                    self.record(order.undo, None);
                 }
                 self.end_job(job, JobState::Failed, refusal.to_string());
             }
         }
         self.look();
         self.publish_soon(now.boot);
-    }
-
-    /// The trust that decisions are made from: what the host saw, and what the configuration names.
-    pub(super) fn name_certificates(&mut self, snapshot: &mut Snapshot) {
-        let paths = &self.config.settings.secure_boot.certificates;
-        if paths.is_empty() && snapshot.trust.named.is_empty() {
-            return;
-        }
-        let named: BTreeMap<_, _> =
-            paths.iter().map(|path| (path.clone(), self.certificate(path))).collect();
-        if let Some((seen, with)) = &self.keys.trust
-            && Arc::ptr_eq(seen, &snapshot.trust)
-            && with.named == named
-        {
-            snapshot.trust = with.clone();
-            return;
-        }
-        let with = Arc::new(Trust { named, ..(*snapshot.trust).clone() });
-        let seen = std::mem::replace(&mut snapshot.trust, with.clone());
-        self.keys.trust = Some((seen, with));
-    }
-
-    fn certificate(&self, path: &str) -> Reading<Certificate> {
-        match self.config.files.get(path) {
-            None => Reading::Absent,
-            Some(Err(why)) => Reading::Unreadable(why.clone()),
-            Some(Ok(bytes)) => Certificate::parse(bytes).map_or_else(
-                |damaged| Reading::Unreadable(format!("it is no certificate: {damaged}")),
-                Reading::Known,
-            ),
-        }
     }
 
     /// Ends the order under way by what the machine shows, and forgets what was asked for and is there.
@@ -283,10 +260,13 @@ impl Reconciler {
     }
 
     fn end_key_order(&mut self, order: KeyOrder, trust: &Trust) {
-        let KeyOrder { job, wish, notes, progress: _ } = order;
+        let KeyOrder { job, wish, notes, undo: _, progress: _ } = order;
         let asked = |wanted: &Fingerprint| pending(trust).any(|one| one.fingerprint == wanted.0);
         let (seen, said) = match &wish {
             KeyWish::Asked(wanted) => {
+                if asked(wanted) {
+                    self.settle_wishes(wanted);
+                }
                 let wait = self.config.settings.secure_boot.prompt_timeout;
                 let said = format!(
                     "asked for: reboot with somebody at the console within {wait} of the blue screen, who chooses Enroll MOK and types the password"
@@ -306,64 +286,6 @@ impl Reconciler {
         let message = [vec![said], notes].concat().join("\n");
         self.end_job(job, state, message);
     }
-
-    /// Brings the picture of keys up to date: at each look, and when the ledger's memory changes.
-    pub(super) fn show_keys(&mut self) {
-        let Some(snapshot) = self.snapshot.clone() else { return };
-        let none = BTreeMap::new();
-        let releases = snapshot.releases.known().unwrap_or(&none);
-        let boot = self.boot.clone().into();
-        let remembered = Remembered { asked: &self.ledger.asked, boot: &boot };
-        let seen = SecureBootPicture::of(&snapshot.trust, remembered, releases, &snapshot.volumes);
-        super::view::replace(&mut self.picture.secure_boot, seen);
-    }
-
-    /// Whether the keys that the configuration names, and those asked for, are enrolled.
-    pub(super) fn keys_enrolled(&self) -> (Status, &'static str, String) {
-        let picture = &self.picture.secure_boot;
-        let ours = |key: &&KeyPicture| {
-            let asked = key.fingerprint.is_some_and(|one| self.ledger.asked.contains_key(&one));
-            key.path.is_some() || asked
-        };
-        let mut ours = picture.keys.iter().filter(ours).peekable();
-        if ours.peek().is_none() {
-            let why = "the configuration names no certificate, and none was asked for".to_owned();
-            return (Status::Unknown, "NoneNamed", why);
-        }
-        if picture.state == State::NotApplicable {
-            return (Status::Unknown, "NotNeeded", "this machine has no Secure Boot".to_owned());
-        }
-        let faults: Vec<_> = ours.filter_map(fault).collect();
-        match faults.first() {
-            None => (Status::True, "Enrolled", String::new()),
-            Some((status, reason, _)) => {
-                let all: Vec<_> = faults.iter().map(|(_, _, said)| said.as_str()).collect();
-                (*status, reason, all.join("; "))
-            }
-        }
-    }
-}
-
-/// What is not as it should be with a key.
-fn fault(key: &KeyPicture) -> Option<(Status, &'static str, String)> {
-    let status = match &key.enrolment {
-        Ok(Enrolment::Enrolled { .. }) => return None,
-        Ok(Enrolment::Unknown { .. }) => Status::Unknown,
-        Ok(
-            Enrolment::EnrolledNotLoaded
-            | Enrolment::Pending { .. }
-            | Enrolment::Incomplete
-            | Enrolment::Overlooked { .. }
-            | Enrolment::Lost { .. }
-            | Enrolment::Withdrawn { .. }
-            | Enrolment::NotAsked
-            | Enrolment::Blocked { .. },
-        )
-        | Err(_) => Status::False,
-    };
-    let (reason, said, fix) = key.said();
-    let fix = if fix.is_empty() { fix } else { format!("; {fix}") };
-    Some((status, reason, format!("{}: {said}{fix}", key.name)))
 }
 
 /// Certificates that shim is asked to enrol.

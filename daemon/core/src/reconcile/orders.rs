@@ -208,6 +208,7 @@ impl Reconciler {
                 self.configured = true;
                 self.record(vec![Entry::Generation(self.ledger.generation + 1)], None);
                 self.check_boot(now);
+                self.forget_wishes();
                 // Certificates that are named now are judged with the next look.
                 self.look();
                 Ok(Reply::Done)

@@ -261,3 +261,85 @@ fn a_named_certificate_is_judged_and_its_file_told() {
         (Status::True, "Enrolled")
     );
 }
+
+/// A configuration that wants `MODULE` asked for, with its two files.
+fn wishing(hash: &str) -> Config {
+    let text = "[[secure-boot.requests]]\n\
+                certificate = \"/k.der\"\npassword-hash = \"/k.hash\"\n";
+    let file = Fragment { file: "onloadd.toml".to_owned(), text: text.to_owned() };
+    let mut config = Config::merge(&[file]).unwrap();
+    config.files.insert("/k.der".to_owned(), Ok(MODULE.to_vec()));
+    config.files.insert("/k.hash".to_owned(), Ok(format!("{hash}\n").into_bytes()));
+    config
+}
+
+#[test]
+fn a_wish_of_the_configuration_is_carried_out_once() {
+    let mut lab = lab("");
+    lab.configure(wishing(HASH));
+    assert_eq!(condition(&lab).reason, "EnrolmentPending");
+    assert_eq!(lab.variables["MokNew"], bytes(&[MODULE]));
+    assert_eq!(
+        lab.picture.jobs.values().map(|job| job.state).collect::<Vec<_>>(),
+        [JobState::Done]
+    );
+    assert_eq!(lab.brain.ledger().wishes.len(), 1);
+
+    reboot(&mut lab, "b2", &[]);
+    lab.configure(wishing(HASH));
+    lab.run(600_000);
+    assert!(lab.variables.is_empty(), "it was missed, and is not repeated");
+    assert_eq!(condition(&lab).reason, "RequestLost");
+
+    // Another password is another wish; out and in again as well.
+    let other = HASH.replace("saltsaltsaltsalt", "tlastlastlastlas");
+    lab.configure(wishing(&other));
+    assert!(lab.variables.contains_key("MokNew"));
+    reboot(&mut lab, "b3", &[MODULE]);
+    lab.configure(wishing(&other));
+    assert_eq!(
+        (condition(&lab).status, condition(&lab).reason.as_str()),
+        (Status::True, "Enrolled")
+    );
+    // Somebody takes the key out at the console: that is his business.
+    reboot(&mut lab, "b4", &[]);
+    lab.configure(wishing(&other));
+    assert!(lab.variables.is_empty());
+    lab.configure(Config::default());
+    lab.configure(wishing(&other));
+    assert!(lab.variables.contains_key("MokNew"));
+}
+
+#[test]
+fn a_wish_that_cannot_be_carried_out_says_why() {
+    let mut lab = lab("");
+    let mut config = wishing(HASH);
+    config.files.remove("/k.hash");
+    lab.configure(config);
+    assert_eq!(condition(&lab).reason, "RequestImpossible");
+    assert!(
+        condition(&lab).message.contains("/k.hash is not there"),
+        "{}",
+        condition(&lab).message
+    );
+    lab.configure(wishing("$y$j9T$abc$def"));
+    assert!(condition(&lab).message.contains("yescrypt"), "{}", condition(&lab).message);
+    let trust = Trust { runtime: Known(RunTime::NoRunTime), ..shim() };
+    lab.node.trust = Arc::new(trust);
+    lab.configure(wishing(HASH));
+    assert!(condition(&lab).message.contains("efi=noruntime"), "{}", condition(&lab).message);
+    assert!(lab.brain.ledger().wishes.is_empty() && lab.variables.is_empty());
+
+    // No room: tried once in a run, and again in the next.
+    lab.node.trust = Arc::new(shim());
+    lab.faults.no_room = true;
+    lab.configure(wishing(HASH));
+    lab.run(600_000);
+    let failed = lab.picture.jobs.values().filter(|job| job.state == JobState::Failed);
+    assert_eq!(failed.count(), 1);
+    lab.faults.no_room = false;
+    lab.restart();
+    lab.run(2_000);
+    lab.configure(wishing(HASH));
+    assert!(lab.variables.contains_key("MokNew"));
+}
