@@ -15,7 +15,6 @@ use crate::ledger::{Entry, Ledger};
 use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
 use crate::plan::Plan;
-use crate::refusal::Refusal;
 use crate::step::Step;
 use crate::time::{Moment, Now};
 

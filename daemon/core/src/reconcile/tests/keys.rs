@@ -6,7 +6,7 @@ use super::*;
 use crate::condition::{Condition, ConditionKind, Status};
 use crate::job::{Job, JobState};
 use crate::reading::Reading::Known;
-use crate::refusal::RefusalKind;
+use crate::refusal::{Refusal, RefusalKind};
 use crate::secure_boot::enrolment::bench::{
     LEAF, MODULE, RHEL, bytes, certificate, lists, machine, ring,
 };

@@ -8,6 +8,7 @@ use crate::job::JobState;
 use crate::others::{Manager, SERVER_PARAMETERS, SERVER_PATH, Trace};
 use crate::picture::NodeState;
 use crate::reading::Reading::{self, Known};
+use crate::refusal::{Refusal, RefusalKind};
 use crate::sample::module_of;
 
 const ON_9_1: &str = "[modules]\nrelease = \"9.1.2\"\n[pools.onload]\nslots = 4\n";
