@@ -304,7 +304,7 @@ pub enum Verb {
     /// Onload profiles: list, show, evaluate, turn into ConfigMaps; works without onloadd
     #[command(subcommand, arg_required_else_help = false)]
     Profile(ProfileVerb),
-    /// Keys for kernel modules: make one, sign module files; works without onloadd
+    /// Keys for kernel modules: make one and sign with it, which needs no onloadd; enrol it here
     #[command(subcommand, arg_required_else_help = false)]
     Keys(KeysVerb),
     /// Bring the node back to a release it had; Ctrl-C asks the job to stop

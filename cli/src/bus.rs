@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use onload_dbus::path::{self, Kind};
-use onload_dbus::proxies::{JobProxy, ManagerProxy};
+use onload_dbus::proxies::{JobProxy, ManagerProxy, SecureBootProxy};
 use onload_dbus::{BUS_NAME, interface};
 use serde_json::{Map, Value};
 use tokio_stream::{Stream, StreamExt as _};
@@ -29,6 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Signals kept while the terminal is slow. A pool of 10,000 devices can be lent at one go.
 const SIGNALS: NonZeroUsize = NonZeroUsize::new(16_384).unwrap();
 
+/// What the node's other interface is called where people see it.
+pub const SECURE_BOOT: &str = "secure-boot";
+
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const OBJECT_MANAGER: &str = "org.freedesktop.DBus.ObjectManager";
 
@@ -43,6 +46,8 @@ pub struct Bus {
 pub enum Subject {
     /// The node.
     Node,
+    /// Whom the node trusts.
+    SecureBoot,
     /// One of its objects, by kind and name.
     Object(Kind, String),
 }
@@ -51,13 +56,14 @@ impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Node => f.write_str("node"),
+            Self::SecureBoot => f.write_str(SECURE_BOOT),
             Self::Object(kind, name) => write!(f, "{} {name}", kind.as_str()),
         }
     }
 }
 
 impl Subject {
-    /// The subject behind a path; none for paths of a newer contract.
+    /// The subject behind a path; none for paths of a newer contract. The node's path has two.
     fn of(text: &str) -> Option<Self> {
         if text == path::ROOT {
             return Some(Self::Node);
@@ -65,9 +71,16 @@ impl Subject {
         path::parse(text).map(|(kind, name)| Self::Object(kind, name))
     }
 
+    /// What an interface of it is about; none for interfaces of a newer contract.
+    fn with(self, interface: &str) -> Option<Self> {
+        let both = [Some(Self::SecureBoot).filter(|_| self == Self::Node), Some(self)];
+        both.into_iter().flatten().find(|one| one.interface() == interface)
+    }
+
     fn interface(&self) -> &'static str {
         match self {
             Self::Node => interface::MANAGER,
+            Self::SecureBoot => interface::SECURE_BOOT,
             Self::Object(kind, _) => kind.interface(),
         }
     }
@@ -112,6 +125,12 @@ impl Bus {
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 
+    /// Methods about keys.
+    pub async fn secure_boot(&self) -> Result<SecureBootProxy<'_>, Ended> {
+        let builder = SecureBootProxy::builder(&self.connection);
+        Ok(builder.cache_properties(CacheProperties::No).build().await?)
+    }
+
     /// Methods of one job.
     pub async fn job(&self, name: &str) -> Result<JobProxy<'_>, Ended> {
         let builder = JobProxy::builder(&self.connection).path(path::of(Kind::Job, name));
@@ -141,6 +160,11 @@ impl Bus {
     /// Properties of the node alone.
     pub async fn node(&self) -> Result<Properties, Ended> {
         Ok(Properties::new(self.properties(&Subject::Node, path::ROOT).await?))
+    }
+
+    /// Whom the node trusts.
+    pub async fn trust(&self) -> Result<Map<String, Value>, Ended> {
+        self.properties(&Subject::SecureBoot, path::ROOT).await
     }
 
     /// Every object of a kind, by name, in no order that people care for.
@@ -208,12 +232,9 @@ fn signal(message: &Message) -> Option<Signal> {
     let body = message.body();
     match header.member()?.as_str() {
         "PropertiesChanged" => {
-            let subject = Subject::of(header.path()?.as_str())?;
             let (interface, changed, silent) =
                 body.deserialize::<(String, HashMap<String, OwnedVariant>, Vec<String>)>().ok()?;
-            if interface != subject.interface() {
-                return None;
-            }
+            let subject = Subject::of(header.path()?.as_str())?.with(&interface)?;
             let mut changed = json(changed);
             changed.extend(silent.iter().map(|name| (crate::properties::snake(name), Value::Null)));
             Some(Signal::Changed(subject, changed))

@@ -66,7 +66,7 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             profile::run(output, verb)?;
             return Ok(exit::AS_WANTED);
         }
-        Verb::Keys(verb) => return keys::run(output, verb).await,
+        Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
         _ => {}
     }
     let bus = &Bus::connect(&args.bus).await?;
@@ -129,7 +129,7 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         Verb::Reload => reload::order(bus, output).await?,
         // These were answered above, before there was a bus.
         Verb::Profile(verb) => profile::run(output, verb)?,
-        Verb::Keys(verb) => return keys::run(output, verb).await,
+        Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
         Verb::Completion { shell } => completion::print(shell)?,
     }
     Ok(exit::AS_WANTED)

@@ -42,18 +42,45 @@ pub enum Until {
     Taken,
 }
 
-/// Orders, and follows the job. Fails when the job does.
+/// Orders, follows the job, and tells how it ended. Fails when the job does.
 pub async fn order(
     bus: &Bus,
     output: Output,
     until: Until,
     ask: impl AsyncFnOnce(&ManagerProxy<'_>) -> zbus::Result<OwnedObjectPath>,
 ) -> Result<(), Ended> {
+    let job = job(bus, output, until, async || Ok(ask(&bus.manager().await?).await?)).await?;
+    if output.json() {
+        output.document(&job)?;
+    }
+    if until == Until::Taken {
+        return tell(output, until, &job);
+    }
+    if let Err(complaint) = ended(&job) {
+        return Err(in_the_way(bus, &job).await.unwrap_or(complaint).into());
+    }
+    tell(output, until, &job)?;
+    if !output.json() {
+        let awaited = change(&mut bus.node().await?).and_then(|change| change.awaits(now()));
+        if let Some(awaited) = awaited {
+            output.text(&format!("{}\n", plain(&awaited)))?;
+        }
+    }
+    Ok(())
+}
+
+/// Orders and follows the job: what became of it, or that it runs, if nobody waits for its end.
+pub async fn job(
+    bus: &Bus,
+    output: Output,
+    until: Until,
+    ask: impl AsyncFnOnce() -> Result<OwnedObjectPath, Ended>,
+) -> Result<Job, Ended> {
     // Listening comes first: a short job may have ended before its name is here, and an interrupt
     // that comes before it is meant for the job as well.
     let mut signals = bus.signals().await?;
     let mut interrupts = signal(SignalKind::interrupt())?;
-    let path = ask(&bus.manager().await?).await?;
+    let path = ask().await?;
     let Some((Kind::Job, name)) = parse(path.as_str()) else {
         return Err(Complaint::of(
             ErrorKind::Internal,
@@ -64,34 +91,37 @@ pub async fn order(
         .into());
     };
     if until == Until::Taken {
-        let job = Job::of(Properties::new(bus.job_properties(&name).await?));
-        return taken(output, &job);
+        return Ok(Job::of(Properties::new(bus.job_properties(&name).await?)));
     }
     let progress = Progress::new(output);
-    let job = follow(bus, &name, &mut signals, &mut interrupts, &progress).await?;
-    if output.json() {
-        output.document(&job)?;
-    }
-    if let Err(complaint) = ended(&job) {
-        return Err(in_the_way(bus, &job).await.unwrap_or(complaint).into());
-    }
-    if !output.json() {
-        output.text(&format!("{}: {}\n", job.id, plain(&job.message)))?;
-        let awaited = change(&mut bus.node().await?).and_then(|change| change.awaits(now()));
-        if let Some(awaited) = awaited {
-            output.text(&format!("{}\n", plain(&awaited)))?;
-        }
-    }
-    Ok(())
+    follow(bus, &name, &mut signals, &mut interrupts, &progress).await
 }
 
-fn taken(output: Output, job: &Job) -> Result<(), Ended> {
+/// Tells how a job ended. Fails when it did.
+pub fn done(output: Output, until: Until, job: &Job) -> Result<(), Ended> {
     if output.json() {
         output.document(job)?;
-    } else {
-        output.text(&format!("{}: ordered; `onloadctl jobs` shows how it goes\n", job.id))?;
     }
-    Ok(())
+    if until == Until::Ended {
+        ended(job)?;
+    }
+    tell(output, until, job)
+}
+
+/// How a job ended that did well, for people: a line, and below it what else it has to say. One that
+/// nobody waited for is ordered. Programs have the job itself.
+pub fn tell(output: Output, until: Until, job: &Job) -> Result<(), Ended> {
+    if output.json() {
+        return Ok(());
+    }
+    if until == Until::Taken {
+        let said = "ordered; `onloadctl jobs` shows how it goes";
+        return Ok(output.text(&format!("{}: {said}\n", job.id))?);
+    }
+    let mut lines = job.message.lines();
+    let first = plain(lines.next().unwrap_or_default());
+    let more: String = lines.map(|line| format!("  {}\n", plain(line))).collect();
+    Ok(output.text(&format!("{}: {first}\n{more}", job.id))?)
 }
 
 /// Follows a job by its signals until it is no longer running.
@@ -146,7 +176,7 @@ fn awaited(signal: &Signal) -> Option<String> {
             let values = values.get("change")?.as_object()?;
             Change::of(values.clone())?.awaits(now())
         }
-        Signal::Changed(Subject::Object(..), _)
+        Signal::Changed(Subject::Object(..) | Subject::SecureBoot, _)
         | Signal::Appeared(..)
         | Signal::Gone(_)
         | Signal::Daemon(_) => None,
@@ -181,7 +211,7 @@ fn lost(name: &str, why: &str) -> Ended {
 
 /// A job that did not get to its end is a failure of the order. One that says itself what did not
 /// happen, why, and what to do is not told in other words.
-fn ended(job: &Job) -> Result<(), Complaint> {
+pub fn ended(job: &Job) -> Result<(), Complaint> {
     let (kind, how, fix) = match job.state.as_str() {
         "done" => return Ok(()),
         "cancelled" => (ErrorKind::Cancelled, "was stopped", "order it again to go on with it"),

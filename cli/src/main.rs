@@ -1,4 +1,5 @@
-//! `onloadctl`: what onloadd says and takes orders for, over D-Bus. It never looks at the host.
+//! `onloadctl`: what onloadd says and takes orders for, over D-Bus. It looks at the host for
+//! what only root may see: headers of encrypted disks, before a key is asked for.
 
 mod args;
 mod bus;

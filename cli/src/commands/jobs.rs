@@ -58,11 +58,12 @@ impl Job {
         }
     }
 
-    /// Its message on one line: what failed for a reason that brings its remedy has three.
+    /// Its message on one line: what failed for a reason that brings its remedy has three, and what
+    /// is done may have more to say, each on a line.
     pub fn told(&self) -> String {
         let parts = Parts::of(&self.message);
         match parts.why {
-            "" => self.message.clone(),
+            "" => self.message.lines().next().unwrap_or_default().to_owned(),
             why => format!("{}: {why}", parts.what),
         }
     }

@@ -1,16 +1,25 @@
-//! `keys`: a key of one's own for kernel modules, and modules signed by it. It needs no onloadd: keys
+//! `keys`: a key of one's own for kernel modules, and modules signed by it. That needs no onloadd: keys
 //! are made and used on the desk of who builds a release, and a private key does not belong on a
-//! node. Whatever touches a private key is done by the system's openssl.
+//! node. Whatever touches a private key is done by the system's openssl. Only what is about the keys
+//! that a node trusts goes through onloadd.
 
 mod certificate;
 mod compression;
 mod directory;
 mod draft;
 mod generate;
+mod import;
 mod layer;
+mod list;
 mod openssl;
+mod password;
+mod revoke_request;
+mod sealed;
+mod secure_boot;
 mod show;
 mod sign;
+mod status;
+mod terminal;
 mod words;
 
 use std::cell::Cell;
@@ -26,11 +35,16 @@ use rustix::fs::{Mode, OFlags, open};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::args;
+use crate::bus::Bus;
 use crate::ended::{Complaint, Ended};
+use crate::follow::Until;
+use crate::live;
 use crate::render::Output;
 use crate::render::paint::plain;
 
 pub use words::KeysVerb;
+use words::{DeskVerb, NodeVerb};
 
 /// What a URI says a PIN by (RFC 7512 section 2.4).
 const PIN: &str = "pin-value=";
@@ -39,13 +53,45 @@ const PIN: &str = "pin-value=";
 const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Does what was asked and gives the exit code.
-pub async fn run(output: Output, verb: KeysVerb) -> Result<u8, Ended> {
+pub async fn run(bus: &args::Bus, output: Output, verb: KeysVerb) -> Result<u8, Ended> {
+    match verb {
+        KeysVerb::Desk(verb) => desk(output, verb).await,
+        KeysVerb::Node(verb) => node(bus, output, verb).await,
+    }
+}
+
+async fn node(choice: &args::Bus, output: Output, verb: NodeVerb) -> Result<u8, Ended> {
+    let until = |no_follow| if no_follow { Until::Taken } else { Until::Ended };
+    match verb {
+        NodeVerb::Import(wanted) => {
+            let until = until(wanted.no_follow);
+            return import::run(choice, output, until, &wanted).await;
+        }
+        NodeVerb::RevokeRequest { all, no_follow } => {
+            let bus = Bus::connect(choice).await?;
+            revoke_request::order(&bus, output, until(no_follow), all).await?;
+        }
+        NodeVerb::List(how) => {
+            drop(live::show(&Bus::connect(choice).await?, output, how.watch, list::read).await?);
+        }
+        NodeVerb::Status(how) => {
+            let bus = Bus::connect(choice).await?;
+            let status = live::show(&bus, output, how.watch, status::read).await?;
+            // Who watched has seen how it stands; who asked once is told by the code as well.
+            let open = !how.watch && !status.to_do.is_empty();
+            return Ok(if open { exit::BLOCKED } else { exit::AS_WANTED });
+        }
+    }
+    Ok(exit::AS_WANTED)
+}
+
+async fn desk(output: Output, verb: DeskVerb) -> Result<u8, Ended> {
     let stopped = Cell::new(false);
     let work = async {
         match verb {
-            KeysVerb::Generate(wanted) => generate::run(output, &wanted).await,
-            KeysVerb::Show(wanted) => show::run(output, &wanted).await,
-            KeysVerb::Sign(wanted) => sign::run(output, &wanted, &stopped).await,
+            DeskVerb::Generate(wanted) => generate::run(output, &wanted).await,
+            DeskVerb::Show(wanted) => show::run(output, &wanted).await,
+            DeskVerb::Sign(wanted) => sign::run(output, &wanted, &stopped).await,
         }
     };
     let stop = stop()?;
@@ -77,6 +123,24 @@ fn stop() -> io::Result<impl Future<Output = ()>> {
             _ = hangup.recv() => {}
             _ = quit.recv() => {}
         }
+    })
+}
+
+/// Resolves, as what follows an order ends, when somebody wants this to end; an interrupt is meant for
+/// the order. From the call on it is heard.
+fn left() -> io::Result<impl Future<Output = Ended>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut quit = signal(SignalKind::quit())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
+        }
+        let (what, why) = ("the end of the order was not seen", "it was asked to stop");
+        let fix = "`onloadctl jobs` and `onloadctl keys status` show how it stands";
+        Complaint::of(Kind::Cancelled, what, why, fix).into()
     })
 }
 

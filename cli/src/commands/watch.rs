@@ -1,11 +1,13 @@
 //! `watch`: every change as it happens, one line each.
 
+use std::collections::BTreeSet;
+
 use onload_dbus::path::Kind;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio_stream::StreamExt as _;
 
-use crate::bus::{Bus, Objects, Signal, Subject};
+use crate::bus::{Bus, Objects, SECURE_BOOT, Signal, Subject};
 use crate::ended::Ended;
 use crate::render::paint::{Paint, plain};
 use crate::render::phrase::time_of_day;
@@ -16,9 +18,9 @@ use crate::render::{Output, now};
 pub struct Change {
     /// When it was heard of, in milliseconds since 1970 UTC.
     pub time: u64,
-    /// node, port, module, release, pool, allocation, job or daemon.
+    /// node, secure-boot, port, module, release, pool, allocation, job or daemon.
     pub kind: &'static str,
-    /// Name of the object; null for node and daemon.
+    /// Name of the object; null for node, secure-boot and daemon.
     pub name: Option<String>,
     /// changed, appeared or gone.
     pub change: &'static str,
@@ -37,7 +39,7 @@ const CONDITIONS: &str = "conditions";
 pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
     // Listening comes first; then the first look, so that a change can say what was before.
     let mut signals = bus.signals().await?;
-    let mut known = bus.objects().await?;
+    let mut known = everything(bus).await?;
     if !output.json() {
         output.note("watching; Ctrl-C ends it")?;
     }
@@ -61,7 +63,7 @@ pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
         }
         if back {
             // A new daemon announces nothing that was there before it.
-            let fresh = bus.objects().await?;
+            let fresh = everything(bus).await?;
             for change in differences(&mut known, fresh, now()) {
                 if output.json() {
                     output.line(&change)?;
@@ -71,6 +73,13 @@ pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
             }
         }
     }
+}
+
+/// All objects, and whom the node trusts, as far as this daemon tells it.
+async fn everything(bus: &Bus) -> Result<Objects, Ended> {
+    let mut objects = bus.objects().await?;
+    objects.extend(bus.trust().await.ok().map(|trust| (Subject::SecureBoot, trust)));
+    Ok(objects)
 }
 
 /// What a signal changes about what is known.
@@ -132,6 +141,7 @@ impl Change {
     fn of(subject: &Subject, change: &'static str, time: u64) -> Self {
         let (kind, name) = match subject {
             Subject::Node => ("node", None),
+            Subject::SecureBoot => (SECURE_BOOT, None),
             Subject::Object(kind, name) => (Kind::as_str(*kind), Some(name.clone())),
         };
         Self { time, kind, name, change, property: None, from: Value::Null, to: Value::Null }
@@ -148,10 +158,26 @@ impl Change {
         let whats = match (&self.property, &self.from, &self.to) {
             (None, ..) => vec![self.change.to_owned()],
             (Some(name), Value::Array(from), Value::Array(to)) => elements(name, from, to),
+            (Some(name), Value::Object(from), Value::Object(to)) if is_of_lists(to) => {
+                let none = Vec::new();
+                let names: BTreeSet<_> = from.keys().chain(to.keys()).collect();
+                let lines = names.into_iter().flat_map(|one| {
+                    let [from, to] = [from, to].map(|all| all.get(one).and_then(Value::as_array));
+                    let (from, to) = (from.unwrap_or(&none), to.unwrap_or(&none));
+                    let news = (from != to).then(|| elements(&format!("{name} {one}"), from, to));
+                    news.unwrap_or_default()
+                });
+                lines.collect()
+            }
             (Some(name), from, to) => vec![format!("{name}: {} → {}", words(from), words(to))],
         };
         whats.iter().map(|what| format!("{head}{}\n", plain(what))).collect()
     }
+}
+
+/// Whether it has a list under each name, which is told element by element.
+fn is_of_lists(map: &Map<String, Value>) -> bool {
+    !map.is_empty() && map.values().all(Value::is_array)
 }
 
 /// Elements that came (`+`) and went (`-`); only the order changed when there are none.
@@ -232,6 +258,19 @@ mod tests {
         assert_eq!(
             text(&changes),
             "00:00:00Z  node  blockers: - sfc Held\n00:00:00Z  node  blockers: + node Stopped\n"
+        );
+    }
+
+    #[test]
+    fn lists_under_names_say_what_came_and_what_went_under_each() {
+        let verdicts = |of| map(json!({"verdicts": {"9.1.0": [["sfc", of]], "host": []}}));
+        let mut known = Objects::from([(Subject::SecureBoot, verdicts("refused"))]);
+        let news = Signal::Changed(Subject::SecureBoot, verdicts("trusted"));
+        assert_eq!(
+            text(&changes(news, &mut known, 0)),
+            "00:00:00Z  secure-boot  verdicts 9.1.0: - sfc refused
+00:00:00Z  secure-boot  verdicts 9.1.0: + sfc trusted
+"
         );
     }
 

@@ -26,6 +26,8 @@ pub struct Certificate {
     pub path: PathBuf,
     /// What it says.
     pub x509: X509,
+    /// It, DER.
+    pub der: Vec<u8>,
 }
 
 impl Certificate {
@@ -39,12 +41,13 @@ impl Certificate {
         let mut bytes = Vec::new();
         let opened = File::open(&absolute).map_err(|error| refuse(&error))?;
         opened.take(LARGEST).read_to_end(&mut bytes).map_err(|error| refuse(&error))?;
-        let x509 = X509::parse(&bytes).map_err(|damaged| {
+        let read = X509::parse(&bytes).and_then(|x509| Ok((x509, X509::der(&bytes)?)));
+        let (x509, der) = read.map_err(|damaged| {
             let why = format!("{} is no certificate: {damaged}", shown(path));
             let fix = "name the X.509 certificate of the key, PEM or DER";
             Complaint::of(Kind::InvalidArgument, what, why, fix)
         })?;
-        Ok(Self { path: absolute, x509 })
+        Ok(Self { path: absolute, x509, der })
     }
 
     /// Its name for people.

@@ -93,7 +93,7 @@ pub async fn run(output: Output, wanted: &Generate) -> Result<u8, Ended> {
     let made = made.map_err(|complaint| workshop.full(&paths[0]).unwrap_or(complaint))?;
     let [key, certificate, der] = place(&workshop, &paths)?;
     let next = format!(
-        "copy {der} to each node, `mokutil --import {der}` there, and enrol it at the console of its next boot"
+        "copy {der} to each node, `onloadctl keys import {der}` there, and enrol it at the console of its next boot"
     );
     output.page(&Made {
         key,

@@ -169,7 +169,7 @@ impl Passphrase {
 }
 
 /// The first line of a file with its end, as far as it can be a passphrase, and what file that is.
-fn first_line(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+pub fn first_line(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
     let opened = File::open(path)?;
     let about = opened.metadata()?;
     let mut line = Vec::new();

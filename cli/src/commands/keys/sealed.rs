@@ -1,9 +1,5 @@
 //! Encrypted volumes of this machine that the TPM may not unlock any more once a key is enrolled: their
 //! headers are read from their devices, which only root may open.
-#![cfg_attr(
-    not(test),
-    allow(dead_code, reason = "the command that enrolls a key asks it before it does")
-)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};

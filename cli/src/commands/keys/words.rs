@@ -7,21 +7,74 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use onload_core::secure_boot::algorithm;
 
+use crate::args::Read;
+
 /// Ten years: longer than a key should be trusted, and no kernel looks at the date of a module's key
 /// (`reference/secure-boot-mok.md` section 0).
 const DAYS: u32 = 3650;
 /// What the kernel's own build gives its key.
 const MOST_DAYS: i64 = 36_500;
 
-/// What to do with keys. None of it needs onloadd.
+/// What to do with keys.
 #[derive(Clone, Debug, Subcommand)]
 pub enum KeysVerb {
+    /// What is done on the desk of who builds a release.
+    #[command(flatten)]
+    Desk(DeskVerb),
+    /// What is asked of a node.
+    #[command(flatten)]
+    Node(NodeVerb),
+}
+
+/// What to do with keys and files of one's own. None of it needs onloadd.
+#[derive(Clone, Debug, Subcommand)]
+pub enum DeskVerb {
     /// Make a private key and its certificate: PREFIX.key, PREFIX.crt (PEM), PREFIX.der (DER)
     Generate(Generate),
     /// Sign module files as the kernel's sign-file does; compressed ones stay compressed
     Sign(Sign),
     /// Say what signed modules, certificates and EFI signature lists say of themselves
     Show(Show),
+}
+
+/// What to do with the keys of a node, through onloadd.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NodeVerb {
+    /// Have shim ask for a key at the next boot, where somebody types the password at the console
+    Import(Import),
+    /// Have shim not ask for the keys that were asked for from here
+    RevokeRequest {
+        /// Also for those that others asked for
+        #[arg(long)]
+        all: bool,
+        /// Return as soon as the order is taken
+        #[arg(long, visible_alias = "no-wait")]
+        no_follow: bool,
+    },
+    /// Keys that have a name here, and how far each is enrolled
+    List(Read),
+    /// Secure Boot here, whom it trusts, and what to do; ends with 4 when something is to be done
+    Status(Read),
+}
+
+/// A key to be asked for.
+#[derive(Clone, Debug, Args)]
+pub struct Import {
+    /// Its certificate, DER or PEM; without one, those are named that the configuration wants
+    #[arg(value_name = "CERT")]
+    pub certificate: Option<PathBuf>,
+    /// First line: the password, hashed as `openssl passwd -6` does; otherwise the terminal asks
+    #[arg(long, value_name = "FILE")]
+    pub hash_file: Option<PathBuf>,
+    /// Make a password that every keyboard types alike, and show it once; with --json as `password`
+    #[arg(long, conflicts_with = "hash_file")]
+    pub generate_password: bool,
+    /// Also where the TPM will no longer unlock a disk by itself once the key is enrolled
+    #[arg(long)]
+    pub despite_sealed_disks: bool,
+    /// Return as soon as the order is taken
+    #[arg(long, visible_alias = "no-wait")]
+    pub no_follow: bool,
 }
 
 /// A key to be made.

@@ -53,6 +53,7 @@ impl Page for Status {
         }
         let others: Vec<_> = self.others.iter().map(Other::line).collect();
         lines.add("others", &others.join("\n"));
+        lines.add("keys", &keys(&self.conditions));
         lines.add("conditions", &conditions(&self.conditions, now));
         if let Some(hold) = &self.hold {
             lines.add("held", &held(hold, now));
@@ -187,6 +188,19 @@ fn users(users: &[User]) -> String {
     text
 }
 
+/// Keys that are not where they are wanted; nothing where all is well.
+fn keys(conditions: &[Condition]) -> String {
+    let missing = conditions.iter().find(|one| is_about_keys(one));
+    missing.map_or_else(String::new, |one| {
+        let said = format!("{}: {}", Paint::Warn.on(&one.reason), plain(&one.message));
+        format!("{said} (`onloadctl keys status`)")
+    })
+}
+
+fn is_about_keys(condition: &Condition) -> bool {
+    condition.kind == "KeysEnrolled" && condition.status == "False"
+}
+
 /// How many hold, and a line for each that does not.
 fn conditions(conditions: &[Condition], now: u64) -> String {
     let (hold, not): (Vec<_>, Vec<_>) = conditions.iter().partition(|one| one.status == "True");
@@ -205,7 +219,8 @@ fn conditions(conditions: &[Condition], now: u64) -> String {
             Cell::new(&one.message),
         ]
     };
-    let rows: Vec<_> = not.iter().map(row).collect();
+    // What is said of keys has a line of its own.
+    let rows: Vec<_> = not.iter().filter(|one| !is_about_keys(one)).map(row).collect();
     format!("{tally}\n{}", body(&rows))
 }
 

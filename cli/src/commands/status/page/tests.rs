@@ -115,6 +115,22 @@ fn a_node_without_a_card_shows_its_interfaces() {
 }
 
 #[test]
+fn keys_are_told_where_something_is_to_be_said() {
+    let of = |status: &str| {
+        let keys = condition("KeysEnrolled", status, "RequestLost", "CN=Site: asked, not enrolled");
+        let conditions = vec![condition("Ready", "True", "AsWanted", ""), keys];
+        without(&Status { conditions, ..ready() }.text(60_000))
+    };
+    let line =
+        "        keys  RequestLost: CN=Site: asked, not enrolled (`onloadctl keys status`)\n";
+    let missing = of("False");
+    assert!(missing.contains(line) && missing.contains("  conditions  1 of 2 hold\n"), "{missing}");
+    assert_eq!(missing.matches("RequestLost").count(), 1, "once: {missing}");
+    assert!(of("Unknown").contains("KeysEnrolled  unknown  RequestLost"), "as any condition");
+    assert!(!of("True").contains("RequestLost"));
+}
+
+#[test]
 fn what_is_wrong_comes_with_what_to_do() {
     let mut blocked = ready();
     blocked.state = "blocked".into();
