@@ -10,14 +10,13 @@ use onload_tests::binaries::binary;
 use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::firmware::Firmware;
-use onload_tests::guest::mok_manager::{Answer, COUNTDOWN};
+use onload_tests::guest::mok_manager::COUNTDOWN;
 use onload_tests::guest::variables::{GLOBAL, RUNTIME, SHIM, Variable, signature_lists};
 use onload_tests::guest::{Guest, Options};
 
+use crate::keys;
 use crate::secure_boot::{MODULE, refusal};
 
-/// What is typed at the console.
-const PASSWORD: &str = "at-the-console-7";
 /// Where a module to be tried lies in the guest.
 const TRIED: &str = "/tmp/tried.ko";
 
@@ -29,28 +28,29 @@ pub fn theme() -> Theme {
             secure_boot_is_on_and_the_enrolled_key_is_in_its_keyring,
             a_missed_prompt_leaves_nothing_of_the_request,
             a_module_is_taken_for_its_signer,
-            a_whole_release_is_taken_when_every_module_is_signed,
-            a_key_is_enrolled_at_the_console,
+            keys::onloadd_reads_what_mokutil_and_keyctl_do,
+            keys::verdicts_are_what_the_kernel_then_says,
+            keys::a_key_is_asked_for_missed_and_enrolled,
         ],
     }
 }
 
 /// A key, and the certificate that names it.
-struct Signer {
+pub struct Signer {
     key: Vec<u8>,
     pem: Vec<u8>,
-    der: Vec<u8>,
+    pub der: Vec<u8>,
 }
 
 impl Signer {
-    fn generate(subject: &str) -> anyhow::Result<Self> {
+    pub fn generate(subject: &str) -> anyhow::Result<Self> {
         let place = tempfile::tempdir()?;
         keys(place.path(), &["generate", "--out", "new", "--subject", subject])?;
         let read = |end: &str| fs::read(place.path().join("new").with_extension(end));
         Ok(Self { key: read("key")?, pem: read("crt")?, der: read("der")? })
     }
 
-    fn sign(&self, module: &[u8]) -> anyhow::Result<Vec<u8>> {
+    pub fn sign(&self, module: &[u8]) -> anyhow::Result<Vec<u8>> {
         let place = tempfile::tempdir()?;
         for (name, content) in [("key", &self.key[..]), ("crt", &self.pem), ("ko", module)] {
             fs::write(place.path().join(name), content)?;
@@ -61,12 +61,12 @@ impl Signer {
 }
 
 /// The signer whose certificate is enrolled before the first boot, and the one asked for then.
-struct Signers {
-    enrolled: Signer,
-    missed: Signer,
+pub struct Signers {
+    pub enrolled: Signer,
+    pub missed: Signer,
 }
 
-fn signers() -> anyhow::Result<&'static Signers> {
+pub fn signers() -> anyhow::Result<&'static Signers> {
     static SIGNERS: OnceLock<Signers> = OnceLock::new();
     if let Some(signers) = SIGNERS.get() {
         return Ok(signers);
@@ -95,14 +95,14 @@ fn keys(place: &std::path::Path, words: &[&str]) -> anyhow::Result<()> {
 }
 
 /// What `mokutil --test-key` says of a certificate.
-fn test_key(guest: &Guest, signer: &Signer) -> anyhow::Result<String> {
+pub fn test_key(guest: &Guest, signer: &Signer) -> anyhow::Result<String> {
     guest.put("/tmp/test.der", &signer.der, 0o644)?;
     let ran = guest.run("mokutil --test-key /tmp/test.der")?;
     Ok(format!("{}{}", ran.stdout, ran.stderr))
 }
 
 /// Signs the module and loads it, which must be taken and be no unsigned one.
-fn loads(guest: &Guest, signer: &Signer) -> anyhow::Result<()> {
+pub fn loads(guest: &Guest, signer: &Signer) -> anyhow::Result<()> {
     guest.put(TRIED, &signer.sign(&guest.get(MODULE)?)?, 0o644)?;
     guest.ok(&format!("insmod {TRIED}"))?;
     let taint = guest.ok("cat /sys/module/onloadd_card/taint")?;
@@ -159,56 +159,4 @@ fn a_module_is_taken_for_its_signer(guest: &mut Guest) -> anyhow::Result<()> {
     let tainted: u32 = guest.ok("cat /proc/sys/kernel/tainted")?.trim().parse()?;
     ensure!(tainted & (1 << 13) == 0 && tainted & (1 << 12) != 0, "O and not E: {tainted}");
     Ok(())
-}
-
-fn a_whole_release_is_taken_when_every_module_is_signed(guest: &mut Guest) -> anyhow::Result<()> {
-    const ORDER: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
-    let signer = &signers()?.enrolled;
-    let from = format!("/opt/releases/9.2.1/lib/modules/{}/extra", guest.kernel_version()?);
-    for name in ORDER {
-        let signed = signer.sign(&guest.get(&format!("{from}/{name}.ko"))?)?;
-        guest.put(&format!("/tmp/signed/{name}.ko"), &signed, 0o644)?;
-    }
-    // Those of the kernel's own that they need bear the distribution's signature.
-    for name in ORDER {
-        guest.ok(&format!(
-            "for need in $(modinfo -F depends /tmp/signed/{name}.ko | tr , ' '); do
-                 test -d /sys/module/$need || modprobe $need || exit
-             done; insmod /tmp/signed/{name}.ko"
-        ))?;
-        let taint = guest.ok(&format!("cat /sys/module/{name}/taint"))?;
-        ensure!(taint.trim() == "O", "{name} {taint}");
-    }
-    guest.until("the control-plane server", "grep . /proc/driver/onload/cp_server_pids")?;
-    guest
-        .ok("kill $(cat /proc/driver/onload/cp_server_pids); until rmmod onload 2>&-; do :; done
-              rmmod sfc_char sfc_resource sfc && rm -r /tmp/signed")
-        .map(drop)
-}
-
-fn a_key_is_enrolled_at_the_console(guest: &mut Guest) -> anyhow::Result<()> {
-    let signer = Signer::generate("Enrolled at the console")?;
-    let ask = |guest: &Guest| -> anyhow::Result<()> {
-        guest.put("/tmp/new.der", &signer.der, 0o644)?;
-        guest.ok(&format!("mokutil --generate-hash={PASSWORD} >/tmp/hash"))?;
-        guest.ok("mokutil --import /tmp/new.der --hash-file /tmp/hash")?;
-        let asked = guest.efi_variable("MokNew", SHIM)?.map(|new| new.data);
-        ensure!(asked == Some(signature_lists(&[&signer.der])), "nothing else is asked for");
-        let said = test_key(guest, &signer)?;
-        ensure!(said.contains("is already in the enrollment request"), "{said}");
-        Ok(())
-    };
-    ask(guest)?;
-    guest.reboot_through_mok_manager(&Answer::Refuse)?;
-    ensure!(guest.efi_variable("MokNew", SHIM)?.is_none(), "a refused request is gone");
-    let said = test_key(guest, &signer)?;
-    ensure!(said.contains("is not enrolled"), "{said}");
-
-    ask(guest)?;
-    guest.reboot_through_mok_manager(&Answer::Enrol { password: PASSWORD.to_owned() })?;
-    for signer in [&signer, &signers()?.enrolled] {
-        let said = test_key(guest, signer)?;
-        ensure!(said.contains("is already enrolled"), "{said}");
-    }
-    loads(guest, &signer)
 }

@@ -12,6 +12,7 @@ mod afxdp;
 mod agent;
 mod boot;
 mod firmware;
+mod keys;
 mod modules;
 mod node;
 mod others;

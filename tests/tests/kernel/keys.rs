@@ -1,0 +1,189 @@
+//! The daemon on a machine with Secure Boot: what it says of it beside the distribution's own tools, what
+//! it foretells of a module beside what the kernel then says, and a key that it has shim ask for.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
+use onload_tests::guest::Guest;
+use onload_tests::guest::mok_manager::Answer;
+use onload_tests::guest::variables::SHIM;
+use serde_json::Value;
+
+use crate::firmware::{Signer, Signers, loads, signers, test_key};
+use crate::node::{json, until_state};
+use crate::secure_boot::MODULE;
+use crate::swap::CHANGE;
+
+/// What is typed at the console.
+const PASSWORD: &str = "at-the-console-7";
+/// A release of the guest, with modules that nobody has signed.
+const RELEASE: &str = "9.2.1";
+const STACK: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
+
+fn text<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a str> {
+    value[key].as_str().with_context(|| format!("no {key} in {value}"))
+}
+
+/// Keys with a name on this node, as `onloadctl` lists them.
+fn keys(guest: &Guest) -> anyhow::Result<Vec<Value>> {
+    let list = json(guest, "keys list")?;
+    list["keys"].as_array().cloned().with_context(|| format!("{list}"))
+}
+
+/// Fingerprints of those that are in a place.
+fn within(keys: &[Value], place: &str) -> anyhow::Result<BTreeSet<String>> {
+    let there = keys.iter().filter(|key| {
+        key["places"].as_array().is_some_and(|places| places.iter().any(|one| one == place))
+    });
+    there.map(|key| Ok(text(key, "fingerprint")?.to_owned())).collect()
+}
+
+/// SHA-256 of the certificates that `mokutil` exports.
+fn exported(guest: &Guest, what: &str) -> anyhow::Result<BTreeSet<String>> {
+    let sums = guest.ok(&format!(
+        "rm -rf /tmp/export && mkdir /tmp/export && cd /tmp/export && mokutil {what} --export >&2
+         sha256sum *.der"
+    ))?;
+    Ok(sums.lines().filter_map(|line| Some(line.split(' ').next()?.to_owned())).collect())
+}
+
+pub fn onloadd_reads_what_mokutil_and_keyctl_do(guest: &mut Guest) -> anyhow::Result<()> {
+    let property = |name: &str| {
+        guest.ok(&format!(
+            "busctl get-property com.amd.Onload1 /com/amd/Onload1 com.amd.Onload1.SecureBoot {name}"
+        ))
+    };
+    guest.until("the first look", "onloadctl keys list | grep -q Enrolled")?;
+    for (name, said) in [
+        ("State", "s \"enabled\""),
+        ("Shim", "b true"),
+        ("Variables", "s \"writable\""),
+        ("Enforcement", "s \"refused\""),
+        ("Lockdown", "s \"integrity\""),
+        ("Requests", "a(sass) 0"),
+        ("Unreadable", "a{ss} 0"),
+    ] {
+        assert_eq!(property(name)?.trim(), said, "{name}");
+    }
+    let keys = keys(guest)?;
+    assert_eq!(within(&keys, "mok")?, exported(guest, "")?, "as mokutil exports them");
+    assert_eq!(within(&keys, "db")?, exported(guest, "--db")?, "and the firmware's");
+    for (ring, place) in [("machine", ".machine"), ("platform", ".platform")] {
+        let there = within(&keys, place)?.len();
+        let listed = guest.ok(&format!("keyctl rlist %:.{ring} | wc -w"))?;
+        assert_eq!(listed.trim(), there.to_string(), "{place}");
+    }
+    let ours = keys.iter().find(|key| key["name"] == "CN=Enrolled before").context("ours")?;
+    assert_eq!(text(ours, "state")?, "Enrolled");
+    let status = json(guest, "status")?;
+    let conditions = status["conditions"].as_array().context("conditions")?;
+    let condition = conditions.iter().find(|one| one["type"] == "KeysEnrolled");
+    assert_eq!(condition.context("KeysEnrolled")?["reason"], "NoneNamed");
+    Ok(())
+}
+
+/// What is foretold of a module of a release: the verdict, and why in a word.
+fn verdict(guest: &Guest, release: &str, module: &str) -> anyhow::Result<(String, String)> {
+    let status = json(guest, "keys status")?;
+    let modules = status["verdicts"][release].as_array().with_context(|| status.to_string())?;
+    let found = modules.iter().find(|one| one["module"] == module).context(module.to_owned())?;
+    let reason = found["reason"].as_str().unwrap_or_default();
+    Ok((text(found, "verdict")?.to_owned(), reason.to_owned()))
+}
+
+/// The release with its modules signed by somebody, imported by that name.
+fn import(guest: &Guest, name: &str, signer: Option<&Signer>) -> anyhow::Result<String> {
+    let extra = format!("lib/modules/{}/extra", guest.kernel_version()?);
+    guest.ok(&format!("rm -rf /tmp/{name} && cp -a /opt/releases/{RELEASE} /tmp/{name}"))?;
+    for module in STACK {
+        let path = format!("/tmp/{name}/{extra}/{module}.ko");
+        if let Some(signer) = signer {
+            guest.put(&path, &signer.sign(&guest.get(&path)?)?, 0o644)?;
+        }
+    }
+    guest.ok(&format!("onloadctl release import /tmp/{name} --version {name}"))?;
+    Ok(format!("/tmp/{name}/{extra}"))
+}
+
+pub fn verdicts_are_what_the_kernel_then_says(guest: &mut Guest) -> anyhow::Result<()> {
+    let Signers { enrolled, missed } = signers()?;
+    for (name, signer, reason, kernel) in [
+        ("unsigned", None, "Unsigned", "Loading of unsigned module is rejected"),
+        (
+            "stranger",
+            Some(missed),
+            "UnknownSigner",
+            "Loading of module with unavailable key is rejected",
+        ),
+    ] {
+        let modules = import(guest, name, signer)?;
+        let foretold = verdict(guest, name, "sfc_resource")?;
+        assert_eq!(foretold, ("refused".to_owned(), reason.to_owned()));
+        let used = guest.run(&format!("onloadctl release use {name}"))?;
+        ensure!(!used.ok() && used.stderr.contains("would refuse"), "{name}: {used:?}");
+        let before = guest.ok("dmesg | wc -l")?;
+        let loaded = guest.run(&format!("insmod {modules}/sfc_resource.ko"))?;
+        ensure!(!loaded.ok(), "{name}: {loaded:?}");
+        let said = guest.ok(&format!("dmesg | tail -n +$(({} + 1))", before.trim()))?;
+        ensure!(said.contains(kernel), "{name}: {said}");
+        guest.ok(&format!("rm -r /tmp/{name}"))?;
+    }
+    import(guest, "signed", Some(enrolled))?;
+    for module in STACK {
+        assert_eq!(verdict(guest, "signed", module)?.0, "trusted", "{module}");
+    }
+    guest.put("/tmp/card.ko", &enrolled.sign(&guest.get(MODULE)?)?, 0o644)?;
+    guest.ok("insmod /tmp/card.ko && udevadm settle")?;
+    guest.until("the card in onloadctl", "onloadctl ports | grep -q 10000:00:00.0")?;
+    let used = guest.run_within("onloadctl release use signed", CHANGE)?;
+    ensure!(used.ok(), "{used:?}\n{}", guest.journal("-u onloadd -b -o cat -n 60")?);
+    until_state(guest, "ready")?;
+    for module in STACK {
+        let taint = guest.ok(&format!("cat /sys/module/{module}/taint"))?;
+        assert_eq!(taint.trim(), "O", "{module}");
+    }
+    guest.ok("rm -r /tmp/signed").map(drop)
+}
+
+pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Result<()> {
+    let signer = Signer::generate("Enrolled at the console")?;
+    let ask = |guest: &Guest| -> anyhow::Result<()> {
+        guest.put("/tmp/new.der", &signer.der, 0o644)?;
+        guest.ok(&format!("mokutil --generate-hash={PASSWORD} >/tmp/hash"))?;
+        guest.ok("onloadctl keys import /tmp/new.der --hash-file /tmp/hash").map(drop)
+    };
+    let written = |guest: &Guest, name: &str| -> anyhow::Result<_> {
+        let variable = guest.efi_variable(name, SHIM)?;
+        Ok(variable.map(|variable| (variable.attributes, variable.data)))
+    };
+    ask(guest)?;
+    let ours = [written(guest, "MokNew")?, written(guest, "MokAuth")?];
+    ensure!(ours.iter().all(Option::is_some), "{ours:?}");
+    assert_eq!(written(guest, "MokTimeout")?.context("MokTimeout")?.1, 300_i32.to_le_bytes());
+    let listed = guest.ok("mokutil --list-new")?;
+    ensure!(listed.contains("Enrolled at the console"), "{listed}");
+    let again = guest.run("onloadctl keys import /tmp/new.der --hash-file /tmp/hash")?;
+    ensure!(!again.ok() && again.stderr.contains("asked for already"), "{again:?}");
+    guest.ok("mokutil --revoke-import && mokutil --import /tmp/new.der --hash-file /tmp/hash")?;
+    let theirs = [written(guest, "MokNew")?, written(guest, "MokAuth")?];
+    assert!(ours == theirs, "byte for byte what mokutil writes");
+
+    guest.reboot_through_mok_manager(&Answer::Refuse)?;
+    ensure!(guest.efi_variable("MokNew", SHIM)?.is_none(), "a refused request is gone");
+    guest.until("the first look", "onloadctl keys list | grep -q Enrolled")?;
+    let lost = "onloadctl --json status | grep -o 'asked on [^,]*, not enrolled: the prompt was missed or refused'";
+    guest.until("the condition", lost)?;
+
+    ask(guest)?;
+    let status = json(guest, "keys status")?;
+    assert_eq!(status["requests"][0]["variable"], "MokNew", "{status}");
+    guest.reboot_through_mok_manager(&Answer::Enrol { password: PASSWORD.to_owned() })?;
+    guest.until("the first look", "onloadctl keys list | grep 'at the console' | grep Enrolled")?;
+    for signer in [&signer, &signers()?.enrolled] {
+        let said = test_key(guest, signer)?;
+        ensure!(said.contains("is already enrolled"), "{said}");
+    }
+    let refused = ask(guest).err().context("it is asked for again")?.to_string();
+    ensure!(refused.contains("it is enrolled"), "{refused}");
+    loads(guest, &signer)
+}
