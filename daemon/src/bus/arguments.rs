@@ -94,7 +94,7 @@ pub(super) fn certificate(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// `InvalidArgument` when shim could not check it.
 pub(super) fn password_hash(text: &str) -> Result<PasswordHash, Failure> {
-    crypt::parse(text).map_err(|unusable| refuse("hash", &unusable, unusable.fix()))
+    crypt::parse(text).map_err(|unusable| refuse("hash", unusable, unusable.fix()))
 }
 
 /// How many changes back.

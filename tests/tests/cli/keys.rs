@@ -1,8 +1,10 @@
 //! Keys of a node: asked for, missed, taken back, enrolled, on a real daemon with a simulated machine.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
 
 use onload_tests::binaries::binary;
 use onload_tests::node::Node;
@@ -92,7 +94,7 @@ impl Machine {
 #[track_caller]
 fn three_lines(ended: &Ended, code: u8) -> [&str; 3] {
     assert_eq!((ended.code, ended.out.as_str()), (Some(code.into()), ""), "{ended:?}");
-    let lines: Vec<_> = ended.err.lines().collect();
+    let lines: Vec<_> = ended.err.lines().filter(|line| !line.starts_with("warning: ")).collect();
     let [what, why, fix] = lines[..] else { panic!("{ended:?}") };
     assert!(why.starts_with("  why: ") && fix.starts_with("  fix: "), "{ended:?}");
     [what, why, fix]
@@ -161,16 +163,41 @@ fn a_key_is_asked_for_missed_and_enrolled_in_the_end() {
     }
 }
 
+/// `keys list`, live; a line at every change.
+fn watching(machine: &Machine) -> (Child, Lines<BufReader<ChildStdout>>) {
+    let mut command = machine.node.ctl_command(["keys", "list", "--watch", "--json"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    (child, lines)
+}
+
 #[test]
 fn a_request_is_taken_back() {
     let mut machine = Machine::new(&[]);
     let nothing = machine.keys(&["revoke-request"]);
     assert!(three_lines(&nothing, 1)[0].contains("taken back"), "{nothing:?}");
+    let (mut watch, mut lines) = watching(&machine);
+    let mut states = || {
+        let page: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+        page["keys"].as_array().unwrap().iter().map(|key| key["state"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(), Vec::<Value>::new());
+    let open = machine.import(&["--no-wait"]);
+    assert!(open.err.contains("hash can be read by others than its owner"), "{open:?}");
+    machine.until("EnrolmentPending");
+    while states() != ["EnrolmentPending"] {}
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+    machine.keys(&["revoke-request"]);
+
+    let closed = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(machine.path("hash"), closed).unwrap();
     let asked = machine.import(&["--no-wait"]);
-    assert_eq!(asked.out, "j1: ordered; `onloadctl jobs` shows how it goes\n", "{asked:?}");
+    assert_eq!(asked.err, "");
+    assert_eq!(asked.out, "j3: ordered; `onloadctl jobs` shows how it goes\n", "{asked:?}");
     machine.until("EnrolmentPending");
     let taken = machine.keys(&["revoke-request"]);
-    assert_eq!((taken.code, taken.out.as_str()), (Some(0), "j2: taken back: shim does not ask\n"));
+    assert_eq!((taken.code, taken.out.as_str()), (Some(0), "j4: taken back: shim does not ask\n"));
     let list = machine.keys(&["list"]);
     assert_eq!(list.out, "no key has a name here\n", "{list:?}");
 }
@@ -253,6 +280,13 @@ fn what_is_no_certificate_and_no_hash_is_refused_before_anybody_is_asked() {
     assert_eq!(machine.node.ctl_ok(["jobs"]).unwrap(), "no jobs\n");
 }
 
+/// Puts a program somewhere. A process of its own writes it: what this one has open for writing, a
+/// child of another test may have as well for a moment, and then it cannot be run.
+pub fn install(from: &Path, to: &Path) {
+    let copied = Command::new("install").args(["-m", "755"]).args([from, to]).status();
+    assert!(copied.unwrap().success());
+}
+
 /// onloadctl as a user without privilege; none where that cannot be.
 fn as_nobody(machine: &Machine, test: &str, words: &[&str]) -> Option<Output> {
     if !nix::unistd::geteuid().is_root() {
@@ -261,8 +295,8 @@ fn as_nobody(machine: &Machine, test: &str, words: &[&str]) -> Option<Output> {
     }
     // The build directory may be closed to others.
     let program = machine.path("onloadctl");
-    fs::copy(binary("onloadctl"), &program).unwrap();
-    let open = <fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o755);
+    install(&binary("onloadctl"), &program);
+    let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(machine.place.path(), open).unwrap();
     let output = Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
