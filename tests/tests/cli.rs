@@ -4,12 +4,16 @@
 
 #[path = "cli/errors.rs"]
 mod errors;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/live.rs"]
 mod live;
 #[path = "cli/orders.rs"]
 mod orders;
 #[path = "cli/pages.rs"]
 mod pages;
+#[path = "cli/password.rs"]
+mod password;
 #[path = "cli/profiles.rs"]
 mod profiles;
 #[path = "cli/releases.rs"]

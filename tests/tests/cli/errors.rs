@@ -40,7 +40,7 @@ async fn every_error_name_has_its_exit_code_and_three_lines() {
 async fn without_a_daemon_every_verb_says_where_to_look() {
     let bus = Bus::running().unwrap();
     let (empty, missing) = (bus.address(), "unix:path=/nonexistent/bus".to_owned());
-    let verbs: [&[&str]; 13] = [
+    let verbs: [&[&str]; 16] = [
         &[],
         &["ports", "--watch"],
         &["pools", "onload"],
@@ -54,6 +54,9 @@ async fn without_a_daemon_every_verb_says_where_to_look() {
         &["release", "list"],
         &["release", "import", "/"],
         &["unhold"],
+        &["keys", "list"],
+        &["keys", "status", "--watch"],
+        &["keys", "revoke-request"],
     ];
     for (address, why) in [(&empty, "nobody owns the name"), (&missing, "no bus")] {
         for verb in verbs {
@@ -81,7 +84,7 @@ async fn a_bus_that_says_nothing_is_not_waited_for() {
 #[tokio::test]
 async fn wrong_usage_is_told_before_any_bus_is_asked() {
     let nowhere = "unix:path=/nonexistent/bus";
-    let wrong: [&[&str]; 15] = [
+    let wrong: [&[&str]; 18] = [
         &["run"],
         &["allocate", "onload", "--unit", "--lease", "8h"],
         &["stats"],
@@ -97,6 +100,9 @@ async fn wrong_usage_is_told_before_any_bus_is_asked() {
         &["apply", "--wait", "--stop-holders"],
         &["release", "check", "9.1.0", "--kernel"],
         &["allocate", "onload", "--count", "many"],
+        &["keys", "import", "a.der", "--hash-file", "h", "--generate-password"],
+        &["keys", "import", "a.der", "b.der"],
+        &["keys", "revoke-request", "a.der"],
     ];
     for words in wrong {
         let ended = run(&mut command(nowhere, words)).await;

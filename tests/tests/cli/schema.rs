@@ -20,13 +20,13 @@ fn directory() -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../cli/schema"))
 }
 
-fn schema(name: &str) -> Value {
+pub fn schema(name: &str) -> Value {
     let text = fs::read_to_string(directory().join(format!("{name}.json"))).expect(name);
     serde_json::from_str(&text).expect(name)
 }
 
 /// Everything in which a value is not as its schema says, by place.
-fn faults(place: &str, schema: &Value, value: &Value) -> Vec<String> {
+pub fn faults(place: &str, schema: &Value, value: &Value) -> Vec<String> {
     let fault = || vec![format!("{place}: {value} is not {schema}")];
     match (schema, value) {
         (Value::String(types), value) => {

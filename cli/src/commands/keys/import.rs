@@ -74,7 +74,11 @@ async fn prepare(choice: &args::Bus, output: Output, wanted: &Import) -> Result<
     let certificate = Certificate::read(path, WHAT)?;
     let terminal = Terminal::open().map_err(|error| no_terminal(&error))?;
     let hash = match &wanted.hash_file {
-        Some(file) => Some(password::read_hash(file, WHAT).await?),
+        Some(file) => {
+            let (hash, warning) = password::read_hash(file, WHAT).await?;
+            warning.iter().try_for_each(|one| output.note(&format!("warning: {one}")))?;
+            Some(hash)
+        }
         None => None,
     };
     if hash.is_none() && terminal.is_none() && !wanted.generate_password {

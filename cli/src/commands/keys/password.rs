@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::hint::black_box;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use onload_core::secure_boot::request::crypt;
@@ -173,17 +174,22 @@ pub async fn hash(password: &Secret, what: &str) -> Result<Secret, Complaint> {
     Ok(hash)
 }
 
-/// Reads the hash of one from the first line of a file.
+/// Reads the hash of one from the first line of a file. With it a warning, where others may read the
+/// file as well.
 ///
 /// # Errors
 /// The file cannot be read, or has no hash that shim can check. What it has is not repeated.
-pub async fn read_hash(path: &Path, what: &str) -> Result<Secret, Complaint> {
+pub async fn read_hash(path: &Path, what: &str) -> Result<(Secret, Option<String>), Complaint> {
     let from = path.to_owned();
     let read = aside(move || openssl::first_line(&from)).await;
-    let (line, _) = read.map_err(|error| file_fault(what, "cannot be read", path, &error))?;
+    let (line, about) = read.map_err(|error| file_fault(what, "cannot be read", path, &error))?;
     let hash = Secret::of(line);
     match crypt::parse(hash.text()) {
-        Ok(_) => Ok(hash),
+        Ok(_) => {
+            let open = about.is_file() && about.permissions().mode() & 0o077 != 0;
+            let said = "can be read by others than its owner, who can guess at the password";
+            Ok((hash, open.then(|| format!("{} {said}", shown(path)))))
+        }
         Err(unusable) => {
             let why = format!("the first line of {} is no hash for it: {unusable}", shown(path));
             Err(Complaint::of(Kind::InvalidArgument, what, why, unusable.fix()))

@@ -114,19 +114,24 @@ impl Status {
     fn release(&self, release: &str, verdicts: &[Verdict]) -> Vec<Vec<Cell>> {
         let groups = agreed(verdicts.iter());
         let is_wanted = self.wanted_release.as_deref() == Some(release);
-        let name = if is_wanted { format!("{release} (wanted)") } else { release.to_owned() };
+        let title = if is_wanted { format!("{release} (wanted)") } else { release.to_owned() };
         let row = |(modules, one): &(Vec<&str>, &Verdict)| {
             let none = std::collections::BTreeMap::new();
             vec![
-                Cell::painted(&name, Paint::Strong),
+                Cell::painted(&title, Paint::Strong),
                 Cell::new(if groups.len() == 1 { "all".to_owned() } else { modules.join(" ") }),
                 Cell::painted(&one.verdict, paint(&one.verdict)),
                 fact(one.reason.as_deref(), "", &none),
-                fact(one.signer.as_deref(), "", &none),
+                fact(one.signer.as_deref().map(name), "", &none),
             ]
         };
         groups.iter().map(row).collect()
     }
+}
+
+/// A signer without the number of its certificate, which `--json` has.
+fn name(signer: &str) -> &str {
+    signer.split_once(", number ").map_or(signer, |(name, _)| name)
 }
 
 fn paint(verdict: &str) -> Paint {
@@ -215,7 +220,7 @@ mod tests {
             module: module.into(),
             verdict: "refused".into(),
             reason: Some("UnknownSigner".into()),
-            signer: Some("Site modules".into()),
+            signer: Some("Site modules, number 4A:19".into()),
             why: "the signer is not known".into(),
             rule: "sig_enforce".into(),
             fix: Some("enrol it".into()),

@@ -1,5 +1,6 @@
 //! The terminal on the standard input, for what only a person can say.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read as _, Write as _, stdin};
 
@@ -60,7 +61,7 @@ impl Terminal {
         hidden.special_codes[SpecialCodeIndex::VSUSP] = NO_KEY;
         // What was typed too early was shown.
         tcsetattr(&self.0, OptionalActions::Flush, &hidden)?;
-        Ok(Hidden { terminal: self, before })
+        Ok(Hidden { terminal: self, before, asking: Cell::new(false) })
     }
 }
 
@@ -69,6 +70,8 @@ impl Terminal {
 pub struct Hidden<'a> {
     terminal: &'a Terminal,
     before: Termios,
+    /// Whether the cursor stands behind a question.
+    asking: Cell<bool>,
 }
 
 impl Hidden<'_> {
@@ -77,16 +80,26 @@ impl Hidden<'_> {
     /// # Errors
     /// The terminal is gone.
     pub async fn ask(&self, question: &str, room: usize) -> io::Result<Secret> {
+        self.asking.set(true);
         let line = self.terminal.ask(question, room).await?;
-        // The end of the line was not shown either.
-        (&self.terminal.0).write_all(b"\n")?;
+        self.end_line();
         Ok(line)
+    }
+}
+
+impl Hidden<'_> {
+    /// The end of the line that was typed, or given up, was not shown either.
+    fn end_line(&self) {
+        if self.asking.replace(false) {
+            // There is nobody to tell when the terminal is gone.
+            drop((&self.terminal.0).write_all(b"\n"));
+        }
     }
 }
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
-        // There is nobody to tell when the terminal is gone.
+        self.end_line();
         let _ = tcsetattr(&self.terminal.0, OptionalActions::Now, &self.before);
     }
 }
