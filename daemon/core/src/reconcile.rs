@@ -4,7 +4,7 @@
 //! state in memory is always what the journal on disk adds up to once its last record is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::allocation::Unit;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
@@ -97,6 +97,8 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    /// The snapshot that the picture's releases were made from.
+    released: Weak<Snapshot>,
     binds: Binds,
     /// The boot and kernel of this run, from the first look that could read them: neither changes
     /// under a running daemon, so a later look that cannot read them changes nothing.
@@ -187,6 +189,7 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            released: Weak::new(),
             binds: Binds::default(),
             boot: None,
             kernel: None,
