@@ -37,6 +37,7 @@ mod pods;
 mod pools;
 mod recording;
 mod releases;
+mod settling;
 mod steps;
 mod view;
 
@@ -47,6 +48,7 @@ use keys::{KeyRequest, Keys};
 use lending::LocalGrant;
 use pods::Asking;
 use pools::PoolState;
+use settling::Settle;
 use steps::Progress;
 
 /// What waits for a record to be on the disk.
@@ -149,15 +151,6 @@ pub struct Reconciler {
     /// A container waits for the answer among the effects: a picture that is due comes after it.
     answer_first: bool,
     effects: Vec<Effect>,
-}
-
-/// A change that is settling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Settle {
-    /// When it counts as settled.
-    until: Moment,
-    /// The latest that can be, however often things change.
-    at_latest: Moment,
 }
 
 impl Reconciler {
@@ -321,24 +314,6 @@ impl Reconciler {
             }
         }
         std::mem::take(&mut self.effects)
-    }
-
-    /// Arms the settle timer; a storm cannot put a look off for more than four times its length.
-    fn settle(&mut self, now: Now) {
-        // What a change does tells of itself, and each of its steps is followed by a look: to wait
-        // for quiet as well would only keep the devices away for longer.
-        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_none()) {
-            if self.progress == Progress::Idle && !self.looking {
-                self.look();
-            }
-            return;
-        }
-        let length = self.config.settings.daemon.settle.0;
-        let at_latest = self.settle.map_or(now.boot + length * 4, |settle| settle.at_latest);
-        if self.settle.is_none() {
-            self.publish_soon(now.boot);
-        }
-        self.settle = Some(Settle { until: (now.boot + length).min(at_latest), at_latest });
     }
 
     /// Asks for a look, or for another one after the one under way.

@@ -32,8 +32,7 @@ const RULES: [Rule; 17] = [
 const MOST_OF_A_CLAUSE: usize = 120;
 
 /// What `onloadctl keys` takes.
-const KEYS: [&str; 7] =
-    ["import ", "generate", "sign", "show", "list", "status", "revoke-request"];
+const KEYS: [&str; 7] = ["import ", "generate", "sign", "show", "list", "status", "revoke-request"];
 
 fn signer() -> SignerId {
     signed(RSA).signers[0].by.clone()
