@@ -4,6 +4,7 @@
 //! `allocate POOL [N] [by PROGRAM | lease DURATION]`, `exit PROGRAM`, `free ID [force]` ·
 //! `pod start NAME POOL N|DEVICE...`, `pod stop NAME`, `kubelet up|gone|restart` ·
 //! `hold [DURATION] REASON`, `unhold`, `cancel JOB`, `reload`, `confirm` · `apply [retry] MANNER`,
+//! `import-key`, of the first that the world names ·
 //! `use RELEASE MANNER`, `rollback [N] MANNER`, with a manner of `[wait [DURATION]|stop] [confirm
 //! DURATION]` ·
 //! `kill [after N effects]`, `reboot`, `power-loss`, `disk full|ok`, `ledger damaged` ·
@@ -17,6 +18,8 @@ use onload_core::change::{Holders, Manner};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::config::Fragment;
 use onload_core::names::{DeviceId, PoolName};
+use onload_core::secure_boot::certificate::Certificate;
+use onload_core::secure_boot::request::crypt;
 use onload_core::time::Span;
 use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
@@ -30,9 +33,14 @@ const SHOWN_MS: u64 = 150;
 /// What `settle` waits: longer than the settle timer and a step take.
 const SETTLE_MS: u64 = 3_000;
 
+/// What is typed at the console, hashed (`openssl passwd -6`).
+const PASSWORD: &str = "$6$scenarios12345$Tp5en4bJo4W6fWKraxNaPgpEgVm/tq0.tymu8sUsu6qohN7Kcb5ncVFmDw9PKr2BkrqTZqCJ8ompYwMOvu4rW/";
+
 /// A scenario under way.
 pub struct Stage {
     world: Option<World>,
+    /// The first that the world names, PEM; empty for none.
+    certificate: String,
     config: String,
     machine: Option<Machine>,
     programs: BTreeMap<String, Process>,
@@ -47,6 +55,7 @@ impl Stage {
     pub fn play(script: &str) -> String {
         let mut stage = Self {
             world: None,
+            certificate: String::new(),
             config: String::new(),
             machine: None,
             programs: BTreeMap::new(),
@@ -94,7 +103,9 @@ impl Stage {
     fn order(&mut self, words: &[&str]) {
         match words {
             ["world", name, rest @ ..] => {
-                let mut world = World::parse(World::shipped(name).unwrap()).unwrap();
+                let file = World::shipped(name).unwrap();
+                let mut world = World::parse(file).unwrap();
+                self.certificate = certificate(file);
                 if rest == ["bare"] {
                     for module in ["sfc_resource", "sfc"] {
                         world.act(&format!("driver gone {module}").parse().unwrap()).unwrap();
@@ -232,6 +243,11 @@ impl Stage {
                 Command::Hold { reason, expiry }
             }
             ["unhold"] => Command::Unhold,
+            ["import-key"] => Command::ImportKey {
+                certificate: Certificate::der(self.certificate.as_bytes()).unwrap(),
+                hash: crypt::parse(PASSWORD).unwrap(),
+                despite_sealed: false,
+            },
             ["apply", "retry", rest @ ..] => Command::Apply { retry: true, manner: manner(rest) },
             ["apply", rest @ ..] => Command::Apply { retry: false, manner: manner(rest) },
             ["use", release, rest @ ..] => {
@@ -344,6 +360,14 @@ impl Stage {
         self.told = machine.journal.len();
         self.out.push_str(&told);
     }
+}
+
+/// The first certificate of a world's file.
+fn certificate(world: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    let (_, from) = world.split_once("-----BEGIN").unwrap_or_default();
+    let pem = from.split_once(END).map(|(pem, _)| format!("-----BEGIN{pem}{END}"));
+    pem.unwrap_or_default()
 }
 
 /// How a change is to be made: `[wait [DURATION]|stop] [confirm DURATION]`.
