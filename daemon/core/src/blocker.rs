@@ -7,7 +7,7 @@ use crate::config::ConfigError;
 use crate::names::{InterfaceName, KernelRelease, PoolName, ReleaseName};
 use crate::others::Manager;
 use crate::pool::Cause;
-use crate::release::preflight::Objection;
+use crate::release::preflight::{Objection, names};
 use crate::step::{Step, StepError};
 
 /// A subject and what stands in its way.
@@ -188,6 +188,12 @@ impl Blocker {
                 format!("release {release} is not on this node ({by} asks for it)")
             }
             Self::Preflight { release, kernel, objections } => {
+                if let [Objection::Untrusted { modules, fault }] = objections.as_slice() {
+                    let modules = names(modules);
+                    return format!(
+                        "kernel {kernel} would refuse the modules of release {release} ({modules}): {fault}"
+                    );
+                }
                 let all: Vec<_> = objections.iter().map(ToString::to_string).collect();
                 format!("kernel {kernel} would not take release {release}: {}", all.join("; "))
             }

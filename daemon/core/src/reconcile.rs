@@ -4,7 +4,7 @@
 //! state in memory is always what the journal on disk adds up to once its last record is written.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use crate::allocation::Unit;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
@@ -36,6 +36,7 @@ mod pods;
 mod pools;
 mod recording;
 mod releases;
+mod settling;
 mod steps;
 mod view;
 
@@ -46,6 +47,7 @@ use keys::{KeyRequest, Keys};
 use lending::LocalGrant;
 use pods::Asking;
 use pools::PoolState;
+use settling::Settle;
 use steps::Progress;
 
 /// What waits for a record to be on the disk.
@@ -96,6 +98,8 @@ pub struct Reconciler {
     pending: BTreeMap<RecordId, Pending>,
 
     snapshot: Option<Arc<Snapshot>>,
+    /// The snapshot that the picture's releases were made from.
+    released: Weak<Snapshot>,
     binds: Binds,
     /// The boot and kernel of this run, from the first look that could read them: neither changes
     /// under a running daemon, so a later look that cannot read them changes nothing.
@@ -148,15 +152,6 @@ pub struct Reconciler {
     effects: Vec<Effect>,
 }
 
-/// A change that is settling.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Settle {
-    /// When it counts as settled.
-    until: Moment,
-    /// The latest that can be, however often things change.
-    at_latest: Moment,
-}
-
 impl Reconciler {
     /// Starts from what the edges could read. The effects must be carried out before anything else.
     pub fn start(
@@ -186,6 +181,7 @@ impl Reconciler {
             last_record: 0,
             pending: BTreeMap::new(),
             snapshot: None,
+            released: Weak::new(),
             binds: Binds::default(),
             boot: None,
             kernel: None,
@@ -317,24 +313,6 @@ impl Reconciler {
             }
         }
         std::mem::take(&mut self.effects)
-    }
-
-    /// Arms the settle timer; a storm cannot put a look off for more than four times its length.
-    fn settle(&mut self, now: Now) {
-        // What a change does tells of itself, and each of its steps is followed by a look: to wait
-        // for quiet as well would only keep the devices away for longer.
-        if self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_none()) {
-            if self.progress == Progress::Idle && !self.looking {
-                self.look();
-            }
-            return;
-        }
-        let length = self.config.settings.daemon.settle.0;
-        let at_latest = self.settle.map_or(now.boot + length * 4, |settle| settle.at_latest);
-        if self.settle.is_none() {
-            self.publish_soon(now.boot);
-        }
-        self.settle = Some(Settle { until: (now.boot + length).min(at_latest), at_latest });
     }
 
     /// Asks for a look, or for another one after the one under way.

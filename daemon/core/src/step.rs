@@ -283,9 +283,9 @@ impl StepError {
             Self::NotFound { module } => format!(
                 "install the package that brings {module} for this kernel, then `onloadctl apply --retry`"
             ),
-            Self::KeyRejected { .. } => {
-                "enrol the key that signed it (mokutil --import) and reboot, or turn Secure Boot off".to_owned()
-            }
+            Self::KeyRejected { module } => format!(
+                "`onloadctl why {module}` says who signed it and by what rule this kernel decides; `onloadctl keys import FILE` and a reboot with somebody at the console enrol a key"
+            ),
             Self::InUse { module, .. } => format!("end what uses it (`onloadctl why {module}`), or drain the node"),
             Self::WrongKernel { module, .. } => format!(
                 "build {module} for this kernel, or name a release that has been, then `onloadctl apply --retry`"

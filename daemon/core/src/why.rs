@@ -9,10 +9,14 @@ use crate::condition::{ConditionKind, Status};
 use crate::inventory::Origin;
 use crate::kubelet;
 use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
-use crate::picture::{
-    Device, Lent, ModulePicture, Picture, PoolPicture, PortPicture, ReleasePicture,
-};
+use crate::picture::{Device, Lent, Picture, PoolPicture, PortPicture};
 use crate::reading::Reading;
+
+mod module;
+mod release;
+#[cfg(test)]
+mod tests;
+mod trust;
 
 /// An answer to *why*.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,15 +31,19 @@ pub struct Explanation {
     pub would_change: Vec<String>,
 }
 
-/// Explains a subject: `node`, `ledger`, `configuration`, a port or its interface, a module, a
-/// release, a pool, a device, an allocation. None: there is no such thing.
+/// Explains a subject: `node`, `ledger`, `configuration`, `keys` (or `secure-boot`), a port or its
+/// interface, a module, a release, a pool, a device, an allocation, a key by its fingerprint (8 digits
+/// or more), its path in the configuration or its name. None: there is no such thing.
 ///
 /// A pool is found by its resource as well, for one that has the name of a module, as the shipped
 /// one does.
 pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
     let mut explanation = find(picture, subject)?;
     let subject = explanation.subject.clone();
-    for blocked in picture.blockers.iter().filter(|blocked| blocked.subject == subject) {
+    let told = |one: &Blocked| explanation.tells_signer() && module::is_distrust(&one.blocker);
+    let own = picture.blockers.iter().filter(|one| one.subject == subject && !told(one));
+    let own: Vec<_> = own.collect();
+    for blocked in own {
         explanation.input("in the way", blocked.blocker.why());
         explanation.would_change.push(blocked.blocker.fix());
     }
@@ -46,6 +54,9 @@ pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
 fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     if ["node", "ledger", "configuration"].contains(&subject) {
         return Some(node(picture, subject));
+    }
+    if trust::ALL.contains(&subject) {
+        return Some(trust::all(picture, subject));
     }
     let port = subject.parse::<PciAddress>().ok();
     let named = |port: &&PortPicture| {
@@ -63,7 +74,7 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     if let Some(module) =
         subject.parse::<ModuleName>().ok().and_then(|name| picture.modules.get(&name))
     {
-        return Some(self::module(picture, subject, module));
+        return Some(module::explain(picture, subject, module));
     }
     let by_name = subject.parse::<PoolName>().ok();
     if let Some((name, pool)) = picture
@@ -85,8 +96,10 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     {
         return Some(self::allocation(allocation));
     }
-    let release = subject.parse::<ReleaseName>().ok()?;
-    picture.releases.get(&release).map(|found| self::release(picture, &release, found))
+    let release = subject.parse::<ReleaseName>().ok().and_then(|release| {
+        picture.releases.get(&release).map(|found| release::explain(picture, &release, found))
+    });
+    release.or_else(|| trust::key(picture, subject))
 }
 
 impl Explanation {
@@ -209,102 +222,6 @@ fn port(address: PciAddress, port: &PortPicture) -> Explanation {
     explanation
 }
 
-fn module(picture: &Picture, name: &str, module: &ModulePicture) -> Explanation {
-    let planned = picture.plan.iter().any(|step| step.contains(&format!("module {name} ")));
-    let decision = match (&module.module, module.wanted) {
-        (Reading::Unreadable(_), _) => "nothing is decided about what cannot be read",
-        (Reading::Known(_), true) => "wanted and loaded: it is left as it is",
-        (Reading::Known(_), false) => {
-            "loaded, and the configuration does not ask for it: it is left alone"
-        }
-        (Reading::Absent, true) if planned && !picture.blockers.is_empty() => {
-            "wanted and not loaded: its load waits for what is in the way of the node"
-        }
-        (Reading::Absent, true) if planned => "wanted and not loaded: it will be loaded",
-        (Reading::Absent, true) => "wanted and not loaded; another module brings it",
-        (Reading::Absent, false) => "not wanted and not loaded",
-    };
-    let wanted = picture.wanted_release.as_ref();
-    let waits = module.wanted && module.module.is_absent();
-    let mut explanation = Explanation::new(name, decision)
-        .with("wanted release", wanted.map_or_else(|| "none".to_owned(), ToString::to_string));
-    for (pid, user) in picture.users.iter().filter(|_| name == "onload" || name == "sfc_char") {
-        let uses: Vec<_> = user.uses.iter().map(String::as_str).collect();
-        explanation.input("user", format!("pid {pid} ({}) has {}", user.comm, uses.join(" and ")));
-    }
-    if let Reading::Known(seen) = &module.module {
-        let holders: Vec<_> = seen.holders.iter().map(ToString::to_string).collect();
-        explanation.input("version", shown(&seen.version));
-        explanation.input("references", shown(&seen.refcount));
-        explanation.input(
-            "used by",
-            if holders.is_empty() { "nothing".to_owned() } else { holders.join(", ") },
-        );
-        explanation.input("taint", shown(&seen.taint));
-        for difference in &module.differing {
-            explanation.input("parameter", difference);
-            explanation.would_change.push(difference.fix());
-        }
-    }
-    let namesake = picture.pools.iter().find(|(pool, _)| pool.as_str() == name);
-    if let Some((_, pool)) = namesake {
-        explanation.input("pool of this name", format!("`onloadctl why {}`", pool.resource));
-    }
-    for one in picture.blockers.iter().filter(|one| waits && one.subject != name) {
-        explanation.input(&one.subject, one.blocker.why());
-        explanation.would_change.push(one.blocker.fix());
-    }
-    if wanted.is_none() {
-        explanation
-            .would_change
-            .push("name a release in [modules] of the configuration".to_owned());
-    }
-    explanation
-}
-
-fn release(picture: &Picture, name: &ReleaseName, release: &ReleasePicture) -> Explanation {
-    let decision = match &release.matches_driver {
-        Reading::Known(true) => "its libraries fit the loaded driver: containers get them",
-        Reading::Known(false) => "its libraries do not fit the loaded driver: nobody gets them",
-        Reading::Absent => "no driver is loaded to fit",
-        Reading::Unreadable(_) => "whether its libraries fit cannot be told",
-    };
-    let mut explanation = Explanation::new(name, decision)
-        .with("root", &release.release.root)
-        .with("libraries", release.release.libraries.len())
-        .with("loaded Onload", shown(&picture.loaded_version));
-    let is = |one: &Option<ReleaseName>| if one.as_ref() == Some(name) { "yes" } else { "no" };
-    explanation.input("its modules are loaded", is(&picture.loaded_release));
-    match &picture.wanted_release {
-        Some(wanted) if wanted == name => explanation.input("wanted by", &picture.wanted_by),
-        Some(wanted) => {
-            explanation.input("wanted in its place", format!("{wanted} ({})", picture.wanted_by));
-        }
-        None => explanation.input("wanted in its place", "none: modules are left alone"),
-    }
-    for (kernel, objections) in &release.kernels {
-        let running = picture.kernel.known() == Some(kernel);
-        let of = if running { "running kernel" } else { "kernel" };
-        let input = format!("{of} {kernel}");
-        if objections.is_empty() {
-            explanation.input(&input, "would take it");
-        }
-        for objection in objections {
-            explanation.input(&input, objection);
-            if running {
-                explanation.would_change.push(objection.fix());
-            }
-        }
-        for remark in release.remarks.get(kernel).into_iter().flatten() {
-            explanation.input("to know", remark);
-            if running {
-                explanation.would_change.push(remark.fix());
-            }
-        }
-    }
-    explanation
-}
-
 fn pool(picture: &Picture, name: &PoolName, pool: &PoolPicture) -> Explanation {
     let counts = pool.counts();
     let causes: BTreeSet<_> =
@@ -398,6 +315,3 @@ fn allocation(allocation: &Allocation) -> Explanation {
         .with("pool", &allocation.pool)
         .with("ends", ends)
 }
-
-#[cfg(test)]
-mod tests;

@@ -4,15 +4,14 @@
 //! `allocate POOL [N] [by PROGRAM | lease DURATION]`, `exit PROGRAM`, `free ID [force]` ·
 //! `pod start NAME POOL N|DEVICE...`, `pod stop NAME`, `kubelet up|gone|restart` ·
 //! `hold [DURATION] REASON`, `unhold`, `cancel JOB`, `reload`, `confirm` · `apply [retry] MANNER`,
+//! `import-key`, of the first that the world names, `revoke-request` ·
 //! `use RELEASE MANNER`, `rollback [N] MANNER`, with a manner of `[wait [DURATION]|stop] [confirm
-//! DURATION]` · `import-key KEY` of the world `unenrolled-key`, `revoke-request` ·
+//! DURATION]` ·
 //! `kill [after N effects]`, `reboot`, `power-loss`, `disk full|ok`, `ledger damaged` ·
 //! `clock back|forward DURATION`, `after DURATION`, `settle` · `show ...` (see [`shown`]).
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::fs;
-use std::path::Path;
 
 use onload_core::allocation::{Process, TenureWish};
 use onload_core::change::{Holders, Manner};
@@ -34,9 +33,14 @@ const SHOWN_MS: u64 = 150;
 /// What `settle` waits: longer than the settle timer and a step take.
 const SETTLE_MS: u64 = 3_000;
 
+/// What is typed at the console, hashed (`openssl passwd -6`).
+const PASSWORD: &str = "$6$scenarios12345$Tp5en4bJo4W6fWKraxNaPgpEgVm/tq0.tymu8sUsu6qohN7Kcb5ncVFmDw9PKr2BkrqTZqCJ8ompYwMOvu4rW/";
+
 /// A scenario under way.
 pub struct Stage {
     world: Option<World>,
+    /// The first that the world names, PEM; empty for none.
+    certificate: String,
     config: String,
     machine: Option<Machine>,
     programs: BTreeMap<String, Process>,
@@ -51,6 +55,7 @@ impl Stage {
     pub fn play(script: &str) -> String {
         let mut stage = Self {
             world: None,
+            certificate: String::new(),
             config: String::new(),
             machine: None,
             programs: BTreeMap::new(),
@@ -98,7 +103,9 @@ impl Stage {
     fn order(&mut self, words: &[&str]) {
         match words {
             ["world", name, rest @ ..] => {
-                let mut world = World::parse(World::shipped(name).unwrap()).unwrap();
+                let file = World::shipped(name).unwrap();
+                let mut world = World::parse(file).unwrap();
+                self.certificate = certificate(file);
                 if rest == ["bare"] {
                     for module in ["sfc_resource", "sfc"] {
                         world.act(&format!("driver gone {module}").parse().unwrap()).unwrap();
@@ -236,6 +243,12 @@ impl Stage {
                 Command::Hold { reason, expiry }
             }
             ["unhold"] => Command::Unhold,
+            ["revoke-request"] => Command::RevokeRequest { all: false },
+            ["import-key"] => Command::ImportKey {
+                certificate: Certificate::der(self.certificate.as_bytes()).unwrap(),
+                hash: crypt::parse(PASSWORD).unwrap(),
+                despite_sealed: false,
+            },
             ["apply", "retry", rest @ ..] => Command::Apply { retry: true, manner: manner(rest) },
             ["apply", rest @ ..] => Command::Apply { retry: false, manner: manner(rest) },
             ["use", release, rest @ ..] => {
@@ -252,12 +265,6 @@ impl Stage {
             }
             ["adopt"] => Command::Adopt,
             ["confirm"] => Command::Confirm,
-            ["import-key", key] => Command::ImportKey {
-                certificate: certificate(key),
-                hash: crypt::parse(PASSWORD).unwrap(),
-                despite_sealed: false,
-            },
-            ["revoke-request"] => Command::RevokeRequest { all: false },
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,
             other => panic!("unknown: {other:?}"),
@@ -356,6 +363,14 @@ impl Stage {
     }
 }
 
+/// The first certificate of a world's file.
+fn certificate(world: &str) -> String {
+    const END: &str = "-----END CERTIFICATE-----\n";
+    let (_, from) = world.split_once("-----BEGIN").unwrap_or_default();
+    let pem = from.split_once(END).map(|(pem, _)| format!("-----BEGIN{pem}{END}"));
+    pem.unwrap_or_default()
+}
+
 /// How a change is to be made: `[wait [DURATION]|stop] [confirm DURATION]`.
 fn manner(words: &[&str]) -> Manner {
     let (holders, rest) = match words {
@@ -384,17 +399,4 @@ fn millis(span: &str) -> u64 {
 
 fn bus_name(process: &Process) -> String {
     format!(":1.{}", process.pid)
-}
-
-/// `openssl passwd -6` of a password.
-const PASSWORD: &str = "$6$saltsaltsaltsalt$nozu4aSZ9tvfyqr8kV.PwuNYpJaa6RCOb1XRcivY.S4HEWnm/pcZbgbhIR2EeRNbUrMigQuyF/KzM9qzoEvpz0";
-
-/// The certificate of a key that nobody has enrolled, DER.
-fn certificate(key: &str) -> Vec<u8> {
-    let path =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/worlds/unenrolled-key.toml");
-    let world: toml::Table = fs::read_to_string(path).unwrap().parse().unwrap();
-    let keys = world["key"].as_array().unwrap();
-    let found = keys.iter().find(|one| one["name"].as_str() == Some(key)).unwrap();
-    Certificate::der(found["certificate"].as_str().unwrap().as_bytes()).unwrap()
 }

@@ -14,6 +14,7 @@ use crate::plan;
 use crate::pool::{self, Route};
 use crate::reading::Reading;
 use crate::release::{initramfs, preflight};
+use crate::secure_boot::verdict::AtHand;
 use crate::time::Now;
 
 impl Reconciler {
@@ -59,7 +60,7 @@ impl Reconciler {
         replace(&mut self.picture.blockers, blockers);
     }
 
-    fn show_machine(&mut self, snapshot: &Snapshot) {
+    fn show_machine(&mut self, snapshot: &Arc<Snapshot>) {
         let chosen = self.chosen(snapshot);
         let picture = &mut self.picture;
         picture.kernel = snapshot.kernel.clone();
@@ -99,7 +100,11 @@ impl Reconciler {
             })
             .collect();
         replace(&mut picture.ports, ports);
-        replace(&mut picture.releases, releases(snapshot));
+        // Certificates and checksums are compared once for each look, not for each picture.
+        if !std::ptr::eq(self.released.as_ptr(), Arc::as_ptr(snapshot)) {
+            replace(&mut picture.releases, releases(snapshot));
+            self.released = Arc::downgrade(snapshot);
+        }
         if let Some(users) = snapshot.users.known() {
             replace(&mut picture.users, users.clone());
         } else if snapshot.module("onload").is_absent() {
@@ -250,6 +255,7 @@ impl Reconciler {
 }
 
 fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
+    let at_hand = AtHand::of(&snapshot.trust);
     let releases = snapshot.releases.known().into_iter().flatten();
     releases
         .map(|(name, release)| {
@@ -266,7 +272,9 @@ fn releases(snapshot: &Snapshot) -> BTreeMap<ReleaseName, ReleasePicture> {
                 .collect();
             let kernels = kernels
                 .into_iter()
-                .map(|kernel| (kernel.clone(), preflight::check(name, &kernel, snapshot)))
+                .map(|kernel| {
+                    (kernel.clone(), preflight::checked(name, &kernel, snapshot, &at_hand))
+                })
                 .collect();
             let release = release.clone();
             (name.clone(), ReleasePicture { release, matches_driver, kernels, remarks })

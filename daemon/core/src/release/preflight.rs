@@ -7,8 +7,9 @@ use crate::inventory::{STACK, Snapshot};
 use crate::names::{KernelRelease, ModuleName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::{HOST, IN_TREE, Kernel, ModuleFile, Release};
-use crate::secure_boot::verdict::Judge;
+use crate::secure_boot::verdict::{AtHand, Judge};
 
+pub(crate) use self::objection::names;
 pub use self::objection::{Fault, Objection};
 
 mod auxiliary;
@@ -26,6 +27,16 @@ const MODVERSIONS: &str = "modversions";
 
 /// Every reason why `release` cannot be loaded into `kernel`; none: nothing speaks against it.
 pub fn check(release: &ReleaseName, kernel: &KernelRelease, snapshot: &Snapshot) -> Vec<Objection> {
+    checked(release, kernel, snapshot, &AtHand::of(&snapshot.trust))
+}
+
+/// The same with the certificates of the snapshot's trust, for several checks of one look.
+pub fn checked(
+    release: &ReleaseName,
+    kernel: &KernelRelease,
+    snapshot: &Snapshot,
+    at_hand: &AtHand,
+) -> Vec<Objection> {
     let found = match &snapshot.releases {
         Reading::Known(releases) => releases.get(release),
         Reading::Absent => None,
@@ -36,7 +47,7 @@ pub fn check(release: &ReleaseName, kernel: &KernelRelease, snapshot: &Snapshot)
     let Some(found) = found else {
         return vec![Objection::NoSuchRelease { release: release.clone() }];
     };
-    let preflight = Preflight { name: release, release: found, kernel, snapshot };
+    let preflight = Preflight { name: release, release: found, kernel, snapshot, at_hand };
     preflight.objections()
 }
 
@@ -45,6 +56,7 @@ struct Preflight<'a> {
     release: &'a Release,
     kernel: &'a KernelRelease,
     snapshot: &'a Snapshot,
+    at_hand: &'a AtHand,
 }
 
 impl Preflight<'_> {
@@ -197,10 +209,12 @@ impl Preflight<'_> {
     /// What the kernel would refuse for its signature, by what is wrong with that. What cannot be told
     /// is left to the load.
     fn untrusted(&self) -> Vec<Objection> {
-        let judge = Judge::new(&self.snapshot.trust, self.kernel);
+        let trust = &self.snapshot.trust;
+        let judge = Judge::new(trust, self.kernel, self.at_hand);
         let mut objections: Vec<Objection> = Vec::new();
         for (module, file) in self.files() {
-            let Some(fault) = Fault::of(&judge.verdict(file.signed.data())) else { continue };
+            let verdict = judge.verdict(file.signed.data());
+            let Some(fault) = Fault::of(&verdict, trust) else { continue };
             let same = objections.iter_mut().find_map(|said| {
                 let Objection::Untrusted { modules, fault: other } = said else { return None };
                 (*other == fault).then_some(modules)

@@ -14,7 +14,7 @@ use super::sealed::volume::Volume;
 use super::signature_list::{SignatureList, SignatureType};
 use super::trust::{RunTime, Switch, Trust};
 use super::verdict::reason::{Place, Reason, Revoked, called};
-use super::verdict::{Judge, Outcome, Verdict};
+use super::verdict::{AtHand, Judge, Outcome, Verdict};
 use crate::names::{BootId, ModuleName, ReleaseName};
 use crate::reading::Reading;
 use crate::release::Release;
@@ -127,6 +127,8 @@ pub struct ModulePicture {
     pub module: ModuleName,
     /// Who signed it; empty for nobody.
     pub signer: String,
+    /// Where the configuration names the signer's certificate, if the kernel does not trust it.
+    pub certificate: Option<String>,
     /// What the kernel would make of it.
     pub verdict: Verdict,
 }
@@ -318,17 +320,20 @@ fn verdicts(
     releases: &BTreeMap<ReleaseName, Release>,
 ) -> BTreeMap<ReleaseName, Vec<ModulePicture>> {
     let Some(kernel) = trust.kernel.known() else { return BTreeMap::new() };
-    let judge = Judge::new(trust, kernel);
+    let at_hand = AtHand::of(trust);
+    let judge = Judge::new(trust, kernel, &at_hand);
     let of = |release: &Release| -> Option<Vec<ModulePicture>> {
         let files = release.modules.known()?.get(kernel)?;
         let judged = files.iter().map(|(module, file)| {
             let signed = file.signed.data();
             let signers = signed.ok().flatten().into_iter().flat_map(|data| &data.signers);
             let signers: Vec<_> = signers.map(|signer| called(&signer.by)).collect();
+            let verdict = judge.verdict(signed);
             ModulePicture {
                 module: module.clone(),
                 signer: signers.join("; "),
-                verdict: judge.verdict(signed),
+                certificate: verdict.reason().and_then(|reason| trust.named_for(reason.signer()?)),
+                verdict,
             }
         });
         Some(judged.collect())
@@ -386,7 +391,10 @@ impl ModulePicture {
                 (format!("its signer's key is in {}", ring.name()), String::new())
             }
             Outcome::Refused { why } | Outcome::Tainted { why } => match why.first() {
-                Some(first) => (format!("{}: {}", first.what(), first.why()), first.fix()),
+                Some(first) => {
+                    let fix = first.fix(self.certificate.as_deref());
+                    (format!("{}: {}", first.what(), first.why()), fix)
+                }
                 None => (String::new(), String::new()),
             },
             Outcome::Unknown { why, .. } => match why.first() {
@@ -398,7 +406,6 @@ impl ModulePicture {
 
     /// By which rules, in words.
     pub fn rule(&self) -> String {
-        let rules: Vec<_> = self.verdict.rules.iter().map(|rule| rule.sentence()).collect();
-        rules.join("; ")
+        self.verdict.rule()
     }
 }

@@ -8,6 +8,7 @@ use super::kernel::config::KernelConfig;
 use super::kernel::{Enforcement, Lockdown};
 use super::keyring::{Blacklisted, Described, SystemRing};
 use super::request::Requests;
+use super::signature::signed_data::SignerId;
 use super::signature_list::SignatureList;
 use crate::names::KernelRelease;
 use crate::reading::Reading;
@@ -131,6 +132,13 @@ impl Trust {
         }
         let gap = self.setup_mode.why_not().or(self.shim_validates_nothing.why_not());
         gap.map_or(Reading::Known(Switch::On), |why| Reading::Unreadable(why.to_owned()))
+    }
+
+    /// Where the configuration names the certificate of this signer.
+    pub fn named_for(&self, signer: &SignerId) -> Option<String> {
+        let mut named = self.named.iter();
+        let found = named.find(|(_, one)| one.known().is_some_and(|one| signer.means(one)));
+        found.map(|(path, _)| path.clone())
     }
 
     /// One ring of the running kernel.

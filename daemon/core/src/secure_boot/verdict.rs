@@ -32,6 +32,7 @@ mod signer;
 mod tests;
 
 pub use self::answer::{Answer, Errno};
+pub use self::at_hand::AtHand;
 
 /// What a module's file says of its signature: it, none, or why it does not read.
 pub type Signed<'a> = Result<Option<&'a SignedData>, SignatureError>;
@@ -47,6 +48,32 @@ pub struct Verdict {
     pub remarks: Vec<Reason>,
     /// What the kernel says to a load, as far as that is sure.
     pub answer: Option<Answer>,
+}
+
+impl Verdict {
+    /// What the kernel finds first against the module, if that is sure.
+    pub fn reason(&self) -> Option<&Reason> {
+        match &self.outcome {
+            Outcome::Refused { why } | Outcome::Tainted { why } => why.first(),
+            Outcome::Accepted { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+
+    /// Whose key it comes to, where that is sure.
+    pub fn signer(&self) -> Option<&SignerId> {
+        match &self.outcome {
+            Outcome::Accepted { by, .. } => Some(by),
+            Outcome::Refused { .. } | Outcome::Tainted { .. } | Outcome::Unknown { .. } => {
+                self.reason()?.signer()
+            }
+        }
+    }
+
+    /// By which rules, in words.
+    pub fn rule(&self) -> String {
+        let rules: Vec<_> = self.rules.iter().map(|rule| rule.sentence()).collect();
+        rules.join("; ")
+    }
 }
 
 /// Whether a kernel would take a module.
@@ -112,17 +139,18 @@ impl Item {
 /// Says whether `kernel` would take a module with this signature. For a kernel that does not run, what
 /// only a running one shows is a gap.
 pub fn verdict(module: Signed<'_>, trust: &Trust, kernel: &KernelRelease) -> Verdict {
-    Judge::new(trust, kernel).verdict(module)
+    let at_hand = AtHand::of(trust);
+    Judge::new(trust, kernel, &at_hand).verdict(module)
 }
 
-/// Judges several modules for one kernel: certificates are read once.
+/// Judges several modules for one kernel.
 #[derive(Debug)]
 pub struct Judge<'a>(Case<'a>);
 
 impl<'a> Judge<'a> {
-    /// For this kernel.
-    pub fn new(trust: &'a Trust, kernel: &'a KernelRelease) -> Self {
-        Self(Case::new(trust, kernel))
+    /// For this kernel, with the certificates of the same trust.
+    pub fn new(trust: &'a Trust, kernel: &'a KernelRelease, at_hand: &'a AtHand) -> Self {
+        Self(Case::new(trust, kernel, at_hand))
     }
 
     /// As [`verdict`].
@@ -291,7 +319,15 @@ impl Case<'_> {
         for signer in &data.signers {
             found.against(Stage::Algorithm, algorithms::known(signer, self.kernel));
             found.against(Stage::Attributes, algorithms::attributes(signer, self.kernel));
-            let revoked = self.revoked(&signer.by);
+            let mut revoked = self.revoked(&signer.by);
+            if matches!(revoked, Against::Nothing)
+                && data.certificates_bytes > 0
+                && let Some(list) = self.kept_out(&signer.by)
+            {
+                // Of certificates in a signature kernels look up the hashes at once.
+                let reason = Reason::Revoked { signer: signer.by.clone(), list };
+                revoked = Against::Perhaps(Gap::CertificatesInside, reason);
+            }
             if matches!(revoked, Against::Nothing) {
                 found.remarks.extend(self.listed_as_revoked(&signer.by));
             }
@@ -339,6 +375,8 @@ impl Case<'_> {
                 found.add(Stage::Trust, reason, gaps.clone());
             }
         }
+        let items = &found.items;
+        found.remarks.retain(|remark| !items.iter().any(|item| item.reason == *remark));
         found
     }
 }

@@ -7,8 +7,20 @@ use super::*;
 use crate::allocation::Holder;
 use crate::blocker::Blocker;
 use crate::config::PoolKind;
+use crate::picture::ModulePicture;
+use crate::picture::ReleasePicture;
 use crate::pool::Cause;
+use crate::release::preflight::{Fault, Objection};
 use crate::sample::{PORTS, module, port};
+use crate::secure_boot::certificate::Certificate;
+use crate::secure_boot::enrolment::{Enrolment, Fingerprint};
+use crate::secure_boot::kernel::Enforcement;
+use crate::secure_boot::picture::{self as trusted, KeyPicture, SecureBootPicture};
+use crate::secure_boot::signature::signed_data::SignerId;
+use crate::secure_boot::trust::Trust;
+use crate::secure_boot::verdict::reason::{Reason, called};
+use crate::secure_boot::verdict::rule::Rule;
+use crate::secure_boot::verdict::{Outcome, Verdict};
 use crate::time::Timestamp;
 
 /// A node with a port, a broken and a lent device, a wanted module that waits for another, and a
@@ -130,6 +142,148 @@ fn a_blocker_is_told_with_its_remedy_wherever_it_stands_in_the_way() {
     }
     let aside = explain(&picture, "mtd").unwrap();
     assert!(!aside.would_change.contains(&remedy), "nothing is in its way: {aside:?}");
+}
+
+const SIGNER: &[u8] = include_bytes!("../../../../tests/secure-boot/module.der");
+const NAME: &str = "CN=Modules: first key, O=Example";
+
+/// The same, where the kernel refuses `onload` for its signer, whose certificate the configuration
+/// names if `path` is given, and for whom shim was asked once if `asked` is.
+fn distrusted(path: Option<&str>, asked: bool) -> Picture {
+    let certificate = Certificate::parse(SIGNER).unwrap();
+    let (issuer, serial) = (certificate.issuer.clone(), certificate.serial.clone());
+    let signer = SignerId::Issued { issuer, serial };
+    let unknown = Reason::UnknownSigner { signer: signer.clone(), authority_trusted: false };
+    let verdict = Verdict {
+        outcome: Outcome::Refused { why: vec![unknown] },
+        rules: vec![Rule::SigEnforce],
+        remarks: Vec::new(),
+        answer: None,
+    };
+    let fault = Fault::of(&verdict, &Trust::default()).unwrap();
+    let module = trusted::ModulePicture {
+        module: "onload".parse().unwrap(),
+        signer: called(&signer),
+        certificate: path.map(str::to_owned),
+        verdict,
+    };
+    let lost = Enrolment::Lost { asked: Timestamp(1_700_000_000_000) };
+    let key = KeyPicture {
+        name: certificate.subject.to_string(),
+        fingerprint: Some(Fingerprint(certificate.fingerprint)),
+        certificate: path.is_some().then_some(certificate),
+        path: path.map(str::to_owned),
+        places: [].into(),
+        revoked: [].into(),
+        enrolment: Ok(if asked { lost } else { Enrolment::NotAsked }),
+        asked: asked.then_some(Timestamp(1_700_000_000_000)),
+    };
+    let seen = SecureBootPicture {
+        state: trusted::State::Enabled,
+        enforcement: Reading::Known(Enforcement::Refused),
+        keys: if asked || path.is_some() { vec![key] } else { Vec::new() },
+        releases: [("host".parse().unwrap(), vec![module])].into(),
+        ..SecureBootPicture::default()
+    };
+    let objections =
+        vec![Objection::Untrusted { modules: ["onload".parse().unwrap()].into(), fault }];
+    let (release, kernel) = ("host".parse().unwrap(), "6.12.0".parse().unwrap());
+    let blocker = Blocker::Preflight { release, kernel, objections };
+    let blocked = Blocked { subject: "host".to_owned(), blocker };
+    let kernels = [("6.12.0".parse().unwrap(), blocked_objections(&blocked))].into();
+    let release = ReleasePicture { kernels, ..ReleasePicture::default() };
+    Picture {
+        plan: Arc::default(),
+        kernel: Reading::Known("6.12.0".parse().unwrap()),
+        releases: Arc::new([("host".parse().unwrap(), release)].into()),
+        blockers: Arc::new(vec![blocked]),
+        secure_boot: Arc::new(seen),
+        ..picture()
+    }
+}
+
+fn blocked_objections(blocked: &Blocked) -> Vec<Objection> {
+    let Blocker::Preflight { objections, .. } = &blocked.blocker else { panic!("{blocked:?}") };
+    objections.clone()
+}
+
+fn said<'a>(explanation: &'a Explanation, name: &str) -> &'a str {
+    let found = explanation.inputs.iter().find(|(input, _)| input == name);
+    &found.unwrap_or_else(|| panic!("no {name}: {explanation:?}")).1
+}
+
+#[test]
+fn a_module_that_the_kernel_would_refuse_says_by_whom_it_is_signed_and_the_three_steps() {
+    let found = explain(&distrusted(None, false), "onload").unwrap();
+    assert_eq!(
+        found.decision,
+        format!(
+            "not loaded: this kernel would refuse it, because nobody here knows the signer's key ({NAME})"
+        )
+    );
+    assert!(said(&found, "signed by").starts_with(&format!("{NAME}, number ")), "{found:?}");
+    assert_eq!(said(&found, "Secure Boot"), "on");
+    assert_eq!(said(&found, "rule"), Rule::SigEnforce.sentence());
+    assert_eq!(said(&found, "the signer's key"), "not enrolled, and not asked for");
+    let steps: Vec<_> = found.would_change.iter().map(|step| &step[..step.len().min(21)]).collect();
+    assert_eq!(
+        steps,
+        [
+            "1. `onloadctl keys im",
+            "2. reboot with somebo",
+            "3. nothing more: onlo",
+            "or `onloadctl keys si"
+        ]
+    );
+    assert!(!found.inputs.iter().any(|(name, _)| name == "host"), "said twice: {found:?}");
+
+    let named = explain(&distrusted(Some("/etc/onloadd/site.der"), false), "onload").unwrap();
+    assert_eq!(named.would_change[0], "1. `onloadctl keys import /etc/onloadd/site.der`");
+    for path in [None, Some("/etc/onloadd/site.der")] {
+        let asked = explain(&distrusted(path, true), "onload").unwrap();
+        let said = said(&asked, "the signer's key");
+        assert!(said.starts_with("asked on 2023-11-14"), "{said}");
+    }
+
+    let other = explain(&distrusted(None, false), "sfc_char").unwrap();
+    assert_eq!(
+        other.decision,
+        "wanted and not loaded: it waits for what is in the way of its release"
+    );
+}
+
+#[test]
+fn a_release_that_the_kernel_would_refuse_says_the_same_once() {
+    let found = explain(&distrusted(None, false), "host").unwrap();
+    assert!(found.decision.starts_with("this kernel would refuse its modules, because nobody"));
+    assert_eq!(said(&found, "Secure Boot"), "on");
+    assert_eq!(found.would_change.len(), 4, "{found:?}");
+    assert!(!found.inputs.iter().any(|(name, _)| name == "in the way"), "{found:?}");
+}
+
+#[test]
+fn keys_are_told_together_and_one_by_one() {
+    let path = "/etc/onloadd/site.der";
+    let picture = distrusted(Some(path), false);
+    for subject in ["keys", "secure-boot"] {
+        let all = explain(&picture, subject).unwrap();
+        assert_eq!(all.subject, subject);
+        assert_eq!(
+            all.decision,
+            "Secure Boot: on; this kernel refuses modules that nobody it trusts has signed"
+        );
+        let key = format!("key {NAME} ({path})");
+        assert_eq!(said(&all, &key), "not enrolled, and not asked for");
+        assert!(all.would_change[0].contains("onloadctl keys import"), "{all:?}");
+    }
+    let fingerprint = picture.secure_boot.keys[0].fingerprint.unwrap().to_string();
+    for subject in [&fingerprint, &fingerprint[..8], &fingerprint.to_uppercase(), path, NAME] {
+        let one = explain(&picture, subject).unwrap_or_else(|| panic!("{subject}"));
+        assert_eq!(one.subject, fingerprint);
+        assert_eq!(one.decision, "not enrolled, and not asked for");
+        assert_eq!(said(&one, "signed of release host"), "onload");
+    }
+    assert_eq!(explain(&picture, &fingerprint[..7]), None, "too few digits to mean a key");
 }
 
 #[test]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::is_host;
 use crate::names::{KernelRelease, ModuleName, ReleaseName};
+use crate::secure_boot::trust::Trust;
 use crate::secure_boot::verdict::{Outcome, Verdict};
 
 /// Why a kernel would refuse a module for its signature.
@@ -26,25 +27,25 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The first reason, said.
-    pub fn of(verdict: &Verdict) -> Option<Self> {
+    /// The first reason, said. What the configuration names is named in what to do.
+    pub fn of(verdict: &Verdict, trust: &Trust) -> Option<Self> {
         let Outcome::Refused { why } = &verdict.outcome else { return None };
         let first = why.first()?;
-        let rules: Vec<_> = verdict.rules.iter().map(|rule| rule.sentence()).collect();
+        let named = first.signer().and_then(|signer| trust.named_for(signer));
         Some(Self {
             reason: first.reason().to_owned(),
             what: first.what(),
             why: first.why(),
-            rule: rules.join("; "),
-            fix: first.fix(),
+            rule: verdict.rule(),
+            fix: first.fix(named.as_deref()),
         })
     }
 }
 
+/// In a clause; why, and by which rule, is what `why` says.
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.what, self.why)?;
-        if self.rule.is_empty() { Ok(()) } else { write!(f, " ({})", self.rule) }
+        f.write_str(&self.what)
     }
 }
 
@@ -270,7 +271,8 @@ impl Objection {
     }
 }
 
-fn names(modules: &BTreeSet<ModuleName>) -> String {
+/// Modules by name, as a list for people.
+pub(crate) fn names(modules: &BTreeSet<ModuleName>) -> String {
     let names: Vec<_> = modules.iter().map(ModuleName::as_str).collect();
     names.join(", ")
 }

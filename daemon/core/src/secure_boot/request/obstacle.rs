@@ -202,7 +202,7 @@ impl Obstacle {
                     own.to_owned()
                 }
             }
-            Self::Enrolled { unused: Some(reason) } => reason.fix(),
+            Self::Enrolled { unused: Some(reason) } => reason.fix(None),
             Self::Enrolled { unused: None } | Self::InDb | Self::Trusted { .. } => {
                 "nothing".to_owned()
             }

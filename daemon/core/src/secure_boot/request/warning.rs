@@ -94,7 +94,7 @@ impl Warning {
     /// What may be done about it, if anything.
     pub fn fix(&self) -> Option<String> {
         match self {
-            Self::Use(reason) => Some(reason.fix()),
+            Self::Use(reason) => Some(reason.fix(None)),
             Self::Untold(gap) => Some(gap.fix()),
             Self::NothingEnforced => None,
             Self::ShimUntold { .. } => {

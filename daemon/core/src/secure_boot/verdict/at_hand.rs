@@ -19,15 +19,16 @@ pub(super) enum Source {
     Given,
 }
 
-/// All of them.
+/// All certificates that a machine's lists, requests and configuration bring: read once, for as many
+/// kernels and modules as are judged.
 #[derive(Debug)]
-pub(super) struct AtHand {
+pub struct AtHand {
     all: Vec<(Source, Certificate)>,
 }
 
 impl AtHand {
-    /// Entries that do not read are passed over, as kernels do.
-    pub(super) fn of(trust: &Trust) -> Self {
+    /// Those of this machine. Entries that do not read are passed over, as kernels do.
+    pub fn of(trust: &Trust) -> Self {
         let mut all = Vec::new();
         let mut add = |source, lists: &[SignatureList]| {
             for list in lists.iter().filter(|list| list.kind == SignatureType::X509) {

@@ -204,7 +204,7 @@ impl Gap {
                 "enrol one certificate for the key, and sign with that one".to_owned()
             }
             Self::CertificatesInside => {
-                "sign the module with the kernel's `sign-file`, which puts none in".to_owned()
+                "sign the module with `onloadctl keys sign`, which puts none in".to_owned()
             }
             Self::PlatformPatch { .. } => {
                 "try it with a module that does no harm; or enrol the key where every kernel trusts it".to_owned()

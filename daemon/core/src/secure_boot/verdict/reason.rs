@@ -1,9 +1,12 @@
 //! Why a kernel does not trust a module, in three parts for people: what, why, what to do.
 
+mod remedy;
+
 use super::rule::Rule;
 use crate::secure_boot::algorithm::{Digest, SignatureAlgorithm};
 use crate::secure_boot::keyring::SystemRing;
 use crate::secure_boot::oid::Oid;
+use crate::secure_boot::request::obstacle;
 use crate::secure_boot::signature::SignatureError;
 use crate::secure_boot::signature::signed_data::SignerId;
 
@@ -101,9 +104,13 @@ pub fn called(signer: &SignerId) -> String {
     }
 }
 
-/// What leads to a key that is trusted.
-const IMPORT: &str = "`mokutil --import FILE` with the signer's certificate (DER), then reboot with somebody at the console: in MokManager's blue screen press a key within ten seconds, choose Enroll MOK, type the password";
-const SIGN: &str = "sign the module (the kernel's `sign-file sha256 KEY CERT MODULE`) before it is compressed, with a key that this machine trusts";
+/// The same in a sentence, without the number.
+fn named(signer: &SignerId) -> String {
+    match signer {
+        SignerId::Issued { issuer, .. } => issuer.to_string(),
+        SignerId::Key(id) => format!("key {id}"),
+    }
+}
 
 impl Reason {
     /// One word for programs.
@@ -125,10 +132,29 @@ impl Reason {
         }
     }
 
-    /// What is the matter.
+    /// Whom it is about.
+    pub fn signer(&self) -> Option<&SignerId> {
+        match self {
+            Self::Revoked { signer, .. }
+            | Self::EnrolledUnused { signer, .. }
+            | Self::Pending { signer }
+            | Self::UnknownSigner { signer, .. }
+            | Self::NotForCode { signer } => Some(signer),
+            Self::Damaged(_)
+            | Self::NotDetached
+            | Self::DigestWeak(_)
+            | Self::DigestUnsupported(_)
+            | Self::AlgorithmUnsupported(_)
+            | Self::AttributesSigned(_)
+            | Self::Unsigned
+            | Self::ValidationOff(_) => None,
+        }
+    }
+
+    /// What is the matter, in a clause that fits one module and several.
     pub fn what(&self) -> String {
         match self {
-            Self::Damaged(_) => "the module's signature does not read".to_owned(),
+            Self::Damaged(_) => "the signature does not read".to_owned(),
             Self::NotDetached => "the signature is not one of a module".to_owned(),
             Self::DigestWeak(digest) => {
                 format!("the signature is made over a {digest} hash, which is too weak")
@@ -142,20 +168,30 @@ impl Reason {
                 format!("the signature is made with {algorithm}, which the kernel does not take")
             }
             Self::AttributesSigned(_) => "the signature has signed attributes".to_owned(),
-            Self::Revoked { signer, .. } => format!("the signer is revoked: {}", called(signer)),
-            Self::Unsigned => "the module is not signed".to_owned(),
+            Self::Revoked { signer, .. } => {
+                format!("the signer's key is revoked ({})", named(signer))
+            }
+            Self::Unsigned => "there is no signature".to_owned(),
+            Self::EnrolledUnused {
+                signer, because: Rule::NoRunTime | Rule::NothingRead, ..
+            } => {
+                format!(
+                    "the signer's key is enrolled, and this kernel has not read it ({})",
+                    named(signer)
+                )
+            }
             Self::EnrolledUnused { signer, .. } => format!(
-                "the signer's key is enrolled where this kernel does not use it for modules: {}",
-                called(signer)
+                "the signer's key is enrolled where this kernel does not use it for modules ({})",
+                named(signer)
             ),
             Self::Pending { signer } => {
-                format!("the signer's key is not enrolled yet: {}", called(signer))
+                format!("the signer's key is asked for and not enrolled yet ({})", named(signer))
             }
             Self::UnknownSigner { signer, .. } => {
-                format!("the signer is not known to this machine: {}", called(signer))
+                format!("nobody here knows the signer's key ({})", named(signer))
             }
             Self::NotForCode { signer } => {
-                format!("the signer's certificate is not one for signing code: {}", called(signer))
+                format!("the signer's certificate is not one for signing code ({})", named(signer))
             }
             Self::ValidationOff(_) => "validation is turned off".to_owned(),
         }
@@ -177,18 +213,16 @@ impl Reason {
             Self::AttributesSigned(_) => {
                 "kernels before 2026 refuse such signatures, and later ones take them for ML-DSA alone".to_owned()
             }
-            Self::Revoked { list, .. } => match list {
-                Revoked::Blacklist => "the kernel's .blacklist names its certificate".to_owned(),
-                Revoked::MokListX => "shim's list of what is forbidden (MokListX) names its certificate".to_owned(),
-                Revoked::Dbx => "the firmware's dbx names its certificate".to_owned(),
-            },
+            Self::Revoked { list, .. } => {
+                format!("{} names its certificate", obstacle::called(*list))
+            }
             Self::Unsigned => {
-                "the mark of a signature is not at the end of its (uncompressed) file".to_owned()
+                "the mark of a signature is not at the end of the (uncompressed) file".to_owned()
             }
             Self::EnrolledUnused { place, because, .. } => {
                 let place = match place {
                     Place::Ring(ring) => ring.name(),
-                    Place::MokList => "shim's list (MokList)",
+                    Place::MokList => "shim's list (MokListRT)",
                     Place::Db => "the firmware's db",
                 };
                 format!("it is in {place}, and {}", because.sentence())
@@ -197,7 +231,7 @@ impl Reason {
                 "its enrolment is asked for (MokNew), and shim asks back at the next boot only".to_owned()
             }
             Self::UnknownSigner { authority_trusted: false, .. } => {
-                "no ring of this kernel, nor a list of firmware or shim, has this certificate; one for the same key with another number is another one".to_owned()
+                "its certificate is in no ring of this kernel and in no list of shim (MokListRT) or the firmware (db); one for the same key with another number is another one".to_owned()
             }
             Self::UnknownSigner { authority_trusted: true, .. } => {
                 "this kernel trusts the authority that issued the certificate, and wants the certificate itself".to_owned()
@@ -212,76 +246,6 @@ impl Reason {
                 "this kernel was built without a look at modules' signatures (MODULE_SIG)".to_owned()
             }
         }
-    }
-
-    /// What to do about it.
-    pub fn fix(&self) -> String {
-        match self {
-            Self::Damaged(_)
-            | Self::NotDetached
-            | Self::DigestWeak(_)
-            | Self::DigestUnsupported(_)
-            | Self::AlgorithmUnsupported(_) => {
-                "sign the module anew: the kernel's `sign-file sha256 KEY CERT MODULE` on the file as it was before it was signed, then compress it".to_owned()
-            }
-            Self::AttributesSigned(_) => {
-                "sign the module anew with the kernel's `sign-file`, or `openssl cms -sign -noattr -binary -nocerts`".to_owned()
-            }
-            Self::Revoked { list, .. } => match list {
-                Revoked::MokListX => format!(
-                    "if it was forbidden by mistake, take it off shim's list and reboot; else {SIGN}"
-                ),
-                Revoked::Blacklist | Revoked::Dbx => SIGN.to_owned(),
-            },
-            Self::Unsigned => {
-                format!("{SIGN}; if it does not trust one yet, {IMPORT}")
-            }
-            Self::EnrolledUnused { place, because, .. } => enrol_where_it_counts(*place, *because),
-            Self::Pending { .. } => {
-                "reboot with somebody at the console: in MokManager's blue screen press a key within ten seconds, choose Enroll MOK, type the password; a prompt that is missed deletes the request, then `mokutil --import FILE` again".to_owned()
-            }
-            Self::UnknownSigner { authority_trusted: false, .. } => {
-                format!("{IMPORT}; or {SIGN}")
-            }
-            Self::UnknownSigner { authority_trusted: true, .. } => format!(
-                "add the certificate at each boot, `keyctl padd asymmetric \"\" %:.secondary_trusted_keys < FILE`; or {IMPORT}"
-            ),
-            Self::NotForCode { .. } => {
-                "make a certificate with keyUsage digitalSignature and extendedKeyUsage codeSigning, enrol it, and sign the module anew".to_owned()
-            }
-            Self::ValidationOff(Off::Shim) => {
-                "nothing, to have the module loaded; `mokutil --enable-validation` and a reboot turn validation on".to_owned()
-            }
-            Self::ValidationOff(Off::Kernel) => "nothing, to have the module loaded".to_owned(),
-        }
-    }
-}
-
-fn enrol_where_it_counts(place: Place, because: Rule) -> String {
-    match because {
-        Rule::MokUntrusted => {
-            "`mokutil --trust-mok`, then reboot with somebody at the console and confirm in MokManager's blue screen".to_owned()
-        }
-        Rule::Authorities | Rule::PureAuthorities => format!(
-            "make an authority of your own (CA:TRUE, keyUsage keyCertSign), {IMPORT}; have it issue the signer's certificate and add that at each boot, `keyctl padd asymmetric \"\" %:.secondary_trusted_keys < FILE`"
-        ),
-        Rule::PlatformUnused if place == Place::Ring(SystemRing::Platform) => {
-            format!("enrol it with shim: {IMPORT}")
-        }
-        Rule::DbIgnored => format!("{IMPORT}; or have shim use db again, `mokutil --use-db`"),
-        Rule::NoMachine | Rule::NothingRead => {
-            "add the certificate at each boot, `keyctl padd asymmetric \"\" %:.secondary_trusted_keys < FILE`, where a key that is trusted issued it; or use a kernel of the distribution".to_owned()
-        }
-        Rule::PlatformUnused
-        | Rule::Builtin
-        | Rule::Secondary
-        | Rule::Machine
-        | Rule::Platform(_)
-        | Rule::SigEnforce
-        | Rule::Lockdown
-        | Rule::NotEnforced
-        | Rule::Unchecked
-        | Rule::Always => format!("{IMPORT}; or {SIGN}"),
     }
 }
 

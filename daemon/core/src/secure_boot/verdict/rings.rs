@@ -17,7 +17,7 @@ pub(super) struct Case<'a> {
     pub(super) trust: &'a Trust,
     pub(super) kernel: &'a KernelRelease,
     pub(super) family: Family,
-    pub(super) at_hand: AtHand,
+    pub(super) at_hand: &'a AtHand,
 }
 
 /// Whether something is so, or what keeps that from being told.
@@ -37,8 +37,8 @@ pub(super) enum Counts {
 }
 
 impl<'a> Case<'a> {
-    pub(super) fn new(trust: &'a Trust, kernel: &'a KernelRelease) -> Self {
-        Self { trust, kernel, family: Family::of(kernel), at_hand: AtHand::of(trust) }
+    pub(super) fn new(trust: &'a Trust, kernel: &'a KernelRelease, at_hand: &'a AtHand) -> Self {
+        Self { trust, kernel, family: Family::of(kernel), at_hand }
     }
 
     /// Whether the kernel is the one that runs; only then its rings and switches can be seen.
@@ -173,6 +173,9 @@ impl<'a> Case<'a> {
         let Some(certificate) = self.at_hand.found(Source::MokList, signer) else {
             return Told::No;
         };
+        if self.kept_out(signer).is_some() {
+            return Told::No;
+        }
         match self.kept_from_machine(certificate) {
             Ok(None) => Told::Yes,
             Ok(Some(_)) => Told::No,
@@ -212,7 +215,7 @@ impl<'a> Case<'a> {
             Ok(config) => config.has(KernelConfig::PLATFORM_KEYRING) && reads_keys(config),
             Err(gap) => return Told::Not(gap),
         };
-        if !there {
+        if !there || self.kept_out(signer).is_some() {
             return Told::No;
         }
         let db_ignored = self.trust.db_ignored.known() == Some(&Switch::On);

@@ -28,6 +28,8 @@ pub enum Rule {
     DbIgnored,
     /// Keys of the firmware and of shim are not read.
     NothingRead,
+    /// They are not, because the kernel does not call the firmware.
+    NoRunTime,
     /// What is not trusted is refused: `sig_enforce`.
     SigEnforce,
     /// What is not trusted is refused: lockdown.
@@ -74,7 +76,10 @@ impl Rule {
                 "shim was told to ignore the firmware's db, so the kernel does not read it".to_owned()
             }
             Self::NothingRead => {
-                "this kernel does not read the keys of firmware and shim".to_owned()
+                "this kernel has not read the keys of firmware and shim".to_owned()
+            }
+            Self::NoRunTime => {
+                "this kernel runs without the firmware's services (efi=noruntime), so it has not read the keys of firmware and shim".to_owned()
             }
             Self::SigEnforce => {
                 "this kernel refuses modules that are not signed by a trusted key (sig_enforce)".to_owned()

@@ -12,7 +12,7 @@ use crate::secure_boot::keyring::{Blacklisted, SystemRing};
 use crate::secure_boot::oid::Oid;
 use crate::secure_boot::signature::signed_data::SignerId;
 use crate::secure_boot::signature_list::SignatureList;
-use crate::secure_boot::trust::Switch;
+use crate::secure_boot::trust::{RunTime, Switch};
 
 /// The order in which kernels look: `.platform` last, by the patch.
 const LOOKED_IN: [SystemRing; 4] =
@@ -56,10 +56,14 @@ impl Case<'_> {
                 (Told::No, _) | (Told::Not(_), Counts::No(_)) => {}
             }
         }
-        if reasons.is_empty() {
+        let kept_out = self.kept_out(signer);
+        if let Some(list) = kept_out {
+            // Whatever else holds the key: no ring takes it.
+            reasons = vec![Reason::Revoked { signer: signer.clone(), list }];
+        } else if reasons.is_empty() {
             reasons.extend(self.listed(signer));
         }
-        if self.at_hand.found(Source::Pending, signer).is_some() {
+        if kept_out.is_none() && self.at_hand.found(Source::Pending, signer).is_some() {
             reasons.push(Reason::Pending { signer: signer.clone() });
         }
         if reasons.is_empty() {
@@ -83,14 +87,21 @@ impl Case<'_> {
     /// A key that a list has and no ring.
     fn listed(&self, signer: &SignerId) -> Option<Reason> {
         let (place, because) = if let Some(own) = self.at_hand.found(Source::MokList, signer) {
-            (Place::MokList, self.kept_from_machine(own).ok().flatten())
+            // Where `.platform` counts, what keeps a key from `.machine` does not matter.
+            let platform = matches!(self.counts(SystemRing::Platform), Counts::Yes(_));
+            let kept = self.kept_from_machine(own).ok().flatten().filter(|_| !platform);
+            (Place::MokList, kept)
         } else if self.at_hand.found(Source::Db, signer).is_some() {
             let ignored = self.trust.db_ignored.known() == Some(&Switch::On);
             (Place::Db, ignored.then_some(Rule::DbIgnored))
         } else {
             return None;
         };
-        let because = because.unwrap_or(Rule::NothingRead);
+        // `load_uefi_certs` ends at once without the firmware's services, (knowledge of
+        // the kernel's source), so neither list is read.
+        let no_run_time = self.runs() && self.trust.runtime.known() == Some(&RunTime::NoRunTime);
+        let because =
+            if no_run_time { Rule::NoRunTime } else { because.unwrap_or(Rule::NothingRead) };
         Some(Reason::EnrolledUnused { signer: signer.clone(), place, because })
     }
 
@@ -106,22 +117,14 @@ impl Case<'_> {
         self.at_hand.issuer_ids(signer).any(|id| shown(&id))
     }
 
-    /// Whether the signer is revoked. A running kernel shows that; else the lists do, as far as the
-    /// kernel was built to read certificates out of them.
+    /// Whether the signer's certificate is revoked as a whole, which kernels look up at each signature
+    /// (`reference/secure-boot-mok.md` section 5). A running kernel shows that; else the lists do, as
+    /// far as the kernel was built to read certificates out of them.
     pub(super) fn revoked(&self, signer: &SignerId) -> Against {
         let reason = |list| Reason::Revoked { signer: signer.clone(), list };
         match self.ring(SystemRing::Blacklist) {
             Ok(None) => return Against::Nothing,
-            Ok(Some(ring)) => {
-                let by_hash = |one: &Certificate| {
-                    ring.blacklisted.iter().any(|hash| match hash {
-                        Blacklisted::ToBeSigned(hash) => is_hash(&one.to_be_signed, hash),
-                        Blacklisted::Binary(_) => false,
-                    })
-                };
-                if self.at_hand.of_signer(signer).any(by_hash) {
-                    return Against::Surely(reason(Revoked::Blacklist));
-                }
+            Ok(Some(_)) => {
                 return match self.holds(SystemRing::Blacklist, signer) {
                     Told::Yes => Against::Surely(reason(Revoked::Blacklist)),
                     Told::No => Against::Nothing,
@@ -136,9 +139,6 @@ impl Case<'_> {
                 perhaps = Against::Perhaps(gap, reason(list));
                 continue;
             }
-            if self.hash_listed(lists, signer) {
-                return Against::Surely(reason(list));
-            }
             if self.at_hand.found(source, signer).is_some() {
                 match self.config().map(|config| config.has(KernelConfig::REVOCATION_LIST)) {
                     Ok(true) => return Against::Surely(reason(list)),
@@ -150,12 +150,32 @@ impl Case<'_> {
         perhaps
     }
 
+    /// What revokes the signer's certificate by its hash. Kernels look that up when a certificate is
+    /// put into a ring, and put none there that is revoked so (`x509_key_preparse`): to a signature
+    /// without certificates its key is then an unknown one. What was in a ring before stays.
+    pub(super) fn kept_out(&self, signer: &SignerId) -> Option<Revoked> {
+        if let Ok(ring) = self.ring(SystemRing::Blacklist) {
+            let by_hash = |one: &Certificate| {
+                ring.is_some_and(|ring| {
+                    ring.blacklisted.iter().any(|hash| match hash {
+                        Blacklisted::ToBeSigned(hash) => is_hash(&one.to_be_signed, hash),
+                        Blacklisted::Binary(_) => false,
+                    })
+                })
+            };
+            return self.at_hand.of_signer(signer).any(by_hash).then_some(Revoked::Blacklist);
+        }
+        let mut lists = self.forbidding().into_iter();
+        lists.find(|(.., lists)| self.hash_listed(lists, signer)).map(|(list, ..)| list)
+    }
+
     /// The list that revokes the signer, whether or not this kernel looks at it.
     pub(super) fn listed_as_revoked(&self, signer: &SignerId) -> Option<Reason> {
         let mut lists = self.forbidding().into_iter().filter(|(_, source, _, lists)| {
             self.at_hand.found(*source, signer).is_some() || self.hash_listed(lists, signer)
         });
-        lists.next().map(|(list, ..)| Reason::Revoked { signer: signer.clone(), list })
+        let list = self.kept_out(signer).or_else(|| lists.next().map(|(list, ..)| list))?;
+        Some(Reason::Revoked { signer: signer.clone(), list })
     }
 
     fn forbidding(&self) -> [(Revoked, Source, Part, &Reading<Vec<SignatureList>>); 2] {

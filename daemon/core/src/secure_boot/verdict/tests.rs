@@ -62,6 +62,7 @@ CONFIG_SYSTEM_BLACKLIST_KEYRING=y
 ";
 const MACHINE: &str = "CONFIG_INTEGRITY_MACHINE_KEYRING=y\n";
 const LOCKS: &str = "CONFIG_LOCK_DOWN_IN_EFI_SECURE_BOOT=y\n";
+const FORCED: &str = "CONFIG_MODULE_SIG_FORCE=y\n";
 const REVOKES: &str = "CONFIG_SYSTEM_REVOCATION_LIST=y\n";
 
 fn release(text: &str) -> KernelRelease {

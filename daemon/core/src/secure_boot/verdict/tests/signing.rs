@@ -17,15 +17,17 @@ fn hashed(digest: Digest) -> Option<SignedData> {
 }
 
 #[test]
-fn what_is_revoked_is_refused_by_every_kernel() {
+fn what_is_revoked() {
     let both = || machine(UPSTREAM).enrolled(MODULE, Machine);
     let refused = || "refused Revoked; Machine, Always; 129".to_owned();
     let tbs = certificate(MODULE).to_be_signed.sha256.to_vec();
-    let hash = Ring { blacklisted: vec![Blacklisted::ToBeSigned(tbs.clone())], ..Ring::default() };
+    let blacklisted = vec![Blacklisted::ToBeSigned(tbs.clone())];
+    let hash = || Reading::Known(Ring { blacklisted: blacklisted.clone(), ..Ring::default() });
     let by_hash = SignatureList {
         kind: SignatureType::X509Sha256,
         entries: vec![Entry { owner: SHIM_LOCK, data: [tbs, vec![0; 16]].concat(), offset: 44 }],
     };
+    let dbx = || Reading::Known(vec![by_hash.clone()]);
     let blind = |parts: &[&str]| both().with(Blacklist, denied()).built(UPSTREAM, parts);
     check(vec![
         (
@@ -43,11 +45,32 @@ fn what_is_revoked_is_refused_by_every_kernel() {
             refused(),
         ),
         (
-            "by the hash of the certificate",
+            "by the hash of the certificate, after it had got into the ring",
             by_rsa(),
-            both().with(Blacklist, Reading::Known(hash)),
+            both().with(Blacklist, hash()),
             UPSTREAM,
-            refused(),
+            "accepted .machine; Machine; loads; but Revoked".to_owned(),
+        ),
+        (
+            "by hash, which kept it out of the ring",
+            by_rsa(),
+            Trust { mok: list(&[MODULE]), ..machine(UPSTREAM) }.with(Blacklist, hash()),
+            UPSTREAM,
+            format!("refused Revoked; SigEnforce; {NO_KEY}"),
+        ),
+        (
+            "the same, nothing enforced",
+            by_rsa(),
+            Trust { mok: list(&[MODULE]), ..machine(UPSTREAM) }.with(Blacklist, hash()).open(),
+            UPSTREAM,
+            "tainted Revoked; NotEnforced; taints".to_owned(),
+        ),
+        (
+            "the same, and the signature brings certificates",
+            made(|one| one.certificates_bytes = 900),
+            Trust { mok: list(&[MODULE]), ..machine(UPSTREAM) }.with(Blacklist, hash()).open(),
+            UPSTREAM,
+            "unknown CertificatesInside / Revoked; NotEnforced; ?".to_owned(),
         ),
         (
             "in dbx, and the ring does not have it",
@@ -78,11 +101,19 @@ fn what_is_revoked_is_refused_by_every_kernel() {
             "accepted .machine; Machine; loads; but Revoked".to_owned(),
         ),
         (
-            "in dbx by hash",
+            "in dbx by hash, and the ring shows it all the same",
             by_rsa(),
-            Trust { dbx: Reading::Known(vec![by_hash]), ..blind(&[COMMON, MACHINE]) },
+            Trust { dbx: dbx(), ..blind(&[COMMON, MACHINE]) },
             UPSTREAM,
-            refused(),
+            "accepted .machine; Machine; loads; but Revoked".to_owned(),
+        ),
+        (
+            "in dbx by hash, a kernel that does not run",
+            by_rsa(),
+            Trust { dbx: dbx(), mok: list(&[MODULE]), ..machine(RHEL) }
+                .built("6.13.0", &[COMMON, MACHINE, FORCED]),
+            "6.13.0",
+            "unknown NotRunning, NotRunning / Revoked; SigEnforce; ?".to_owned(),
         ),
         (
             "nothing that revokes is readable",

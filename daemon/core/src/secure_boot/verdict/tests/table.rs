@@ -91,6 +91,7 @@ fn which_rings_count() {
     let on = |kernel| machine(kernel).enrolled(MODULE, Platform);
     let unused = |rule: &str| format!("refused EnrolledUnused; {rule}, SigEnforce; {NO_KEY}");
     let db = |kernel| Trust { db: list(&[MODULE]), ..machine(kernel) };
+    let no_run_time = || Trust { runtime: Reading::Known(RunTime::NoRunTime), ..machine(RHEL) };
     let at_hand = || Trust { named: given([certificate(MODULE)]), ..machine(UPSTREAM) };
     let accepted = |ring: &str, rule: &str| format!("accepted {ring}; {rule}; loads");
     check(vec![
@@ -200,6 +201,27 @@ fn which_rings_count() {
             Trust { mok: list(&[MODULE]), ..machine(RHEL) }.built(RHEL, &[COMMON, MACHINE]),
             RHEL,
             unused("NothingRead"),
+        ),
+        (
+            "the same, a kernel without .machine that trusts .platform",
+            by_rsa(),
+            Trust { mok: list(&[MODULE]), ..machine(RHEL) }.built(RHEL, &[COMMON]),
+            RHEL,
+            unused("NothingRead"),
+        ),
+        (
+            "the same, which does not call the firmware",
+            by_rsa(),
+            Trust { mok: list(&[MODULE]), ..no_run_time() }.built(RHEL, &[COMMON]),
+            RHEL,
+            unused("NoRunTime"),
+        ),
+        (
+            "in db, which it has not read either",
+            by_rsa(),
+            Trust { db: list(&[MODULE]), ..no_run_time() },
+            RHEL,
+            unused("NoRunTime"),
         ),
     ]);
 }

@@ -8,7 +8,7 @@ use crate::secure_boot::verdict::gap::Part;
 use crate::secure_boot::verdict::reason::{Place, Revoked};
 use crate::secure_boot::verdict::rule::Family;
 
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     Rule::Builtin,
     Rule::Secondary,
     Rule::Machine,
@@ -20,12 +20,19 @@ const RULES: [Rule; 16] = [
     Rule::PureAuthorities,
     Rule::DbIgnored,
     Rule::NothingRead,
+    Rule::NoRunTime,
     Rule::SigEnforce,
     Rule::Lockdown,
     Rule::NotEnforced,
     Rule::Unchecked,
     Rule::Always,
 ];
+
+/// What is the matter stands in a blocker's sentence, beside a kernel, a release and its modules.
+const MOST_OF_A_CLAUSE: usize = 120;
+
+/// What `onloadctl keys` takes.
+const KEYS: [&str; 7] = ["import ", "generate", "sign", "show", "list", "status", "revoke-request"];
 
 fn signer() -> SignerId {
     signed(RSA).signers[0].by.clone()
@@ -93,7 +100,12 @@ fn every_text_is_one_line_and_says_something() {
     assert_eq!(texts.iter().collect::<BTreeSet<_>>().len(), RULES.len(), "two rules say the same");
     for reason in reasons() {
         assert!(reason.reason().bytes().all(|byte| byte.is_ascii_alphanumeric()));
-        texts.extend([reason.what(), reason.why(), reason.fix()]);
+        assert!(reason.what().len() <= MOST_OF_A_CLAUSE, "{}", reason.what());
+        texts.extend([reason.what(), reason.why()]);
+        for file in [None, Some("/etc/onloadd/site.der")] {
+            texts.push(reason.fix(file));
+            texts.extend(reason.steps(file));
+        }
     }
     for gap in gaps() {
         assert!(gap.what().starts_with("cannot be told: "), "{gap:?}");
@@ -106,23 +118,37 @@ fn every_text_is_one_line_and_says_something() {
 }
 
 #[test]
+fn what_is_told_to_do_can_be_done() {
+    let fixes = reasons().into_iter().flat_map(|reason| {
+        [vec![reason.fix(None)], reason.steps(Some("/etc/onloadd/site.der"))].concat()
+    });
+    for text in fixes.chain(gaps().iter().map(Gap::fix)) {
+        for outdated in ["sign-file", "mokutil --import", "ten seconds"] {
+            assert!(!text.contains(outdated), "{text}");
+        }
+        for (at, _) in text.match_indices("onloadctl keys ") {
+            let verb = &text[at + "onloadctl keys ".len()..];
+            assert!(KEYS.iter().any(|known| verb.starts_with(known)), "{text}");
+        }
+    }
+}
+
+#[test]
 fn an_unknown_signer_in_three_parts() {
     let trust = machine(RHEL);
     let said = verdict(Ok(Some(&signed(RSA))), &trust, &release(RHEL));
-    let Outcome::Refused { why } = said.outcome else { panic!("refused") };
-    let [reason] = why.as_slice() else { panic!("one reason") };
-    let serial = certificate(MODULE).serial;
+    let reason = said.reason().unwrap();
     assert_eq!(
         reason.what(),
-        format!(
-            "the signer is not known to this machine: CN=Modules: first key, O=Example, number {serial}"
-        )
+        "nobody here knows the signer's key (CN=Modules: first key, O=Example)"
     );
-    assert!(reason.why().starts_with("no ring of this kernel, nor a list of firmware or shim"));
-    let fix = reason.fix();
-    for step in ["mokutil --import FILE", "reboot", "MokManager", "Enroll MOK", "ten seconds"] {
-        assert!(fix.contains(step), "{step}: {fix}");
-    }
+    assert!(reason.why().starts_with("its certificate is in no ring of this kernel"));
+    assert!(reason.fix(None).starts_with("`onloadctl keys import FILE`, reboot"));
+    let steps = reason.steps(Some("/etc/onloadd/site.der"));
+    let [ask, answer, loads, or] = steps.as_slice() else { panic!("{steps:?}") };
+    assert_eq!(ask, "1. `onloadctl keys import /etc/onloadd/site.der`");
+    assert_eq!(*answer, format!("2. {}", crate::secure_boot::request::obstacle::AT_THE_CONSOLE));
+    assert!(loads.starts_with("3. nothing more") && or.starts_with("or "), "{steps:?}");
 }
 
 #[test]
