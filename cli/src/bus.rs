@@ -127,7 +127,7 @@ impl Bus {
 
     /// Methods about keys.
     pub async fn secure_boot(&self) -> Result<SecureBootProxy<'_>, Ended> {
-        let builder = SecureBootProxy::builder(&self.connection).path(path::ROOT);
+        let builder = SecureBootProxy::builder(&self.connection);
         Ok(builder.cache_properties(CacheProperties::No).build().await?)
     }
 

@@ -869,7 +869,7 @@ pub trait Allocation {
 #[proxy(
     interface = "com.amd.Onload1.SecureBoot",
     default_service = "com.amd.Onload1",
-    assume_defaults = true
+    default_path = "/com/amd/Onload1"
 )]
 pub trait SecureBoot {
     /// State property

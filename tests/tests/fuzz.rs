@@ -226,7 +226,14 @@ fn module_files() {
                 Ok(seen) => {
                     // What was accepted is whole: it reads back as it is.
                     let again = module_file::stand_in::write(&seen);
-                    assert_eq!(module_file::parse(&again, "").unwrap(), seen);
+                    let mut again = module_file::parse(&again, "").unwrap();
+                    // But for a signature that does not: that it is there is kept, not where it breaks.
+                    if let (Signing::Damaged(_), Signing::Damaged(_)) =
+                        (&again.signed, &seen.signed)
+                    {
+                        again.signed.clone_from(&seen.signed);
+                    }
+                    assert_eq!(again, seen);
                 }
                 Err(error) => assert!(error.to_string().len() < 300, "{error}"),
             }

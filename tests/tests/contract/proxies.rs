@@ -33,7 +33,8 @@ fn proxies_are_those_of_the_contract() {
         .interfaces()
         .iter()
         .map(|found| {
-            let at_root = (found.name().as_str() == interface::MANAGER).then_some(&root);
+            let of_the_root = [interface::MANAGER, interface::SECURE_BOOT];
+            let at_root = of_the_root.contains(&found.name().as_str()).then_some(&root);
             CodeGenerator::new()
                 .with_service(Some(&service))
                 .with_path(at_root)

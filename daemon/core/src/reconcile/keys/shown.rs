@@ -51,7 +51,11 @@ impl Reconciler {
         let Some(snapshot) = self.snapshot.clone() else { return };
         let none = BTreeMap::new();
         let releases = snapshot.releases.known().unwrap_or(&none);
-        let boot = self.boot.clone().into();
+        // A simulated machine starts again below a daemon that goes on.
+        let boot = match &snapshot.boot_id {
+            Reading::Known(boot) => Reading::Known(boot.clone()),
+            Reading::Absent | Reading::Unreadable(_) => self.boot.clone().into(),
+        };
         let remembered = Remembered { asked: &self.ledger.asked, boot: &boot };
         let seen = SecureBootPicture::of(&snapshot.trust, remembered, releases, &snapshot.volumes);
         view::replace(&mut self.picture.secure_boot, seen);
