@@ -17,6 +17,8 @@ use onload_tests::guest::{Guest, Options};
 use crate::keys;
 use crate::secure_boot::{MODULE, refusal};
 
+/// The key that the firmware has before the first boot.
+pub const ENROLLED: &str = "Enrolled before";
 /// Where a module to be tried lies in the guest.
 const TRIED: &str = "/tmp/tried.ko";
 
@@ -71,7 +73,7 @@ pub fn signers() -> anyhow::Result<&'static Signers> {
     if let Some(signers) = SIGNERS.get() {
         return Ok(signers);
     }
-    let (enrolled, missed) = (Signer::generate("Enrolled before")?, Signer::generate("Missed")?);
+    let (enrolled, missed) = (Signer::generate(ENROLLED)?, Signer::generate("Missed")?);
     Ok(SIGNERS.get_or_init(|| Signers { enrolled, missed }))
 }
 
@@ -130,11 +132,11 @@ fn secure_boot_is_on_and_the_enrolled_key_is_in_its_keyring(
     ensure!(said.contains("is already enrolled"), "{said}");
 
     let machine = guest.ok("keyctl list %:.machine")?;
-    ensure!(machine.contains("Enrolled before") && machine.contains("Debian"), "{machine}");
+    ensure!(machine.contains(ENROLLED) && machine.contains("Debian"), "{machine}");
     let secondary = guest.ok("keyctl show %:.secondary_trusted_keys")?;
     ensure!(secondary.contains("keyring: .machine"), "modules are checked by it: {secondary}");
     let platform = guest.ok("keyctl list %:.platform")?;
-    ensure!(platform.contains("Microsoft") && !platform.contains("Enrolled"), "{platform}");
+    ensure!(platform.contains("Microsoft") && !platform.contains(ENROLLED), "{platform}");
     Ok(())
 }
 
