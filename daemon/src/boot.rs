@@ -19,7 +19,7 @@ use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::{Letterbox, Notice};
 use crate::logging;
-use crate::settings_dir::Sources;
+use crate::settings_dir::{Secrets, Sources};
 
 /// How long the network may wait for the right driver. A swap takes some two seconds; a card that
 /// resets its firmware, tens (reference/onload-measured.md section 1).
@@ -49,6 +49,7 @@ pub async fn run<H: Host>(host: H, sources: Sources, state: PathBuf, limit: Dura
         Err(error) => return leave(&format!("{error}, which sees to the modules itself")),
     };
     let (letterbox, pictures, posts) = Letterbox::new();
+    let sources = Sources { secrets: Secrets::Left, ..sources };
     let app = App::new(host, sources, ledger, pictures, posts);
     let end = tokio::select! {
         ended = app.run() => {

@@ -14,7 +14,7 @@ use onloadd::host::linux::{Linux, Places, Runner};
 use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
-use onloadd::settings_dir::Sources;
+use onloadd::settings_dir::{Secrets, Sources};
 use onloadd::{boot, cdi, contained, kubelet, logging, resident, service, variables};
 use tokio::sync::watch;
 
@@ -271,7 +271,7 @@ fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
     });
     // Of the machine itself only: below another root its own counts.
     let runtime = args.runtime_directory.clone().filter(|_| is_here(args));
-    Sources { world, root, runtime, command_line }
+    Sources { world, root, runtime, command_line, secrets: Secrets::default() }
 }
 
 /// Whether this machine is what is run on: not a simulated one, and none below another root.

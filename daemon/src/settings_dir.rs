@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::{self, Read};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use onload_core::config::{Config, ConfigError, Fragment};
@@ -22,6 +23,17 @@ const LONGEST_FILE: u64 = 1024 * 1024;
 /// certificate has.
 const LONGEST_NAMED: u64 = 65 * 1024;
 
+/// Whether hashes of passwords are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// They are.
+    #[default]
+    Read,
+    /// They are not: who runs at boot can write no variable of the firmware, and leaves it to the
+    /// daemon.
+    Left,
+}
+
 /// Where configuration comes from.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
@@ -34,6 +46,8 @@ pub struct Sources {
     pub runtime: Option<PathBuf>,
     /// Above the files: what the command line says.
     pub command_line: Option<Fragment>,
+    /// Whether files are read that only their owner may read.
+    pub secrets: Secrets,
 }
 
 impl Sources {
@@ -59,22 +73,46 @@ impl Sources {
         let Some(root) = &self.root else { return BTreeMap::new() };
         let settings = &config.settings;
         let profiles = settings.pools.values().filter_map(|pool| pool.profile.as_ref());
-        let named = profiles.chain(settings.secure_boot.files());
+        let named = profiles.chain(settings.secure_boot.named());
         let paths = named.filter_map(|path| Some((path, path.strip_prefix('/')?)));
         let read = |(name, below): (&String, &str)| {
-            let read = content(&root.join(below));
+            let read = content(&root.join(below), Readers::Any);
             Some((name.clone(), read.transpose()?))
         };
-        paths.filter_map(read).collect()
+        let mut files: BTreeMap<_, _> = paths.filter_map(read).collect();
+        if self.secrets == Secrets::Read {
+            for path in settings.secure_boot.secrets() {
+                let below = path.strip_prefix('/').unwrap_or(path);
+                if let Some(read) = content(&root.join(below), Readers::Owner).transpose() {
+                    files.insert(path.clone(), read);
+                }
+            }
+        }
+        files
     }
 }
 
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readers {
+    /// Anybody.
+    Any,
+    /// Its owner alone.
+    Owner,
+}
+
 /// None where there is no such file.
-fn content(path: &Path) -> Result<Option<Vec<u8>>, String> {
+fn content(path: &Path, readers: Readers) -> Result<Option<Vec<u8>>, String> {
     let read = || -> io::Result<Vec<u8>> {
         // Asked first: opening a pipe would wait for somebody to write.
-        if !fs::metadata(path)?.is_file() {
+        let found = fs::metadata(path)?;
+        if !found.is_file() {
             return Err(io::Error::other("it is not a regular file"));
+        }
+        let others = found.permissions().mode() & 0o077;
+        if readers == Readers::Owner && others != 0 {
+            let why = "others may read it, and could find the password (`chmod 600` it)";
+            return Err(io::Error::other(why));
         }
         let mut bytes = Vec::new();
         fs::File::open(path)?.take(LONGEST_NAMED).read_to_end(&mut bytes)?;
@@ -246,6 +284,31 @@ mod tests {
         assert_eq!(files["/srv/a.opf"], Ok(b"onload_set A 1\n".to_vec()));
         assert_eq!(files["/srv/key.der"], Ok(b"a key".to_vec()));
         assert!(files["/srv"].is_err());
+    }
+
+    #[test]
+    fn the_hash_of_a_password_is_for_its_owner_alone() {
+        let wish =
+            "[[secure-boot.requests]]\ncertificate = \"/k.der\"\npassword-hash = \"/k.hash\"\n";
+        let root = tree(&[
+            ("etc/onloadd/onloadd.toml", wish),
+            ("k.der", "a key"),
+            ("k.hash", "$6$salt$hash"),
+        ]);
+        let mode = |mode| {
+            let path = root.path().join("k.hash");
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let mut sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
+        mode(0o640);
+        let why = sources.load().unwrap().files["/k.hash"].clone().unwrap_err();
+        assert!(why.contains("chmod 600"), "{why}");
+        mode(0o600);
+        let config = sources.load().unwrap();
+        assert_eq!(config.files["/k.hash"], Ok(b"$6$salt$hash".to_vec()));
+        assert!(!format!("{config:?}").contains("36, 54, 36"), "nor is it printed");
+        sources.secrets = Secrets::Left;
+        assert!(!sources.load().unwrap().files.contains_key("/k.hash"));
     }
 
     #[test]

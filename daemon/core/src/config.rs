@@ -4,6 +4,7 @@
 //! type or a contradiction refuses the whole configuration; the caller keeps what it had.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
@@ -59,7 +60,7 @@ pub struct Masked {
 }
 
 /// A configuration that holds: what the program uses, and the account of it for people.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// What the program uses.
     pub settings: Settings,
@@ -69,6 +70,16 @@ pub struct Config {
     /// reads them with the configuration, and they count as part of it. Without an entry there is no
     /// such file.
     pub files: BTreeMap<String, Result<Vec<u8>, String>>,
+}
+
+impl fmt::Debug for Config {
+    /// Without what lies in the files that it names: one may hold the hash of a password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { settings, entries, files } = self;
+        let files: Vec<_> = files.keys().collect();
+        let mut shown = f.debug_struct("Config");
+        shown.field("settings", settings).field("entries", entries).field("files", &files).finish()
+    }
 }
 
 /// Why a configuration is refused. The text names file, line and key.

@@ -1,7 +1,6 @@
 //! What a picture lets expect while nobody gives orders: who waits for the node asks this.
 
 use crate::blocker::Blocker;
-use crate::job::JobState;
 use crate::picture::{NodeState, Picture};
 
 /// What is still to come by itself. Of several, the greatest counts.
@@ -26,9 +25,7 @@ impl Outlook {
             NodeState::Held | NodeState::Degraded => Self::Settled,
             NodeState::Ready | NodeState::Blocked | NodeState::Idle => {
                 let blockers = picture.blockers.iter().map(|blocked| of_blocker(&blocked.blocker));
-                // A key that the configuration wants asked for is a job of its own.
-                let busy = picture.jobs.values().any(|job| job.state == JobState::Running);
-                let settling = if picture.probing || busy { Self::GoesOn } else { Self::Settled };
+                let settling = if picture.probing { Self::GoesOn } else { Self::Settled };
                 match blockers.max() {
                     None | Some(Self::Settled) => settling,
                     Some(worst) => worst,

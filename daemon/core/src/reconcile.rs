@@ -43,7 +43,7 @@ mod view;
 use binding::Binds;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
-use keys::{KeyRequest, Keys};
+use keys::{KeyCommand, KeyImport, KeyRequest, Keys};
 use lending::LocalGrant;
 use pods::Asking;
 use pools::PoolState;
@@ -65,6 +65,8 @@ enum Pending {
     Change,
     /// A request to shim.
     Keys(KeyRequest),
+    /// Nothing: only that it gets there matters.
+    Noted,
 }
 
 /// Whether the ledger can be relied on.
@@ -219,6 +221,9 @@ impl Reconciler {
         if this.ledger_health == LedgerHealth::Available {
             this.rewrite();
         }
+        if this.configured && this.ledger_health == LedgerHealth::Available {
+            this.forget_wishes();
+        }
         this.watch_holders();
         this.ask_of_containers(now);
         this.look();
@@ -339,8 +344,7 @@ impl Reconciler {
         self.name_certificates(&mut snapshot);
         let snapshot = Arc::new(snapshot);
         self.snapshot = Some(snapshot.clone());
-        self.follow_keys(&snapshot);
-        self.carry_out_wishes(now);
+        self.follow_keys(now, &snapshot);
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -392,10 +396,12 @@ impl Reconciler {
             Command::Import { version } => self.import(now, id, &caller, version),
             Command::Remove { release } => self.remove(now, id, &caller, release),
             Command::ImportKey { certificate, hash, despite_sealed } => {
-                let wish = (certificate.as_slice(), &hash);
-                self.import_key(now, Some(id), &caller, wish, despite_sealed)
+                let import = KeyImport { certificate, hash, despite_sealed };
+                self.order_keys(id, caller, KeyCommand::Import(import))
             }
-            Command::RevokeRequest { all } => self.revoke_request(now, id, &caller, all),
+            Command::RevokeRequest { all } => {
+                self.order_keys(id, caller, KeyCommand::Revoke { all })
+            }
             Command::Cancel { job } => self.cancel(now, id, job),
             Command::Reload => {
                 self.effects.push(Effect::ReadConfiguration(Some(id)));

@@ -57,9 +57,9 @@ impl SecureBootSettings {
         self.certificates.iter().chain(self.requests.iter().map(|request| &request.certificate))
     }
 
-    /// The paths of everything that it names.
-    pub fn files(&self) -> impl Iterator<Item = &String> {
-        self.named().chain(self.requests.iter().map(|request| &request.password_hash))
+    /// The paths of hashes of passwords.
+    pub fn secrets(&self) -> impl Iterator<Item = &String> {
+        self.requests.iter().map(|request| &request.password_hash)
     }
 
     /// How long MokManager waits, in seconds.

@@ -181,6 +181,7 @@ fn keys() -> Vec<Entry> {
             name: "CN=Site modules".to_owned(),
             at: Timestamp(9),
             boot: "ab-12".parse().unwrap(),
+            written: digit == 0xa0,
         })
     };
     let fingerprint = Fingerprint([0x1f; 32]);

@@ -85,7 +85,7 @@ impl Reconciler {
             Some(Pending::Free { request }) => self.answer(request, Ok(Reply::Done)),
             Some(Pending::Step(step)) => self.begin(now, step),
             Some(Pending::Keys(request)) => self.begin_key_request(now, request),
-            Some(Pending::Change) | None => {}
+            Some(Pending::Change | Pending::Noted) | None => {}
         }
         self.compact();
     }
@@ -122,7 +122,7 @@ impl Reconciler {
                 self.changing.reset();
                 self.stand_pools();
             }
-            None => {}
+            Some(Pending::Noted) | None => {}
         }
         self.replan();
         self.publish_soon(now.boot);

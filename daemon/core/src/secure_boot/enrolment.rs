@@ -71,13 +71,16 @@ pub struct Asked {
     pub at: Timestamp,
     /// In which boot: in the next one shim asks back.
     pub boot: BootId,
+    /// Whether the request was seen: what is remembered before it is written may never have been.
+    #[serde(default)]
+    pub written: bool,
 }
 
 impl Asked {
     /// Shim was asked for this certificate.
     pub fn for_key(certificate: &Certificate, at: Timestamp, boot: BootId) -> Self {
         let (name, fingerprint) = (certificate.subject.to_string(), certificate.fingerprint);
-        Self { fingerprint: Fingerprint(fingerprint), name, at, boot }
+        Self { fingerprint: Fingerprint(fingerprint), name, at, boot, written: false }
     }
 }
 
@@ -138,6 +141,11 @@ pub enum Enrolment {
         /// When it was asked for.
         asked: Timestamp,
     },
+    /// It was about to be asked for, and the request was never seen.
+    Unwritten {
+        /// When.
+        asked: Timestamp,
+    },
     /// Nobody asked.
     NotAsked,
     /// It is revoked, wherever else it is.
@@ -196,6 +204,7 @@ fn gone(asked: Option<&Asked>, trust: &Trust, this_boot: &Reading<BootId>) -> En
     match (gap, asked, this_boot) {
         (Some(why), ..) => Enrolment::Unknown { why },
         (None, None, _) => Enrolment::NotAsked,
+        (None, Some(asked), _) if !asked.written => Enrolment::Unwritten { asked: asked.at },
         (None, Some(asked), Reading::Known(boot)) if asked.boot == *boot => {
             Enrolment::Withdrawn { asked: asked.at }
         }
@@ -233,6 +242,7 @@ impl Enrolment {
             Self::Overlooked { .. } => "RequestOverlooked",
             Self::Lost { .. } => "RequestLost",
             Self::Withdrawn { .. } => "RequestWithdrawn",
+            Self::Unwritten { .. } => "RequestUnwritten",
             Self::NotAsked => "NotEnrolled",
             Self::Blocked { .. } => "Revoked",
             Self::Unknown { .. } => "Unknown",
@@ -277,6 +287,10 @@ impl Enrolment {
                 "asked on {}, not enrolled: the request was taken back before a reboot",
                 date(*asked)
             ),
+            Self::Unwritten { asked } => format!(
+                "not enrolled: it was about to be asked for on {}, and the request was never written",
+                date(*asked)
+            ),
             Self::NotAsked => "not enrolled, and not asked for".to_owned(),
             Self::Blocked { lists } => {
                 let names: Vec<_> = lists.iter().map(|list| called(*list)).collect();
@@ -303,7 +317,9 @@ impl Enrolment {
             Self::Overlooked { .. } => {
                 "see whether the firmware starts the distribution's shim, and whether MokManager (mmx64.efi) is beside it on the EFI partition; then reboot".to_owned()
             }
-            Self::Lost { .. } => format!("{}; then {AT_THE_CONSOLE}", again(file)),
+            Self::Lost { .. } | Self::Unwritten { .. } => {
+                format!("{}; then {AT_THE_CONSOLE}", again(file))
+            }
             Self::Withdrawn { .. } | Self::NotAsked => {
                 format!("`onloadctl keys import {file}` asks for it; then {AT_THE_CONSOLE}")
             }

@@ -46,7 +46,7 @@ impl Reconciler {
         }
     }
 
-    /// Brings the picture of keys up to date: at each look, and when the ledger's memory changes.
+    /// Brings the picture of keys up to date.
     pub(in crate::reconcile) fn show_keys(&mut self) {
         let Some(snapshot) = self.snapshot.clone() else { return };
         let none = BTreeMap::new();
@@ -98,6 +98,7 @@ impl Reconciler {
                 | Enrolment::Overlooked { .. }
                 | Enrolment::Lost { .. }
                 | Enrolment::Withdrawn { .. }
+                | Enrolment::Unwritten { .. }
                 | Enrolment::NotAsked
                 | Enrolment::Blocked { .. },
             )

@@ -286,7 +286,6 @@ fn a_wish_of_the_configuration_is_carried_out_once() {
     assert_eq!(lab.brain.ledger().wishes.len(), 1);
 
     reboot(&mut lab, "b2", &[]);
-    lab.configure(wishing(HASH));
     lab.run(600_000);
     assert!(lab.variables.is_empty(), "it was missed, and is not repeated");
     assert_eq!(condition(&lab).reason, "RequestLost");
@@ -303,11 +302,102 @@ fn a_wish_of_the_configuration_is_carried_out_once() {
     );
     // Somebody takes the key out at the console: that is his business.
     reboot(&mut lab, "b4", &[]);
-    lab.configure(wishing(&other));
     assert!(lab.variables.is_empty());
+    // Out of it at one boot and in it again at the next.
     lab.configure(Config::default());
+    reboot(&mut lab, "b5", &[]);
     lab.configure(wishing(&other));
     assert!(lab.variables.contains_key("MokNew"));
+}
+
+#[test]
+fn a_kill_at_any_point_carries_a_wish_out_once() {
+    let mut cut = 0;
+    for fuse in 1.. {
+        let mut lab = lab("");
+        lab.fuse = Some(fuse);
+        lab.configure(wishing(HASH));
+        if lab.fuse.is_some_and(|left| left > 0) {
+            break;
+        }
+        cut += 1;
+        lab.restart();
+        lab.run(5_000);
+        assert_eq!(condition(&lab).reason, "EnrolmentPending", "after {fuse} effects");
+        assert_eq!(lab.variables["MokNew"], bytes(&[MODULE]), "after {fuse} effects");
+        reboot(&mut lab, "b2", &[]);
+        lab.run(600_000);
+        assert!(lab.variables.is_empty(), "after {fuse} effects, and never again");
+    }
+    assert!(cut > 4, "{cut}");
+}
+
+#[test]
+fn a_kill_at_any_point_leaves_nothing_taken_back_that_is_still_asked_for() {
+    for fuse in 1.. {
+        let mut lab = lab("");
+        import(&mut lab, MODULE);
+        lab.fuse = Some(fuse);
+        lab.ask(Command::RevokeRequest { all: false });
+        lab.run(2_000);
+        if lab.fuse.is_some_and(|left| left > 0) {
+            break;
+        }
+        lab.restart();
+        lab.run(5_000);
+        let known = !lab.brain.ledger().asked.is_empty();
+        assert!(known || lab.variables.is_empty(), "after {fuse} effects");
+        if known {
+            let again = lab.ask(Command::RevokeRequest { all: false });
+            lab.run(2_000);
+            assert_eq!(job(&lab, again).state, JobState::Done, "after {fuse} effects");
+        }
+        assert!(lab.variables.is_empty(), "after {fuse} effects");
+    }
+}
+
+#[test]
+fn what_others_wrote_since_the_last_look_is_kept() {
+    let mut lab = lab("");
+    lab.variables.insert("MokNew".to_owned(), bytes(&[LEAF]));
+    lab.variables.insert("MokAuth".to_owned(), hash().to_bytes());
+    lab.show_variables();
+    let asked = import(&mut lab, MODULE);
+    assert_eq!(job(&lab, asked).state, JobState::Done);
+    assert_eq!(lab.variables["MokNew"], bytes(&[MODULE, LEAF]));
+}
+
+#[test]
+fn a_wish_puts_nobody_out() {
+    // Another password would hold for what somebody else asked for.
+    let mut lab = lab("");
+    let other = "$6$tlastlastlastlas$nozu4aSZ9tvfyqr8kV.PwuNYpJaa6RCOb1XRcivY.S4HEWnm/pcZbgbhIR2EeRNbUrMigQuyF/KzM9qzoEvpz0";
+    lab.variables.insert("MokNew".to_owned(), bytes(&[LEAF]));
+    lab.variables.insert("MokAuth".to_owned(), crypt::parse(other).unwrap().to_bytes());
+    lab.show_variables();
+    lab.configure(wishing(HASH));
+    assert_eq!(lab.variables["MokNew"], bytes(&[LEAF]));
+    assert_eq!(condition(&lab).reason, "RequestImpossible");
+    lab.variables.clear();
+    lab.show_variables();
+    // A hold is one of the node.
+    let hold = Command::Hold { reason: "trading day".to_owned(), expiry: None };
+    lab.ask(hold);
+    lab.touch();
+    lab.run(600_000);
+    assert!(lab.variables.is_empty());
+    // Neither is a disk closed of which only its header says what binds it.
+    let unread =
+        Volume { luks: Luks::Two, uuid: "1".to_owned(), devices: BTreeSet::new(), asked: None };
+    lab.node.volumes = Known([("data".to_owned(), unread)].into());
+    lab.ask(Command::Unhold);
+    lab.touch();
+    lab.run(600_000);
+    assert!(lab.variables.is_empty());
+    assert!(condition(&lab).message.contains("volume data"), "{}", condition(&lab).message);
+    lab.node.volumes = Known(BTreeMap::new());
+    lab.configure(wishing(HASH));
+    assert_eq!(condition(&lab).reason, "EnrolmentPending");
 }
 
 #[test]

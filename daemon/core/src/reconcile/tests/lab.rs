@@ -45,6 +45,8 @@ pub(super) struct Lab {
     pub answers: BTreeMap<RequestId, Answer>,
     pub done: Vec<String>,
     config: String,
+    /// Another configuration that was read since, with the files that it names.
+    configured: Option<Config>,
     requests: u64,
     coming: VecDeque<Event>,
     /// What shim is asked for, variable by variable.
@@ -85,6 +87,7 @@ impl Lab {
             answers: BTreeMap::new(),
             done: Vec::new(),
             config: config.to_owned(),
+            configured: None,
             requests: 0,
             coming: VecDeque::new(),
             variables: BTreeMap::new(),
@@ -103,7 +106,8 @@ impl Lab {
         assert_eq!(ledger, *self.brain.ledger(), "the journal adds up to the same state");
         self.coming.clear();
         self.fuse = None;
-        let (brain, effects) = Reconciler::start(self.now(), parse(&self.config), Ok(ledger));
+        let config = self.configured.clone().map_or_else(|| parse(&self.config), Ok);
+        let (brain, effects) = Reconciler::start(self.now(), config, Ok(ledger));
         self.brain = brain;
         self.carry_out(effects);
     }
@@ -129,6 +133,7 @@ impl Lab {
 
     /// Another configuration is read, with the files that it names.
     pub fn configure(&mut self, config: Config) {
+        self.configured = Some(config.clone());
         let config = Ok(Box::new(config));
         self.handle(Event::Configuration { request: None, config });
         self.run(2_000);

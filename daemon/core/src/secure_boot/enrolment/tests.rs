@@ -8,7 +8,8 @@ use super::*;
 const ASKED_AT: Timestamp = Timestamp(1_795_265_243_999);
 
 fn asked(in_boot: &str) -> Asked {
-    Asked::for_key(&certificate(MODULE), ASKED_AT, boot(in_boot))
+    let asked = Asked::for_key(&certificate(MODULE), ASKED_AT, boot(in_boot));
+    Asked { written: true, ..asked }
 }
 
 #[test]

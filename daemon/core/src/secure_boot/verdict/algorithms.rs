@@ -38,7 +38,11 @@ fn digest(digest: &Digest, kernel: &KernelRelease) -> Against {
     let version = version(kernel);
     match digest {
         Digest::Sha224 | Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => Against::Nothing,
-        Digest::Md4 | Digest::Md5 => Against::Surely(Reason::DigestWeak(own)),
+        // Kernels gave these up with SHA-1, which some distributions took back.
+        Digest::Md4 | Digest::Md5 if version.is_some_and(|version| version >= SHA3) => {
+            Against::Surely(Reason::DigestWeak(own))
+        }
+        Digest::Md4 | Digest::Md5 => perhaps(name, kernel, Reason::DigestWeak(own)),
         Digest::Sha1 => {
             let reason = Reason::DigestWeak(own);
             if version.is_some_and(|version| (SHA3..SHA1_AGAIN).contains(&version)) {
