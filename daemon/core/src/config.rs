@@ -10,10 +10,12 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+mod naming;
 mod pool;
 mod secure_boot;
 mod settings;
 
+pub use naming::{NamingPolicy, NamingSettings, PortNaming};
 pub use pool::{PoolKind, PoolSettings, Registration};
 pub use secure_boot::{KeyRequestSettings, SecureBootSettings};
 pub use settings::{

@@ -74,6 +74,9 @@ fn parse(text: &str) -> LinkFile {
                     *all = format!("{all} {value}").trim_start().to_owned();
                 }
                 "Link" if key == "Name" => file.name = Some(value).filter(|name| !name.is_empty()),
+                "Link" if key == "NamePolicy" => {
+                    file.name_policy = Some(value).filter(|policy| !policy.is_empty());
+                }
                 _ => {}
             }
         }
