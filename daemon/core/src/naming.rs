@@ -48,6 +48,16 @@ pub struct PortName {
     pub conflicts: Vec<Conflict>,
 }
 
+impl PortName {
+    /// Where the port sits; none where there is none.
+    pub fn address(&self) -> Option<PciAddress> {
+        match &self.subject {
+            Subject::Port(address) => Some(*address),
+            Subject::Nobody(_) => None,
+        }
+    }
+}
+
 /// A name that is told before it is seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Foretold {

@@ -10,8 +10,7 @@ use onload_core::change::{self, Deadline, Holders, Manner, Origin, Outcome, Past
 use onload_core::command::{Answer, Caller, Command, Reply};
 use onload_core::inventory::{Interface, Link, Module, ModuleState, Port, User};
 use onload_core::job::{Job, JobKind, JobState};
-use onload_core::names::{AllocationId, JobId, PciAddress};
-use onload_core::naming::{Conflict, Foretold, PortName, Source, Subject};
+use onload_core::names::{AllocationId, JobId};
 use onload_core::others::OtherPicture;
 use onload_core::picture::{
     Device, Lent, ModulePicture, NodeState, Picture, PoolPicture, PortPicture, ReleasePicture,
@@ -30,6 +29,8 @@ use onloadd::letterbox::{Letterbox, Notice, Post};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zbus::Connection;
+
+mod port_name;
 
 /// Nothing here takes longer, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -260,28 +261,6 @@ pub fn job(number: u64) -> Job {
     }
 }
 
-/// A port that is wanted to be called what another is.
-fn port_name(address: PciAddress) -> PortName {
-    let told = |name: Option<&str>, why: &str| Foretold {
-        name: name.map(str::to_owned),
-        why: why.to_owned(),
-    };
-    PortName {
-        subject: Subject::Port(address),
-        today: Some("ens1f0".parse().unwrap()),
-        configured: Some("eno1".parse().unwrap()),
-        drivers: BTreeMap::from([
-            ("host".parse().unwrap(), told(Some("ens1f0"), "udev's own evaluation")),
-            ("9.1.0".parse().unwrap(), told(None, "it says no version")),
-        ]),
-        conflicts: vec![Conflict::Taken {
-            name: "eno1".to_owned(),
-            holder: "eno1".to_owned(),
-            by: [Source::Configured].into(),
-        }],
-    }
-}
-
 /// One object of each kind.
 pub fn node() -> Picture {
     let address = "0000:3b:00.0".parse().unwrap();
@@ -342,7 +321,7 @@ pub fn node() -> Picture {
         kernel: Reading::Unreadable("EACCES".to_owned()),
         interfaces: Arc::new(BTreeMap::from([("ens1f0".parse().unwrap(), interface)])),
         ports: Arc::new(BTreeMap::from([(address, port)])),
-        naming: Arc::new(vec![port_name(address)]),
+        naming: Arc::new(vec![port_name::wanted_elsewhere(address)]),
         modules: Arc::new(BTreeMap::from([(
             "sfc".parse().unwrap(),
             ModulePicture { module: Reading::Known(module), wanted: true, differing: Vec::new() },

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use super::rule::{Objection, objection};
-use super::{PortName, Subject};
-use crate::inventory::Snapshot;
-use crate::names::{MacAddress, PciAddress, ReleaseName};
+use super::PortName;
+use super::rule::{LONGEST, Objection, objection};
+use crate::inventory::{Interface, Snapshot};
+use crate::names::{InterfaceName, MacAddress, PciAddress, ReleaseName};
 
 /// Where a name comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -150,57 +150,94 @@ fn listed(sources: &Sources) -> String {
 /// Adds to each port what is wrong with its names. Bond members have one address of the moment, so
 /// only the permanent one tells ports apart.
 pub(super) fn find(ports: &mut [PortName], snapshot: &Snapshot) {
-    let found: Vec<_> = ports.iter().map(|port| of(port, ports, snapshot)).collect();
+    let all = Index::of(ports, snapshot);
+    let found: Vec<_> = ports.iter().map(|port| all.against(port)).collect();
     for (port, found) in ports.iter_mut().zip(found) {
         port.conflicts.extend(found);
     }
 }
 
-fn of(port: &PortName, all: &[PortName], snapshot: &Snapshot) -> Vec<Conflict> {
-    let Subject::Port(address) = &port.subject else { return Vec::new() };
-    let others = || {
-        let others = all.iter().filter_map(|other| match &other.subject {
-            Subject::Port(at) if at != address => Some((*at, other)),
-            Subject::Port(_) | Subject::Nobody(_) => None,
-        });
-        others.collect::<Vec<_>>()
-    };
-    let mut found = Vec::new();
-    let mut names: BTreeMap<&str, Sources> = BTreeMap::new();
-    for (source, name) in named(port) {
-        names.entry(name).or_default().insert(source);
-    }
-    for (name, by) in names {
-        let name = || name.to_owned();
-        if let Some(objection) = objection(&name()) {
-            found.push(Conflict::Unfit { name: name(), objection, by: by.clone() });
-        }
-        for (other, row) in others() {
-            let same =
-                named(row).filter(|(source, theirs)| *theirs == name() && by.contains(source));
-            let by: Sources = same.map(|(source, _)| source).collect();
-            if !by.is_empty() {
-                found.push(Conflict::SameName { name: name(), other, by });
+/// Who has or would have which name or address: there may be hundreds of functions.
+#[derive(Default)]
+struct Index<'a> {
+    named: BTreeMap<(&'a str, Source), Vec<PciAddress>>,
+    /// Interfaces that have a name as an alternative one, or as their own and are none of the ports:
+    /// the ports get new names together.
+    holders: BTreeMap<&'a str, Vec<&'a InterfaceName>>,
+    interfaces: BTreeMap<PciAddress, &'a Interface>,
+    addresses: BTreeMap<MacAddress, Vec<PciAddress>>,
+}
+
+impl<'a> Index<'a> {
+    fn of(ports: &'a [PortName], snapshot: &'a Snapshot) -> Self {
+        let mut all = Self::default();
+        let mut rows: BTreeSet<PciAddress> = BTreeSet::new();
+        for (port, address) in ports.iter().filter_map(|port| Some((port, port.address()?))) {
+            rows.insert(address);
+            for (source, name) in named(port) {
+                all.named.entry((name, source)).or_default().push(address);
             }
         }
-        if let Some(holder) = holder(&name(), port, all, snapshot) {
-            found.push(Conflict::Taken { name: name(), holder, by });
+        for (name, interface) in snapshot.interfaces.known().into_iter().flatten() {
+            let port = interface.port.known().filter(|port| rows.contains(*port));
+            match port {
+                Some(port) => {
+                    all.interfaces.entry(*port).or_insert(interface);
+                    if let Some(mac) = interface.permanent_mac.known() {
+                        all.addresses.entry(*mac).or_default().push(*port);
+                    }
+                }
+                None => all.holders.entry(name.as_str()).or_default().push(name),
+            }
+            for altname in &interface.altnames {
+                all.holders.entry(altname).or_default().push(name);
+            }
         }
+        all
     }
-    let interface = snapshot.interface_of(address).map(|(_, interface)| interface);
-    let mac = interface.and_then(|interface| interface.permanent_mac.known());
-    for (other, _) in others() {
-        let theirs = snapshot.interface_of(&other).and_then(|(_, one)| one.permanent_mac.known());
-        if let Some(mac) = mac.filter(|mac| theirs == Some(mac)) {
-            found.push(Conflict::SameAddress { mac: *mac, other });
+
+    fn against(&self, port: &PortName) -> Vec<Conflict> {
+        let Some(address) = port.address() else { return Vec::new() };
+        let mut found = Vec::new();
+        let mut names: BTreeMap<&str, Sources> = BTreeMap::new();
+        for (source, name) in named(port) {
+            names.entry(name).or_default().insert(source);
         }
+        for (name, by) in names {
+            if let Some(objection) = objection(name) {
+                let by = by.clone();
+                found.push(Conflict::Unfit { name: name.to_owned(), objection, by });
+            }
+            let mut shared: BTreeMap<PciAddress, Sources> = BTreeMap::new();
+            for source in &by {
+                let all = self.named.get(&(name, source.clone())).into_iter().flatten();
+                for other in all.filter(|other| **other != address) {
+                    shared.entry(*other).or_default().insert(source.clone());
+                }
+            }
+            let same = |(other, by)| Conflict::SameName { name: name.to_owned(), other, by };
+            found.extend(shared.into_iter().map(same));
+            let holders = self.holders.get(name).into_iter().flatten();
+            let mut others = holders.filter(|holder| port.today.as_ref() != Some(**holder));
+            if let Some(holder) = others.next().map(ToString::to_string) {
+                found.push(Conflict::Taken { name: name.to_owned(), holder, by });
+            }
+        }
+        let interface = self.interfaces.get(&address);
+        if let Some(mac) = interface.and_then(|interface| interface.permanent_mac.known()) {
+            let all = self.addresses.get(mac).into_iter().flatten();
+            let others = all.filter(|other| **other != address);
+            found.extend(others.map(|other| Conflict::SameAddress { mac: *mac, other: *other }));
+        }
+        let udev = interface.and_then(|interface| interface.udev.known());
+        let policies = udev.into_iter().flat_map(|udev| udev.policies());
+        // The one by address is never more than a last resort.
+        let long = policies.filter(|(policy, name)| *policy != "mac" && name.len() > LONGEST);
+        let passed =
+            |(policy, name): (_, &str)| Conflict::PassedOver { name: name.to_owned(), policy };
+        found.extend(long.map(passed));
+        found
     }
-    let udev = interface.and_then(|interface| interface.udev.known());
-    let policies = udev.into_iter().flat_map(|udev| udev.policies());
-    let long = policies
-        .filter(|(policy, name)| *policy != "mac" && objection(name) == Some(Objection::TooLong));
-    found.extend(long.map(|(policy, name)| Conflict::PassedOver { name: name.to_owned(), policy }));
-    found
 }
 
 /// The names that a port would get, and by what.
@@ -210,17 +247,4 @@ fn named(port: &PortName) -> impl Iterator<Item = (Source, &str)> {
         Some((Source::Release(release.clone()), foretold.name.as_deref()?))
     });
     configured.into_iter().chain(drivers)
-}
-
-/// Who has a name that a port would get: an interface that is none of these ports, or any other that
-/// has it as an alternative one. The ports themselves get new names together.
-fn holder(name: &str, port: &PortName, all: &[PortName], snapshot: &Snapshot) -> Option<String> {
-    let ports: BTreeSet<_> = all.iter().filter_map(|port| port.today.as_ref()).collect();
-    let interfaces = snapshot.interfaces.known().into_iter().flatten();
-    let mut others = interfaces.filter(|(at, _)| port.today.as_ref() != Some(*at));
-    let holder = others.find(|(at, interface)| {
-        let has = at.as_str() == name && !ports.contains(at);
-        has || interface.altnames.contains(name)
-    });
-    holder.map(|(at, _)| at.to_string())
 }

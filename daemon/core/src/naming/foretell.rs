@@ -7,7 +7,7 @@ use super::link_file::{Ruling, ruling};
 use super::rule::LONGEST;
 use super::udev::UdevNames;
 use crate::hardware::Family;
-use crate::inventory::{Interface, Origin, Port, Snapshot};
+use crate::inventory::{Interface, NameOrigin, Origin, Port, Snapshot};
 use crate::names::{InterfaceName, ReleaseName};
 use crate::plan::standing::{self, Loads, Standing};
 use crate::reading::Reading;
@@ -58,10 +58,14 @@ pub(super) fn foretell(
     }
     let by = udev.link_file.as_deref().unwrap_or("no .link file");
     if let Some(evaluated) = udev.name.as_deref().filter(|name| *name != today.as_str()) {
-        return unknown(format!(
-            "udev comes to {evaluated} by {by}, and yet it is {today}: a rule with NAME=, a name that \
-             was taken, or somebody's rename"
-        ));
+        let because = match &interface.name_origin {
+            Reading::Known(NameOrigin::Enumerated) => "the name was taken, or the interface was up",
+            Reading::Known(NameOrigin::Predictable | NameOrigin::User | NameOrigin::Renamed) => {
+                "a rule with NAME= or somebody gave it that name"
+            }
+            Reading::Absent | Reading::Unreadable(_) => "who gave it that name cannot be told",
+        };
+        return unknown(format!("udev comes to {evaluated} by {by}, but it is {today}: {because}"));
     }
     let Some((policy, _)) = udev.policies().find(|(_, name)| *name == today.as_str()) else {
         return unknown(format!(

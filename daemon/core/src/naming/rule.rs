@@ -41,17 +41,16 @@ impl Objection {
 pub fn objection(name: &str) -> Option<Objection> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"/:%".contains(&byte);
+    let malformed = name.is_empty() || [".", ".."].contains(&name) || digits(name);
+    let numbered = |prefix: &&str| name.strip_prefix(*prefix).is_some_and(digits);
     if name.len() > LONGEST {
         Some(Objection::TooLong)
-    } else if name.is_empty() || [".", ".."].contains(&name) || digits(name) {
+    } else if malformed || !name.bytes().all(plain) {
         Some(Objection::Malformed)
-    } else if !name.bytes().all(plain) {
-        Some(Objection::Malformed)
-    } else if WORDS.contains(&name) {
+    } else if WORDS.contains(&name) || NUMBERED.iter().any(numbered) {
         Some(Objection::Reserved)
     } else {
-        let numbered = |prefix: &&str| name.strip_prefix(*prefix).is_some_and(digits);
-        NUMBERED.iter().any(|prefix| numbered(&prefix)).then_some(Objection::Reserved)
+        None
     }
 }
 

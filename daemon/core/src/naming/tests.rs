@@ -3,6 +3,7 @@
 use super::*;
 use crate::af_xdp::LinkFile;
 use crate::hardware::Hardware;
+use crate::inventory::NameOrigin;
 use crate::names::MacAddress;
 use crate::reading::Reading::{Absent, Known, Unreadable};
 use crate::release::{IN_TREE, Release};
@@ -122,7 +123,23 @@ fn losing_phys_port_name_is_foretold_and_gaining_it_is_not() {
 #[test]
 fn what_cannot_be_told_says_why() {
     type Spoil = fn(&mut Snapshot);
-    let cases: [(&str, Spoil, &str); 11] = [
+    let cases: [(&str, Spoil, &str); 13] = [
+        (
+            "a rule named it",
+            |node| {
+                udev(node, FIRST).name = Some("ens9np0".to_owned());
+                first(node, FIRST).name_origin = Known(NameOrigin::Renamed);
+            },
+            "udev comes to ens9np0 by /usr/lib/systemd/network/99-default.link, but it is ens1f0np0: a rule",
+        ),
+        (
+            "the kernel's name stayed",
+            |node| {
+                udev(node, FIRST).name = Some("ens9np0".to_owned());
+                first(node, FIRST).name_origin = Known(NameOrigin::Enumerated);
+            },
+            "the name was taken",
+        ),
         (
             "a name whose end is not the driver's",
             |node| {
@@ -152,7 +169,7 @@ fn what_cannot_be_told_says_why() {
             |node| {
                 udev(node, FIRST).name = Some("ens9np0".to_owned());
             },
-            "udev comes to ens9np0 by /usr/lib",
+            "who gave it that name cannot be told",
         ),
         (
             "a rule names it, which ends in np0 all the same",
