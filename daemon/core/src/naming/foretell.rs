@@ -7,7 +7,7 @@ use super::link_file::{Ruling, ruling};
 use super::rule::LONGEST;
 use super::udev::UdevNames;
 use crate::hardware::Family;
-use crate::inventory::{Interface, NameOrigin, Origin, Port, Snapshot};
+use crate::inventory::{Interface, NameOrigin, Origin, Port, STACK, Snapshot};
 use crate::names::{InterfaceName, ReleaseName};
 use crate::plan::standing::{self, Loads, Standing};
 use crate::reading::Reading;
@@ -29,6 +29,9 @@ pub(super) fn foretell(
 ) -> Foretold {
     let family = subject.family;
     let driver = family.driver.as_str();
+    if !STACK.contains(&driver) {
+        return unknown(format!("it is not known what {driver} tells udev of its ports"));
+    }
     let Some(file) = standing::file_of(driver, release, snapshot) else {
         return unknown(format!("it has no {driver} for the running kernel"));
     };
@@ -49,12 +52,15 @@ pub(super) fn foretell(
     if udev.renaming {
         return unknown(format!("udev is just giving {today} another name"));
     }
+    let bound = subject.port.driver.known().is_some_and(|bound| bound == driver)
+        && standing::of(driver, release, snapshot, loads) == Standing::Right;
     match ruling(&snapshot.link_files, interface, udev, driver) {
-        Ruling::None => {}
         Ruling::Named { name, file } => {
             return Foretold { name: Some(name), why: format!("{file} says so, for every driver") };
         }
-        Ruling::Unsure(why) => return unknown(why),
+        Ruling::Unsure(why) if !bound => return unknown(why),
+        // With the driver of today udev has decided.
+        Ruling::Unsure(_) | Ruling::None => {}
     }
     let by = udev.link_file.as_deref().unwrap_or("no .link file");
     if let Some(evaluated) = udev.name.as_deref().filter(|name| *name != today.as_str()) {
@@ -67,13 +73,18 @@ pub(super) fn foretell(
         };
         return unknown(format!("udev comes to {evaluated} by {by}, but it is {today}: {because}"));
     }
+    let files = snapshot.link_files.known();
+    let in_force = files.zip(udev.link_file.as_ref()).and_then(|(files, path)| files.get(path));
+    if bound && in_force.is_some_and(|file| file.name.as_deref() == Some(today.as_str())) {
+        let why = format!("udev's own evaluation: Name=, by {by}");
+        return Foretold { name: Some(today.to_string()), why };
+    }
     let Some((policy, _)) = udev.policies().find(|(_, name)| *name == today.as_str()) else {
         return unknown(format!(
             "{today} is none of udev's names for it: a rule with NAME=, the kernel or somebody gave it"
         ));
     };
-    let bound = subject.port.driver.known().is_some_and(|bound| bound == driver);
-    if bound && standing::of(driver, release, snapshot, loads) == Standing::Right {
+    if bound {
         let why = format!("udev's own evaluation: {policy}, by {by}");
         return Foretold { name: Some(today.to_string()), why };
     }
@@ -82,12 +93,16 @@ pub(super) fn foretell(
         false => format!("sfc {}", file.version.as_deref().unwrap_or_default()),
     };
     let next = driver::told(driver, &family.family, in_tree, file.version.as_deref());
-    let now = bound.then(|| loaded(driver, family, snapshot));
+    let now = loaded(subject.port, family, snapshot);
     by_table(today, interface, udev, &label, next, now)
 }
 
-/// What the driver that is loaded tells.
-fn loaded(driver: &str, family: &Family, snapshot: &Snapshot) -> Told {
+/// What the driver that is bound tells.
+fn loaded(port: &Port, family: &Family, snapshot: &Snapshot) -> Told {
+    let driver = family.driver.as_str();
+    if port.driver.known().is_none_or(|bound| bound != driver) {
+        return Told::Unknown(format!("{driver} is not bound"));
+    }
     let module = match snapshot.module(driver) {
         Reading::Known(module) => module,
         Reading::Absent | Reading::Unreadable(_) => {
@@ -111,7 +126,7 @@ fn by_table(
     udev: &UdevNames,
     label: &str,
     next: Told,
-    now: Option<Told>,
+    now: Told,
 ) -> Foretold {
     let keeps = |why: String| Foretold { name: Some(today.to_string()), why };
     let told = match &interface.phys_port_name {
@@ -135,7 +150,7 @@ fn by_table(
         (Told::Name | Told::Nothing, _, Some(end)) => unknown(format!(
             "{today} does not end in {end}, so something besides the driver decides"
         )),
-        (Told::Nothing, _, None) if now == Some(Told::Nothing) => {
+        (Told::Nothing, _, None) if now == Told::Nothing => {
             keeps(format!("{label} tells no phys_port_name, as the one of today"))
         }
         (Told::Nothing, _, None) => unknown(format!(

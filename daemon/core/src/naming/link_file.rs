@@ -58,6 +58,9 @@ pub(super) fn ruling(
         let Some(to) = &file.name else { continue };
         match matches(file, interface, udev, driver) {
             Match::No => {}
+            Match::Yes if in_force.as_ref() == Some(&name) && udev.drop_ins.is_some() => {
+                return Ruling::Unsure(format!("{path} has drop-ins, which are not read"));
+            }
             Match::Yes if only_names(file) => {
                 return Ruling::Named { name: to.clone(), file: path.clone() };
             }

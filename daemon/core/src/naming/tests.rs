@@ -200,10 +200,8 @@ fn what_cannot_be_told_says_why() {
         assert_eq!(told.name, None, "{what}: {}", told.why);
         assert!(told.why.contains(part), "{what}: {}", told.why);
     }
-    let families = [
-        (0x10ee, 0x5084, "no xilinx_efct for the running kernel"),
-        (0x10ee, 0x0100, "of EF100 ports"),
-    ];
+    let families =
+        [(0x10ee, 0x5084, "not known what xilinx_efct tells"), (0x10ee, 0x0100, "of EF100 ports")];
     for (vendor, device, part) in families {
         let told = foretold(
             &machine(true, |node| {
@@ -301,6 +299,33 @@ fn only_what_comes_before_the_file_in_force_counts_and_a_policy_comes_before_a_n
         ]));
     });
     assert_eq!(foretold(&node, "9.2.1").name.as_deref(), Some("fast0"));
+}
+
+#[test]
+fn with_the_driver_of_today_udev_has_decided_whatever_is_not_understood() {
+    const FILE: &str = "/etc/systemd/network/10-a.link";
+    let matched = machine(true, |node| {
+        let file =
+            LinkFile { name: Some(FIRST.to_owned()), ..link_file(&[("Property", "A=1")], None) };
+        node.link_files = Known(BTreeMap::from([(FILE.to_owned(), file)]));
+        udev(node, FIRST).link_file = Some(FILE.to_owned());
+        udev(node, FIRST).slot = None;
+    });
+    let told = foretold(&matched, IN_TREE);
+    assert_eq!(told.name.as_deref(), Some(FIRST), "{}", told.why);
+    assert_eq!(told.why, format!("udev's own evaluation: Name=, by {FILE}"));
+    assert_eq!(foretold(&matched, "9.2.1").name, None);
+    let passed_by = with_file(FILE, link_file(&[("Property", "A=1")], None));
+    let told = foretold(&passed_by, IN_TREE);
+    assert_eq!(told.why, format!("udev's own evaluation: slot, by {DEFAULT}"));
+    let added_to = machine(true, |node| {
+        let file = link_file(&[("Path", "pci-0000:3b:00.0")], None);
+        node.link_files = Known(BTreeMap::from([(FILE.to_owned(), file)]));
+        udev(node, FIRST).link_file = Some(FILE.to_owned());
+        udev(node, FIRST).drop_ins = Some(format!("{FILE}.d/a.conf"));
+    });
+    let told = foretold(&added_to, "9.2.1");
+    assert!(told.name.is_none() && told.why.contains("drop-ins"), "{}", told.why);
 }
 
 fn explicit(ports: Vec<PortNaming>) -> NamingSettings {

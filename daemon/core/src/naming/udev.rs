@@ -30,6 +30,9 @@ pub struct UdevNames {
     /// `ID_NET_LINK_FILE`: the `.link` file in force.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link_file: Option<String>,
+    /// `ID_NET_LINK_FILE_DROPINS`: what adds to that file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drop_ins: Option<String>,
     /// `ID_PATH`, such as `pci-0000:3b:00.0`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_path: Option<String>,
@@ -63,6 +66,7 @@ impl UdevNames {
             "ID_NET_NAME_MAC" => &mut self.mac,
             "ID_NET_NAMING_SCHEME" => &mut self.scheme,
             "ID_NET_LINK_FILE" => &mut self.link_file,
+            "ID_NET_LINK_FILE_DROPINS" => &mut self.drop_ins,
             "ID_PATH" => &mut self.id_path,
             "ID_RENAMING" => {
                 self.renaming = value == "1";
