@@ -139,9 +139,9 @@ impl Page for Names {
             self.ports.iter().flat_map(|port| port.drivers.keys()).collect();
         let mut releases: Vec<&String> = releases.into_iter().collect();
         releases.sort_by(|one, other| natural(one, other));
-        let titles: Vec<String> = releases.iter().map(|name| name.to_uppercase()).collect();
         let mut header = vec!["PORT", "TODAY"];
-        header.extend(titles.iter().map(String::as_str));
+        // As they are written in an order.
+        header.extend(releases.iter().map(|name| name.as_str()));
         header.extend(["CONFIGURED", "REMARKS"]);
         let rows: Vec<_> = self.ports.iter().map(|port| port.cells(&releases)).collect();
         let mut text = table(&header, &rows);
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(
             without(&page.text(0)),
             "\
-PORT          TODAY      9.2.1   10.0.0  IN-TREE    CONFIGURED  REMARKS
+PORT          TODAY      9.2.1   10.0.0  in-tree    CONFIGURED  REMARKS
 0000:3b:00.0  ens1f0np0  ens1f0  ?       ens1f0np0  -           -
 0000:3b:00.1  ens1f1np1  ens1f1  ?       ens1f1np1  fast1       1 conflict
 

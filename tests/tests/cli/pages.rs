@@ -85,7 +85,7 @@ async fn names_are_a_column_for_each_release_and_conflicts_follow() {
     let ended = rig.ctl(&["naming", "plan"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let expected = "\
-PORT          TODAY   9.1.0  HOST    CONFIGURED  REMARKS
+PORT          TODAY   9.1.0  host    CONFIGURED  REMARKS
 0000:3b:00.0  ens1f0  ?      ens1f0  eno1        1 conflict
 
 by release:
