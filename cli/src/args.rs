@@ -192,6 +192,13 @@ pub enum ProfileVerb {
     },
 }
 
+/// What to do with names of interfaces.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NamingVerb {
+    /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
+    Plan(Read),
+}
+
 /// Where profiles are looked for.
 #[derive(Clone, Debug, Default, Group)]
 pub struct Shelf {
@@ -276,6 +283,9 @@ pub enum Verb {
     },
     /// What would be done next, and what is in the way
     Plan(Read),
+    /// Names of interfaces: what each driver makes of them, what is wanted, what is in the way
+    #[command(subcommand, arg_required_else_help = false)]
+    Naming(NamingVerb),
     /// Explain the decision taken about a port, module, release, pool, device, allocation or node
     Why {
         /// A PCI address, a name, an id, a resource such as amd.com/onload, or node

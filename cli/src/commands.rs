@@ -14,6 +14,7 @@ mod hold;
 pub mod jobs;
 pub mod keys;
 mod modules;
+mod naming;
 mod plan;
 mod pools;
 mod ports;
@@ -32,7 +33,7 @@ use onload_dbus::error::{exit, state_exit_code};
 use serde::Serialize;
 use zbus::Variant;
 
-use crate::args::{Args, Read, Verb};
+use crate::args::{Args, NamingVerb, Read, Verb};
 use crate::bus::Bus;
 use crate::commands::hold::End;
 use crate::ended::Ended;
@@ -87,6 +88,9 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         }
         Verb::Allocations(how) => drop(show(bus, output, how.watch, allocations::read).await?),
         Verb::Plan(how) => drop(show(bus, output, how.watch, plan::read).await?),
+        Verb::Naming(NamingVerb::Plan(how)) => {
+            drop(show(bus, output, how.watch, naming::read).await?);
+        }
         Verb::Why { subject, read } => {
             let why = async |bus: &Bus| why::read(bus, &subject).await;
             drop(show(bus, output, read.watch, why).await?);

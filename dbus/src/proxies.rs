@@ -313,6 +313,17 @@ pub trait Manager {
         pool: &str,
     ) -> zbus::Result<Vec<(String, i32, String, String, String, String, bool)>>;
 
+    /// NamingPlan method
+    ///
+    /// What the interface of each Solarflare port is called, what it would be called with the driver of each release on the disk, and what stands against these names. Nothing is renamed.
+    ///
+    /// # Arguments
+    ///
+    /// * `ports` - By PCI address: Port (s: PCI address; for a port that is configured and not there, by what it is meant), Today (s: name of its interface, or nothing), Configured (s: the name that [naming] wants, or nothing), Drivers (a{s(ss)}: release; the name, or nothing where it cannot be told, and what it is told from or why it is not), Conflicts (a(sss): what does not hold, why, what to do).
+    fn naming_plan(
+        &self,
+    ) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;
+
     /// Environment method
     ///
     /// What a program of this node needs in its environment to use a pool's devices: variables for the host's own paths, of the release that fits the loaded driver. The caller keeps what it has set itself, and puts LD_PRELOAD before its own. Fails with Blocked when no release fits.

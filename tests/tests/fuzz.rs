@@ -20,6 +20,7 @@ use onload_core::hardware::Hardware;
 use onload_core::inventory::Interface;
 use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, MacAddress, PciAddress};
+use onload_core::naming::UdevNames;
 use onload_core::profile;
 use onload_core::release::ModuleFile;
 use onload_core::release::signing::Signing;
@@ -137,6 +138,21 @@ fn tables_and_names() {
         let text = String::from_utf8_lossy(bytes);
         if let Ok(span) = text.parse::<Span>() {
             assert_eq!(span.to_string().parse::<Span>().unwrap(), span);
+        }
+    });
+}
+
+#[test]
+fn udev_databases() {
+    let record = b"S:disk\nI:2174\nE:ID_NET_NAME=ens1f0np0\nE:ID_NET_NAME_SLOT=ens1f0np0\n\
+        E:ID_NET_NAME_PATH=enp59s0f0np0\nE:ID_NET_LINK_FILE=/usr/lib/systemd/network/99-default.link\n\
+        E:ID_PATH=pci-0000:3b:00.0\nE:ID_RENAMING=1\nG:systemd\n";
+    survives("udev database", record, |bytes| {
+        let names = UdevNames::parse(bytes);
+        let said = names.policies().map(|(_, name)| name).chain(names.name.as_deref());
+        // What is kept can be shown to people.
+        for name in said {
+            assert!(!name.is_empty() && !name.chars().any(char::is_control), "{name:?}");
         }
     });
 }

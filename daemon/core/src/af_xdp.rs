@@ -20,6 +20,7 @@ mod link_file;
 mod profile;
 
 pub use link_file::LinkFile;
+pub(crate) use link_file::is_like;
 pub use profile::{Profile, kept};
 
 /// The interface that must never be registered: the next stack panics the kernel

@@ -11,10 +11,12 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+mod naming;
 mod pool;
 mod secure_boot;
 mod settings;
 
+pub use naming::{NamingPolicy, NamingSettings, PortNaming};
 pub use pool::{PoolKind, PoolSettings, Registration};
 pub use secure_boot::{KeyRequestSettings, SecureBootSettings};
 pub use settings::{
@@ -387,6 +389,42 @@ mod tests {
                 "[kubelet]\nanswer = \"cdi\"\n[pools.a]\nresource = \"amd.com/1\"\n",
                 4,
                 "pools.a.resource",
+            ),
+            (
+                "names without the policy for them",
+                "[[naming.ports]]\nmac = \"00:0f:53:00:00:01\"\nname = \"a\"\n",
+                1,
+                "naming.ports: need `policy = \"explicit\"`",
+            ),
+            (
+                "a name that is too long",
+                "[naming]\npolicy = \"explicit\"\n[[naming.ports]]\nname = \"sixteen-bytes-00\"\n",
+                4,
+                "is not a network interface name",
+            ),
+            (
+                "the kernel's own names",
+                "[naming]\npolicy = \"explicit\"\nports = [{ port-number = 0, name = \"eth0\" }]\n",
+                3,
+                "naming.ports: line 1: the kernel gives such names",
+            ),
+            (
+                "two ways to mean a port",
+                "[naming]\npolicy = \"explicit\"\nports = [{ port-number = 0, pci = \"0000:3b:00.0\", name = \"a\" }]\n",
+                3,
+                "naming.ports: line 1: needs exactly one",
+            ),
+            (
+                "one name for two",
+                "[naming]\npolicy = \"explicit\"\nports = [{ port-number = 0, name = \"a\" }, { port-number = 1, name = \"a\" }]\n",
+                3,
+                "naming.ports: line 2: has a name that another has",
+            ),
+            (
+                "two names for one",
+                "[naming]\npolicy = \"explicit\"\nports = [{ port-number = 0, name = \"a\" }, { port-number = 0, name = \"b\" }]\n",
+                3,
+                "naming.ports: line 2: means a port that another means",
             ),
             (
                 "one resource twice",

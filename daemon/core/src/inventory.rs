@@ -11,6 +11,7 @@ use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
 };
+use crate::naming::UdevNames;
 use crate::others::Traces;
 use crate::parameters::Options;
 use crate::reading::Reading;
@@ -160,6 +161,14 @@ pub struct Interface {
     pub speed_mbps: Reading<u32>,
     /// `phys_port_name`, such as `p0`.
     pub phys_port_name: Reading<String>,
+    /// Who gave it its name (`name_assign_type`); absent where the kernel does not tell, and for
+    /// virtual interfaces.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub name_origin: Reading<NameOrigin>,
+    /// What udev's database says of its names; absent where it has no record, and for virtual
+    /// interfaces.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub udev: Reading<Box<UdevNames>>,
     /// Index of the PTP hardware clock.
     pub phc_index: Reading<u32>,
     /// Network addresses with prefix lengths, without those the kernel makes itself (link-local).
@@ -201,6 +210,8 @@ impl Interface {
             link: gap(why),
             speed_mbps: gap(why),
             phys_port_name: gap(why),
+            name_origin: gap(why),
+            udev: gap(why),
             phc_index: gap(why),
             addresses: gap(why),
             routes: gap(why),
@@ -208,6 +219,21 @@ impl Interface {
             multicast_users: gap(why),
         }
     }
+}
+
+/// Who gave an interface its name, by the numbers of `name_assign_type`
+/// (reference/interface-naming.md section 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NameOrigin {
+    /// 1: the kernel, counting.
+    Enumerated,
+    /// 2: the kernel, always the same.
+    Predictable,
+    /// 3: whoever made the interface.
+    User,
+    /// 4: whoever renamed it.
+    Renamed,
 }
 
 /// State of a link.

@@ -18,6 +18,7 @@ pub mod kubelet;
 pub mod ledger;
 pub mod local;
 pub mod names;
+pub mod naming;
 pub mod others;
 pub mod outlook;
 pub mod parameters;

@@ -20,6 +20,7 @@ use crate::names::{
     AllocationId, BootId, DeviceId, InterfaceName, JobId, KernelRelease, ModuleName, PciAddress,
     PoolName, ReleaseName,
 };
+use crate::naming::PortName;
 use crate::others::{Manager, OtherPicture};
 use crate::parameters::Difference;
 use crate::pool::Cause;
@@ -117,6 +118,8 @@ pub struct Picture {
     pub interfaces_unreadable: Option<String>,
     /// Ports of cards that are in the table of families, and those offered through AF_XDP.
     pub ports: Arc<BTreeMap<PciAddress, PortPicture>>,
+    /// Names of the ports: today's, foretold and configured.
+    pub naming: Arc<Vec<PortName>>,
     /// Modules that are loaded, and those of the stack that are not.
     pub modules: Arc<BTreeMap<ModuleName, ModulePicture>>,
     /// Releases whose user libraries are present.

@@ -43,7 +43,7 @@ const fn rule(interface: &'static str, method: &'static str, access: Access) -> 
 }
 
 /// Every method of the contract. A test compares it with the contract's annotations.
-pub const TABLE: [Rule; 20] = [
+pub const TABLE: [Rule; 21] = [
     rule(interface::MANAGER, "Allocate", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Free", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Hold", Access::Action(action::HOLD)),
@@ -60,6 +60,7 @@ pub const TABLE: [Rule; 20] = [
     rule(interface::SECURE_BOOT, "RevokeRequest", Access::Action(action::MANAGE_KEYS)),
     rule(interface::MANAGER, "Why", Access::Everybody),
     rule(interface::MANAGER, "ListDevices", Access::Everybody),
+    rule(interface::MANAGER, "NamingPlan", Access::Everybody),
     rule(interface::MANAGER, "Environment", Access::Everybody),
     rule(interface::MANAGER, "Profiles", Access::Everybody),
     rule(interface::MANAGER, "Config", Access::Everybody),

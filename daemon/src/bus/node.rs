@@ -401,6 +401,11 @@ impl Node {
         Ok(rows.collect())
     }
 
+    #[zbus(out_args("ports"))]
+    fn naming_plan(&self) -> Vec<Dictionary> {
+        self.with(|picture| picture.naming.iter().map(wire::port_name).collect())
+    }
+
     #[zbus(out_args("variables"))]
     fn environment(
         &self,

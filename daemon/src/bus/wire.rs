@@ -6,6 +6,7 @@ use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Interface, Link, ModuleState, Origin};
 use onload_core::local;
 use onload_core::names::{InterfaceName, ModuleName};
+use onload_core::naming::{PortName, Subject};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
@@ -65,6 +66,31 @@ pub(super) fn profiles(
         all.insert(name.clone(), said.to_owned());
     }
     (profiles.directory, files, unreadable)
+}
+
+/// A port's names.
+pub(super) fn port_name(row: &PortName) -> Dictionary {
+    let name = |name: Option<&InterfaceName>| name.map(ToString::to_string).unwrap_or_default();
+    let port = match &row.subject {
+        Subject::Port(address) => address.to_string(),
+        Subject::Nobody(selector) => selector.clone(),
+    };
+    let drivers: BTreeMap<String, (String, String)> = row
+        .drivers
+        .iter()
+        .map(|(release, foretold)| {
+            let name = foretold.name.clone().unwrap_or_default();
+            (release.to_string(), (name, foretold.why.clone()))
+        })
+        .collect();
+    let conflicts = row.conflicts.iter().map(|one| (one.what(), one.why(), one.fix()));
+    Dictionary::from([
+        ("Port".to_owned(), Variant::from(port)),
+        ("Today".to_owned(), Variant::from(name(row.today.as_ref()))),
+        ("Configured".to_owned(), Variant::from(name(row.configured.as_ref()))),
+        ("Drivers".to_owned(), Variant::from(drivers)),
+        ("Conflicts".to_owned(), Variant::from(conflicts.collect::<Vec<_>>())),
+    ])
 }
 
 /// The word for the state of a link.

@@ -76,6 +76,7 @@ mod steps;
 mod systemd;
 #[cfg(test)]
 mod tests;
+mod udev;
 mod userland;
 mod users;
 mod variables;

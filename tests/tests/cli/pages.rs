@@ -80,6 +80,30 @@ async fn what_could_not_be_read_is_told_from_what_is_not_there() {
 }
 
 #[tokio::test]
+async fn names_are_a_column_for_each_release_and_conflicts_follow() {
+    let rig = Rig::new(node()).await;
+    let ended = rig.ctl(&["naming", "plan"]).await;
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    let expected = "\
+PORT          TODAY   9.1.0  host    CONFIGURED  REMARKS
+0000:3b:00.0  ens1f0  ?      ens1f0  eno1        1 conflict
+
+by release:
+  9.1.0: it says no version
+  host: udev's own evaluation
+
+0000:3b:00.0: the port would not get the name eno1
+  why: interface eno1 has it, and [naming] gives it to the port
+  fix: choose another name in [naming]
+";
+    assert_eq!(ended.out, expected);
+    let mut picture = node();
+    picture.naming = Arc::default();
+    let ended = Rig::new(picture).await.ctl(&["naming", "plan"]).await;
+    assert_eq!((ended.code, ended.out.as_str()), (Some(0), "no Solarflare port\n"));
+}
+
+#[tokio::test]
 async fn every_holder_and_every_end_has_its_columns() {
     let boot: BootId = "b7a1".parse().unwrap();
     let container = PodContainer {

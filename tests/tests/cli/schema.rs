@@ -104,7 +104,7 @@ async fn json_is_as_documented() {
     let less = place.path().join("less.opf").into_os_string().into_string().unwrap();
     fs::write(&less, "unset EF_A\n").unwrap();
     let four = ["--set", "NGINX_NUM_WORKERS=4", "--set", "EF_A=1"];
-    let verbs: [(&str, &[&str]); 24] = [
+    let verbs: [(&str, &[&str]); 25] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -112,6 +112,7 @@ async fn json_is_as_documented() {
         ("pools-NAME", &["pools", "onload"]),
         ("allocations", &["allocations"]),
         ("plan", &["plan"]),
+        ("naming-plan", &["naming", "plan"]),
         ("why", &["why", "sfc"]),
         ("jobs", &["jobs"]),
         ("history", &["history"]),

@@ -89,7 +89,12 @@ async fn without_polkit_users_read_and_only_root_changes() {
         assert!(said.contains("  fix: "), "{said}");
     }
     assert_eq!(rig.commands(), [], "nothing of this was posted");
-    for words in [vec!["Why", "s", "sfc"], vec!["ListDevices", "s", "onload"], vec!["Config"]] {
+    for words in [
+        vec!["Why", "s", "sfc"],
+        vec!["ListDevices", "s", "onload"],
+        vec!["NamingPlan"],
+        vec!["Config"],
+    ] {
         let Some(output) = call_as_nobody(&rig, path::ROOT, &words).await else { return };
         assert!(output.status.success(), "{words:?}: {output:?}");
     }

@@ -327,6 +327,28 @@ async fn devices_settings_and_explanations_can_be_read() {
 }
 
 #[tokio::test]
+async fn names_of_ports_can_be_read() {
+    let rig = Rig::new(node()).await;
+    let client = rig.client().await;
+    let manager = ManagerProxy::new(&client).await.unwrap();
+    let mut rows = manager.naming_plan().await.unwrap();
+    let mut row = rows.remove(0);
+    assert!(rows.is_empty(), "a row for each port: {rows:?}");
+    let mut text = |key: &str| String::try_from(row.remove(key).unwrap()).unwrap();
+    assert_eq!((text("Port"), text("Today")), ("0000:3b:00.0".into(), "ens1f0".into()));
+    assert_eq!(text("Configured"), "eno1");
+    let drivers = row.remove("Drivers").unwrap();
+    let drivers = HashMap::<String, (String, String)>::try_from(drivers).unwrap();
+    assert_eq!(drivers["host"].0, "ens1f0");
+    assert_eq!(drivers["9.1.0"], (String::new(), "it says no version".to_owned()));
+    let conflicts = row.remove("Conflicts").unwrap();
+    let conflicts = Vec::<(String, String, String)>::try_from(conflicts).unwrap();
+    assert_eq!(conflicts[0].0, "the port would not get the name eno1");
+    assert!(conflicts[0].1.contains("[naming]") && !conflicts[0].2.is_empty());
+    assert_eq!(row.len(), 0, "nothing else: {row:?}");
+}
+
+#[tokio::test]
 async fn a_client_that_goes_is_told_of_and_one_that_stays_is_not() {
     let rig = Rig::new(node()).await;
     let (stays, goes, only_reads) = (rig.client().await, rig.client().await, rig.client().await);

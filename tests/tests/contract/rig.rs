@@ -30,6 +30,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zbus::Connection;
 
+mod port_name;
+
 /// Nothing here takes longer, on a busy machine too.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -319,6 +321,7 @@ pub fn node() -> Picture {
         kernel: Reading::Unreadable("EACCES".to_owned()),
         interfaces: Arc::new(BTreeMap::from([("ens1f0".parse().unwrap(), interface)])),
         ports: Arc::new(BTreeMap::from([(address, port)])),
+        naming: Arc::new(vec![port_name::wanted_elsewhere(address)]),
         modules: Arc::new(BTreeMap::from([(
             "sfc".parse().unwrap(),
             ModulePicture { module: Reading::Known(module), wanted: true, differing: Vec::new() },

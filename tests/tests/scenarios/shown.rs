@@ -1,12 +1,13 @@
 //! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs|release|users|
-//! change|history|keys`: parts of the published picture, as plain lines.
+//! change|history|keys|names`: parts of the published picture, as plain lines.
 
 use std::fmt::Write as _;
 
 use onload_core::change::{Change, Origin, Outcome, Past};
 use onload_core::inventory::User;
 use onload_core::kubelet::device_list;
-use onload_core::names::ReleaseName;
+use onload_core::names::{InterfaceName, ReleaseName};
+use onload_core::naming::Subject;
 use onload_core::picture::{Lent, Picture, PoolPicture};
 use onload_core::secure_boot::picture::ModulePicture;
 use onload_core::why;
@@ -26,6 +27,7 @@ pub fn show(picture: &Picture, what: &[&str]) -> String {
         ["change"] => picture.change.as_ref().map_or_else(|| "none\n".to_owned(), change),
         ["history"] => history(picture),
         ["keys"] => keys(picture),
+        ["names"] => names(picture),
         ["why", subject] => explanation(picture, subject),
         other => panic!("unknown: show {other:?}"),
     }
@@ -60,6 +62,30 @@ fn keys(picture: &Picture) -> String {
         let said = |module: &ModulePicture| format!("{} {}", module.module, module.outcome());
         let said: Vec<_> = modules.iter().map(said).collect();
         let _ = writeln!(text, "{release}: {}", said.join(", "));
+    }
+    text
+}
+
+fn names(picture: &Picture) -> String {
+    let mut text = String::new();
+    for row in picture.naming.iter() {
+        let name = |name: &Option<InterfaceName>| {
+            name.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+        };
+        let port = match &row.subject {
+            Subject::Port(address) => address.to_string(),
+            Subject::Nobody(selector) => selector.clone(),
+        };
+        let (today, configured) = (name(&row.today), name(&row.configured));
+        let _ = writeln!(text, "{port}: today {today}, configured {configured}");
+        for (release, foretold) in &row.drivers {
+            let name = foretold.name.as_deref().unwrap_or("unknown");
+            let _ = writeln!(text, "  {release}: {name}: {}", foretold.why);
+        }
+        for one in &row.conflicts {
+            let _ = writeln!(text, "  conflict: {}: {}", one.what(), one.why());
+            let _ = writeln!(text, "    fix: {}", one.fix());
+        }
     }
     text
 }

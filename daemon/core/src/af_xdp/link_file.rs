@@ -17,6 +17,9 @@ pub struct LinkFile {
     pub matches: BTreeMap<String, String>,
     /// `Name=`.
     pub name: Option<String>,
+    /// `NamePolicy=`, which comes before `Name=`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name_policy: Option<String>,
 }
 
 impl LinkFile {
@@ -61,7 +64,7 @@ fn fits(patterns: &str, fact: &Reading<String>) -> bool {
 }
 
 /// `*` and `?` as in a shell.
-pub(super) fn is_like(pattern: &[u8], text: &[u8]) -> bool {
+pub(crate) fn is_like(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut seen) = (0, 0);
     // Where the last star stands, and how much of the text it has taken so far.
     let mut star: Option<(usize, usize)> = None;

@@ -122,7 +122,11 @@ fn a_port_is_chosen_by_each_of_its_names() {
 fn every_reason_against_a_registration_is_told_and_none_is_planned() {
     let link = |matches: &str, to: &str| {
         let matches = matches.split_once('=').map(|(a, b)| (a.to_owned(), b.to_owned()));
-        let file = LinkFile { matches: matches.into_iter().collect(), name: Some(to.to_owned()) };
+        let file = LinkFile {
+            matches: matches.into_iter().collect(),
+            name: Some(to.to_owned()),
+            name_policy: None,
+        };
         Reading::Known(BTreeMap::from([("/etc/systemd/network/10-a.link".to_owned(), file)]))
     };
     let unread = || "permission denied".to_owned();
@@ -290,6 +294,7 @@ fn a_link_file_that_cannot_mean_the_port_is_no_hindrance() {
         let file = LinkFile {
             matches: BTreeMap::from([(key.to_owned(), value.to_owned())]),
             name: name.map(str::to_owned),
+            name_policy: None,
         };
         let node = virtio(|node| {
             node.link_files = Reading::Known(BTreeMap::from([("/a.link".to_owned(), file)]));

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
 use crate::cdi;
-use crate::config::{PoolSettings, SecureBootSettings};
+use crate::config::{NamingSettings, PoolSettings, SecureBootSettings};
 use crate::names::{PoolName, ReleaseName};
 use crate::time::Span;
 
@@ -26,6 +26,8 @@ pub struct Settings {
     pub cdi: CdiSettings,
     /// Whose modules this node shall take.
     pub secure_boot: SecureBootSettings,
+    /// What the ports shall be called.
+    pub naming: NamingSettings,
     /// What callers may ask for.
     pub limits: LimitSettings,
     /// Named sets of devices.
@@ -268,6 +270,7 @@ impl Settings {
             return Err(("kubelet.answer".to_owned(), what.to_owned()));
         }
         self.secure_boot.check()?;
+        self.naming.check()?;
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();

@@ -9,7 +9,7 @@ use onload_core::reading::Reading;
 use super::links::LinkMessage;
 use super::root::Dir;
 use super::source::{Question, Source};
-use super::{addresses, attribute, ethtool, links, routes};
+use super::{addresses, attribute, ethtool, links, routes, udev};
 
 /// Some fifty bytes for each group, of which a node with a thousand interfaces has some thousands.
 const MULTICAST_BYTES: usize = 4 << 20;
@@ -39,6 +39,8 @@ pub(super) async fn read(
         let interfaces = links.into_iter().filter_map(|link| {
             let name = link.name.parse().ok()?;
             let port = port_of(root, &link, ports)?;
+            let names = port.known().is_some().then(|| udev::names(root, &link.name, link.index));
+            let (name_origin, udev) = names.unwrap_or_default();
             let interface = Interface {
                 // One that is not in an answer that came has none.
                 addresses: addresses
@@ -58,6 +60,8 @@ pub(super) async fn read(
                 link: Reading::Known(link.link),
                 speed_mbps: one_of(&speeds, link.index),
                 phys_port_name: link.phys_port_name.into(),
+                name_origin,
+                udev,
                 phc_index: one_of(&clocks, link.index),
             };
             Some((name, interface))

@@ -74,6 +74,9 @@ fn parse(text: &str) -> LinkFile {
                     *all = format!("{all} {value}").trim_start().to_owned();
                 }
                 "Link" if key == "Name" => file.name = Some(value).filter(|name| !name.is_empty()),
+                "Link" if key == "NamePolicy" => {
+                    file.name_policy = Some(value).filter(|policy| !policy.is_empty());
+                }
                 _ => {}
             }
         }
@@ -108,6 +111,9 @@ mod tests {
             seen.iter().map(|(path, file)| (path.as_str(), file.name.as_deref())).collect();
         assert_eq!(shown, [("/etc/systemd/network/10-a.link", Some("mine"))]);
         assert_eq!(read(&root_with(&[]).1), Reading::Known(BTreeMap::new()));
+        let both = parse("[Link]\nNamePolicy=keep slot\nName=a\n[Match]\nNamePolicy=x\n");
+        assert_eq!(both.name_policy.as_deref(), Some("keep slot"));
+        assert_eq!(parse("[Link]\nNamePolicy=\n").name_policy, None);
     }
 
     #[test]

@@ -75,6 +75,7 @@ impl World {
             link: Link::Up,
             speed_mbps: None,
             phys_port_name: None,
+            evaluated: None,
             phc: None,
             network: Network::default(),
         };

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::hardware::{Acceleration, Family};
-use onload_core::inventory::{Autoload, Link, Loader, Port, Routes};
+use onload_core::inventory::{Autoload, Link, Loader, NameOrigin, Port, Routes};
 use onload_core::names::{InterfaceName, MacAddress, ModuleName, PciAddress};
+use onload_core::naming::UdevNames;
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
@@ -13,6 +14,11 @@ use toml::Spanned;
 use super::action::ActionError;
 use super::file::{CardPort, OtherInterface, PciId, WorldFile};
 use super::world::World;
+
+/// Naming scheme of the simulated udev.
+const SCHEME: &str = "rhel-9.0";
+/// The one `.link` file of the simulated machine.
+const DEFAULT_LINK_FILE: &str = "/usr/lib/systemd/network/99-default.link";
 
 /// Speed and addresses of one interface to be, and the function it will be of.
 #[derive(Clone, Debug)]
@@ -51,6 +57,8 @@ pub(super) struct Netdev {
     pub link: Link,
     pub speed_mbps: Option<u32>,
     pub phys_port_name: Option<String>,
+    /// What udev came to when it appeared; none where no policy fits.
+    pub evaluated: Option<String>,
     pub phc: Option<u32>,
     pub network: Network,
 }
@@ -76,6 +84,34 @@ impl Network {
             routes: Routes { count: u32::from(default_route), default: default_route },
             uppers: uppers.clone(),
             containers: BTreeSet::new(),
+        }
+    }
+}
+
+impl Netdev {
+    /// Who gave it the name of today.
+    pub(super) fn origin(&self) -> NameOrigin {
+        // Whatever else the kernel named itself has no rule of udev's.
+        match self.name.as_str().strip_prefix("eth").map(str::parse::<u32>) {
+            Some(Ok(_)) => NameOrigin::Enumerated,
+            Some(Err(_)) | None => NameOrigin::Renamed,
+        }
+    }
+
+    /// udev's record: the policy is told by the letters that its names begin with
+    /// (reference/interface-naming.md section 2).
+    pub(super) fn udev(&self, address: PciAddress) -> UdevNames {
+        let by = |prefix: &str| self.evaluated.clone().filter(|name| name.starts_with(prefix));
+        UdevNames {
+            name: self.evaluated.clone(),
+            onboard: by("eno"),
+            slot: by("ens"),
+            path: by("enp"),
+            mac: Some(format!("enx{}", self.mac.to_string().replace(':', ""))),
+            scheme: Some(SCHEME.to_owned()),
+            link_file: Some(DEFAULT_LINK_FILE.to_owned()),
+            id_path: Some(format!("pci-{address}")),
+            ..UdevNames::default()
         }
     }
 }
@@ -109,6 +145,7 @@ fn of_card(number: usize, port: &CardPort) -> Function {
             phys_port_name: Some(
                 port.phys_port_name.clone().unwrap_or_else(|| format!("p{number}")),
             ),
+            evaluated: None,
             phc: port.phc.as_ref().map(|phc| *phc.get_ref()),
             network: Network::of(&port.addresses, port.default_route, &port.uppers),
         },
@@ -145,6 +182,7 @@ pub(super) fn of_interface(interface: &OtherInterface) -> Netdev {
         link: interface.link,
         speed_mbps: interface.speed_mbps,
         phys_port_name: None,
+        evaluated: None,
         phc: None,
         network: Network::of(&interface.addresses, interface.default_route, &interface.uppers),
     }
@@ -260,7 +298,9 @@ impl World {
             !self.name_is_taken(name.as_str()) && !netdev.altnames.contains(name.as_str())
         };
         let by_kernel = (0..=self.netdevs.len()).filter_map(|n| format!("eth{n}").parse().ok());
-        let chosen = wanted.parse().ok().into_iter().chain(by_kernel).find(free);
+        let by_udev: Option<InterfaceName> = wanted.parse().ok();
+        netdev.evaluated = by_udev.as_ref().map(ToString::to_string);
+        let chosen = by_udev.into_iter().chain(by_kernel).find(free);
         if let Some(name) = chosen {
             netdev.name = name;
         }

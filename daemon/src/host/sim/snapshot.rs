@@ -117,6 +117,8 @@ impl World {
                 link: Reading::Known(netdev.link),
                 speed_mbps: netdev.speed_mbps.filter(|_| netdev.link == Link::Up).into(),
                 phys_port_name: netdev.phys_port_name.clone().into(),
+                name_origin: netdev.port.map(|_| netdev.origin()).into(),
+                udev: netdev.port.map(|address| Box::new(netdev.udev(address))).into(),
                 phc_index: netdev.phc.into(),
                 addresses: Reading::Known(netdev.network.addresses.clone()),
                 routes: Reading::Known(netdev.network.routes),
