@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 
 # A level may take this long before it counts as hung: some ten times what the slowest takes on two cores.
 LEVEL_SECS=1200
+# Emulated machines: each of its guests has limits of its own.
+MACHINES_SECS=3600
 NAMES=(core schedules scenarios machines whole kernel)
 # Checks of the repository itself; they need no daemon and so belong to the level that runs first.
 REPOSITORY=(architecture generated units)
@@ -31,6 +33,11 @@ targets() {
     done | sort
 }
 
+# limit LEVEL: how many seconds it may take.
+limit() {
+    (($1 == 5)) && echo "$MACHINES_SECS" || echo "$LEVEL_SECS"
+}
+
 # count LEVEL NAME STATUS LOG: reads cargo's summaries, prints the level's line, adds to the totals.
 count() {
     local level=$1 name=$2 status=$3 log=$4 ok bad ignored told
@@ -50,7 +57,7 @@ count() {
     sort -u "$ONLOADD_SKIPS" | sed 's/^/  skipped: /'
     # What a level cost in emulated machines; kept in guest-seconds.txt of the target directory.
     sed -n 's/^guest seconds:/  &/p' "$log"
-    ((status == 124)) && echo "  not finished after $LEVEL_SECS s"
+    ((status == 124)) && echo "  not finished after $(limit "$level") s"
     if ((bad)); then
         sed 's/^/  | /' "$log"
     fi
@@ -73,7 +80,7 @@ level() {
             set+=("$word")
             continue
         fi
-        timeout "$LEVEL_SECS" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null &
+        timeout "$(limit "$level")" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null &
         worker=$!
         wait "$worker" || status=$?
         worker=

@@ -30,7 +30,10 @@ lack libudev-dev systemd-devel udev_headers  # the daemon links libudev
 lack dbus-daemon dbus-daemon have dbus-daemon # private buses
 lack systemd systemd have busctl              # bus calls; also systemd-analyze, systemd-tmpfiles
 lack iproute2 iproute have ip                 # interfaces that come and go, in a namespace
-lack util-linux util-linux have unshare       # the namespace
+lack util-linux util-linux have unshare       # the namespace; also setpriv, setsid
+lack bsdutils util-linux have script          # terminals at which a test types
+lack kmod kmod have modinfo                   # what a signed module says of itself
+lack gzip gzip have gzip
 lack openssl openssl have openssl             # keys and signatures, in the product as well
 
 # What only the guests of level 5 need, and single tests. Guests run Debian, made by Debian's tools, so
@@ -45,9 +48,9 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack binutils - have strip
     lack cpio - have cpio
     lack e2fsprogs - have mkfs.ext4
-    lack kmod - have depmod
     lack make - have make
     lack mtools - have mformat # boot disks of Secure Boot guests
+    lack mokutil - have mokutil # requests to shim, beside ours
     # What releases and images of an early root come in; tests that miss one say so.
     lack podman - have podman
     lack xz-utils - have xz

@@ -4,7 +4,8 @@
 #   code.fd  OVMF with Secure Boot and SMM; variables.fd  its variables, with Microsoft's keys
 #   esp/  what is on every boot disk: shim, MokManager and GRUB as the distribution signs them
 #
-# `firmware.sh --check` says on one line why none can be had here, or nothing.
+# `firmware.sh --check` fetches too, and says on one line why none can be had here, or nothing; root and others
+# are told the same.
 # The packages are unpacked, not installed: to install shim and GRUB on a machine is to change how it boots. Kept
 # beside the guests' root (see root.sh), under a name that tells what it was made from.
 set -euo pipefail
@@ -23,21 +24,33 @@ key=$({ cat tests/guest/firmware.sh; echo "$codename"; } | sha256sum | cut -c 1-
 cache=${ONLOADD_GUEST_CACHE:-${CARGO_TARGET_DIR:-target}/guest}
 kit=$cache/firmware-$key
 
-lacking() {
-    local tool missing=()
-    for tool in mformat mcopy; do command -v "$tool" >/dev/null || missing+=("$tool (package mtools)"); done
-    ((${#missing[@]} == 0)) || { echo "not installed: ${missing[*]}"; return; }
-    [[ -e $kit || $(apt-cache show "${PACKAGES[@]}" 2>/dev/null) ]] || ((EUID == 0)) ||
-        echo "apt here knows no ${PACKAGES[*]}; 'apt-get update' takes root rights"
+# What firmware cannot be had for: a reason to skip for who only asks, and an error otherwise.
+unavailable() { # WHY
+    if [[ $check ]]; then
+        echo "$1"
+        exit
+    fi
+    fail "no firmware for Secure Boot guests" "$1" "repair the package sources and run 'apt-get update'"
+}
+
+# Each package that apt gives no file of.
+fetch() { # DIRECTORY
+    local package
+    for package in "${PACKAGES[@]}"; do
+        (cd "$1" && apt-get -q download "$package") >&2 || echo "$package"
+    done
 }
 
 build() { # DIRECTORY
-    local work=$1 tree=$1/tree deb
+    local work=$1 tree=$1/tree deb missing
     mkdir -p "$work/debs" "$work"/esp/EFI/{BOOT,debian}
+    missing=$(fetch "$work/debs")
     # Lists may be missing, or name what the mirror has replaced since.
-    (cd "$work/debs" && { apt-get -q download "${PACKAGES[@]}" || { apt-get -q update && apt-get -q download "${PACKAGES[@]}"; }; }) >&2 ||
-        fail "no firmware for Secure Boot guests" "apt did not fetch ${PACKAGES[*]} (its output is above)" \
-            "repair the package sources and run 'apt-get update'"
+    if [[ $missing ]] && apt-get -q update >&2; then
+        rm -f "$work"/debs/*
+        missing=$(fetch "$work/debs")
+    fi
+    [[ -z $missing ]] || unavailable "apt here gives no ${missing//$'\n'/, no }"
     for deb in "$work"/debs/*.deb; do dpkg-deb -x "$deb" "$tree"; done
     cp "$tree/usr/share/OVMF/OVMF_CODE_4M.ms.fd" "$work/code.fd"
     cp "$tree/usr/share/OVMF/OVMF_VARS_4M.ms.fd" "$work/variables.fd"
@@ -48,10 +61,13 @@ build() { # DIRECTORY
     rm -rf "$tree" "$work/debs"
 }
 
-if [[ ${1-} == --check ]]; then
-    lacking
-    exit
-fi
+check=
+[[ ${1-} != --check ]] || check=yes
+missing=()
+for tool in mformat mcopy; do
+    command -v "$tool" >/dev/null || missing+=("$tool (package mtools)")
+done
+((${#missing[@]} == 0)) || unavailable "not installed: ${missing[*]}"
 if [[ ! -e $kit ]]; then
     mkdir -p "$cache"
     exec 9>"$cache/firmware.lock"
@@ -71,4 +87,4 @@ if [[ ! -e $kit ]]; then
     fi
 fi
 touch "$kit"
-echo "$kit"
+[[ $check ]] || echo "$kit"

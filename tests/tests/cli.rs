@@ -29,3 +29,5 @@ mod run_command;
 mod run_profile;
 #[path = "cli/schema.rs"]
 mod schema;
+#[path = "cli/terminal.rs"]
+mod terminal;

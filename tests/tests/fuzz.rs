@@ -9,6 +9,8 @@
 )]
 
 use std::fs;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,12 +28,15 @@ use onload_core::release::ModuleFile;
 use onload_core::release::signing::Signing;
 use onload_core::time::Span;
 use onload_tests::node::Node;
+use onload_tests::skip::skip;
 use onloadd::host::sim::World;
 use onloadd::host::sim::action::Action;
 use onloadd::module_file;
 
 #[path = "fuzz/secure_boot.rs"]
 mod secure_boot;
+#[path = "fuzz/variables.rs"]
+mod variables;
 
 /// Rounds for each input; enough to break every line of the largest in several ways.
 const ROUNDS: u32 = 3_000;
@@ -71,10 +76,15 @@ fn broken(random: &mut Rng, seed: &[u8]) -> Vec<u8> {
 }
 
 fn survives(name: &str, seed: &[u8], parse: impl Fn(&[u8])) {
+    survives_rounds(name, seed, ROUNDS, parse);
+}
+
+/// The same where each round costs more.
+fn survives_rounds(name: &str, seed: &[u8], rounds: u32, parse: impl Fn(&[u8])) {
     let start = Instant::now();
     let mut random = Rng::with_seed(seed.len() as u64);
     parse(seed);
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds {
         parse(&broken(&mut random, seed));
     }
     assert!(start.elapsed() < LONGEST, "{name} took {:?}", start.elapsed());
@@ -217,6 +227,26 @@ fn profiles() {
     }
 }
 
+/// As the kernel's build compresses modules.
+const PACKERS: [&[&str]; 3] =
+    [&["xz", "--check=crc32", "-c"], &["zstd", "-q", "-c"], &["gzip", "-n", "-c"]];
+
+/// What a program makes of a whole module with a signature; none where it is not here.
+fn packed(words: &[&str], module: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::new(words[0]);
+    let pipes = command.args(&words[1..]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let Ok(mut child) = pipes.spawn() else {
+        skip("module_files", &format!("no program `{}` here", words[0]));
+        return None;
+    };
+    child.stdin.take().unwrap().write_all(module).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{words:?}: {output:?}");
+    let seen = module_file::parse(&output.stdout, "").unwrap();
+    assert!(matches!(seen.signed, Signing::Signed(_)), "{:?}", seen.signed);
+    Some(output.stdout)
+}
+
 #[test]
 fn module_files() {
     let symbols = [("module_layout", 1), ("printk", 2), (["long"; 20].concat().leak(), 3)];
@@ -236,7 +266,9 @@ fn module_files() {
         5]\x1c.\0\x01\x19\x05\xbc\xe8\xec\xcb\x90B\x99\r\x01\0\0\0\0\x01YZ";
     let zstd = b"(\xb5/\xfd\x04X)\0\0\x7fELF\nGe\x85\xd4";
     let gzip = b"\x1f\x8b\x08\0\0\0\0\0\x02\x03\xabw\xf5q\xe3\x02\x005]\x1c.\x05\0\0\0";
-    for seed in [&whole[..], xz, zstd, gzip] {
+    let mut seeds = vec![whole.clone(), xz.to_vec(), zstd.to_vec(), gzip.to_vec()];
+    seeds.extend(PACKERS.iter().filter_map(|words| packed(words, &whole)));
+    for seed in &seeds {
         survives("module file", seed, |bytes| {
             match module_file::parse(bytes, "") {
                 Ok(seen) => {

@@ -8,10 +8,15 @@
 )]
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use onload_core::release::ModuleFile;
+use onload_tests::binaries::binary;
 use onload_tests::node::Node;
+use onload_tests::skip::skip;
+use onloadd::module_file::stand_in;
 
 /// Lines of the README's shell blocks, without their comments.
 fn commands() -> Vec<String> {
@@ -23,6 +28,73 @@ fn commands() -> Vec<String> {
         .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
         .filter(|line| !line.is_empty())
         .collect()
+}
+
+/// Those of onloadctl that stand behind a prompt, without it.
+fn prompted() -> Vec<String> {
+    let lines = commands();
+    let without = |line: &String| {
+        let line = line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))?;
+        line.starts_with("onloadctl ").then(|| line.to_owned())
+    };
+    lines.iter().filter_map(without).collect()
+}
+
+/// Runs a line by the shell, which knows what quotes are for.
+fn shell(directory: &Path, line: &str) -> Output {
+    let program = format!("'{}'", binary("onloadctl").display());
+    let line = line.replacen("onloadctl", &program, 1);
+    Command::new("sh")
+        .args(["-c", &line])
+        .current_dir(directory)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn every_onloadctl_line_is_understood() {
+    let place = tempfile::tempdir().unwrap();
+    let mut lines = prompted();
+    assert!(lines.len() > 15, "commands behind a prompt: {lines:?}");
+    lines.extend(commands().into_iter().filter(|line| line.starts_with("onloadctl ")));
+    for line in lines {
+        // Help is for the verb that was understood, and for no other; nothing is done.
+        let asks = match line.split_once(" -- ") {
+            Some((verb, rest)) => format!("{verb} --help -- {rest}"),
+            None => format!("{line} --help"),
+        };
+        let output = shell(place.path(), &asks);
+        assert!(output.status.success(), "{line}: {output:?}");
+        let help = String::from_utf8(output.stdout).unwrap();
+        let verb = line.split_whitespace().take(2).collect::<Vec<_>>().join(" ");
+        assert!(help.contains(&format!("Usage: {verb}")), "{line}: {help}");
+    }
+}
+
+#[test]
+fn keys_are_made_and_used_as_it_says() {
+    let place = tempfile::tempdir().unwrap();
+    let module = stand_in::write(&ModuleFile::default());
+    for name in ["sfc.ko", "onload.ko"] {
+        fs::write(place.path().join(name), &module).unwrap();
+    }
+    let mut pack = Command::new("xz");
+    pack.args(["--check=crc32", "onload.ko"]).current_dir(place.path());
+    if !pack.status().is_ok_and(|status| status.success()) {
+        return skip("keys_are_made_and_used_as_it_says", "no program `xz` here");
+    }
+    let desk = ["generate", "sign", "show"].map(|verb| format!("onloadctl keys {verb} "));
+    let lines = prompted();
+    let lines: Vec<_> =
+        lines.iter().filter(|line| desk.iter().any(|verb| line.starts_with(verb))).collect();
+    assert_eq!(lines.len(), desk.len(), "{lines:?}");
+    for line in lines {
+        let output = shell(place.path(), line);
+        assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");
+    }
+    let output = shell(place.path(), "onloadctl keys show sfc.ko onload.ko.xz --json");
+    assert!(output.status.success(), "both are signed: {output:?}");
 }
 
 #[test]

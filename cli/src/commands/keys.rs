@@ -32,6 +32,7 @@ use std::time::Duration;
 
 use onload_dbus::error::{Kind, exit};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
@@ -54,10 +55,19 @@ const ENDS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Does what was asked and gives the exit code.
 pub async fn run(bus: &args::Bus, output: Output, verb: KeysVerb) -> Result<u8, Ended> {
+    leave_no_image();
     match verb {
         KeysVerb::Desk(verb) => desk(output, verb).await,
         KeysVerb::Node(verb) => node(bus, output, verb).await,
     }
+}
+
+/// Has no image of this memory kept, nor read by other programs of the same user: passwords and
+/// passphrases are in it. The limit holds for openssl as well.
+fn leave_no_image() {
+    // Each of them alone does the most of it, and neither is a reason not to go on.
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
 }
 
 async fn node(choice: &args::Bus, output: Output, verb: NodeVerb) -> Result<u8, Ended> {

@@ -27,7 +27,20 @@ pub fn plain(shown: &[u8]) -> String {
         }
         text.push_str(rest);
     }
-    text
+    // So is one of which only the first byte is here.
+    text.strip_suffix('\x1b').map(str::to_owned).unwrap_or(text)
+}
+
+/// How much of what a console showed is whole: all, or all before a movement of the cursor that has only
+/// begun.
+fn whole(shown: &[u8]) -> usize {
+    let Some(last) = shown.iter().rposition(|byte| *byte == 0x1b) else { return shown.len() };
+    let begun = match &shown[last + 1..] {
+        [] => true,
+        [b'[', numbers @ ..] => !numbers.iter().any(u8::is_ascii_alphabetic),
+        _ => false,
+    };
+    if begun { last } else { shown.len() }
 }
 
 /// The keyboard of a console, and the place up to which it has been read.
@@ -57,12 +70,17 @@ impl Console {
         plain(log.get(self.read..).unwrap_or_default())
     }
 
+    /// How many bytes it has shown since it was turned on.
+    pub fn shown_bytes(&self) -> u64 {
+        fs::metadata(&self.log).map_or(0, |about| about.len())
+    }
+
     /// Presses keys; what was shown before them is not looked at again.
     ///
     /// # Errors
     /// The machine is off.
     pub fn press(&mut self, keys: &str) -> anyhow::Result<()> {
-        self.read = fs::read(&self.log)?.len();
+        self.read = whole(&fs::read(&self.log)?);
         Ok(self.keys.write_all(keys.as_bytes())?)
     }
 }
@@ -82,5 +100,17 @@ mod tests {
         let shown = b"\x1b[0m\x1b[37m\x1b[48;03HBooting in 9 seconds\x1b[2J\xc4end\x1b[01";
         assert_eq!(plain(shown), "\nBooting in 9 seconds\nend");
         assert_eq!(plain(b""), "");
+    }
+
+    #[test]
+    fn a_movement_that_has_begun_belongs_to_what_follows() {
+        let shown = b"one\x1b[48;03Htwo";
+        for cut in 0..=shown.len() {
+            let (before, _) = shown.split_at(cut);
+            let (before, after) = shown.split_at(whole(before));
+            assert_eq!(plain(before) + &plain(after), "one\ntwo", "cut at {cut}");
+            assert!(cut - before.len() <= "\x1b[48;03".len());
+        }
+        assert_eq!(plain(b"one\x1b"), "one");
     }
 }

@@ -96,6 +96,8 @@ type Waiting = BTreeMap<u64, Sender<(Answer, Vec<u8>)>>;
 pub struct Machine {
     qemu: Child,
     since: Instant,
+    /// When what is waited for began: at power on, or when somebody at the console was done.
+    begun: Instant,
     wire: Mutex<UnixStream>,
     waiting: Arc<Mutex<Waiting>>,
     next: AtomicU64,
@@ -104,7 +106,7 @@ pub struct Machine {
     listener: UnixListener,
     /// Its sockets.
     sockets: TempDir,
-    /// From power on to the agent.
+    /// From then to the agent.
     patience: Duration,
 }
 
@@ -121,6 +123,7 @@ impl Machine {
         Ok(Self {
             qemu,
             since: Instant::now(),
+            begun: Instant::now(),
             // Replaced when QEMU has called.
             wire: Mutex::new(UnixStream::pair()?.0),
             waiting: Arc::default(),
@@ -192,6 +195,11 @@ impl Machine {
         Console::open(&self.console, &socket)
     }
 
+    /// Gives it the whole time once more: what a person at the console takes is none of the boot's.
+    pub(super) fn goes_on(&mut self) {
+        self.begun = Instant::now();
+    }
+
     /// Whether a machine that boots still does.
     ///
     /// # Errors
@@ -200,7 +208,7 @@ impl Machine {
         if let Some(status) = self.qemu.try_wait()? {
             bail!("the guest ended while booting: {status}");
         }
-        if self.since.elapsed() > self.patience {
+        if self.begun.elapsed() > self.patience {
             bail!("no agent in the guest after {} s", self.patience.as_secs());
         }
         Ok(())

@@ -83,6 +83,17 @@ impl Machine {
         self.node.until(&format!("a key that is {state}"), is).unwrap();
     }
 
+    /// Waits until every order has ended: what one does can be seen before.
+    fn until_no_job_runs(&mut self) {
+        let is = |node: &Node| {
+            let all = node.json(&["jobs"])?;
+            Ok(all["jobs"]
+                .as_array()
+                .is_some_and(|jobs| jobs.iter().all(|job| job["state"] != "running")))
+        };
+        self.node.until("no job that runs", is).unwrap();
+    }
+
     fn condition(&self) -> Value {
         let status = self.node.status().unwrap();
         let all = status["conditions"].as_array().unwrap().clone();
@@ -188,7 +199,9 @@ fn a_request_is_taken_back() {
     while states() != ["EnrolmentPending"] {}
     watch.kill().unwrap();
     watch.wait().unwrap();
-    machine.keys(&["revoke-request"]);
+    machine.until_no_job_runs();
+    let taken = machine.keys(&["revoke-request"]);
+    assert_eq!((taken.code, taken.out.as_str()), (Some(0), "j2: taken back: shim does not ask\n"));
 
     let closed = fs::Permissions::from_mode(0o600);
     fs::set_permissions(machine.path("hash"), closed).unwrap();
@@ -196,6 +209,7 @@ fn a_request_is_taken_back() {
     assert_eq!(asked.err, "");
     assert_eq!(asked.out, "j3: ordered; `onloadctl jobs` shows how it goes\n", "{asked:?}");
     machine.until("EnrolmentPending");
+    machine.until_no_job_runs();
     let taken = machine.keys(&["revoke-request"]);
     assert_eq!((taken.code, taken.out.as_str()), (Some(0), "j4: taken back: shim does not ask\n"));
     let list = machine.keys(&["list"]);

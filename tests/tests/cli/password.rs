@@ -2,26 +2,32 @@
 //! once; neither it nor its hash is anywhere else.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onload_core::secure_boot::request::{PasswordHash, crypt};
 use onload_dbus::{BUS_NAME, interface, path};
 use onload_tests::background::Background;
-use onload_tests::binaries::binary;
 use onload_tests::node::{Node, PATIENCE};
-use onload_tests::skip::skip;
+use serde_json::Value;
 use tokio_stream::StreamExt as _;
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, MessageStream};
 
 use crate::keys::{Machine, install};
-use crate::run::Ended;
+use crate::orders::{end, ordering};
+use crate::rig::{Rig, node};
+use crate::run::{Ended, command};
+use crate::schema::{faults, schema};
+use crate::terminal::typed;
 
 const PASSWORD: &str = "S3cretPassw0rd";
-const PROMPTS: [&str; 2] = ["Password to type at the console: ", "The same once more: "];
+/// What is asked, in this order.
+pub const PROMPTS: [&str; 2] = ["Password to type at the console: ", "The same once more: "];
 
 /// Puts an openssl in the way of the system's, which writes down its words and variables, and what it
 /// answers.
@@ -39,46 +45,11 @@ fn listen(machine: &Machine) {
     install(&machine.path("openssl.sh"), &directory.join("openssl"));
 }
 
-fn heard(machine: &Machine, command: &mut Command) {
+/// Has a command find that openssl, where it was put.
+pub fn heard(machine: &Machine, command: &mut Command) {
     let path = std::env::var("PATH").unwrap();
     command.env("PATH", format!("{}:{path}", machine.path("bin").display()));
     command.current_dir(machine.path(""));
-}
-
-/// Runs a line of the shell on a terminal, in which `$ctl` is onloadctl, and types each answer at its
-/// question. None where there is no terminal to be had.
-fn typed(test: &str, machine: &Machine, line: &str, answers: &[(&str, &str)]) -> Option<Ended> {
-    let ctl = format!("{} --bus {}", binary("onloadctl").display(), machine.node.bus.address());
-    let line = line.replace("$ctl", &ctl);
-    let mut script = Command::new("script");
-    script.args(["-q", "-e", "-c", &line, "/dev/null"]).env_remove("NO_COLOR");
-    heard(machine, &mut script);
-    script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let Ok(mut child) = script.spawn() else {
-        skip(test, "no program `script` here");
-        return None;
-    };
-    let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let (mut shown, mut piece, mut answers) = (Vec::new(), [0; 256], answers.iter());
-    let mut next = answers.next();
-    loop {
-        let length = screen.read(&mut piece).unwrap();
-        if length == 0 {
-            break;
-        }
-        shown.extend_from_slice(&piece[..length]);
-        if let Some((question, answer)) = next
-            && shown.ends_with(question.as_bytes())
-        {
-            keyboard.write_all(answer.as_bytes()).unwrap();
-            next = answers.next();
-        }
-    }
-    drop(keyboard);
-    let mut ended = Ended::of(child.wait_with_output().unwrap());
-    ended.out = String::from_utf8(shown).unwrap();
-    assert!(next.is_none(), "{next:?} was not asked: {ended:?}");
-    Some(ended)
 }
 
 #[test]
@@ -113,19 +84,6 @@ fn a_password_is_typed_twice_and_not_shown() {
 }
 
 #[test]
-fn whoever_leaves_at_the_question_has_a_terminal_that_shows_what_is_typed() {
-    let test = "whoever_leaves_at_the_question_has_a_terminal_that_shows_what_is_typed";
-    let machine = Machine::new(&[]);
-    let line = "sh -c 'trap : INT; $ctl keys import site.pem; echo ended $?; stty -a'";
-    let Some(ended) = typed(test, &machine, line, &[(PROMPTS[0], "abc\u{3}")]) else { return };
-    assert!(ended.out.contains("it was asked to stop"), "{ended:?}");
-    assert!(ended.out.contains("ended 1"), "{ended:?}");
-    let modes: Vec<_> = ended.out.split_whitespace().collect();
-    assert!(modes.contains(&"echo") && !modes.contains(&"-echo"), "{ended:?}");
-    assert!(!ended.out.contains("abc"), "{ended:?}");
-}
-
-#[test]
 fn a_password_that_is_made_is_shown_once() {
     let mut machine = Machine::new(&[]);
     listen(&machine);
@@ -149,6 +107,42 @@ fn a_password_that_is_made_is_shown_once() {
     machine.until("EnrolmentPending");
     let refused = run(&machine);
     assert_eq!((refused.code, refused.out.as_str()), (Some(4), ""), "{refused:?}");
+}
+
+#[tokio::test]
+async fn a_password_that_is_made_is_said_when_the_end_is_not_seen() {
+    let certificate = Node::repository("tests/secure-boot/module.pem");
+    let import = ["keys", "import", certificate.to_str().unwrap(), "--generate-password"];
+    for (json, told) in [(false, true), (false, false), (true, true), (true, false)] {
+        let rig = Rig::new(node()).await;
+        let mut command = command(&rig.bus.address(), &import);
+        let child = ordering(&rig, command.args(json.then_some("--json"))).await;
+        // It has heard which job that is.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        if told {
+            let pid = Pid::from_raw(child.id().unwrap().cast_signed());
+            kill(pid, Signal::SIGTERM).unwrap();
+        } else {
+            rig.edge.abort();
+        }
+        let ended = end(child).await;
+        assert_eq!(ended.code, Some(1), "{ended:?}");
+        if json {
+            let document: Value = serde_json::from_str(&ended.out).unwrap();
+            let wrong = faults("keys-import", &schema("keys-import"), &document);
+            assert_eq!(wrong, Vec::<String>::new());
+            assert_eq!(document["password"].as_str().map(str::len), Some(16), "{document}");
+            let known = ["id", "kind", "state"].map(|name| document[name].as_str().unwrap());
+            assert_eq!(known, ["j7", "import-key", "unknown"]);
+            let why: Value = serde_json::from_str(&ended.err).unwrap();
+            assert_eq!(why["error"]["name"], "Cancelled", "{why}");
+        } else {
+            assert!(
+                ended.err.contains("the password of the request, if it is made: "),
+                "{ended:?}"
+            );
+        }
+    }
 }
 
 /// All that the bus shows of the node: every property, and every signal since it began.
@@ -280,7 +274,7 @@ fn neither_password_nor_hash_is_anywhere() {
     assert_eq!(machine.import(&[]).code, Some(0));
     machine.keys(&["revoke-request"]);
     let made = machine.keys(&["import", "site.pem", "--generate-password", "--json"]);
-    let made: serde_json::Value = serde_json::from_str(&made.out).unwrap();
+    let made: Value = serde_json::from_str(&made.out).unwrap();
     machine.until("EnrolmentPending");
     pieces.extend(listener.pieces());
     for words in [&["status"][..], &["jobs"], &["keys", "list"], &["keys", "status"], &["config"]] {

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -138,9 +137,11 @@ impl Bench {
             calls.display(),
             real.display()
         );
-        let program = directory.join("openssl");
-        fs::write(&program, text).unwrap();
-        fs::set_permissions(program, fs::Permissions::from_mode(0o755)).unwrap();
+        // A process of its own writes the program: what this one has open for writing, a child of
+        // another test may have as well for a moment, and then it cannot be run.
+        let source = directory.join("openssl.sh");
+        fs::write(&source, text).unwrap();
+        self.tool("install", &["-m", "755", source.to_str().unwrap(), "bin/openssl"]);
         directory
     }
 }

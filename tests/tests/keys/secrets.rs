@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, geteuid};
 use onload_tests::binaries::binary;
 use onload_tests::skip::skip;
 
@@ -97,7 +98,9 @@ fn a_passphrase_that_comes_through_a_pipe_serves_all_files() {
 /// Runs onloadctl on a terminal and types a line whenever something asks.
 fn typed(bench: &Bench, path: &Path, words: &str, line: &str) -> Ended {
     let command = format!("'{}' {words}", binary("onloadctl").display());
-    let mut script = bench.command("script", &["-q", "-e", "-c", &command, "/dev/null"]);
+    // What waits for ever on a terminal would hold up all tests.
+    let words = ["-k", "1", "60", "script", "-q", "-e", "-c", &command, "/dev/null"];
+    let mut script = bench.command("timeout", &words);
     script.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = with_path(&mut script, path).spawn().unwrap();
     let (mut keyboard, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -226,6 +229,49 @@ fn whoever_waits_for_a_pipe_can_be_stopped() {
     assert!(bench.read("a.ko") == unsigned);
     let expected = ["a.ko", "mok.crt", "mok.der", "mok.key", "pipe"];
     assert_eq!(bench.names(), expected, "nothing was made");
+}
+
+#[test]
+fn no_image_is_kept_of_what_has_a_passphrase() {
+    let test = "no_image_is_kept_of_what_has_a_passphrase";
+    let bench = Bench::new();
+    bench.tool("mkfifo", &["-m", "666", "pipe"]);
+    bench.tool("chmod", &["777", "."]);
+    let program = bench.path("onloadctl");
+    bench.tool("install", &["-m", "755", binary("onloadctl").to_str().unwrap(), "onloadctl"]);
+    let words = ["keys", "generate", "--out", "other", "--passphrase-file", "pipe"];
+    // Only of a process that is not root's it can be seen.
+    let mut command = if geteuid().is_root() {
+        let user = ["--reuid=65534", "--regid=65534", "--clear-groups"];
+        let words = [&user[..], &[program.to_str().unwrap()], &words].concat();
+        bench.command("setpriv", &words)
+    } else {
+        bench.command(&program, &words)
+    };
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let place = format!("/proc/{}", child.id());
+    let begun = Instant::now();
+    // The thread that waits for the pipe comes later than what is looked for.
+    while fs::read_dir(format!("{place}/task")).is_ok_and(|each| each.count() < 2) {
+        assert!(begun.elapsed() < PATIENCE, "it does not come to the pipe");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let owner = fs::metadata(format!("{place}/environ")).unwrap().uid();
+    let limits = fs::read_to_string(format!("{place}/limits"));
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGABRT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(owner, 0, "what may be dumped belongs to whoever runs it");
+    match limits {
+        Ok(limits) => {
+            let core = limits.lines().find_map(|line| line.strip_prefix("Max core file size"));
+            let core: Vec<_> = core.unwrap().split_whitespace().collect();
+            assert_eq!(core, ["0", "0", "bytes"]);
+        }
+        Err(error) => skip(test, &format!("its limits cannot be read: {error}")),
+    }
+    assert_eq!(output.status.signal(), Some(Signal::SIGABRT as i32), "{output:?}");
+    assert!(!output.status.core_dumped(), "{output:?}");
+    assert_eq!((output.stdout, output.stderr), (vec![], vec![]));
 }
 
 #[test]

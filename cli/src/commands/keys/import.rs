@@ -7,7 +7,8 @@ use std::cell::Cell;
 use std::io;
 
 use onload_core::secure_boot::hex;
-use onload_dbus::error::Kind;
+use onload_dbus::error::{Kind, exit};
+use onload_dbus::path::parse;
 use serde::Serialize;
 use zbus::Variant;
 
@@ -31,6 +32,11 @@ const WHAT: &str = "shim is not asked to enrol the key";
 /// States of a key that shim is not asked for.
 const SETTLED: [&str; 4] = [ENROLLED, "EnrolledNotLoaded", "EnrolmentPending", "Revoked"];
 
+/// Kind of the job that is ordered.
+const KIND: &str = "import-key";
+/// State of a job whose end was not seen.
+const UNSEEN: &str = "unknown";
+
 /// What is ordered.
 struct Ready {
     bus: Bus,
@@ -42,7 +48,8 @@ struct Ready {
     despite_sealed: bool,
 }
 
-/// The job, and the password where it was made here and may be needed.
+/// The job, and the password where it was made here and may be needed. The state of a job whose end
+/// was not seen is `unknown`.
 #[derive(Serialize)]
 struct Asked<'a> {
     #[serde(flatten)]
@@ -66,13 +73,19 @@ pub async fn run(
         }
     };
     order(output, until, &ready).await?;
-    Ok(onload_dbus::error::exit::AS_WANTED)
+    Ok(exit::AS_WANTED)
 }
 
 async fn prepare(choice: &args::Bus, output: Output, wanted: &Import) -> Result<Ready, Ended> {
     let Some(path) = &wanted.certificate else { return Err(unnamed(choice).await.into()) };
     let certificate = Certificate::read(path, WHAT)?;
-    let terminal = Terminal::open().map_err(|error| no_terminal(&error))?;
+    let terminal = match Terminal::open() {
+        Err(error) if wanted.hash_file.is_none() && !wanted.generate_password => {
+            return Err(no_terminal(&error).into());
+        }
+        // One of another user, as under `su`: what it would be asked has to be said in words.
+        other => other.unwrap_or_default(),
+    };
     let hash = match &wanted.hash_file {
         Some(file) => {
             let (hash, warning) = password::read_hash(file, WHAT).await?;
@@ -109,13 +122,22 @@ async fn prepare(choice: &args::Bus, output: Output, wanted: &Import) -> Result<
 }
 
 async fn order(output: Output, until: Until, ready: &Ready) -> Result<(), Ended> {
-    let taken = Cell::new(false);
+    // Name of the job once it may be there: empty until the answer.
+    let asked = Cell::new(None);
     let words = [("DespiteSealedDisks", Variant::from(ready.despite_sealed))];
     let ask = async || {
         let node = ready.bus.secure_boot().await?;
         let hash = ready.hash.text().trim_end();
-        let job = node.import_key(&ready.certificate, hash, chosen(&words)).await?;
-        taken.set(true);
+        asked.set(Some(String::new()));
+        let answer = node.import_key(&ready.certificate, hash, chosen(&words)).await;
+        let job = answer.map_err(|error| Complaint::from(&error)).inspect_err(|complaint| {
+            // Whoever answers no longer may have done it before.
+            if complaint.exit != exit::UNREACHABLE {
+                asked.set(None);
+            }
+        })?;
+        let name = parse(job.as_str()).map(|(_, name)| plain(&name));
+        asked.set(Some(name.unwrap_or_default()));
         Ok(job)
     };
     let followed = tokio::select! {
@@ -123,10 +145,11 @@ async fn order(output: Output, until: Until, ready: &Ready) -> Result<(), Ended>
         gone = left()? => Err(gone),
     };
     let made = ready.made.as_ref().map(Secret::text);
-    let job = followed.inspect_err(|_| {
-        // The request may be made all the same, and nobody else knows what to type.
-        if let Some(made) = made.filter(|_| taken.get() && !output.json()) {
-            drop(output.note(&format!("the password of the request, if it is made: {made}")));
+    let job = followed.inspect_err(|ended| {
+        // The request may be made all the same, and nobody else knows what to type. Where that cannot
+        // be said either, there is nobody to tell.
+        if let (Some(made), Some(id)) = (made, asked.take()) {
+            drop(unseen(output, id, ended, made));
         }
     })?;
     let made = made.filter(|_| until == Until::Taken || job.state == "done");
@@ -144,6 +167,16 @@ async fn order(output: Output, until: Until, ready: &Ready) -> Result<(), Ended>
         ))?;
     }
     Ok(())
+}
+
+/// Says the password of an order that may have been taken and whose end is not known.
+fn unseen(output: Output, id: String, ended: &Ended, made: &str) -> io::Result<()> {
+    if !output.json() {
+        return output.note(&format!("the password of the request, if it is made: {made}"));
+    }
+    let (kind, state) = (KIND.to_owned(), UNSEEN.to_owned());
+    let job = Job { id, kind, state, message: ended.to_string(), ..Job::default() };
+    output.document(&Asked { job: &job, password: Some(made) })
 }
 
 /// What a person types twice, hashed.
@@ -226,8 +259,6 @@ mod tests {
     #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
 
     use std::path::Path;
-
-    use onload_dbus::error::exit;
 
     use super::super::secure_boot::Key;
     use super::*;

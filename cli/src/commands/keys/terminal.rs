@@ -99,7 +99,9 @@ impl Hidden<'_> {
 
 impl Drop for Hidden<'_> {
     fn drop(&mut self) {
+        // The beginning of an answer that was given up is nothing for who reads next.
+        let how = if self.asking.get() { OptionalActions::Flush } else { OptionalActions::Now };
         self.end_line();
-        let _ = tcsetattr(&self.terminal.0, OptionalActions::Now, &self.before);
+        let _ = tcsetattr(&self.terminal.0, how, &self.before);
     }
 }
