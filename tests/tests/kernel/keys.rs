@@ -10,7 +10,7 @@ use onload_tests::guest::variables::{SHIM, signature_lists};
 use serde_json::Value;
 
 use crate::firmware::{ENROLLED, Signer, Signers, loads, signers, test_key};
-use crate::node::{json, until_state};
+use crate::node::{configure, json, until_state};
 use crate::secure_boot::MODULE;
 use crate::swap::CHANGE;
 
@@ -159,6 +159,26 @@ pub fn verdicts_are_what_the_kernel_then_says(guest: &mut Guest) -> anyhow::Resu
         .map(drop)
 }
 
+/// Has the configuration ask, as a node does that is installed with its wish.
+fn wish(guest: &Guest, signer: &Signer) -> anyhow::Result<()> {
+    guest.put("/etc/onloadd/keys/asked.der", &signer.der, 0o644)?;
+    guest.ok(&format!(
+        "umask 077 && mokutil --generate-hash={PASSWORD} >/etc/onloadd/keys/asked.hash"
+    ))?;
+    let wish = "[[secure-boot.requests]]\ncertificate = \"/etc/onloadd/keys/asked.der\"\n\
+                password-hash = \"/etc/onloadd/keys/asked.hash\"\n";
+    configure(guest, wish)?;
+    until_key(guest, ASKED, "EnrolmentPending")?;
+    // Neither log nor ledger nor a unit's properties have what the password was made into.
+    let made = "cut -d'$' -f4 /etc/onloadd/keys/asked.hash";
+    let found = guest.run(&format!(
+        "journalctl -b -o export >/run/told; systemctl show '*' >>/run/told
+         grep -r -F -e \"$({made})\" /run/told /var/lib/onloadd"
+    ))?;
+    ensure!(found.status == Some(1), "{found:?}");
+    guest.ok("rm /run/told").map(drop)
+}
+
 pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Result<()> {
     let signer = Signer::generate(ASKED)?;
     let ask = |guest: &Guest| -> anyhow::Result<()> {
@@ -188,7 +208,7 @@ pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Resu
     let lost = "onloadctl --json status | grep -o 'asked on [^,]*, not enrolled: the prompt was missed or refused'";
     guest.until("the condition", lost)?;
 
-    ask(guest)?;
+    wish(guest, &signer)?;
     let status = json(guest, "keys status")?;
     assert_eq!(status["requests"][0]["variable"], "MokNew", "{status}");
     let asked = written(guest, "MokNew")?.context("MokNew")?;
@@ -199,6 +219,12 @@ pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Resu
         let said = test_key(guest, signer)?;
         ensure!(said.contains("is already enrolled"), "{said}");
     }
+    guest.put("/etc/onloadd/keys/asked.der", &signer.der, 0o644)?;
+    configure(guest, "[secure-boot]\ncertificates = [\"/etc/onloadd/keys/asked.der\"]\n")?;
+    guest.until(
+        "the condition",
+        "onloadctl --json status | grep -A2 '\"KeysEnrolled\"' | grep -q '\"reason\": \"Enrolled\"'",
+    )?;
     let refused = ask(guest).err().context("it is asked for again")?.to_string();
     ensure!(refused.contains("it is enrolled"), "{refused}");
     loads(guest, &signer)
