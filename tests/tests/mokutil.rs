@@ -17,11 +17,11 @@ use onload_core::reading::Reading;
 use onload_core::secure_boot::certificate::Certificate;
 use onload_core::secure_boot::request::Requests;
 use onload_core::secure_boot::request::crypt;
-use onload_core::secure_boot::request::enrol::{Firmware, Variables, Wish, enrol};
+use onload_core::secure_boot::request::enrol::{Wish, enrol};
 use onload_core::secure_boot::request::prompt::PromptTimeout;
 use onload_core::secure_boot::request::withdraw::{Scope, withdraw};
 use onload_core::secure_boot::request::write::Write;
-use onload_core::secure_boot::trust::{Switch, Trust};
+use onload_core::secure_boot::trust::{RunTime, Switch, Trust};
 use onload_core::secure_boot::variable::{self, Attributes, SHIM_LOCK, Variable};
 use onload_core::time::Timestamp;
 use onload_tests::node::Node;
@@ -122,6 +122,8 @@ impl Machine {
             variables.iter().map(|(name, data)| (name.as_str(), data.as_slice())).collect();
         Trust {
             secure_boot: Reading::Known(Switch::On),
+            shim: Reading::Known(()),
+            runtime: Reading::Known(RunTime::Writable),
             requests: Reading::Known(Requests::parse(&variables)),
             mok: Reading::Known(Vec::new()),
             ..Trust::unread("not looked at")
@@ -132,12 +134,8 @@ impl Machine {
     fn enrol(&self, name: &str, hash: &str, prompt: PromptTimeout) {
         let hash = crypt::parse(hash).unwrap();
         let wish = Wish { certificate: &certificate(name), hash: &hash, prompt };
-        self.write(&enrol(&wish, &self.trust(), &firmware(), Timestamp(0)).unwrap().writes);
+        self.write(&enrol(&wish, &self.trust(), Timestamp(0)).unwrap().writes);
     }
-}
-
-fn firmware() -> Firmware {
-    Firmware { shim: Reading::Known(()), variables: Reading::Known(Variables::Writable) }
 }
 
 fn certificate_path(name: &str) -> String {
@@ -198,7 +196,7 @@ fn times_and_withdrawals_are_those_of_mokutil() {
         machine.enrol("module.der", HASHES[0], PromptTimeout::DEFAULT);
     }
     theirs.mokutil(&["--revoke-import"]);
-    ours.write(&withdraw(Scope::All, &ours.trust(), &firmware()).unwrap().writes);
+    ours.write(&withdraw(Scope::All, &ours.trust()).unwrap().writes);
     // mokutil leaves the time, which is then for whoever asks next.
     assert_eq!(theirs.variables().into_keys().collect::<Vec<_>>(), ["MokTimeout"]);
     assert!(ours.variables().is_empty());
@@ -211,9 +209,9 @@ fn times_and_withdrawals_are_those_of_mokutil() {
         ours.enrol(first, HASHES[0], PromptTimeout::SHIMS_OWN);
         ours.enrol(second, HASHES[0], PromptTimeout::SHIMS_OWN);
         let keys = [Certificate::parse(&certificate("module.der")).unwrap()];
-        ours.write(&withdraw(Scope::Keys(&keys), &ours.trust(), &firmware()).unwrap().writes);
+        ours.write(&withdraw(Scope::Keys(&keys), &ours.trust()).unwrap().writes);
         assert_eq!(ours.variables(), alone.variables(), "{first} first");
-        ours.write(&withdraw(Scope::All, &ours.trust(), &firmware()).unwrap().writes);
+        ours.write(&withdraw(Scope::All, &ours.trust()).unwrap().writes);
     }
 }
 

@@ -9,7 +9,7 @@ use onload_core::secure_boot::kernel::config::KernelConfig;
 use onload_core::secure_boot::kernel::{Enforcement, Lockdown, Taints};
 use onload_core::secure_boot::keyring::{self, Described, KeyTable, SystemRing};
 use onload_core::secure_boot::request::crypt;
-use onload_core::secure_boot::request::enrol::{Firmware, Variables, Wish, enrol};
+use onload_core::secure_boot::request::enrol::{Wish, enrol};
 use onload_core::secure_boot::request::prompt::PromptTimeout;
 use onload_core::secure_boot::request::withdraw::{Scope, withdraw};
 use onload_core::secure_boot::request::{ListChange, PasswordHash, Requests, Toggle};
@@ -114,8 +114,6 @@ fn requests_on_top_of_others() {
     let (ours, hash) = (fixture("module.der"), fixture("auth.bin"));
     let hash = PasswordHash::parse(&hash).unwrap();
     let keys = [Certificate::parse(&ours).unwrap()];
-    let firmware =
-        Firmware { shim: Reading::Known(()), variables: Reading::Known(Variables::Writable) };
     let trust = |list: &[u8]| Trust {
         secure_boot: Reading::Known(Switch::On),
         requests: Reading::Known(Requests::parse(&[("MokNew", list)].into())),
@@ -124,7 +122,7 @@ fn requests_on_top_of_others() {
     };
     survives("pending", &fixture("dbx.esl"), |others| {
         let wish = Wish { certificate: &ours, hash: &hash, prompt: PromptTimeout::DEFAULT };
-        let Ok(prepared) = enrol(&wish, &trust(others), &firmware, Timestamp(0)) else {
+        let Ok(prepared) = enrol(&wish, &trust(others), Timestamp(0)) else {
             // Only what does not read is in the way.
             assert!(signature_list::parse(others).is_err());
             return;
@@ -132,7 +130,7 @@ fn requests_on_top_of_others() {
         let list = prepared.writes[1].data.as_deref().unwrap();
         assert!(list.ends_with(others) && signature_list::parse(list).is_ok());
         // Taken back, there is what was there before.
-        let back = withdraw(Scope::Keys(&keys), &trust(list), &firmware).unwrap();
+        let back = withdraw(Scope::Keys(&keys), &trust(list)).unwrap();
         let left = back.writes.iter().find(|write| write.name == "MokNew").unwrap();
         assert_eq!(left.data.as_deref().unwrap_or_default(), others);
     });

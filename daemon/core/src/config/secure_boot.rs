@@ -6,14 +6,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::settings::{Fault, check_path};
+use crate::secure_boot::request::prompt::PromptTimeout;
 use crate::time::Span;
 
 /// The most certificates: a node has one for each who builds modules for it.
 const MOST_CERTIFICATES: usize = 16;
-/// MokManager deletes a shorter wish than its own ten seconds, and takes no longer one
-/// (`reference/secure-boot-mok.md` section 3).
-const PROMPT: std::ops::RangeInclusive<Duration> =
-    Duration::from_secs(10)..=Duration::from_secs(0x7fff);
 
 /// `[secure-boot]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +42,8 @@ pub struct KeyRequestSettings {
 
 impl Default for SecureBootSettings {
     fn default() -> Self {
-        // Long enough to get to a console, and it ends: a node that nobody watches boots at last.
-        let prompt_timeout = Span(Duration::from_secs(300));
+        let secs = PromptTimeout::DEFAULT.secs().unsigned_abs();
+        let prompt_timeout = Span(Duration::from_secs(secs.into()));
         Self { certificates: Vec::new(), requests: Vec::new(), prompt_timeout }
     }
 }
@@ -62,9 +59,15 @@ impl SecureBootSettings {
         self.requests.iter().map(|request| &request.password_hash)
     }
 
-    /// How long MokManager waits, in seconds.
-    pub fn prompt_secs(&self) -> i32 {
-        i32::try_from(self.prompt_timeout.0.as_secs()).unwrap_or(i32::MAX)
+    /// How long MokManager waits. What it cannot count has been refused.
+    pub fn prompt(&self) -> PromptTimeout {
+        self.whole_prompt().unwrap_or_default()
+    }
+
+    fn whole_prompt(&self) -> Option<PromptTimeout> {
+        let whole = self.prompt_timeout.0.subsec_nanos() == 0;
+        let secs = i64::try_from(self.prompt_timeout.0.as_secs()).ok().filter(|_| whole)?;
+        PromptTimeout::new(secs).ok()
     }
 
     pub(super) fn check(&self) -> Result<(), Fault> {
@@ -86,7 +89,7 @@ impl SecureBootSettings {
         if certificates.len() < self.requests.len() {
             return fault("requests", "must not name a certificate twice");
         }
-        if !PROMPT.contains(&self.prompt_timeout.0) || self.prompt_timeout.0.subsec_nanos() != 0 {
+        if self.whole_prompt().is_none() {
             return fault("prompt-timeout", "must be whole seconds from 10s to 32767s");
         }
         Ok(())

@@ -57,6 +57,18 @@ fn what_is_wrong_is_named_with_file_line_and_key() {
             "pools.onload.profile",
         ),
         ("two profiles", "[pools.onload]\nprofile = \"a,b\"\n", 2, "pools.onload.profile"),
+        (
+            "a prompt that MokManager does not know",
+            "[secure-boot]\nprompt-timeout = \"9s\"\n",
+            2,
+            "secure-boot.prompt-timeout",
+        ),
+        (
+            "a certificate by a relative path",
+            "[secure-boot]\ncertificates = [\"mok.der\"]\n",
+            2,
+            "secure-boot.certificates",
+        ),
         ("a relative directory", "[kubelet]\ndirectory = \"here\"\n", 2, "kubelet.directory"),
         (
             "a relative registry",

@@ -19,13 +19,12 @@ use crate::refusal::{Refusal, RefusalKind};
 use crate::secure_boot::certificate::Certificate;
 use crate::secure_boot::enrolment::{Asked, Enrolment, Fingerprint};
 use crate::secure_boot::picture::KeyPicture;
-use crate::secure_boot::request::enrol::{self, Firmware, Variables, Wish};
-use crate::secure_boot::request::prompt::PromptTimeout;
+use crate::secure_boot::request::enrol::{self, Wish};
 use crate::secure_boot::request::warning::{Password, Warning};
 use crate::secure_boot::request::withdraw::{self, Kept, Scope, Withdrawal};
 use crate::secure_boot::request::write::Write;
 use crate::secure_boot::request::{ListChange, PasswordHash, Requests};
-use crate::secure_boot::trust::{RunTime, Trust};
+use crate::secure_boot::trust::Trust;
 use crate::time::Now;
 
 mod shown;
@@ -197,13 +196,11 @@ impl Reconciler {
             let fix = "see whether the daemon may read /proc/sys/kernel/random/boot_id";
             return Err(Refusal::new(RefusalKind::Internal, NOT_ASKED, why, fix));
         };
-        let secs = i64::from(self.config.settings.secure_boot.prompt_secs());
-        let prompt = PromptTimeout::new(secs).unwrap_or_default();
+        let prompt = self.config.settings.secure_boot.prompt();
         let wanted = Wish { certificate: &import.certificate, hash: &import.hash, prompt };
-        let prepared = enrol::enrol(&wanted, &snapshot.trust, &firmware(&snapshot.trust), now.wall)
-            .map_err(|obstacle| {
-                Refusal::new(obstacle.kind(), obstacle.what(), obstacle.why(), obstacle.fix())
-            })?;
+        let prepared = enrol::enrol(&wanted, &snapshot.trust, now.wall).map_err(|obstacle| {
+            Refusal::new(obstacle.kind(), obstacle.what(), obstacle.why(), obstacle.fix())
+        })?;
         let replaced =
             |one: &&Warning| matches!(one, Warning::Joins { password: Password::Replaced, .. });
         if let Some(warning) = prepared.warnings.iter().find(replaced)
@@ -273,7 +270,7 @@ impl Reconciler {
             .collect();
         let scope = if all { Scope::All } else { Scope::Keys(&keys) };
         let mut notes = Vec::new();
-        let withdrawal = match withdraw::withdraw(scope, trust, &firmware(trust)) {
+        let withdrawal = match withdraw::withdraw(scope, trust) {
             Ok(withdrawal) => withdrawal,
             // What was missed or refused is not asked for any more; that it was is forgotten.
             Err(Kept::NotPending) if !remembered.is_empty() => Withdrawal::default(),
@@ -388,6 +385,12 @@ impl Reconciler {
     fn end_key_order(&mut self, order: KeyOrder, trust: &Trust) {
         let KeyOrder { job, goal, notes, wish, undo, failure, progress: _ } = order;
         let asked = |wanted: &Fingerprint| pending(trust).any(|one| one.fingerprint == wanted.0);
+        // Whether the look shows what shim is asked for at all.
+        let told = trust.requests.known().is_some();
+        let what = match goal {
+            Goal::Asked(_) => NOT_ASKED,
+            Goal::Withdrawn { .. } => NOT_REVOKED,
+        };
         let (seen, said, entries) = match goal {
             Goal::Asked(wanted) => {
                 let wait = self.config.settings.secure_boot.prompt_timeout;
@@ -395,11 +398,16 @@ impl Reconciler {
                     "asked for: reboot with somebody at the console within {wait} of the blue screen, who chooses Enroll MOK and types the password"
                 );
                 let seen = asked(&wanted.fingerprint);
-                let entries = vec![Entry::KeyAsked(Asked { written: true, ..wanted })];
-                (seen, said, if seen { entries } else { undo })
+                let entries = match (seen, told) {
+                    (true, _) => vec![Entry::KeyAsked(Asked { written: true, ..wanted })],
+                    (false, true) => undo,
+                    // It may be there: what is remembered stays.
+                    (false, false) => Vec::new(),
+                };
+                (seen, said, entries)
             }
             Goal::Withdrawn { keys, remembered } => {
-                let seen = !keys.iter().any(asked);
+                let seen = keys.is_empty() || (told && !keys.iter().any(asked));
                 let forgotten = remembered.into_iter();
                 let forget = |fingerprint| Entry::KeyForgotten { fingerprint };
                 let entries = if seen { forgotten.map(forget).collect() } else { undo };
@@ -412,7 +420,7 @@ impl Reconciler {
         let unseen = || {
             let why = "the firmware took what was written, and does not show it";
             let fix = "see `onloadctl keys status`";
-            Refusal::new(RefusalKind::Internal, NOT_ASKED, why, fix)
+            Refusal::new(RefusalKind::Internal, what, why, fix)
         };
         let (state, message) = if seen {
             let failure = failure.map(|refusal| format!("though: {}", refusal.why));
@@ -432,13 +440,4 @@ fn pending(trust: &Trust) -> impl Iterator<Item = Certificate> {
         lists.get(&ListChange::Enrol)?.list.as_ref()?.as_ref().ok()
     });
     list.into_iter().flat_map(|lists| crate::secure_boot::picture::certificates(lists))
-}
-
-fn firmware(trust: &Trust) -> Firmware {
-    let variables = trust.runtime.as_ref().map(|runtime| match runtime {
-        RunTime::Writable => Variables::Writable,
-        RunTime::ReadOnly => Variables::ReadOnly,
-        RunTime::NoRunTime => Variables::NoRunTime,
-    });
-    Firmware { shim: trust.shim.clone(), variables }
 }

@@ -25,6 +25,8 @@ pub(super) struct Faults {
     pub unbindable: Option<PciAddress>,
     /// Loading this module from this release fails.
     pub load: Option<(&'static str, &'static str)>,
+    /// What shim is asked for cannot be seen.
+    pub blind: bool,
     /// The firmware has no room.
     pub no_room: bool,
     /// This module does not go.

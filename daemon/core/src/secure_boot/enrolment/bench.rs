@@ -11,7 +11,7 @@ use crate::secure_boot::keyring::SystemRing;
 use crate::secure_boot::request::Requests;
 use crate::secure_boot::request::write::Write;
 use crate::secure_boot::signature_list::{self, SignatureList};
-use crate::secure_boot::trust::{Ring, RingKey, Switch, Trust};
+use crate::secure_boot::trust::{Ring, RingKey, RunTime, Switch, Trust};
 use crate::secure_boot::variable::SHIM_LOCK;
 
 macro_rules! fixture {
@@ -109,6 +109,8 @@ pub fn machine(kernel: &str) -> Trust {
         db: lists(&[]),
         dbx: lists(&[]),
         requests: requests(&[]),
+        shim: Reading::Known(()),
+        runtime: Reading::Known(RunTime::Writable),
         ..Trust::unread("not looked at")
     }
 }

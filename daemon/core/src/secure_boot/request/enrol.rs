@@ -14,7 +14,7 @@ use crate::secure_boot::enrolment::places::{Places, is_of_a_ring};
 use crate::secure_boot::keyring::SystemRing;
 use crate::secure_boot::signature::signed_data::{SignedData, Signer, SignerId};
 use crate::secure_boot::signature_list::{self, Entry, SignatureList, SignatureType};
-use crate::secure_boot::trust::{Switch, Trust};
+use crate::secure_boot::trust::{RunTime, Switch, Trust};
 use crate::secure_boot::variable::SHIM_LOCK;
 use crate::secure_boot::verdict::gap::{Gap, Part};
 use crate::secure_boot::verdict::reason::{Place, Reason};
@@ -23,26 +23,6 @@ use crate::time::Timestamp;
 
 /// Shorter RSA keys are refused by policies of distributions (`reference/secure-boot-mok.md` section 9).
 const RSA_BITS: usize = 2048;
-
-/// Whether the firmware's variables can be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Variables {
-    /// They can.
-    Writable,
-    /// efivarfs is mounted read-only.
-    ReadOnly,
-    /// The kernel does without the firmware's services (`efi=noruntime`).
-    NoRunTime,
-}
-
-/// What has to be known of the way to shim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Firmware {
-    /// Known where shim started this machine, absent where it did not.
-    pub shim: Reading<()>,
-    /// Whether it can be written to. A gap here is not in the way: a write that fails says so.
-    pub variables: Reading<Variables>,
-}
 
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -72,12 +52,7 @@ pub struct Prepared {
 ///
 /// # Errors
 /// Something is in the way, or nothing is left to be done.
-pub fn enrol(
-    wish: &Wish<'_>,
-    trust: &Trust,
-    firmware: &Firmware,
-    today: Timestamp,
-) -> Result<Prepared, Obstacle> {
+pub fn enrol(wish: &Wish<'_>, trust: &Trust, today: Timestamp) -> Result<Prepared, Obstacle> {
     let certificate = one_certificate(wish.certificate)?;
     match wish.hash {
         PasswordHash::Crypt { method: Method::Sha512 | Method::Sha256, .. } => {}
@@ -88,8 +63,8 @@ pub fn enrol(
         | PasswordHash::Legacy(_)
         | PasswordHash::Cleared => return Err(Obstacle::NotForShim),
     }
-    let requests = reachable(trust, firmware)?;
-    if firmware.shim.is_absent() {
+    let requests = reachable(trust)?;
+    if trust.shim.is_absent() {
         return Err(Obstacle::NoShim);
     }
     let mut warnings = not_in_the_way(&certificate, wish.certificate, trust)?;
@@ -98,7 +73,7 @@ pub fn enrol(
     let mut list = signature_list::write::certificate(SHIM_LOCK, wish.certificate)
         .map_err(Obstacle::NotACertificate)?;
     list.extend(pending.bytes);
-    if let Some(why) = firmware.shim.why_not() {
+    if let Some(why) = trust.shim.why_not() {
         warnings.push(Warning::ShimUntold { why: why.to_owned() });
     }
     warnings.extend(of_its_own(&certificate, today));
@@ -122,11 +97,9 @@ fn one_certificate(der: &[u8]) -> Result<Certificate, Obstacle> {
     }
 }
 
-/// That what shim is asked for can be written, and what that is now.
-pub(super) fn reachable<'a>(
-    trust: &'a Trust,
-    firmware: &Firmware,
-) -> Result<&'a Requests, Obstacle> {
+/// That what shim is asked for can be written, and what that is now. Where it cannot be told whether it
+/// can be written, a write that fails says so.
+pub(super) fn reachable(trust: &Trust) -> Result<&Requests, Obstacle> {
     static NONE: Requests = Requests::NONE;
     match &trust.secure_boot {
         Reading::Known(_) => {}
@@ -135,10 +108,10 @@ pub(super) fn reachable<'a>(
             return Err(Obstacle::Unread(Gap::Unread { part: Part::SecureBoot, why: why.clone() }));
         }
     }
-    match &firmware.variables {
-        Reading::Known(Variables::ReadOnly) => return Err(Obstacle::ReadOnly),
-        Reading::Known(Variables::NoRunTime) => return Err(Obstacle::NoRunTime),
-        Reading::Known(Variables::Writable) | Reading::Absent | Reading::Unreadable(_) => {}
+    match &trust.runtime {
+        Reading::Known(RunTime::ReadOnly) => return Err(Obstacle::ReadOnly),
+        Reading::Known(RunTime::NoRunTime) => return Err(Obstacle::NoRunTime),
+        Reading::Known(RunTime::Writable) | Reading::Absent | Reading::Unreadable(_) => {}
     }
     match &trust.requests {
         Reading::Known(requests) => Ok(requests),

@@ -1,6 +1,6 @@
 //! Taking back what shim was asked for, before it asks.
 
-use super::enrol::{Firmware, names, reachable};
+use super::enrol::{names, reachable};
 use super::obstacle::Obstacle;
 use super::write::Write;
 use super::{ListChange, ListRequest, PasswordHash, Requests};
@@ -101,8 +101,8 @@ impl Kept {
 ///
 /// # Errors
 /// Nothing of the kind is asked for, or it cannot be taken back.
-pub fn withdraw(scope: Scope<'_>, trust: &Trust, firmware: &Firmware) -> Result<Withdrawal, Kept> {
-    let requests = reachable(trust, firmware).map_err(Kept::Unreachable)?;
+pub fn withdraw(scope: Scope<'_>, trust: &Trust) -> Result<Withdrawal, Kept> {
+    let requests = reachable(trust).map_err(Kept::Unreachable)?;
     let asked = requests.lists.get(&ListChange::Enrol).ok_or(Kept::NotPending)?;
     let called = |data: &[u8]| signature_list::parse(data).map_or(Vec::new(), |all| names(&all));
     let pending = requests.new_list.as_deref().unwrap_or_default();

@@ -11,22 +11,18 @@ use crate::secure_boot::trust::Ring;
 /// 2026-12-01, when all the certificates are good.
 const TODAY: Timestamp = Timestamp(1_796_083_200_000);
 
-fn firmware() -> Firmware {
-    Firmware { shim: Reading::Known(()), variables: Reading::Known(Variables::Writable) }
-}
-
 fn hash() -> PasswordHash {
     PasswordHash::parse(AUTH).unwrap()
 }
 
-fn ask(der: &[u8], trust: &Trust, firmware: &Firmware) -> Result<Prepared, Obstacle> {
+fn ask(der: &[u8], trust: &Trust) -> Result<Prepared, Obstacle> {
     let wish = Wish { certificate: der, hash: &hash(), prompt: PromptTimeout::DEFAULT };
-    enrol(&wish, trust, firmware, TODAY)
+    enrol(&wish, trust, TODAY)
 }
 
 #[test]
 fn a_request_is_three_variables_the_password_last() {
-    let prepared = ask(MODULE, &machine(RHEL), &firmware()).unwrap();
+    let prepared = ask(MODULE, &machine(RHEL)).unwrap();
     let list = bytes(&[MODULE]);
     let timeout = [44, 1, 0, 0];
     assert_eq!(
@@ -37,7 +33,7 @@ fn a_request_is_three_variables_the_password_last() {
     assert_eq!(prepared.certificate, certificate(MODULE));
     let hash = hash();
     let shims_own = Wish { certificate: MODULE, hash: &hash, prompt: PromptTimeout::SHIMS_OWN };
-    let prepared = enrol(&shims_own, &machine(RHEL), &firmware(), TODAY).unwrap();
+    let prepared = enrol(&shims_own, &machine(RHEL), TODAY).unwrap();
     assert_eq!(written(&prepared.writes)[0], ("MokTimeout", None));
     let shown = format!("{shims_own:?} {prepared:?}");
     assert!(!shown.contains("0123456789abcdef"), "{shown}");
@@ -52,7 +48,7 @@ fn what_is_pending_stays_behind_it_byte_for_byte() {
     let auth = other.unwrap().to_bytes();
     let variables = [("MokNew", &pending[..]), ("MokAuth", &auth), ("MokTimeout", &[255; 4])];
     let trust = Trust { requests: requests(&variables), ..machine(RHEL) };
-    let prepared = ask(MODULE, &trust, &firmware()).unwrap();
+    let prepared = ask(MODULE, &trust).unwrap();
     let list = [bytes(&[MODULE]), pending.clone()].concat();
     assert_eq!(written(&prepared.writes)[1], ("MokNew", Some(&list[..])));
     let others = vec!["CN=Leaf".to_owned()];
@@ -65,7 +61,7 @@ fn what_is_pending_stays_behind_it_byte_for_byte() {
     );
     let variables = [("MokNew", &pending[..]), ("MokAuth", AUTH)];
     let trust = Trust { requests: requests(&variables), ..machine(RHEL) };
-    let same = ask(MODULE, &trust, &firmware()).unwrap().warnings;
+    let same = ask(MODULE, &trust).unwrap().warnings;
     assert!(matches!(same[..], [Warning::Joins { password: Password::Same, .. }]), "{same:?}");
 }
 
@@ -105,15 +101,15 @@ fn what_is_in_the_way_is_called_by_its_name() {
         ("revoked and enrolled", Trust { dbx: lists(&list), ..mok() }, "Revoked"),
     ];
     for (why, trust, expected) in rows {
-        let refused = ask(MODULE, &trust, &firmware()).expect_err(why);
+        let refused = ask(MODULE, &trust).expect_err(why);
         assert_eq!(refused.reason(), expected, "{why}");
         three_parts(&refused);
     }
     // What was put together without its bytes would be lost.
     let mut half = asked(&[("MokNew", &bytes(&[LEAF])), ("MokAuth", AUTH)]);
     half.requests = half.requests.map(|requests| Requests { new_list: None, ..requests });
-    assert_eq!(ask(MODULE, &half, &firmware()).unwrap_err().reason(), "RequestsUnread");
-    let lists = |trust: &Trust| match ask(MODULE, trust, &firmware()) {
+    assert_eq!(ask(MODULE, &half).unwrap_err().reason(), "RequestsUnread");
+    let lists = |trust: &Trust| match ask(MODULE, trust) {
         Err(Obstacle::Blocked { lists }) => lists.into_iter().collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
@@ -130,18 +126,18 @@ fn what_is_in_the_way_is_called_by_its_name() {
 fn the_way_to_shim_may_be_closed() {
     let open = || Reading::Known(());
     let rows = [
-        (Reading::Absent, Reading::Known(Variables::Writable), "NoShim"),
-        (open(), Reading::Known(Variables::ReadOnly), "ReadOnly"),
-        (open(), Reading::Known(Variables::NoRunTime), "NoRunTime"),
+        (Reading::Absent, Reading::Known(RunTime::Writable), "NoShim"),
+        (open(), Reading::Known(RunTime::ReadOnly), "ReadOnly"),
+        (open(), Reading::Known(RunTime::NoRunTime), "NoRunTime"),
     ];
-    for (shim, variables, expected) in rows {
-        let firmware = Firmware { shim, variables };
-        let refused = ask(MODULE, &machine(RHEL), &firmware).unwrap_err();
+    for (shim, runtime, expected) in rows {
+        let trust = Trust { shim, runtime, ..machine(RHEL) };
+        let refused = ask(MODULE, &trust).unwrap_err();
         assert_eq!(refused.reason(), expected);
         three_parts(&refused);
     }
-    let unseen = Firmware { shim: denied(), variables: denied() };
-    let warnings = ask(MODULE, &machine(RHEL), &unseen).unwrap().warnings;
+    let unseen = Trust { shim: denied(), runtime: denied(), ..machine(RHEL) };
+    let warnings = ask(MODULE, &unseen).unwrap().warnings;
     assert_eq!(warnings, [Warning::ShimUntold { why: "denied".to_owned() }]);
 }
 
@@ -150,7 +146,7 @@ fn what_is_given_is_one_certificate_and_one_hash() {
     let pem = include_bytes!("../../../../../../tests/secure-boot/module.pem");
     let twice = [MODULE, MODULE].concat();
     for (der, offset) in [(&b""[..], 0), (pem, 0), (&MODULE[..100], 0), (&twice, MODULE.len())] {
-        let refused = ask(der, &machine(RHEL), &firmware()).unwrap_err();
+        let refused = ask(der, &machine(RHEL)).unwrap_err();
         assert!(refused.why().contains("byte"), "{}", refused.why());
         three_parts(&refused);
         let Obstacle::NotACertificate(damaged) = refused else { panic!("{refused:?}") };
@@ -170,7 +166,7 @@ fn what_is_given_is_one_certificate_and_one_hash() {
         crypt(5),
     ] {
         let wish = Wish { certificate: MODULE, hash: &hash, prompt: PromptTimeout::DEFAULT };
-        let refused = enrol(&wish, &machine(RHEL), &firmware(), TODAY).unwrap_err();
+        let refused = enrol(&wish, &machine(RHEL), TODAY).unwrap_err();
         assert_eq!(refused, Obstacle::NotForShim);
         three_parts(&refused);
     }
@@ -182,11 +178,11 @@ fn an_enrolled_key_that_does_not_count_is_told_with_the_rule() {
     let trust = Trust { mok: lists(&list), ..machine(UPSTREAM) };
     let trust = Trust { mok_trusted: Reading::Absent, ..trust };
     let trust = with(trust, SystemRing::Platform, ring(&[MODULE]));
-    let refused = ask(MODULE, &trust, &firmware()).unwrap_err();
+    let refused = ask(MODULE, &trust).unwrap_err();
     assert!(!refused.is_done() && refused.why().contains("MokListTrustedRT"), "{}", refused.why());
     assert!(refused.fix().contains("--trust-mok"), "{}", refused.fix());
     let trust = with(trust, SystemRing::Machine, ring(&[MODULE]));
-    let refused = ask(MODULE, &trust, &firmware()).unwrap_err();
+    let refused = ask(MODULE, &trust).unwrap_err();
     assert!(refused.is_done() && refused == Obstacle::Enrolled { unused: None });
 }
 
@@ -244,7 +240,7 @@ fn what_a_kernel_will_make_of_it_is_told_before() {
         ),
     ];
     for (why, der, trust, expected) in rows {
-        let warnings = ask(der, &trust, &firmware()).unwrap().warnings;
+        let warnings = ask(der, &trust).unwrap().warnings;
         let said: Vec<_> = warnings.iter().map(Warning::sentence).collect();
         let said = said.join("\n");
         assert_eq!(said.is_empty(), expected.is_empty(), "{why}: {said}");

@@ -3,15 +3,13 @@
 use super::*;
 use crate::reading::Reading;
 use crate::secure_boot::enrolment::bench::*;
-use crate::secure_boot::request::enrol::Variables;
-use crate::secure_boot::trust::Trust;
+use crate::secure_boot::trust::{RunTime, Trust};
 
 fn back(scope: Scope<'_>, variables: &[(&str, &[u8])]) -> Result<Withdrawal, Kept> {
-    let trust = Trust { requests: requests(variables), ..machine(RHEL) };
     // Without shim a request is as well taken back.
-    let firmware =
-        Firmware { shim: Reading::Absent, variables: Reading::Known(Variables::Writable) };
-    withdraw(scope, &trust, &firmware)
+    let shim = Reading::Absent;
+    let trust = Trust { requests: requests(variables), shim, ..machine(RHEL) };
+    withdraw(scope, &trust)
 }
 
 const TIMEOUT: (&str, &[u8]) = ("MokTimeout", &[44, 1, 0, 0]);
@@ -76,8 +74,7 @@ fn what_cannot_be_taken_back_is_told() {
         }
     }
     assert_eq!(back(Scope::All, &[TIMEOUT]), Err(Kept::NotPending));
-    let read_only =
-        Firmware { shim: Reading::Known(()), variables: Reading::Known(Variables::ReadOnly) };
-    let kept = withdraw(Scope::All, &machine(RHEL), &read_only).unwrap_err();
+    let runtime = Reading::Known(RunTime::ReadOnly);
+    let kept = withdraw(Scope::All, &Trust { runtime, ..machine(RHEL) }).unwrap_err();
     assert_eq!(kept, Kept::Unreachable(Obstacle::ReadOnly));
 }
