@@ -947,7 +947,7 @@ pub trait SecureBoot {
 
     /// SealedDisks property
     ///
-    /// Disks that are unlocked only while nothing changes of what enrolling a key changes: which, why, and what to do before.
+    /// Open encrypted volumes of which crypttab or the kernel's command line says that the TPM unlocks them, which enrolling a key may end: which, why, and what to do before. Others may be bound by their headers alone, which the daemon may not read; onloadctl does.
     #[zbus(property)]
     fn sealed_disks(&self) -> zbus::Result<Vec<(String, String, String)>>;
 
