@@ -150,6 +150,13 @@ pub enum Blocker {
         /// Its name.
         interface: InterfaceName,
     },
+    /// A port is not called what it should be, or would not be.
+    Name {
+        /// Why, in one sentence.
+        why: String,
+        /// What to do.
+        fix: String,
+    },
     /// No device of a pool can work.
     PoolUnserved {
         /// The pool.
@@ -230,6 +237,7 @@ impl Blocker {
             Self::AfXdpUnasked { interface } => format!(
                 "{interface} is registered for AF_XDP and the configuration does not ask for it; it stays so until sfc_resource is unloaded"
             ),
+            Self::Name { why, .. } => why.clone(),
             Self::PoolUnserved { pool, cause } => {
                 format!("no device of pool {pool} can work: {cause}")
             }
@@ -294,6 +302,7 @@ impl Blocker {
             Self::AfXdpUnasked { .. } => {
                 "what onloadd registered it ends by itself once no choice is left and nobody uses Onload; else leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
             }
+            Self::Name { fix, .. } => fix.clone(),
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }
     }
@@ -322,6 +331,7 @@ impl Blocker {
             Self::AfXdpRefused { .. } => "AfXdpRefused",
             Self::AfXdpLost { .. } => "AfXdpLost",
             Self::AfXdpUnasked { .. } => "AfXdpUnasked",
+            Self::Name { .. } => "Name",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }
     }

@@ -49,6 +49,10 @@ pub enum ConditionKind {
     AllocationsConsistent,
     /// The keys that the configuration names, and those that were asked for, are enrolled.
     KeysEnrolled,
+    /// Ports are called as they are pinned or configured.
+    NamesPinned,
+    /// What a driver took with it when it was replaced is back.
+    NetworkRestored,
 }
 
 impl ConditionKind {
@@ -68,6 +72,8 @@ impl ConditionKind {
             Self::KubeletRegistered => "KubeletRegistered",
             Self::AllocationsConsistent => "AllocationsConsistent",
             Self::KeysEnrolled => "KeysEnrolled",
+            Self::NamesPinned => "NamesPinned",
+            Self::NetworkRestored => "NetworkRestored",
         }
     }
 }

@@ -11,7 +11,8 @@ use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
 };
-use crate::naming::UdevNames;
+use crate::naming::{Pins, UdevNames};
+use crate::network::Network;
 use crate::others::Traces;
 use crate::parameters::Options;
 use crate::reading::Reading;
@@ -84,6 +85,15 @@ pub struct Snapshot {
     pub udev_done: Reading<BTreeSet<u32>>,
     /// systemd's `.link` files in the order in which they count, by path.
     pub link_files: Reading<BTreeMap<String, LinkFile>>,
+    /// Names that onloadd has pinned, as its own `.link` files say.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub pins: Reading<Pins>,
+    /// What interfaces carry; absent where the look did not go so far ([`Depth`]).
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub network: Reading<Network>,
+    /// Whether the root file system comes over the network, by whichever interface.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub network_root: Reading<bool>,
     /// What the host tells modprobe to load the modules of [`STACK`] with.
     #[serde(default, skip_serializing_if = "Reading::is_absent")]
     pub options: Reading<Options>,
@@ -328,11 +338,14 @@ pub enum Depth {
     /// Only what a step of a driver change can have changed: modules, what they show of
     /// themselves, and what hangs on them. The rest may be as an earlier look found it.
     Modules,
+    /// That, and the network: after a driver has come, for what it is to carry again.
+    Network,
     /// What is cheap. Users are searched for only where references on the modules show that there
     /// are some.
     #[default]
     Usual,
-    /// Users too, those of the ports' clocks among them: before a driver is taken away.
+    /// Users too, those of the ports' clocks among them, and what interfaces carry: before a driver
+    /// is taken away.
     Users,
 }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::allocation::{Allocation, Holder, Tenure};
 use crate::change::{Change, Order, Past, Proven, Rejected};
 use crate::names::{AllocationId, BootId, DeviceId, InterfaceName, ModuleName, ReleaseName};
+use crate::network::Kept;
 use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::secure_boot::enrolment::{Asked, Fingerprint};
@@ -21,9 +22,10 @@ pub use entry::{Adopted, Entry, Failure};
 
 /// The first line of the format written here. A fixture of every format ever shipped stands in
 /// `tests/formats/`.
-const HEADER: &str = "{\"onloadd-ledger\":3}";
+const HEADER: &str = "{\"onloadd-ledger\":4}";
 /// Formats that differ from it by what they lack, and so read as they are.
-const FORMER_HEADERS: [&str; 2] = ["{\"onloadd-ledger\":1}", "{\"onloadd-ledger\":2}"];
+const FORMER_HEADERS: [&str; 3] =
+    ["{\"onloadd-ledger\":1}", "{\"onloadd-ledger\":2}", "{\"onloadd-ledger\":3}"];
 
 /// The state that the entries add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,6 +70,10 @@ pub struct Ledger {
     pub asked: BTreeMap<Fingerprint, Asked>,
     /// Wishes of the configuration for keys that were carried out.
     pub wishes: BTreeSet<Fingerprint>,
+    /// What ports carried before their driver was taken away, and what is not all back yet.
+    pub network: Option<Kept>,
+    /// What was not as before once the last such thing was back; none where nothing ever was kept.
+    pub differences: Option<Vec<String>>,
 }
 
 /// The module with which registrations go.
@@ -167,6 +173,14 @@ impl Ledger {
             }
             Entry::KeyWished { wish, done: true } => drop(self.wishes.insert(wish)),
             Entry::KeyWished { wish, done: false } => drop(self.wishes.remove(&wish)),
+            Entry::NetworkKept(kept) => {
+                self.network = Some(kept);
+                self.differences = None;
+            }
+            Entry::NetworkRestored { differences } => {
+                self.network = None;
+                self.differences = Some(differences);
+            }
             Entry::Unloaded { module } => {
                 if module.as_str() == REGISTRAR {
                     self.af_xdp.clear();
@@ -237,6 +251,9 @@ impl Ledger {
         entries.extend(self.asked.values().cloned().map(Entry::KeyAsked));
         let wishes = self.wishes.iter().copied();
         entries.extend(wishes.map(|wish| Entry::KeyWished { wish, done: true }));
+        let differences = self.differences.clone();
+        entries.extend(differences.map(|differences| Entry::NetworkRestored { differences }));
+        entries.extend(self.network.clone().map(Entry::NetworkKept));
         entries
     }
 
@@ -328,6 +345,8 @@ impl Holders {
             | Entry::KeyAsked(_)
             | Entry::KeyForgotten { .. }
             | Entry::KeyWished { .. }
+            | Entry::NetworkKept(_)
+            | Entry::NetworkRestored { .. }
             | Entry::Unloaded { .. } => Ok(()),
         }
     }

@@ -19,6 +19,7 @@ pub mod ledger;
 pub mod local;
 pub mod names;
 pub mod naming;
+pub mod network;
 pub mod others;
 pub mod outlook;
 pub mod parameters;

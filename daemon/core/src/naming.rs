@@ -16,12 +16,14 @@ mod conflict;
 mod driver;
 mod foretell;
 mod link_file;
+mod pin;
 pub mod rule;
 #[cfg(test)]
 mod tests;
 mod udev;
 
 pub use conflict::{Conflict, Source, Sources};
+pub use pin::{Key, Pin, Pins, Renaming, Renamings, Trouble, Wanted, renamings, wanted};
 pub use udev::UdevNames;
 
 /// What a row is about.
@@ -122,14 +124,14 @@ fn configure(
     let tables = settings.ports.iter().filter(|one| one.means(&address, number, interface));
     let names: BTreeSet<_> = tables.map(|one| one.name.clone()).collect();
     row.configured = match settings.policy {
-        NamingPolicy::Off => None,
-        NamingPolicy::Keep => row.today.clone(),
-        NamingPolicy::Explicit if names.len() > 1 => {
+        Some(NamingPolicy::Off) | None => None,
+        Some(NamingPolicy::Keep) => row.today.clone(),
+        Some(NamingPolicy::Explicit) if names.len() > 1 => {
             let names = names.iter().map(ToString::to_string).collect();
             row.conflicts.push(Conflict::SeveralNames { names });
             None
         }
-        NamingPolicy::Explicit => names.into_iter().next(),
+        Some(NamingPolicy::Explicit) => names.into_iter().next(),
     };
 }
 

@@ -59,6 +59,7 @@ fn of_blocker(blocker: &Blocker) -> Outlook {
         | Blocker::Rejected { .. }
         | Blocker::AwaitingConfirmation { .. }
         | Blocker::Drifted { .. }
+        | Blocker::Name { .. }
         | Blocker::PoolUnserved { .. } => Outlook::Settled,
     }
 }

@@ -30,6 +30,8 @@ mod judging;
 mod keys;
 mod leaving;
 mod lending;
+mod names;
+mod network;
 mod orders;
 mod others;
 mod pods;
@@ -40,11 +42,13 @@ mod settling;
 mod steps;
 mod view;
 
-use binding::Binds;
+use binding::Repairs;
 use changing::Changing;
 pub use event::{Durability, Effect, Event, RecordId};
 use keys::{KeyCommand, KeyImport, KeyRequest, Keys};
 use lending::LocalGrant;
+use names::Naming;
+use network::Restoring;
 use pods::Asking;
 use pools::PoolState;
 use settling::Settle;
@@ -102,7 +106,7 @@ pub struct Reconciler {
     snapshot: Option<Arc<Snapshot>>,
     /// The snapshot that the picture's releases were made from.
     released: Weak<Snapshot>,
-    binds: Binds,
+    binds: Repairs,
     /// The boot and kernel of this run, from the first look that could read them: neither changes
     /// under a running daemon, so a later look that cannot read them changes nothing.
     boot: Option<BootId>,
@@ -136,6 +140,8 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     keys: Keys,
+    naming: Naming,
+    restoring: Restoring,
     registered: BTreeSet<PoolName>,
     /// Why no kubelet listens to a pool, as far as that is known.
     unregistered: BTreeMap<PoolName, String>,
@@ -184,7 +190,7 @@ impl Reconciler {
             pending: BTreeMap::new(),
             snapshot: None,
             released: Weak::new(),
-            binds: Binds::default(),
+            binds: Repairs::default(),
             boot: None,
             kernel: None,
             looking: false,
@@ -207,6 +213,8 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             keys: Keys::default(),
+            naming: Naming::default(),
+            restoring: Restoring::default(),
             registered: BTreeSet::new(),
             unregistered: BTreeMap::new(),
             asking: Asking::default(),
@@ -328,7 +336,7 @@ impl Reconciler {
             self.looking = true;
             let least = if self.leaving { Depth::Users } else { Depth::default() };
             self.asked_depth = match self.depth() {
-                Depth::Modules => Depth::Modules,
+                depth @ (Depth::Modules | Depth::Network) => depth,
                 depth @ (Depth::Usual | Depth::Users) => depth.max(least),
             };
             self.effects.push(Effect::Look(self.asked_depth));
@@ -352,7 +360,9 @@ impl Reconciler {
         self.verify_step(now);
         self.forget_adoptions();
         self.stand_pools();
+        self.restoring.looked_at = now.boot;
         self.replan();
+        self.go_on_restoring(now);
         self.prove_boot();
         self.give_up_waiting(now);
         self.publish_soon(now.boot);

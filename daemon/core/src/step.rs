@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::af_xdp;
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
 use crate::names::{InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
+use crate::naming::{Pins, Renaming};
+use crate::network::{Deed, Owner};
 use crate::others::{self, SERVER_PARAMETERS, SERVER_PATH};
 use crate::reading::Reading;
 
@@ -64,6 +66,20 @@ pub enum Step {
         /// The tree of it ([`crate::userland::tree`]).
         tree: String,
     },
+    /// Have udev call ports by these names, and by no others that onloadd pinned, from their next
+    /// appearance on.
+    PinNames(Pins),
+    /// Rename interfaces now: all of them or none.
+    Rename(Vec<Renaming>),
+    /// Ask whoever owns an interface to set it up again.
+    HandBack {
+        /// Its name.
+        interface: InterfaceName,
+        /// Who.
+        owner: Owner,
+    },
+    /// Put network state back that went with a driver.
+    RestoreNetwork(Vec<Deed>),
 }
 
 impl Step {
@@ -118,6 +134,21 @@ impl Step {
                 let userland = snapshot.userland.known();
                 userland.is_some_and(|userland| userland.trees.get(pool) == Some(tree))
             }
+            Self::PinNames(pins) => match &snapshot.pins {
+                Reading::Known(seen) => seen == pins,
+                Reading::Absent => pins.is_empty(),
+                Reading::Unreadable(_) => false,
+            },
+            // Without the port there is nothing to name.
+            Self::Rename(all) => all.iter().all(|one| {
+                snapshot.interface_of(&one.port).is_none_or(|(name, _)| *name == one.to)
+            }),
+            // That it was asked shows nowhere; what came of it is compared.
+            Self::HandBack { .. } => false,
+            Self::RestoreNetwork(deeds) => {
+                let network = snapshot.network.known();
+                network.is_some_and(|now| deeds.iter().all(|deed| deed.holds_in(now)))
+            }
         }
     }
 
@@ -131,7 +162,29 @@ impl Step {
             | Self::RegisterAfXdp { .. }
             | Self::WriteLoader(_)
             | Self::RestoreServer { .. }
-            | Self::PlaceUserland { .. } => false,
+            | Self::PlaceUserland { .. }
+            | Self::PinNames(_)
+            | Self::Rename(_)
+            | Self::HandBack { .. }
+            | Self::RestoreNetwork(_) => false,
+        }
+    }
+
+    /// Whether its failure is told and nothing else: what it puts back is not worth a driver that works.
+    pub fn is_best_effort(&self) -> bool {
+        match self {
+            Self::HandBack { .. } | Self::RestoreNetwork(_) => true,
+            Self::LoadModule { .. }
+            | Self::UnloadModule { .. }
+            | Self::StopControlPlane
+            | Self::StopUnit { .. }
+            | Self::BindDriver { .. }
+            | Self::RegisterAfXdp { .. }
+            | Self::WriteLoader(_)
+            | Self::RestoreServer { .. }
+            | Self::PlaceUserland { .. }
+            | Self::PinNames(_)
+            | Self::Rename(_) => false,
         }
     }
 
@@ -144,6 +197,12 @@ impl Step {
             Self::BindDriver { port, .. } => port.to_string(),
             Self::RegisterAfXdp { interface } => interface.to_string(),
             Self::PlaceUserland { pool, .. } => pool.to_string(),
+            Self::PinNames(_) => "ports".to_owned(),
+            Self::Rename(all) => {
+                all.first().map_or_else(|| "ports".to_owned(), |one| one.port.to_string())
+            }
+            Self::HandBack { interface, .. } => interface.to_string(),
+            Self::RestoreNetwork(_) => "node".to_owned(),
         }
     }
 }
@@ -176,6 +235,27 @@ impl fmt::Display for Step {
             Self::PlaceUserland { pool, release, .. } => {
                 write!(f, "put the libraries of {release} in place for containers of {pool}")
             }
+            Self::PinNames(pins) if pins.is_empty() => f.write_str("take back the names of ports"),
+            Self::PinNames(pins) => {
+                let names: Vec<_> = pins.values().map(|pin| pin.name.as_str()).collect();
+                write!(f, "pin the names {}", names.join(", "))
+            }
+            Self::Rename(all) => {
+                let all: Vec<_> =
+                    all.iter().map(|one| format!("{} to {}", one.from, one.to)).collect();
+                write!(f, "rename {}", all.join(", "))
+            }
+            Self::HandBack { interface, owner: Owner::NetworkManager(_) } => {
+                write!(f, "ask NetworkManager to set up {interface} again")
+            }
+            Self::HandBack { interface, owner: Owner::Networkd | Owner::Nobody } => {
+                write!(f, "ask systemd-networkd to set up {interface} again")
+            }
+            Self::RestoreNetwork(deeds) => match deeds.as_slice() {
+                [one] => write!(f, "{one}"),
+                [first, rest @ ..] => write!(f, "{first}, and {} more like it", rest.len()),
+                [] => f.write_str("put back nothing"),
+            },
         }
     }
 }

@@ -59,10 +59,12 @@ mod modprobe_d;
 mod module_files;
 mod modules;
 mod netlink;
+mod network;
 mod onload;
 mod options;
 mod others;
 mod pci;
+mod pins;
 mod profiles;
 mod releases;
 mod root;
@@ -244,11 +246,11 @@ impl Linux {
 impl Host for Linux {
     async fn observe(&self, depth: Depth) -> Snapshot {
         let root = &self.root;
-        if depth == Depth::Modules
+        if let Depth::Modules | Depth::Network = depth
             && let Some(last) = self.last.take()
         {
-            let seen = Snapshot {
-                ports: pci::read(root),
+            let ports = pci::read(root);
+            let mut seen = Snapshot {
                 modules: modules::read(root),
                 driver: onload::driver(root),
                 device_nodes: onload::device_nodes(root),
@@ -257,8 +259,15 @@ impl Host for Linux {
                 // Goes and comes with sfc_resource.
                 af_xdp: af_xdp::read(root),
                 users: Reading::Absent,
+                network: Reading::Absent,
                 ..last
             };
+            if depth == Depth::Network {
+                seen.interfaces = interfaces::read(root, &self.source, &ports).await;
+                seen.udev_done = link_files::done(root);
+                seen.network = network::read(root, &self.source, &seen.interfaces).await;
+            }
+            seen.ports = ports;
             self.hear_ends(&seen);
             self.last.replace(Some(seen.clone()));
             return seen;
@@ -305,6 +314,8 @@ impl Host for Linux {
             af_xdp: af_xdp::read(root),
             udev_done: link_files::done(root),
             link_files: link_files::read(root),
+            pins: pins::read(root),
+            network_root: network::root(root),
             options: options::read(root),
             profiles: profiles::read(root),
             attachments: attachments::configured(root),
@@ -314,6 +325,9 @@ impl Host for Linux {
             ..Snapshot::default()
         };
         seen.users = users::read(root, depth, &seen).await;
+        if depth == Depth::Users {
+            seen.network = network::read(root, &self.source, &seen.interfaces).await;
+        }
         self.hear_ends(&seen);
         self.last.replace(Some(seen.clone()));
         seen

@@ -53,7 +53,11 @@ impl Changes {
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
             | Step::RestoreServer { .. }
-            | Step::PlaceUserland { .. } => return,
+            | Step::PlaceUserland { .. }
+            | Step::PinNames(_)
+            | Step::Rename(_)
+            | Step::HandBack { .. }
+            | Step::RestoreNetwork(_) => return,
         }
         let change = ledger.change.as_ref();
         let look = self.look.as_ref().unwrap_or_else(|| panic!("{step} before any look"));

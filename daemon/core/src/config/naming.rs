@@ -16,19 +16,20 @@ const MOST_PORTS: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NamingSettings {
-    /// Which names the ports shall have.
-    pub policy: NamingPolicy,
+    /// Which names the ports shall have. None: those they have when a driver is replaced for the first
+    /// time, from then on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<NamingPolicy>,
     /// The names, with `explicit`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PortNaming>,
 }
 
 /// Which names the ports shall have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum NamingPolicy {
     /// Those that udev gives them.
-    #[default]
     Off,
     /// Those that they have now.
     Keep,
@@ -90,7 +91,7 @@ impl NamingSettings {
         if self.ports.len() > MOST_PORTS {
             return fault("must be 256 or fewer");
         }
-        if !self.ports.is_empty() && self.policy != NamingPolicy::Explicit {
+        if !self.ports.is_empty() && self.policy != Some(NamingPolicy::Explicit) {
             return fault("need `policy = \"explicit\"`");
         }
         let (mut names, mut selectors) = (BTreeSet::new(), BTreeSet::new());

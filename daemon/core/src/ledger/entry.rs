@@ -8,6 +8,7 @@ use crate::config::ModuleSettings;
 use crate::names::{
     AllocationId, BootId, DeviceId, InterfaceName, KernelRelease, ModuleName, ReleaseName,
 };
+use crate::network::Kept;
 use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::secure_boot::enrolment::{Asked, Fingerprint};
@@ -120,6 +121,13 @@ pub enum Entry {
         wish: Fingerprint,
         /// Whether it was carried out, so that it never is again; else it is wished for no more.
         done: bool,
+    },
+    /// What the ports carry, before their driver is taken away.
+    NetworkKept(Kept),
+    /// What was kept is back, but for these differences, or is of an earlier boot.
+    NetworkRestored {
+        /// One line for each.
+        differences: Vec<String>,
     },
     /// A module was taken out: where it came from counts no more.
     Unloaded {

@@ -329,7 +329,7 @@ fn with_the_driver_of_today_udev_has_decided_whatever_is_not_understood() {
 }
 
 fn explicit(ports: Vec<PortNaming>) -> NamingSettings {
-    NamingSettings { policy: NamingPolicy::Explicit, ports }
+    NamingSettings { policy: Some(NamingPolicy::Explicit), ports }
 }
 
 fn by(mac: Option<MacAddress>, pci: Option<&str>, number: Option<u32>, name: &str) -> PortNaming {
@@ -346,7 +346,7 @@ fn what_is_configured_finds_its_port_by_permanent_address_place_or_number() {
     };
     let named = |name: &str| Some(name.to_owned());
     assert_eq!(configured(&NamingSettings::default()), [None, None]);
-    let keep = NamingSettings { policy: NamingPolicy::Keep, ..NamingSettings::default() };
+    let keep = NamingSettings { policy: Some(NamingPolicy::Keep), ..NamingSettings::default() };
     assert_eq!(configured(&keep), [named(FIRST), named(SECOND)]);
     for one in [
         by(Some(mac(1)), None, None, "fast1"),

@@ -2,6 +2,7 @@
 
 use crate::inventory::{Interface, LIBRARY, Snapshot, User};
 use crate::names::{InterfaceName, PciAddress};
+use crate::network::{self, Affected};
 use crate::reading::Reading;
 
 /// References that a control-plane server holds on `onload`
@@ -117,10 +118,24 @@ pub fn protected(snapshot: &Snapshot) -> Vec<Protected> {
         matches!(&port.driver, Reading::Known(driver) if driver == "sfc")
             || port.driver.is_unreadable()
     });
-    driven.filter_map(|(address, _)| protected_port(address, snapshot)).collect()
+    let kept = keepable(snapshot);
+    driven.filter_map(|(address, _)| protected_port(address, snapshot, kept.as_ref())).collect()
 }
 
-fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected> {
+/// What can be kept and put back of what the ports carry; none where whatever they carry counts. That is
+/// so where a kubelet runs, whose address no look tells from others, and where the root file system comes
+/// over the network: losing either for a moment is not mended by putting it back.
+fn keepable(snapshot: &Snapshot) -> Option<Affected> {
+    let network = snapshot.network.known()?;
+    let spared = snapshot.kubelet.is_absent() && snapshot.network_root == Reading::Known(false);
+    spared.then(|| network::affected(network, &network::driven(snapshot)))
+}
+
+fn protected_port(
+    address: &PciAddress,
+    snapshot: &Snapshot,
+    kept: Option<&Affected>,
+) -> Option<Protected> {
     let interfaces = match &snapshot.interfaces {
         Reading::Known(_) => None,
         Reading::Absent => return None,
@@ -133,10 +148,22 @@ fn protected_port(address: &PciAddress, snapshot: &Snapshot) -> Option<Protected
         let why = "its interface is not here, but with a container or in another namespace";
         return Some(Protected { interface: address.to_string(), why: why.to_owned() });
     };
-    let why = carries(interface)
+    let why = match kept {
+        Some(kept) => not_kept(name, kept),
+        None => carries(interface),
+    };
+    let why = why
         .or_else(|| contained(name, interface, snapshot))
         .or_else(|| clock_users(interface, snapshot))?;
     Some(Protected { interface: name.to_string(), why })
+}
+
+/// What of a port's would be lost although the rest is put back.
+fn not_kept(name: &InterfaceName, kept: &Affected) -> Option<String> {
+    if kept.default_routes.contains(name) {
+        return Some("the default route goes through it".to_owned());
+    }
+    kept.lost.iter().find(|(lost, _)| lost == name).map(|(_, why)| why.clone())
 }
 
 fn carries(interface: &Interface) -> Option<String> {

@@ -21,19 +21,19 @@ use crate::time::Moment;
 const MOST: usize = 3;
 const WITHIN: Duration = Duration::from_secs(10 * 60);
 
-/// When each port was given back; no more than the last few times.
+/// When each port was given back, or its interface renamed; no more than the last few times.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Binds(BTreeMap<PciAddress, Vec<Moment>>);
+pub(super) struct Repairs(BTreeMap<PciAddress, Vec<Moment>>);
 
-impl Binds {
-    fn note(&mut self, port: PciAddress, now: Moment) {
+impl Repairs {
+    pub(super) fn note(&mut self, port: PciAddress, now: Moment) {
         let times = self.0.entry(port).or_default();
         times.push(now);
         times.drain(..times.len().saturating_sub(MOST));
     }
 
     /// Whether somebody has taken the port again and again.
-    fn is_fought_over(&self, port: PciAddress) -> bool {
+    pub(super) fn is_fought_over(&self, port: PciAddress) -> bool {
         self.0.get(&port).is_some_and(|times| match times[..] {
             [first, .., last] => times.len() == MOST && last.since(first) < WITHIN,
             [] | [_] => false,

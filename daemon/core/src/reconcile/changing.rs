@@ -128,7 +128,9 @@ impl Reconciler {
             called_off: false,
             confirm_by: None,
         };
-        self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
+        let kept = self.keep_network(now);
+        let entries = kept.into_iter().chain([Entry::ChangeBegan(change)]).collect();
+        self.record(entries, Some(Pending::Change));
         let (manner, origin) = (self.manner(), self.changing.origin);
         let accepted = self.faults_before();
         self.changing = Changing { manner, origin, accepted, ..Changing::default() };
@@ -271,6 +273,9 @@ impl Reconciler {
         if self.plan.waiting {
             // A module that never arrives tells of nothing, and is given up by looking.
             return self.look_within(now, PACE);
+        }
+        if self.awaits_network() {
+            return self.look_for_network(now);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };
         if self.is_stranded(&snapshot, &target) {
@@ -436,7 +441,7 @@ impl Reconciler {
     }
 
     /// Brings the next look nearer.
-    fn look_within(&mut self, now: Now, pause: Duration) {
+    pub(super) fn look_within(&mut self, now: Now, pause: Duration) {
         self.next_look = self.next_look.min(now.boot + pause);
     }
 }

@@ -120,6 +120,8 @@ impl Reconciler {
             (ConditionKind::KubeletRegistered, kubelet),
             (ConditionKind::AllocationsConsistent, self.consistency()),
             (ConditionKind::KeysEnrolled, self.keys_enrolled()),
+            (ConditionKind::NamesPinned, self.names_pinned()),
+            (ConditionKind::NetworkRestored, self.network_restored()),
         ];
         kinds
             .into_iter()

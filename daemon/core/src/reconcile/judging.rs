@@ -30,7 +30,9 @@ impl Reconciler {
         let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
         let begun = open.is_some_and(Change::must_end);
         match (begun, open.is_some() || self.needs_change()) {
+            (true, _) if self.is_restoring() => Depth::Network,
             (true, _) => Depth::Modules,
+            (false, _) if self.is_restoring() => Depth::Users,
             (false, true) => Depth::Users,
             (false, false) => Depth::Usual,
         }
@@ -48,7 +50,11 @@ impl Reconciler {
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)
             | Step::RestoreServer { .. }
-            | Step::PlaceUserland { .. } => false,
+            | Step::PlaceUserland { .. }
+            | Step::PinNames(_)
+            | Step::Rename(_)
+            | Step::HandBack { .. }
+            | Step::RestoreNetwork(_) => false,
         };
         self.plan.takes > Takes::Nothing || self.plan.steps.iter().any(imported)
     }

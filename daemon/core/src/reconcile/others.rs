@@ -176,6 +176,10 @@ fn moves_modules(step: &Step) -> bool {
         | Step::RegisterAfXdp { .. }
         | Step::WriteLoader(_)
         | Step::RestoreServer { .. }
-        | Step::PlaceUserland { .. } => false,
+        | Step::PlaceUserland { .. }
+        | Step::PinNames(_)
+        | Step::Rename(_)
+        | Step::HandBack { .. }
+        | Step::RestoreNetwork(_) => false,
     }
 }

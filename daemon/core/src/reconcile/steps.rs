@@ -50,6 +50,8 @@ impl Reconciler {
             self.take_over(&snapshot);
             self.leave_af_xdp(&snapshot);
             self.allow_autoload(&snapshot);
+            self.name_ports(&snapshot);
+            self.restore_network(&snapshot);
             self.place_userland(&snapshot);
         }
         self.follow_job();
@@ -103,7 +105,7 @@ impl Reconciler {
     }
 
     /// Whether the next step lets the hardware load its driver again.
-    fn ends_block(&self) -> bool {
+    pub(super) fn ends_block(&self) -> bool {
         let snapshot = self.snapshot.as_ref();
         let now = snapshot.and_then(|snapshot| snapshot.loader.known());
         let blocked = now.is_some_and(|now| now.autoload == Autoload::Blocked);
@@ -142,6 +144,10 @@ impl Reconciler {
                 self.open_change(now);
             }
             Step::StopUnit { .. } | Step::RestoreServer { .. } | Step::PlaceUserland { .. } => {
+                self.try_step(now, step);
+            }
+            // Names that are asked for do not wait for a driver.
+            Step::PinNames(_) if self.plan.takes == plan::Takes::Nothing || self.pins_anyway() => {
                 self.try_step(now, step);
             }
             Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),
@@ -212,6 +218,7 @@ impl Reconciler {
             Ok(Outcome::Changed | Outcome::Unchanged) => {
                 self.progress = Progress::Verifying { step, fresh: !self.looking };
             }
+            Err(_) if step.is_best_effort() => self.tried(step),
             Err(error) => self.fail(now, step, Some(error)),
         }
         self.look();
@@ -227,9 +234,14 @@ impl Reconciler {
                 self.progress = Progress::Verifying { step, fresh: true };
             }
             Progress::Verifying { step, fresh: true } => {
-                if step.holds_in(&snapshot) {
+                if step.is_best_effort() {
+                    self.tried(step);
+                } else if step.holds_in(&snapshot) {
                     if let Step::BindDriver { port, .. } = &step {
                         self.bound(*port, now.boot);
+                    }
+                    if let Step::Rename(all) = &step {
+                        self.naming.renamed(all, now.boot);
                     }
                     let mut entries = self.loads(&step, &snapshot);
                     entries.push(Entry::StepEnded { step, failure: None });

@@ -11,7 +11,10 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::modprobe::Loading;
 use super::runner::{Program, Programs};
 use super::source::Source;
-use super::{Linux, af_xdp, control_plane, loader, modules, onload, pci, releases, userland};
+use super::{
+    Linux, af_xdp, control_plane, interfaces, loader, modules, onload, pci, pins, releases,
+    userland,
+};
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
@@ -50,6 +53,10 @@ impl Linux {
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
             Step::RestoreServer { server, clear } => self.restore_server(server, *clear).await,
             Step::PlaceUserland { pool, release, tree } => self.place(pool, release, tree).await,
+            Step::PinNames(wanted) => self.pin_names(wanted).await,
+            Step::Rename(all) => self.have_renamed(all).await,
+            Step::HandBack { interface, owner } => self.hand_back(interface, owner).await,
+            Step::RestoreNetwork(deeds) => self.have_restored(deeds).await,
         }
     }
 
@@ -111,6 +118,14 @@ impl Linux {
                 let userland = userland::read(root, &self.state_directory);
                 Snapshot { userland, ..Snapshot::default() }
             }
+            Step::PinNames(_) => Snapshot { pins: pins::read(root), ..Snapshot::default() },
+            Step::Rename(_) => {
+                let ports = pci::read(root);
+                let interfaces = interfaces::read(root, &self.source, &ports).await;
+                Snapshot { interfaces, ..Snapshot::default() }
+            }
+            // What was planned was compared a moment ago.
+            Step::HandBack { .. } | Step::RestoreNetwork(_) => Snapshot::default(),
         }
     }
 

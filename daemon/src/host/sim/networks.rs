@@ -77,7 +77,7 @@ impl World {
 
     pub(super) fn attached(&self, depth: Depth) -> Reading<Vec<Attached>> {
         match depth {
-            Depth::Modules | Depth::Usual => return Reading::Absent,
+            Depth::Modules | Depth::Network | Depth::Usual => return Reading::Absent,
             Depth::Users => {}
         }
         let netdevs = self.netdevs.values();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
 use onload_core::names::{BootId, InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
+use onload_core::naming::Pins;
 use onload_core::others::{Manager, Trace};
 use onload_core::secure_boot::trust::Trust;
 use onload_core::step::{Outcome, Step, StepError};
@@ -81,6 +82,8 @@ pub struct World {
     next_pid: u32,
     /// The tree of libraries that each pool's containers are given.
     pub(super) placed: BTreeMap<PoolName, String>,
+    /// Names that onloadd has pinned; they outlive a boot.
+    pub(super) pins: Pins,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
     pub(super) on_disk: Arc<OnDisk>,
     pub(super) faults: Faults,
@@ -122,6 +125,7 @@ impl World {
             claims: BTreeSet::new(),
             next_pid: FIRST_PID,
             placed: BTreeMap::new(),
+            pins: Pins::new(),
             lost_libraries: BTreeSet::new(),
             on_disk: Arc::default(),
             faults: Faults::default(),
@@ -218,6 +222,18 @@ impl World {
             }
             Step::RestoreServer { server, .. } => Some(Ok(self.restore_server(server))),
             Step::PlaceUserland { pool, release, tree } => Some(self.place(pool, release, tree)),
+            Step::PinNames(pins) => {
+                if self.pins == *pins {
+                    return Some(Ok(Outcome::Unchanged));
+                }
+                self.pins = pins.clone();
+                self.touch();
+                Some(Ok(Outcome::Changed))
+            }
+            Step::Rename(_) | Step::HandBack { .. } | Step::RestoreNetwork(_) => {
+                let why = "this machine has no such network";
+                Some(Err(StepError::Unsupported(why.to_owned())))
+            }
         }
     }
 

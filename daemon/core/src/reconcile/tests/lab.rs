@@ -14,6 +14,9 @@ use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
+mod left;
+mod network;
+
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
 const RELEASES: [(&str, &str, char); 3] =
     [("9.1.2", "6.2.1.1006", 'a'), ("9.2.1", "6.4.0.1003", 'b'), ("9.3.0", "6.4.0.1003", 'c')];
@@ -291,17 +294,14 @@ impl Lab {
             Step::PlaceUserland { pool, tree, .. } => {
                 inner(&mut self.node.userland).trees.insert(pool.clone(), tree.clone());
             }
+            Step::PinNames(_)
+            | Step::Rename(_)
+            | Step::HandBack { .. }
+            | Step::RestoreNetwork(_) => {
+                self.network_step(step);
+            }
         }
         Ok(Outcome::Changed)
-    }
-
-    /// What modprobe had loaded before `onload` itself failed.
-    fn leave_behind(&mut self, release: &ReleaseName) {
-        self.resource_of.get_or_insert(release.clone());
-        for name in ["sfc_resource", "sfc_char"] {
-            let seen = Module { version: Absent, ..module() };
-            inner(&mut self.node.modules).entry(name.parse().unwrap()).or_insert(seen);
-        }
     }
 
     /// A process opens `/dev/onload`, in a unit or not.
