@@ -1,6 +1,7 @@
 //! Names that onloadd has pinned: `.link` files of its own for udev, one for each port. No other file
 //! is touched.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -17,6 +18,9 @@ use super::runner::Program;
 
 /// Made by tmpfiles where no package has it, so that the sandboxes can open it for writing.
 const DIRECTORY: &str = "/etc/systemd/network";
+/// Where udev looks in an initramfs that copies are made to, the first before the others.
+const INITRAMFS_DIRECTORIES: [&str; 3] =
+    ["etc/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"];
 /// Before what others write: of all files that match a port the first counts.
 const PREFIX: &str = "10-onloadd-";
 const SUFFIX: &str = ".link";
@@ -210,8 +214,30 @@ fn removed(path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Whether a path in an initramfs is one of ours, by its name: dracut copies the directory as it is,
+/// initramfs-tools puts all `.link` files into the one of the distribution.
+pub(super) fn inside(path: &str) -> bool {
+    let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+    INITRAMFS_DIRECTORIES.contains(&directory) && is_ours(name)
+}
+
+/// What files in an initramfs pin, by path. One that says something else pins nothing that is known.
+pub(super) fn carried(texts: &BTreeMap<String, Vec<u8>>) -> Pins {
+    // Of two of a name that below /etc counts, which sorts first.
+    let said = texts.iter().rev().filter_map(|(path, text)| {
+        parse(path.rsplit('/').next()?, std::str::from_utf8(text).ok()?).ok()
+    });
+    said.collect()
+}
+
+/// The files of these pins, as an initramfs has them.
+pub(super) fn texts(pins: &Pins) -> BTreeMap<String, Vec<u8>> {
+    let path = |key| format!("{}/{}", INITRAMFS_DIRECTORIES[0], file_name(key));
+    pins.iter().map(|(key, pin)| (path(key), print(key, pin).into_bytes())).collect()
+}
+
 /// Whether a file is called as ours are.
-pub(super) fn is_ours(name: &str) -> bool {
+fn is_ours(name: &str) -> bool {
     name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 

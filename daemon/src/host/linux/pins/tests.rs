@@ -225,3 +225,27 @@ fn a_recording_reads_back() {
         assert_eq!(open(copy.path()).observe(Depth::Usual).await.pins, seen.pins);
     });
 }
+
+#[test]
+fn of_an_initramfs_what_counts_there_is_told() {
+    for (path, ours) in [
+        (format!("etc/systemd/network/{BY_MAC}"), true),
+        (format!("usr/lib/systemd/network/{BY_MAC}"), true),
+        (format!("lib/systemd/network/{BY_PATH}"), true),
+        (format!("etc/systemd/network/{BY_MAC}.d/a.conf"), false),
+        (format!("root/etc/systemd/network/{BY_MAC}"), false),
+        ("etc/systemd/network/10-lan.link".to_owned(), false),
+        (BY_MAC.to_owned(), false),
+    ] {
+        assert_eq!(inside(&path), ours, "{path}");
+    }
+    let all = texts(&both());
+    assert!(all.keys().all(|path| inside(path)));
+    assert_eq!(carried(&all), both());
+    let (old, odd) = (print(&mac(), &pin("old0", &[])), b"[Link]\nName=x\n".to_vec());
+    let mut all = BTreeMap::from([(format!("usr/lib/systemd/network/{BY_MAC}"), old.into_bytes())]);
+    assert_eq!(carried(&all), Pins::from([(mac(), pin("old0", &[]))]));
+    all.extend(texts(&Pins::from([(mac(), pin("new0", &[]))])));
+    all.insert(format!("lib/systemd/network/{BY_PATH}"), odd);
+    assert_eq!(carried(&all), Pins::from([(mac(), pin("new0", &[]))]));
+}
