@@ -71,13 +71,10 @@ fn stack<'a>(
 }
 
 fn lost(name: &InterfaceName, link: &NetworkLink, network: &Network) -> Option<String> {
-    if let Some(made) = link.made.as_ref().filter(|_| link.below.is_some()) {
-        if !MADE_ANEW.contains(&made.kind.as_str()) {
-            return Some(format!(
-                "{name} is on it, a link of kind {} that is not made anew",
-                made.kind
-            ));
-        }
+    let made = link.made.as_ref().filter(|_| link.below.is_some());
+    if let Some(made) = made.filter(|made| !MADE_ANEW.contains(&made.kind.as_str())) {
+        let kind = &made.kind;
+        return Some(format!("{name} is on it, a link of kind {kind} that is not made anew"));
     }
     let master = link.master.as_ref()?;
     match network.links.get(master) {
