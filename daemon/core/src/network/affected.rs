@@ -8,7 +8,7 @@ use crate::names::{InterfaceName, PciAddress};
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
 /// stacked by being made on a link (a tunnel, MACsec) has secrets or peers that no look shows.
-const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
+pub(super) const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
 /// Kinds that stay without a member and take it back.
 const TAKE_BACK: [&str; 2] = ["bond", "bridge"];
 
@@ -71,13 +71,10 @@ fn stack<'a>(
 }
 
 fn lost(name: &InterfaceName, link: &NetworkLink, network: &Network) -> Option<String> {
-    if let Some(made) = link.made.as_ref().filter(|_| link.below.is_some()) {
-        if !MADE_ANEW.contains(&made.kind.as_str()) {
-            return Some(format!(
-                "{name} is on it, a link of kind {} that is not made anew",
-                made.kind
-            ));
-        }
+    let made = link.made.as_ref().filter(|_| link.below.is_some());
+    if let Some(made) = made.filter(|made| !MADE_ANEW.contains(&made.kind.as_str())) {
+        let kind = &made.kind;
+        return Some(format!("{name} is on it, a link of kind {kind} that is not made anew"));
     }
     let master = link.master.as_ref()?;
     match network.links.get(master) {

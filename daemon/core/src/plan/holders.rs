@@ -226,6 +226,7 @@ fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
 mod tests {
     use super::*;
     use crate::attachment::{self, Attached};
+    use crate::network::{Made, Network, NetworkLink, Raw, tests};
     use crate::sample::{PORTS, inner, node};
 
     /// What protects the first port when this is so of it.
@@ -261,5 +262,56 @@ mod tests {
         assert!(said.contains("another network namespace is on top of it"), "{said}");
         let said = why(|node, _| node.attached = Reading::Unreadable("denied".to_owned())).unwrap();
         assert!(said.ends_with("cannot be read: denied"), "{said}");
+    }
+
+    /// A look at the first port's interface that carries this and what else.
+    fn carrying(node: &mut Snapshot, name: &InterfaceName, link: NetworkLink) {
+        let interface = inner(&mut node.interfaces).get_mut(name).unwrap();
+        interface.addresses = Reading::Known(["10.0.0.1/24".to_owned()].into());
+        let link = NetworkLink { port: Some(PORTS[0].parse().unwrap()), ..link };
+        let bond = NetworkLink {
+            made: Some(Made { kind: "bond".to_owned(), data: Raw::default() }),
+            ..NetworkLink::default()
+        };
+        let links = [(name.clone(), link), ("bond0".parse().unwrap(), bond)].into();
+        node.network = Reading::Known(Network { links, ..Network::default() });
+        node.network_root = Reading::Known(false);
+    }
+
+    #[test]
+    fn what_is_put_back_protects_no_port() {
+        let address = || NetworkLink {
+            addresses: [tests::address("10.0.0.1/24", None)].into(),
+            ..NetworkLink::default()
+        };
+        let has = Some("it has the address 10.0.0.1/24".to_owned());
+        assert_eq!(why(|node, name| carrying(node, name, address())), None);
+        let gaps: [fn(&mut Snapshot); 5] = [
+            |node| node.network = Reading::Absent,
+            |node| node.network = Reading::Unreadable("denied".to_owned()),
+            |node| node.network_root = Reading::Known(true),
+            |node| node.network_root = Reading::Absent,
+            |node| node.kubelet = Reading::Unreadable("denied".to_owned()),
+        ];
+        for gap in gaps {
+            let said = why(|node, name| {
+                carrying(node, name, address());
+                gap(node);
+            });
+            assert_eq!(said, has);
+        }
+        let under = |master: &str| NetworkLink {
+            master: Some(master.parse().unwrap()),
+            ..NetworkLink::default()
+        };
+        assert_eq!(why(|node, name| carrying(node, name, under("bond0"))), None);
+        let said = why(|node, name| carrying(node, name, under("team0")));
+        assert_eq!(said.as_deref(), Some("ens0 is a member of team0, which is not here"));
+        let default = || NetworkLink {
+            routes: [tests::route("default", &["ens0"], true)].into(),
+            ..NetworkLink::default()
+        };
+        let said = why(|node, name| carrying(node, name, default()));
+        assert_eq!(said.as_deref(), Some("the default route goes through it"));
     }
 }

@@ -18,6 +18,7 @@ mod keys;
 mod lab;
 mod lasting;
 mod leaving;
+mod network;
 mod others;
 mod physical;
 mod pods;
