@@ -66,7 +66,7 @@ pub struct PortName {
     pub drivers: BTreeMap<ReleaseName, Foretold>,
     /// What is wrong with any of these names.
     pub conflicts: Vec<Conflict>,
-    /// Why it is not called as it should be. A conflict of a configured name stands here as well.
+    /// Why it is not called or pinned as it should be, beside conflicts.
     pub troubles: Vec<Trouble>,
 }
 

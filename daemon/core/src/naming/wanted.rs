@@ -211,7 +211,7 @@ fn conflicts(row: &PortName, table: Option<&PortNaming>) -> Vec<Trouble> {
     let told = row.conflicts.iter().filter_map(|conflict| {
         Some(Trouble {
             subject: subject.clone(),
-            why: format!("{}: {}", conflict.what(), conflict.why()),
+            why: conflict.told(),
             fix: conflict.fix(),
             weight: weight(conflict)?,
         })

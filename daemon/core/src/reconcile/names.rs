@@ -10,7 +10,7 @@ use crate::change::Change;
 use crate::condition::Status;
 use crate::config::NamingPolicy;
 use crate::inventory::Snapshot;
-use crate::naming::{self, PortName, Renaming, Trouble, Weight};
+use crate::naming::{self, Conflict, PortName, Renaming, Trouble, Weight};
 use crate::plan::Takes;
 use crate::step::Step;
 use crate::time::{Moment, Now};
@@ -90,8 +90,10 @@ impl Reconciler {
         let step = Step::PinNames(wanted.pins);
         let pinned = step.holds_in(snapshot);
         if !pinned {
-            let at = usize::from(self.ends_block());
-            self.plan.steps.insert(at, step);
+            // Who is in the way is asked to go before a change begins, pins are part of it.
+            let first = |step: &Step| matches!(step, Step::StopUnit { .. });
+            let at = self.plan.steps.iter().take_while(|step| first(step)).count();
+            self.plan.steps.insert(at.max(usize::from(self.ends_block())), step);
         }
         pinned
     }
@@ -145,7 +147,10 @@ impl Reconciler {
         let mut rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
         for row in &mut rows {
             let subject = row.subject.to_string();
-            let own = self.naming.troubles.iter().filter(|one| one.subject == subject);
+            let own = self.naming.troubles.iter().filter(|one| {
+                let told = |conflict: &Conflict| conflict.told() == one.why;
+                one.subject == subject && !row.conflicts.iter().any(told)
+            });
             row.troubles = own.cloned().collect();
         }
         rows

@@ -18,6 +18,7 @@ mod keys;
 mod lab;
 mod lasting;
 mod leaving;
+mod names;
 mod others;
 mod physical;
 mod pods;

@@ -15,6 +15,7 @@ use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
 mod left;
+mod names;
 mod network;
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
