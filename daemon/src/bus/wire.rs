@@ -82,7 +82,8 @@ pub(super) fn port_name(row: &PortName) -> Dictionary {
         .collect();
     let conflicts = row.conflicts.iter().map(|one| (one.what(), one.why(), one.fix()));
     let troubles = row.troubles.iter();
-    let troubles = troubles.map(|one| (one.why.clone(), one.fix.clone(), one.weight == Weight::Bars));
+    let troubles =
+        troubles.map(|one| (one.why.clone(), one.fix.clone(), one.weight == Weight::Bars));
     Dictionary::from([
         ("Port".to_owned(), Variant::from(row.subject.to_string())),
         ("Today".to_owned(), Variant::from(name(row.today.as_ref()))),

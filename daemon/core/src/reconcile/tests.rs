@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::allocation::Process;
-use crate::allocation::{TenureWish, Unit};
+use crate::allocation::{Process, TenureWish, Unit};
 use crate::config::Fragment;
 use crate::names::DeviceId;
 use crate::picture::NodeState;

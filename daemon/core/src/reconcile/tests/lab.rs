@@ -207,7 +207,7 @@ impl Lab {
                 Effect::Record { id, durability: Durability::Synced, .. } => {
                     self.coming.push_back(Event::Recorded(id));
                 }
-                Effect::Record { .. } | Effect::ReadConfiguration(_) => {}
+                Effect::Record { .. } | Effect::ReadConfiguration(_) | Effect::Remove { .. } => {}
                 Effect::Rewrite(_) => self.coming.push_back(Event::Rewritten(Ok(()))),
                 Effect::Answer(id, answer) => {
                     self.answers.insert(id, answer);
@@ -216,8 +216,7 @@ impl Lab {
                 Effect::AskKubelet => {
                     self.coming.extend(self.pods.clone().map(|pods| Event::KubeletSaid(Ok(pods))));
                 }
-                Effect::WatchProcess(_) | Effect::WatchUnit(_) => {}
-                Effect::Import { .. } | Effect::Remove { .. } => {}
+                Effect::WatchProcess(_) | Effect::WatchUnit(_) | Effect::Import { .. } => {}
                 Effect::WriteVariables { job, writes } => {
                     let result = self.write(writes);
                     self.coming.push_back(Event::VariablesWritten { job, result });
