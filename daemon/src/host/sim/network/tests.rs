@@ -45,7 +45,7 @@ fn has(world: &World, name: &str) -> bool {
 
 /// The driver of every port goes and comes.
 fn swap(world: &mut World) {
-    act(world, &["driver gone sfc_resource", "driver gone sfc", "load sfc from in-tree"]);
+    act(world, &["driver gone sfc", "load sfc from in-tree"]);
 }
 
 /// Everything of a link, as deeds.
