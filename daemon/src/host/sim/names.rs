@@ -147,7 +147,7 @@ impl World {
         }
         let mut targets = BTreeSet::new();
         for (index, one) in &due {
-            if self.registered.contains(index) {
+            if self.would_oops(*index) {
                 self.oopses += 1;
                 return refuse(&one.from, &one.to, OOPS);
             }
@@ -187,6 +187,16 @@ impl World {
         Ok(Outcome::Changed)
     }
 
+    /// Whether Onload has an interface by its registration alone: what it drives itself it follows.
+    fn would_oops(&self, index: u32) -> bool {
+        let port = self.netdevs.get(&index).and_then(|netdev| netdev.port);
+        let function = port.and_then(|port| self.functions.get(&port));
+        let driven = function.is_some_and(|function| {
+            function.auxiliary.values().any(|kind| self.auxiliary_driver(function, kind).is_some())
+        });
+        self.registered.contains(&index) && !driven
+    }
+
     /// How often an interface was to be renamed at which the kernel would Oops.
     pub fn oopses(&self) -> u32 {
         self.oopses
@@ -205,7 +215,7 @@ impl World {
             return refuse(&format!("EEXIST: {to} is taken"), "choose a free name");
         }
         let index = self.index_of(from);
-        if index.is_some_and(|index| self.registered.contains(&index)) {
+        if index.is_some_and(|index| self.would_oops(index)) {
             return refuse(OOPS, "unload sfc_resource first");
         }
         let busy = self.faults.rename_busy;

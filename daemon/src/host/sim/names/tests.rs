@@ -145,12 +145,15 @@ fn names_are_swapped_at_once_or_not_at_all() {
 fn what_onload_has_for_af_xdp_is_not_renamed_and_the_attempt_shows() {
     let mut world = world();
     act(&mut world, &["register ens1f0"]);
-    failed(world.apply(&rename(&[(P0, "ens1f0", "fast0")])), "the kernel would Oops");
+    assert_eq!(world.apply(&rename(&[(P0, "ens1f0", "fast0")])), CHANGED, "its own driver has it");
+    in_tree(&mut world);
+    act(&mut world, &["register ens1f0np0"]);
+    failed(world.apply(&rename(&[(P0, "ens1f0np0", "fast0")])), "the kernel would Oops");
     assert_eq!(world.oopses(), 1);
-    let error = world.act(&"rename ens1f0 fast0".parse().unwrap()).unwrap_err().to_string();
+    let error = world.act(&"rename ens1f0np0 fast0".parse().unwrap()).unwrap_err().to_string();
     assert!(error.contains("Oops"), "{error}");
     assert_eq!(world.oopses(), 1, "whoever types it is not onloadd");
-    assert_eq!(of(&world, P0).0, "ens1f0");
+    assert_eq!(of(&world, P0).0, "ens1f0np0");
 }
 
 #[test]
