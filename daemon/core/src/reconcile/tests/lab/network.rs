@@ -118,6 +118,9 @@ impl Lab {
                 NetworkLink { port, mtu: 1500, owner: Owner::Nobody, ..NetworkLink::default() };
             self.carried().links.insert(name, link);
         }
+        if let Step::Rename(all) = step {
+            self.rename(all);
+        }
     }
 
     /// It is started anew: what is not on the disk is as after every boot.
