@@ -27,6 +27,13 @@ struct Carried {
     above: BTreeMap<InterfaceName, BTreeSet<String>>,
 }
 
+impl Carried {
+    fn is_set_as(&self, other: &Self) -> bool {
+        (self.up, self.mtu) == (other.up, other.mtu)
+            && (&self.master, &self.settings) == (&other.master, &other.settings)
+    }
+}
+
 /// What was seen of names and the network so far.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
@@ -34,8 +41,14 @@ pub struct Networks {
     look: Option<Network>,
     /// What ports carried when their driver was taken away, until that is put back.
     before: BTreeMap<PciAddress, Carried>,
-    /// Somebody meddles, so that not all can be as it was.
-    meddled: bool,
+    /// What was looked at when it was kept, until a driver is taken away for it.
+    kept: Option<Network>,
+    /// How often somebody meddled, so that not all can be as it was; at the last look that went so far,
+    /// and at what was kept by it.
+    meddled: u32,
+    meddled_at: (u32, Option<u32>),
+    /// Something is to go wrong with what is put back.
+    spoiled: bool,
     /// Renames that were done, and ports whose network came back: a run without any proves nothing.
     pub renamed: u32,
     /// Ports whose network came back.
@@ -46,12 +59,14 @@ impl Networks {
     pub(super) fn looked(&mut self, look: &Snapshot) {
         if let Some(network) = look.network.known() {
             self.look = Some(network.clone());
+            self.meddled_at.0 = self.meddled;
         }
     }
 
     /// The boot has ended; what was kept in it is no longer owed.
     pub(super) fn rebooted(&mut self) {
-        (self.look, self.meddled) = (None, false);
+        (self.look, self.kept) = (None, None);
+        self.meddled_at.1 = None;
         self.before.clear();
     }
 
@@ -67,7 +82,7 @@ impl Networks {
         match action {
             Action::Unplug(port) | Action::Unbind(port) => {
                 self.before.remove(port);
-                self.meddled = true;
+                self.meddled += 1;
             }
             Action::Rename { .. }
             | Action::Upper { .. }
@@ -77,15 +92,17 @@ impl Networks {
             | Action::Register(_)
             | Action::Fault(Fault::Restore(_) | Fault::RenameBusy | Fault::OwnerGone) => {
                 self.before.clear();
-                self.meddled = true;
+                self.kept = None;
+                self.meddled += 1;
+                self.spoiled |= matches!(action, Action::Fault(_));
             }
-            Action::Fault(_) => self.meddled = true,
-            Action::ClearFaults => self.meddled = !self.before.is_empty(),
+            Action::Fault(_) => (self.meddled, self.spoiled) = (self.meddled + 1, true),
+            Action::ClearFaults => (self.meddled, self.spoiled) = (self.meddled + 1, false),
             Action::Address { interface, .. }
             | Action::Route { interface, .. }
             | Action::Mtu { interface, .. }
             | Action::Set { interface, .. } => {
-                self.meddled = true;
+                self.meddled += 1;
                 let network = network(world);
                 let port = network.links.get(interface).and_then(|link| link.port);
                 match port {
@@ -124,8 +141,10 @@ impl Networks {
         if !matches!(step, Step::UnloadModule { module } if module.as_str() == "sfc") {
             return;
         }
-        // Without a look that went so far nothing is owed, and what carries anything is protected.
-        let Some(look) = &self.look else { return };
+        // What nothing was kept of is not owed. It is kept once and put back once, however often a driver
+        // goes in between.
+        let Some(look) = self.kept.take() else { return };
+        let look = &look;
         let there = network(world);
         let ports = clear(world).snapshot().ports.into_known().unwrap();
         for (name, link) in &look.links {
@@ -139,13 +158,15 @@ impl Networks {
             let Some(now) = same else { continue };
             let carried = carried(name, link, look);
             let mut since = self::carried(name, now, &there);
+            if !since.is_set_as(&carried) {
+                continue;
+            }
             since.addresses.retain(|one| carried.addresses.contains(one));
             since.above.retain(|one, _| carried.above.contains_key(one));
             for (vlan, addresses) in &mut since.above {
                 addresses.retain(|one| carried.above[vlan].contains(one));
             }
-            // Kept once, put back once, however often a driver goes in between.
-            self.before.entry(port).or_insert(since);
+            self.before.insert(port, since);
         }
     }
 
@@ -173,7 +194,7 @@ impl Networks {
                 }
                 Some(Err(_)) | None => {
                     assert_eq!(now, named(&before, &one.port), "half renamed: {step}");
-                    self.meddled = true;
+                    self.meddled += 1;
                 }
             }
         }
@@ -182,9 +203,19 @@ impl Networks {
     /// What is said to be back is back.
     pub(super) fn recorded(&mut self, entries: &[Entry], world: &World) {
         for entry in entries {
+            if let Entry::NetworkKept(_) = entry {
+                self.kept = self.look.clone();
+                self.meddled_at.1 = Some(self.meddled_at.0);
+            }
             let Entry::NetworkRestored { differences } = entry else { continue };
-            let meddled = std::mem::take(&mut self.meddled);
-            assert!(meddled || differences.is_empty(), "nobody meddled, and yet: {differences:?}");
+            let calm = self.meddled_at.1.take() == Some(self.meddled);
+            let meddled = !calm || self.spoiled;
+            // A name that is pinned otherwise than it was when the driver went, and with it an owner that
+            // knows the port by another name, is somebody's wish.
+            let told =
+                |line: &&String| !line.contains(" is called ") && !line.contains(": owner is ");
+            let left: Vec<_> = differences.iter().filter(told).collect();
+            assert!(meddled || left.is_empty(), "nobody meddled, and yet: {left:?}");
             let now = network(world);
             for (port, carried) in std::mem::take(&mut self.before) {
                 let found = now.links.iter().find(|(_, link)| link.port == Some(port));
@@ -248,12 +279,8 @@ fn is_back(before: &Carried, now: &Carried, name: &InterfaceName) {
         .above
         .iter()
         .all(|(vlan, addresses)| now.above.get(vlan).is_some_and(|now| has(addresses, now)));
-    let same = before.up == now.up
-        && before.mtu == now.mtu
-        && before.master == now.master
-        && before.settings == now.settings;
     assert!(
-        same && above && has(&before.addresses, &now.addresses),
+        before.is_set_as(now) && above && has(&before.addresses, &now.addresses),
         "{name} is said to be as it was:\n{before:?}\n{now:?}"
     );
 }

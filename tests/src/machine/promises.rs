@@ -259,7 +259,8 @@ impl Promises {
         let (count, last) = self.attempts.get(step).copied().unwrap_or_default();
         let count = count + 1;
         assert!(count <= MOST_ATTEMPTS, "attempt {count} without an order: {step}");
-        if count > 1 && last > 0 {
+        // What only puts back is tried a few times in a row, as some of it shows when the rest is there.
+        if count > 1 && last > 0 && !step.is_best_effort() {
             // While a driver is being replaced nobody has it, and less time is given.
             let first = if ledger.change.is_some() { 250 } else { 1000 };
             let pause = first << (count - 2);

@@ -75,7 +75,15 @@ impl World {
                 Some(())
             }
             Deed::Mac { link, mac } => {
+                let index = self.index_of(link)?;
+                let bonds = self.link(link)?.network.kind() == "bond";
                 self.link(link)?.mac = *mac;
+                // Its members look like it.
+                for member in self.netdevs.values_mut().filter(|_| bonds) {
+                    if member.network.master == Some(index) {
+                        member.mac = *mac;
+                    }
+                }
                 Some(())
             }
             Deed::Join { link, master, membership } => {
