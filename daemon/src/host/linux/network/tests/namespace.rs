@@ -183,10 +183,23 @@ fn a_namespace_is_read_and_the_kernel_takes_it_back() {
         let lifetimes: Vec<_> = port.addresses.iter().map(|one| one.valid.is_some()).collect();
         assert_eq!(lifetimes, [false, false, true, false]);
 
+        recorded(&root, &source, &network).await;
         taken_back(&root, &source, &network).await;
         gone(&root, &source).await;
         measured(&root, &source).await;
     });
+}
+
+/// The answers as a recording keeps them read as the kernel's.
+async fn recorded(root: &Dir, source: &Source, network: &Network) {
+    let copy = tempfile::tempdir().unwrap();
+    let seen = root.record(copy.path(), look(root, source)).await.unwrap();
+    let copied = Dir::root(copy.path(), BTreeMap::new()).unwrap();
+    assert_eq!(look(&copied, &Source::Recorded).await, seen);
+    assert_eq!(seen.links.keys().collect::<Vec<_>>(), network.links.keys().collect::<Vec<_>>());
+    std::fs::remove_file(copy.path().join(".netlink/rules.bin")).unwrap();
+    let all = interfaces::read(&copied, &Source::Recorded, &Reading::Absent).await;
+    assert!(read(&copied, &Source::Recorded, &all).await.is_absent(), "a capture of before");
 }
 
 /// Takes away what was read, and gives it to the kernel as it was read.
