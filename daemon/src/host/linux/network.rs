@@ -11,6 +11,7 @@ use onload_core::reading::Reading;
 use super::root::Dir;
 use super::source::Source;
 
+mod owners;
 mod write;
 
 /// What every interface of the network namespace carries.
