@@ -87,6 +87,10 @@ fn check(links: &mut impl Links, wanted: &Renaming, all: &[Renaming]) -> Result<
     if all.iter().any(|other| other != wanted && (other.to == *to || other.from == *from)) {
         return Err(Refused::new("two of the renamings contradict each other"));
     }
+    // What has one is a pattern, by which the kernel chooses a name.
+    if to.as_str().contains('%') {
+        return Err(Refused::new("no interface can have a `%` in its name"));
+    }
     let Some(holder) = links.find(to.as_str())? else { return Ok(()) };
     let leaves = |name: &str| all.iter().any(|other| other.from.as_str() == name);
     if holder.name == from.as_str() || (holder.name == to.as_str() && leaves(&holder.name)) {

@@ -189,6 +189,7 @@ fn what_is_not_as_it_was_looked_at_is_left_alone() {
         (vec![renaming(0, "alt", "x")], "no interface is called alt"),
         (vec![renaming(1, "a", "x")], "a does not belong to 0000:3b:00.1 any more"),
         (vec![renaming(2, "c", "x"), renaming(0, "a", "b")], "another interface is called b"),
+        (vec![renaming(0, "a", "eth%d")], "`%`"),
         (vec![renaming(1, "b", "alt")], "alt is another name of a"),
         (vec![renaming(0, "a", "x"), renaming(1, "b", "x")], "contradict"),
     ] {
