@@ -199,9 +199,10 @@ fn who_enables_the_daemon_enables_its_work_at_boot_and_who_disables_it_both() {
 }
 
 #[test]
-fn it_may_load_modules_and_nothing_else_that_takes_privilege() {
+fn it_may_load_modules_and_set_interfaces_up_and_nothing_else_that_takes_privilege() {
     let unit = unit();
-    let capabilities = ["CAP_SYS_MODULE CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYSLOG"];
+    let capabilities =
+        ["CAP_SYS_MODULE CAP_KILL CAP_SYS_PTRACE CAP_DAC_READ_SEARCH CAP_SYSLOG CAP_NET_ADMIN"];
     assert_eq!(values(&unit, "CapabilityBoundingSet"), capabilities);
     // The order counts: what is taken away with a group is given back after it.
     let filters = values(&unit, "SystemCallFilter");
