@@ -1,6 +1,14 @@
 //! Network state, written: interfaces renamed, and what went with a driver put back. A program of its
 //! own does it (`onloadd --write-network`), which the daemon has systemd run: the daemon itself may
 //! change no interface.
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        reason = "a test that meets what it does not expect ends there"
+    )
+)]
 
 use std::fmt;
 use std::io::{self, Read, Write as _};
