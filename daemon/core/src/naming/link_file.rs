@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::pin::is_own;
 use super::udev::UdevNames;
 use crate::af_xdp::{LinkFile, in_order, is_like};
 use crate::inventory::Interface;
@@ -47,7 +48,12 @@ pub(super) fn ruling(
             return Ruling::Unsure(format!("systemd's link files cannot be read: {why}"));
         }
     };
-    let in_force = udev.link_file.as_deref().and_then(|path| path.rsplit('/').next());
+    let in_force =
+        udev.link_file.as_deref().and_then(|path| Some((path, path.rsplit('/').next()?)));
+    // A pin that was taken back is in force until the port appears anew, and then what is behind it.
+    let in_force = in_force
+        .filter(|(path, name)| !is_own(name) || files.contains_key(*path))
+        .map(|(_, one)| one);
     for (name, path, file) in in_order(files) {
         if in_force.is_some_and(|in_force| name > in_force) {
             break;

@@ -115,3 +115,15 @@ fn with_the_driver_of_today_udev_has_decided_whatever_is_not_understood() {
     let told = foretold(&passed_by, IN_TREE);
     assert_eq!(told.why, format!("udev's own evaluation: slot, by {DEFAULT}"));
 }
+
+#[test]
+fn a_pin_that_was_taken_back_counts_no_more() {
+    let node = machine(true, |node| {
+        let path = "/etc/systemd/network/20-a.link".to_owned();
+        let file = link_file(&[("Path", "pci-0000:3b:00.0")], None);
+        node.link_files = Known(BTreeMap::from([(path, file)]));
+        udev(node, FIRST).link_file =
+            Some("/etc/systemd/network/10-onloadd-000f53000000.link".to_owned());
+    });
+    assert_eq!(foretold(&node, "9.2.1").name.as_deref(), Some("fast0"));
+}
