@@ -81,7 +81,8 @@ impl Lab {
             Step::RestoreNetwork(deeds) => {
                 deeds.iter().for_each(|deed| apply(deed, self.carried()))
             }
-            other => assert!(matches!(other, Step::HandBack { .. } | Step::Rename(_)), "{other}"),
+            Step::Rename(all) => self.rename(all),
+            other => assert!(matches!(other, Step::HandBack { .. }), "{other}"),
         }
         Ok(Outcome::Changed)
     }
@@ -117,9 +118,6 @@ impl Lab {
             let link =
                 NetworkLink { port, mtu: 1500, owner: Owner::Nobody, ..NetworkLink::default() };
             self.carried().links.insert(name, link);
-        }
-        if let Step::Rename(all) = step {
-            self.rename(all);
         }
     }
 
