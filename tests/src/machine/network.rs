@@ -210,7 +210,7 @@ impl Networks {
             let Entry::NetworkRestored { differences } = entry else { continue };
             let calm = self.meddled_at.1.take() == Some(self.meddled);
             let meddled = !calm || self.spoiled;
-            // A name that is pinned otherwise than it was when the driver went, and with it an owner that
+            // What an owner has brought meanwhile is no loss. A name that is pinned otherwise than it was when the driver went, and with it an owner that
             // knows the port by another name, is somebody's wish.
             let told =
                 |line: &&String| !line.contains(" is called ") && !line.contains(": owner is ");

@@ -77,7 +77,13 @@ impl World {
                 other
             }
         };
-        self.join(index, master, Raw::default())
+        let joined = self.join(index, master, Raw::default());
+        if joined.is_err() && there.is_none() {
+            // Refused, it leaves nothing behind.
+            self.drop_netdev(master);
+            self.next_index = master;
+        }
+        joined
     }
 
     /// Puts an interface under a bond or bridge.
