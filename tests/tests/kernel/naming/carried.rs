@@ -25,7 +25,7 @@ fn network(guest: &Guest) -> anyhow::Result<([String; 3], Picture)> {
     let settled = "ip -j -6 address show tentative | grep -q local || ! grep -q 'MII Status: up' /proc/net/bonding/bond0";
     guest.until("the network", &format!("! {{ {settled}; }}"))?;
     let picture = Picture::of(guest, &ports)?;
-    let seen = bare.differences(&picture);
+    let seen = picture.differences(&bare);
     for what in ["mtu: 9000", "fast0", "RX:\t\t512", "valid_life_time", "10.50.0.0/16", "phy-power"]
     {
         ensure!(seen.iter().any(|line| line.contains(what)), "{what} is not seen: {seen:?}");

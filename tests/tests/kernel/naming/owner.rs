@@ -12,7 +12,7 @@ const SETTINGS: &str = "[main]\nplugins=keyfile\nno-auto-default=*\n[logging]\nl
 const PROFILES: &str = "/etc/NetworkManager/system-connections";
 
 const BOND: &str = "[connection]\nid=bond0\nuuid=00000000-0000-4000-8000-000000000001\ntype=bond\ninterface-name=bond0\n\
-    [bond]\nmode=active-backup\nmiimon=100\n\
+    [bond]\nmode=active-backup\nmiimon=100\nprimary=enP65536s1f0np0\n\
     [ipv4]\nmethod=manual\naddress1=198.51.100.5/24\nroute1=10.20.0.0/16,198.51.100.1,50\n\
     [ipv6]\nmethod=manual\naddress1=2001:db8:5::5/64\n";
 const VLAN: &str = "[connection]\nid=bond0.7\nuuid=00000000-0000-4000-8000-000000000002\ntype=vlan\ninterface-name=bond0.7\n\

@@ -53,6 +53,9 @@ const HEAD: &str = "=== ";
 #[derive(Debug)]
 pub struct Picture {
     lines: BTreeSet<String>,
+    /// Other names that lead to an interface. Each driver brings some by udev, and those of the former
+    /// one are kept: there may be more afterwards.
+    altnames: BTreeSet<String>,
     /// When lifetimes end, in seconds since the boot.
     ends: BTreeMap<String, f64>,
 }
@@ -63,7 +66,8 @@ impl Picture {
         let text = guest.ok(&format!("PORTS='{}'{ASKED}", ports.join(" ")))?;
         let mut parts = text.split(HEAD);
         let now = parts.next().context("no uptime")?.trim().parse()?;
-        let mut picture = Self { lines: BTreeSet::new(), ends: BTreeMap::new() };
+        let mut picture =
+            Self { lines: BTreeSet::new(), altnames: BTreeSet::new(), ends: BTreeMap::new() };
         for part in parts {
             let (what, said) = part.split_once('\n').context("no heading")?;
             match what.strip_prefix("ethtool ") {
@@ -94,11 +98,13 @@ impl Picture {
                 }
                 continue;
             };
-            let addresses = match row["addr_info"].take() {
-                Value::Array(addresses) => addresses,
+            let mut list = |key: &str| match row.as_object_mut().and_then(|row| row.remove(key)) {
+                Some(Value::Array(items)) => items,
                 _ => Vec::new(),
             };
-            for mut address in addresses {
+            let altnames = list("altnames").into_iter();
+            self.altnames.extend(altnames.map(|other| format!("{name} altname {other}")));
+            for mut address in list("addr_info") {
                 let shown = format!("{} {}/{}", name, address["local"], address["prefixlen"]);
                 for life in [VALID, PREFERRED] {
                     if let Some(left) = address[life].as_u64().filter(|left| *left != FOREVER) {
@@ -118,7 +124,9 @@ impl Picture {
 
     /// What is not as it was: lines that are gone, lines that are new, lifetimes.
     pub fn differences(&self, now: &Self) -> Vec<String> {
-        let gone = self.lines.difference(&now.lines).map(|line| format!("- {line}"));
+        let gone = self.lines.difference(&now.lines);
+        let gone = gone.chain(self.altnames.difference(&now.altnames));
+        let gone = gone.map(|line| format!("- {line}"));
         let new = now.lines.difference(&self.lines).map(|line| format!("+ {line}"));
         let keys: BTreeSet<_> = self.ends.keys().chain(now.ends.keys()).collect();
         let ends = keys.into_iter().filter_map(|key| {
