@@ -1,4 +1,4 @@
-//! An initramfs, searched for module files: cpio archives one after another, plain or compressed
+//! An initramfs, searched for module files and small texts: cpio archives one after another, plain or compressed
 //! (`Documentation/driver-api/early-userspace/buffer-format.rst` of the kernel). Parsing only, as a
 //! stream in bounded memory; total over any bytes.
 
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use onload_core::names::ModuleName;
 use onload_core::release::ModuleFile;
 
+use self::archive::Entry;
 use self::segment::Format;
 use self::window::Window;
 use crate::module_file::{self, ModuleFileError};
@@ -120,21 +121,40 @@ impl Meter {
     }
 }
 
-/// Module files found, by name.
-pub type Found = BTreeMap<ModuleName, ModuleFile>;
+/// Most of a text that is looked for, and most of them: other files are passed by.
+const TEXT_BYTES: u64 = 64 << 10;
+const MOST_TEXTS: usize = 1024;
 
-/// Searches an initramfs. `wanted` says which module a path inside is, if it is one that is looked
-/// for. Of two of a name that which was built apart from the kernel counts, as for modprobe.
+/// What a path inside is, if it is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// A module file.
+    Module(ModuleName),
+    /// A small file, as it is.
+    Text,
+}
+
+/// What is found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Module files, by name. Of two that which was built apart from the kernel counts, as for
+    /// modprobe.
+    pub modules: BTreeMap<ModuleName, ModuleFile>,
+    /// Texts, by path without a leading `/`. Of two the last counts, as when it is unpacked.
+    pub texts: BTreeMap<String, Vec<u8>>,
+}
+
+/// Searches an initramfs. `wanted` says what a path inside is, if it is looked for.
 ///
 /// # Errors
 /// It cannot be read to its end.
 pub fn search(
     file: impl Read,
-    wanted: &dyn Fn(&str) -> Option<ModuleName>,
+    wanted: &dyn Fn(&str) -> Option<Wanted>,
     bounds: Bounds,
 ) -> Result<Found, InitramfsError> {
     let meter = Meter::new(bounds);
-    let mut search = Search { wanted, found: Found::new() };
+    let mut search = Search { wanted, found: Found::default() };
     let searched = search.file(&mut Window::new(Box::new(file), &meter), &meter);
     match meter.exceeded.get() {
         Some(Exceeded::Bytes) => Err(InitramfsError::TooLarge(bounds.bytes)),
@@ -144,7 +164,7 @@ pub fn search(
 }
 
 struct Search<'s> {
-    wanted: &'s dyn Fn(&str) -> Option<ModuleName>,
+    wanted: &'s dyn Fn(&str) -> Option<Wanted>,
     found: Found,
 }
 
@@ -195,12 +215,16 @@ impl Search<'_> {
             while let Some(entry) = archive::next(input, within)? {
                 let wanted = (self.wanted)(&entry.path).filter(|_| entry.is_file);
                 match wanted {
-                    Some(name) if entry.size > 0 => {
+                    Some(Wanted::Module(name)) if entry.size > 0 => {
                         let bytes = archive::content(input, &entry, within)?;
                         let path = entry.path;
                         let file = module_file::parse(&bytes, &path)
                             .map_err(|source| InitramfsError::Module { path, source })?;
                         self.add(name, file);
+                    }
+                    Some(Wanted::Text) if self.takes(&entry) => {
+                        let bytes = archive::content(input, &entry, within)?;
+                        self.found.texts.insert(entry.path, bytes);
                     }
                     // The content of hard links comes with the last of them.
                     Some(_) | None => archive::pass(input, &entry, within)?,
@@ -209,11 +233,17 @@ impl Search<'_> {
         }
     }
 
+    fn takes(&self, entry: &Entry) -> bool {
+        let texts = &self.found.texts;
+        let room = texts.len() < MOST_TEXTS || texts.contains_key(&entry.path);
+        (1..=TEXT_BYTES).contains(&entry.size) && room
+    }
+
     fn add(&mut self, name: ModuleName, file: ModuleFile) {
-        let former = self.found.get(&name);
+        let former = self.found.modules.get(&name);
         if former.is_none_or(|former| former.in_tree && !file.in_tree) {
             // Nobody asks for these, and they are hundreds.
-            self.found.insert(name, ModuleFile { symbols: Default::default(), ..file });
+            self.found.modules.insert(name, ModuleFile { symbols: Default::default(), ..file });
         }
     }
 }

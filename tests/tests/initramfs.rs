@@ -95,6 +95,10 @@ fn image(pack: &[&str]) -> Vec<u8> {
     let sfc = pipe(&["xz", "-c", "--check=crc32"], place.path(), &stand_in::write(&module));
     put(&main, &format!("{tree}/kernel/drivers/net/ethernet/sfc/sfc.ko.xz"), &sfc);
     put(&main, &format!("{tree}/extra/onload.ko"), &stand_in::write(&ModuleFile::default()));
+    let pin = "[Match]\nPermanentMACAddress=00:0f:53:a1:00:00\nType=ether\nKind=!*\n[Link]\nName=ens1f0np0\n\
+               AlternativeNamesPolicy=database onboard slot path\nMACAddressPolicy=persistent\n";
+    put(&main, "etc/systemd/network/10-onloadd-000f53a10000.link", pin.as_bytes());
+    put(&main, "etc/systemd/network/10-lan.link", b"[Link]\nName=lan0\n");
     let noise: Vec<u8> =
         (0..3_u32 << 20).map(|n| (n.wrapping_mul(2_654_435_761) >> 20) as u8).collect();
     put(&main, "usr/lib/firmware/noise.bin", &noise);
@@ -143,6 +147,9 @@ fn images_of_every_common_packing_are_read() {
         let sfc = &initramfs.modules[&"sfc".parse().unwrap()];
         assert_eq!(sfc.srcversion.as_deref(), Some("ABCDEF"), "{pack:?}");
         assert!(sfc.in_tree && initramfs.modules.len() == 2, "{pack:?}: {initramfs:?}");
+        let pinned: Vec<_> = initramfs.pins.iter().map(|(key, pin)| (key, &pin.name)).collect();
+        let expected = ("mac 00:0f:53:a1:00:00".parse().unwrap(), "ens1f0np0".parse().unwrap());
+        assert_eq!(pinned, [(&expected.0, &expected.1)], "{pack:?}");
     }
 }
 

@@ -231,6 +231,18 @@ fn the_daemon_has_the_capabilities_it_says_and_none_to_load_modules() {
     }
 }
 
+#[test]
+fn the_units_write_where_they_say_and_nowhere_else() {
+    let writable = |unit: &str| {
+        let unit = read(repository().join("units").join(unit));
+        assert_eq!(values(&unit, "ProtectSystem"), ["strict"]);
+        values(&unit, "ReadWritePaths").join(" ")
+    };
+    let run = "-/run/modprobe.d -/run/udev/rules.d -/run/cdi";
+    assert_eq!(writable("onloadd.service"), format!("/var/lib {run} -/etc/systemd/network"));
+    assert_eq!(writable("onloadd-boot.service"), "-/var/lib -/run/udev -/etc/systemd/network");
+}
+
 /// The values of one key of a unit-like file, in order.
 fn values<'a>(text: &'a str, key: &str) -> Vec<&'a str> {
     text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('=')).collect()
@@ -283,6 +295,7 @@ fn tmpfiles_makes_our_directories_and_none_of_the_kubelet() {
         "run/onloadd/onloadd.toml.d",
         "run/modprobe.d",
         "run/udev/rules.d",
+        "etc/systemd/network",
     ] {
         let mode = fs::metadata(root.join(directory)).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o755, "{directory}");

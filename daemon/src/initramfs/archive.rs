@@ -1,6 +1,7 @@
 //! A cpio archive in the "newc" format, the only one the kernel reads: a header of 110 hexadecimal
 //! digits, a name, the content, each filled up to four bytes.
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 
 use onload_core::names::ModuleName;
@@ -119,11 +120,12 @@ fn filling(size: u64) -> u64 {
     size.next_multiple_of(4) - size
 }
 
-/// A small archive that is found to carry these modules: what a recording keeps of an initramfs,
-/// and what tests make.
+/// A small archive that is found to carry these modules in a directory, and these texts by path: what a
+/// recording keeps of an initramfs, and what tests make.
 pub fn stand_in<'m>(
     modules: impl IntoIterator<Item = (&'m ModuleName, &'m ModuleFile)>,
     directory: &str,
+    texts: &BTreeMap<String, Vec<u8>>,
 ) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut add = |path: &str, mode: u64, content: &[u8]| {
@@ -147,6 +149,9 @@ pub fn stand_in<'m>(
     for (name, file) in modules {
         let content = module_file::stand_in::write(file);
         add(&format!("{directory}/{name}.ko"), REGULAR | 0o644, &content);
+    }
+    for (path, content) in texts {
+        add(path, REGULAR | 0o644, content);
     }
     add(TRAILER, 0, &[]);
     bytes

@@ -17,7 +17,7 @@ fn module(version: &str, in_tree: bool) -> ModuleFile {
 
 fn archive(directory: &str, modules: &[(&str, ModuleFile)]) -> Vec<u8> {
     let names: Vec<ModuleName> = modules.iter().map(|(name, _)| name.parse().unwrap()).collect();
-    stand_in(names.iter().zip(modules.iter().map(|(_, file)| file)), directory)
+    stand_in(names.iter().zip(modules.iter().map(|(_, file)| file)), directory, &BTreeMap::new())
 }
 
 fn sfc(version: &str) -> Vec<u8> {
@@ -49,11 +49,11 @@ fn bounds() -> Bounds {
 fn found(bytes: &[u8]) -> Result<Vec<(String, String)>, InitramfsError> {
     let wanted = |path: &str| {
         let name = path.strip_prefix(DIRECTORY)?.rsplit('/').next()?;
-        name.strip_suffix(".ko")?.parse().ok()
+        name.strip_suffix(".ko")?.parse().ok().map(Wanted::Module)
     };
     let found = search(bytes, &wanted, bounds())?;
     let version = |file: ModuleFile| file.version.unwrap_or_default();
-    Ok(found.into_iter().map(|(name, file)| (name.to_string(), version(file))).collect())
+    Ok(found.modules.into_iter().map(|(name, file)| (name.to_string(), version(file))).collect())
 }
 
 fn versions(bytes: &[u8]) -> Vec<String> {
@@ -166,9 +166,28 @@ fn a_trickle_reads_as_a_flood_does() {
         }
     }
     let bytes = [sfc("1"), gz(&archive(DIRECTORY, &[("onload", module("2", false))]))].concat();
-    let wanted = |path: &str| path.rsplit('/').next()?.strip_suffix(".ko")?.parse().ok();
+    let name = |path: &str| path.rsplit('/').next()?.strip_suffix(".ko")?.parse().ok();
+    let wanted = |path: &str| name(path).map(Wanted::Module);
     let found = search(Trickle(bytes), &wanted, bounds()).unwrap();
-    assert_eq!(found.len(), 2);
+    assert_eq!(found.modules.len(), 2);
+}
+
+#[test]
+fn texts_are_kept_as_they_are_and_the_last_of_a_path_counts() {
+    let with = |texts: &[(&str, &[u8])]| {
+        let texts = texts.iter().map(|(path, text)| ((*path).to_owned(), text.to_vec())).collect();
+        stand_in([], DIRECTORY, &texts)
+    };
+    let large = vec![b'x'; usize::try_from(TEXT_BYTES).unwrap() + 1];
+    let first = with(&[("etc/a.link", b"one"), ("etc/b.link", &large), ("etc/c.link", b"")]);
+    let second = with(&[("etc/a.link", b"other"), ("etc/d.conf", b"no")]);
+    let wanted = |path: &str| path.ends_with(".link").then_some(Wanted::Text);
+    let found = search([first, gz(&second)].concat().as_slice(), &wanted, bounds()).unwrap();
+    assert_eq!(found.texts, [("etc/a.link".to_owned(), b"other".to_vec())].into());
+    let many: Vec<_> = (0..MOST_TEXTS + 9).map(|n| format!("etc/{n}.link")).collect();
+    let many: Vec<_> = many.iter().map(|path| (path.as_str(), &b"x"[..])).collect();
+    let found = search(with(&many).as_slice(), &wanted, bounds()).unwrap();
+    assert_eq!(found.texts.len(), MOST_TEXTS);
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The initramfs of each kernel on the disk: where it lies, and what of the stack it carries. Read
-//! once and behind the loop, for it takes seconds; then known by what the file system says of it.
+//! The initramfs of each kernel on the disk: where it lies, and what of the stack and of our pins it
+//! carries. Read once and behind the loop, for it takes seconds; then known by what the file system says of it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -16,8 +16,9 @@ use onload_core::release::{Kernel, ModuleFile};
 use tokio::sync::Notify;
 
 use super::module_files::module_name;
+use super::pins;
 use super::root::{Dir, Kind, Node};
-use crate::initramfs::{self, Bounds};
+use crate::initramfs::{self, Bounds, Wanted};
 
 /// When an initramfs is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -185,7 +186,10 @@ fn file(root: &Dir, place: &str) -> Reading<Node> {
 }
 
 fn read(file: File, kernel: &KernelRelease, path: &str) -> Result<Initramfs, String> {
-    let wanted = |path: &str| module_of(path, kernel);
+    let wanted = |path: &str| match pins::inside(path) {
+        true => Some(Wanted::Text),
+        false => module_of(path, kernel).map(Wanted::Module),
+    };
     let found = initramfs::search(file, &wanted, Bounds::default());
     let found = found.map_err(|error| format!("/{path}: {error}"))?;
     let carried = |file: ModuleFile| Carried {
@@ -193,8 +197,8 @@ fn read(file: File, kernel: &KernelRelease, path: &str) -> Result<Initramfs, Str
         srcversion: file.srcversion,
         in_tree: file.in_tree,
     };
-    let modules = found.into_iter().map(|(name, file)| (name, carried(file))).collect();
-    Ok(Initramfs { path: format!("/{path}"), modules })
+    let modules = found.modules.into_iter().map(|(name, file)| (name, carried(file))).collect();
+    Ok(Initramfs { path: format!("/{path}"), modules, pins: pins::carried(&found.texts) })
 }
 
 /// The module of the stack that a path inside is. Those of other kernels are not loaded.
@@ -215,7 +219,7 @@ fn stand_in(initramfs: &Initramfs, kernel: &KernelRelease) -> Vec<u8> {
     let files: Vec<_> =
         initramfs.modules.iter().map(|(name, carried)| (name, file(carried))).collect();
     let files = files.iter().map(|(name, file)| (*name, file));
-    initramfs::stand_in(files, &format!("usr/lib/modules/{kernel}"))
+    initramfs::stand_in(files, &format!("usr/lib/modules/{kernel}"), &pins::texts(&initramfs.pins))
 }
 
 #[cfg(test)]

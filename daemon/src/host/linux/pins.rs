@@ -1,20 +1,340 @@
-//! Names that onloadd has pinned: `.link` files of its own for udev.
+//! Names that onloadd has pinned: `.link` files of its own for udev, one for each port. No other file
+//! is touched.
 
-use onload_core::naming::Pins;
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use onload_core::naming::{Key, Pin, Pins};
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
 use super::Linux;
+use super::attribute;
 use super::root::Dir;
+use super::runner::Program;
+
+/// Made by tmpfiles where no package has it, so that the sandboxes can open it for writing.
+const DIRECTORY: &str = "/etc/systemd/network";
+/// Where udev looks in an initramfs that copies are made to, the first before the others.
+const INITRAMFS_DIRECTORIES: [&str; 3] =
+    ["etc/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"];
+/// Before what others write: of all files that match a port the first counts.
+const PREFIX: &str = "10-onloadd-";
+const SUFFIX: &str = ".link";
+/// Does not end in `.link`, so that udev does not read half of it. One, so that what a kill leaves is
+/// found again.
+const DRAFT: &str = "10-onloadd-draft.new";
+/// There while udevd runs.
+const UDEVD_SOCKET: &str = "/run/udev/control";
+/// A dozen lines; a port may have a few hundred alternative names.
+const FILE_BYTES: usize = 64 << 10;
+/// The kernel's ALTIFNAMSIZ, without the NUL.
+const LONGEST_NAME: usize = 127;
+/// `AlternativeName=`, which may stand several times.
+const ALTERNATIVE: &str = "AlternativeName=";
+
+const HEADER: &str = "\
+    # Written by onloadd, which replaces or removes this file: what is changed here is lost.\n\
+    # Why: the port keeps this name whichever driver it has. `onloadctl naming plan` shows what each would make of it.\n\
+    # To be rid of it: policy = \"off\" in [naming] of the configuration of onloadd.\n";
 
 /// What stands there now; absent where onloadd has written nothing.
-pub(super) fn read(_root: &Dir) -> Reading<Pins> {
-    Reading::Absent
+pub(super) fn read(root: &Dir) -> Reading<Pins> {
+    let names = match root.list(DIRECTORY) {
+        Reading::Known(entries) => entries.into_keys(),
+        Reading::Absent => return Reading::Absent,
+        Reading::Unreadable(why) => return Reading::Unreadable(format!("{DIRECTORY}: {why}")),
+    };
+    let mut pins = Pins::new();
+    for name in names.filter(|name| is_ours(name)) {
+        match read_one(root, &name) {
+            Reading::Known((key, pin)) => {
+                pins.insert(key, pin);
+            }
+            // Removed since it was listed.
+            Reading::Absent => {}
+            Reading::Unreadable(why) => {
+                return Reading::Unreadable(format!("{DIRECTORY}/{name}: {why}"));
+            }
+        }
+    }
+    if pins.is_empty() { Reading::Absent } else { Reading::Known(pins) }
+}
+
+fn read_one(root: &Dir, name: &str) -> Reading<(Key, Pin)> {
+    let path = format!("{DIRECTORY}/{name}");
+    // One to /dev/null is how somebody takes a file away.
+    if let Reading::Known(target) = root.link(&path) {
+        return Reading::Unreadable(format!("onloadd writes no link, and this leads to {target}"));
+    }
+    let text = root.read(&path, FILE_BYTES).and_then(attribute::text);
+    text.and_then(|text| parse(name, &text).map_or_else(Reading::Unreadable, Reading::Known))
 }
 
 impl Linux {
-    /// Writes the files that are missing or differ, and removes those of ours that are no longer wanted.
-    pub(super) async fn pin_names(&self, _wanted: &Pins) -> Result<Outcome, StepError> {
-        Err(self.unsupported())
+    /// Writes the files that are missing or differ, removes those of ours that are no longer wanted,
+    /// and tells udevd.
+    ///
+    /// # Errors
+    /// The directory cannot be written, a name is none for udev, or udevd was not told.
+    pub(super) async fn pin_names(&self, wanted: &Pins) -> Result<Outcome, StepError> {
+        let wanted = wanted.clone();
+        // It waits for the disk.
+        let write = tokio::task::spawn_blocking(move || write(Path::new(DIRECTORY), &wanted)).await;
+        let written = write.map_err(|error| StepError::Failed(error.to_string()))?;
+        if !written.map_err(|error| StepError::Failed(error.to_string()))? {
+            return Ok(Outcome::Unchanged);
+        }
+        // By itself it looks for changes at most every three seconds, and the ports may come sooner.
+        if Path::new(UDEVD_SOCKET).exists() {
+            let ended = self.programs.run_here(&reload()).await?;
+            if !ended.success {
+                let why = ended.output.trim();
+                return Err(StepError::Failed(format!("udevd was not told of the names: {why}")));
+            }
+        }
+        Ok(Outcome::Changed)
     }
 }
+
+fn reload() -> Program {
+    Program {
+        unit: "onloadd-udev-names.service".to_owned(),
+        description: "Tell udev for onloadd which names are pinned".to_owned(),
+        name: "udevadm",
+        arguments: vec!["control".to_owned(), "--reload".to_owned()],
+        environment: Vec::new(),
+        path: Vec::new(),
+    }
+}
+
+/// Why names are not pinned.
+#[derive(Debug, thiserror::Error)]
+enum PinError {
+    #[error("{} was not {what}: {error}{}", path.display(), advice(error))]
+    System { what: &'static str, path: PathBuf, error: io::Error },
+    #[error(
+        "{0:?} was not pinned: it is no name for udev, which takes 1 to 127 letters, digits and signs without :/%\\\"'"
+    )]
+    Name(String),
+    #[error("no name was pinned: {} is none of onloadd's files, though it is called like one; move it away", .0.display())]
+    Foreign(PathBuf),
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ReadOnlyFilesystem => {
+            ". Where the directory is missing, systemd-tmpfiles makes it later in the boot, and the next \
+             boot finds it; where /etc stays read-only, set policy = \"off\" in [naming]"
+        }
+        _ => "",
+    }
+}
+
+/// Makes the files of ours in a directory those that are wanted. True where something changed. What is
+/// changed is on the disk when it returns: a port that comes after a power loss must find it.
+fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
+    let system = |what, path: &Path| {
+        let path = path.to_owned();
+        move |error| PinError::System { what, path, error }
+    };
+    let odd = wanted.values().flat_map(names_of).find(|name| !is_name(name));
+    if let Some(odd) = odd {
+        return Err(PinError::Name(odd.to_owned()));
+    }
+    let there = match ours(directory) {
+        Ok(there) => there,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && wanted.is_empty() => {
+            return Ok(false);
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::create_dir_all(directory).map_err(system("made", directory))?;
+            Vec::new()
+        }
+        Err(error) => return Err(system("read", directory)(error)),
+    };
+    for name in &there {
+        let path = directory.join(name);
+        let node = fs::symlink_metadata(&path).map_err(system("read", &path))?;
+        if key_of(name).is_none() || !node.is_file() {
+            return Err(PinError::Foreign(path));
+        }
+    }
+    let draft = directory.join(DRAFT);
+    let mut changed = removed(&draft).map_err(system("removed", &draft))?;
+    for (key, pin) in wanted {
+        let (path, text) = (directory.join(file_name(key)), print(key, pin));
+        if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
+            continue;
+        }
+        replace(&draft, &path, &text).map_err(system("written", &path))?;
+        changed = true;
+    }
+    for name in there {
+        if key_of(&name).is_none_or(|key| !wanted.contains_key(&key)) {
+            let path = directory.join(name);
+            changed |= removed(&path).map_err(system("removed", &path))?;
+        }
+    }
+    if changed {
+        let synced = File::open(directory).and_then(|directory| directory.sync_all());
+        synced.map_err(system("synced", directory))?;
+    }
+    Ok(changed)
+}
+
+/// Names of files in a directory that begin and end as ours do.
+fn ours(directory: &Path) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        // What is not UTF-8 does not begin as ours do.
+        found.extend(entry?.file_name().into_string().ok().filter(|name| is_ours(name)));
+    }
+    Ok(found)
+}
+
+fn replace(draft: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = File::create(draft)?;
+    // Others look at it, whatever the daemon's umask.
+    file.set_permissions(Permissions::from_mode(0o644))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs::rename(draft, path)
+}
+
+/// Whether there was something to remove.
+fn removed(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
+/// Whether a path in an initramfs is one of ours, by its name: dracut copies the directory as it is,
+/// initramfs-tools puts all `.link` files into the one of the distribution.
+pub(super) fn inside(path: &str) -> bool {
+    let (directory, name) = path.rsplit_once('/').unwrap_or_default();
+    INITRAMFS_DIRECTORIES.contains(&directory) && is_ours(name)
+}
+
+/// What files in an initramfs pin, by path. One that says something else pins nothing that is known.
+pub(super) fn carried(texts: &BTreeMap<String, Vec<u8>>) -> Pins {
+    // Of two of a name that below /etc counts, which sorts first.
+    let said = texts.iter().rev().filter_map(|(path, text)| {
+        parse(path.rsplit('/').next()?, std::str::from_utf8(text).ok()?).ok()
+    });
+    said.collect()
+}
+
+/// The files of these pins, as an initramfs has them.
+pub(super) fn texts(pins: &Pins) -> BTreeMap<String, Vec<u8>> {
+    let path = |key| format!("{}/{}", INITRAMFS_DIRECTORIES[0], file_name(key));
+    pins.iter().map(|(key, pin)| (path(key), print(key, pin).into_bytes())).collect()
+}
+
+/// Whether a file is called as ours are.
+fn is_ours(name: &str) -> bool {
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
+}
+
+/// What the file of a port is called.
+fn file_name(key: &Key) -> String {
+    let key = match key {
+        Key::Mac(mac) => mac.to_string().replace(':', ""),
+        Key::Pci(address) => format!("pci-{}", address.to_string().replace([':', '.'], "-")),
+    };
+    format!("{PREFIX}{key}{SUFFIX}")
+}
+
+/// The port that a file is for; none for a name that onloadd does not give.
+fn key_of(name: &str) -> Option<Key> {
+    let key = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+    let key = match key.strip_prefix("pci-") {
+        Some(address) => {
+            let mut parts = address.splitn(4, '-');
+            let (domain, bus) = (parts.next()?, parts.next()?);
+            let (device, function) = (parts.next()?, parts.next()?);
+            Key::Pci(format!("{domain}:{bus}:{device}.{function}").parse().ok()?)
+        }
+        None => {
+            let pairs: Vec<_> = (0..key.len()).step_by(2).map(|at| key.get(at..at + 2)).collect();
+            Key::Mac(pairs.into_iter().collect::<Option<Vec<_>>>()?.join(":").parse().ok()?)
+        }
+    };
+    // Written in one way only.
+    (file_name(&key) == name).then_some(key)
+}
+
+fn print(key: &Key, pin: &Pin) -> String {
+    format!("{HEADER}\n{}\n", settings(key, pin).join("\n"))
+}
+
+/// The file without comments. `NamePolicy=` is left out, for it would come before `Name=`; of the file
+/// that would count otherwise nothing is taken over, so what it says is said again
+/// (reference/interface-naming.md sections 1 and 5.1).
+fn settings(key: &Key, pin: &Pin) -> Vec<String> {
+    let by = match key {
+        Key::Mac(mac) => format!("PermanentMACAddress={mac}"),
+        Key::Pci(address) => format!("Path=pci-{address}"),
+    };
+    let names = pin.altnames.iter().map(|name| format!("{ALTERNATIVE}{name}"));
+    let fixed = |line: &str| line.to_owned();
+    // A VLAN tells the permanent address of what it stands on, and has a kind.
+    [fixed("[Match]"), by, fixed("Type=ether"), fixed("Kind=!*"), fixed("[Link]")]
+        .into_iter()
+        .chain([format!("Name={}", pin.name)])
+        .chain(names)
+        .chain([
+            fixed("AlternativeNamesPolicy=database onboard slot path"),
+            fixed("MACAddressPolicy=persistent"),
+        ])
+        .collect()
+}
+
+/// Only what onloadd writes, but for comments: with anything else in it, nobody knows what udev makes
+/// of it. The error has the line.
+fn parse(file: &str, text: &str) -> Result<(Key, Pin), String> {
+    let key = key_of(file).ok_or("no file of onloadd's is called so")?;
+    let is_said = |line: &str| !line.is_empty() && !line.starts_with(['#', ';']);
+    let said: Vec<_> = (1..).zip(text.lines()).filter(|(_, line)| is_said(line)).collect();
+    let values = |key| said.iter().filter_map(move |(_, line)| line.strip_prefix(key));
+    let name =
+        values("Name=").next().filter(|name| is_name(name)).ok_or("it has no usable Name=")?;
+    let name = name.parse().map_err(|error| format!("its Name= cannot be used: {error}"))?;
+    let altnames = values(ALTERNATIVE).filter(|name| is_name(name)).map(str::to_owned).collect();
+    let pin = Pin { name, altnames };
+    let wanted = settings(&key, &pin);
+    let mut lines = said.iter();
+    for wanted in &wanted {
+        match lines.next() {
+            Some((_, line)) if line == wanted => {}
+            Some((number, line)) => return Err(odd(*number, line)),
+            None => return Err(format!("it ends before `{wanted}`")),
+        }
+    }
+    lines.next().map_or(Ok((key, pin)), |(number, line)| Err(odd(*number, line)))
+}
+
+fn odd(number: usize, line: &str) -> String {
+    let line: String = line.chars().take(60).collect();
+    format!("line {number} is not what onloadd writes there: `{}`", line.escape_debug())
+}
+
+fn names_of(pin: &Pin) -> impl Iterator<Item = &str> {
+    pin.altnames.iter().map(String::as_str).chain([pin.name.as_str()])
+}
+
+/// Whether udev takes it as one name, and as it is written (`ifname_valid_full` of systemd; quotes and
+/// backslashes are its parser's).
+fn is_name(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b":/%\\\"'".contains(&byte);
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    !number && ![".", ".."].contains(&name) && name.len() <= LONGEST_NAME && name.bytes().all(plain)
+}
+
+#[cfg(test)]
+mod tests;

@@ -158,7 +158,7 @@ impl World {
             in_tree: release.as_str() == IN_TREE,
         };
         let modules = "sfc".parse().map(|name| (name, carried)).into_iter().collect();
-        Reading::Known(Initramfs { path, modules })
+        Reading::Known(Initramfs { path, modules, ..Initramfs::default() })
     }
 
     /// Kernels of the world: those written, and the node's own whether written or not.

@@ -5,6 +5,7 @@ use super::*;
 use crate::change::Manner;
 use crate::condition::{ConditionKind, Status};
 use crate::job::JobState;
+use crate::naming::Pin;
 use crate::parameters::Asked;
 use crate::picture::NodeState;
 use crate::reading::Reading::{self, Known};
@@ -66,7 +67,8 @@ fn an_initramfs_is_told_as_what_it_is() {
         lab.touch();
         lab.run(2_000);
     };
-    let with = |modules| Known(Initramfs { path: "/boot/initrd".to_owned(), modules });
+    let path = || "/boot/initrd".to_owned();
+    let with = |modules| Known(Initramfs { path: path(), modules, ..Initramfs::default() });
     show(&mut lab, Reading::Absent);
     assert_eq!(condition(&lab, kind).1, "NotSeen");
     show(&mut lab, with([].into()));
@@ -80,5 +82,32 @@ fn an_initramfs_is_told_as_what_it_is() {
     let (status, reason, message) = condition(&lab, kind);
     assert_eq!((status, reason), (Status::False, "InitramfsDiffers"));
     assert!(message.contains("What to do: build the initramfs without sfc"), "{message}");
+    assert_eq!((lab.picture.state, lab.done.len()), (NodeState::Ready, 0), "only told");
+}
+
+#[test]
+fn names_of_before_in_the_initramfs_are_told_and_bar_nothing() {
+    let mut lab = Lab::new(ON_9_1, "9.1.2");
+    let files = lab.node.releases.known().unwrap()[&"9.1.2".parse().unwrap()].clone();
+    let own = &files.modules.known().unwrap()[&KERNEL.parse().unwrap()][&"sfc".parse().unwrap()];
+    let carried = Carried {
+        version: own.version.clone(),
+        srcversion: own.srcversion.clone(),
+        in_tree: own.in_tree,
+    };
+    let pin = Pin { name: "fast0".parse().unwrap(), altnames: [].into() };
+    let initramfs = Known(Initramfs {
+        path: "/boot/initrd".to_owned(),
+        modules: [("sfc".parse().unwrap(), carried)].into(),
+        pins: [("pci 0000:3b:00.0".parse().unwrap(), pin)].into(),
+    });
+    let kernel = Kernel { initramfs, ..Kernel::default() };
+    lab.node.kernels = Known([(KERNEL.parse().unwrap(), kernel)].into());
+    lab.touch();
+    lab.run(2_000);
+    let (status, reason, message) = condition(&lab, ConditionKind::InitramfsMatches);
+    assert_eq!((status, reason), (Status::False, "InitramfsKeepsNames"));
+    assert!(message.contains("still pins fast0"), "{message}");
+    assert!(message.contains("What to do: build the initramfs anew"), "{message}");
     assert_eq!((lab.picture.state, lab.done.len()), (NodeState::Ready, 0), "only told");
 }

@@ -1,6 +1,7 @@
 //! What is said of an initramfs, and when nothing is.
 
 use super::*;
+use crate::naming::Pin;
 use crate::release::Kernel;
 
 const KERNEL: &str = "6.1.0-2";
@@ -47,7 +48,8 @@ fn node(initramfs: Reading<Initramfs>) -> Snapshot {
 
 fn with(modules: &[(&str, Carried)]) -> Snapshot {
     let modules = modules.iter().map(|(name, one)| (name.parse().unwrap(), one.clone())).collect();
-    node(Reading::Known(Initramfs { path: "/boot/initrd.img-6.1.0-2".to_owned(), modules }))
+    let path = "/boot/initrd.img-6.1.0-2".to_owned();
+    node(Reading::Known(Initramfs { path, modules, ..Initramfs::default() }))
 }
 
 fn said(release: &str, snapshot: &Snapshot) -> Vec<Remark> {
@@ -91,6 +93,55 @@ fn the_driver_is_named_first_and_a_stack_has_no_place_beside_the_kernels_own() {
     assert!(reasons[0].contains("carries sfc 1 (srcversion E)"), "{reasons:?}");
     let alone = with(&[("onload", own)]);
     assert!(said("in-tree", &alone)[0].to_string().contains("carries onload 1"));
+}
+
+#[test]
+fn names_that_ports_have_in_the_initramfs_alone_are_told() {
+    let pins = |all: &[(&str, &str)]| -> Pins {
+        let pin = |name: &str| Pin { name: name.parse().unwrap(), altnames: BTreeSet::new() };
+        all.iter().map(|(key, name)| (key.parse().unwrap(), pin(name))).collect()
+    };
+    let (one, other) = ("mac 00:0f:53:00:00:00", "pci 0000:3b:00.1");
+    let own = carried(Some("6.4.0"), "BBBB", false);
+    let told = |carries: &[(&str, Carried)], there: &Pins, today: Reading<Pins>| {
+        let mut seen = with(carries);
+        let kernels = match &mut seen.kernels {
+            Reading::Known(kernels) => kernels,
+            other => panic!("{other:?}"),
+        };
+        let Some(Reading::Known(initramfs)) =
+            kernels.values_mut().next().map(|kernel| &mut kernel.initramfs)
+        else {
+            panic!("it has one")
+        };
+        initramfs.pins = there.clone();
+        seen.pins = today;
+        said("host", &seen)
+    };
+    let sfc = [("sfc", own.clone())];
+    let both = pins(&[(one, "ens1f0"), (other, "ens1f1")]);
+    assert_eq!(told(&sfc, &both, Reading::Known(both.clone())), []);
+    assert_eq!(told(&sfc, &Pins::new(), Reading::Absent), []);
+    assert_eq!(told(&sfc, &Pins::new(), Reading::Known(Pins::new())), []);
+    assert_eq!(told(&[], &Pins::new(), Reading::Known(both.clone())), [], "no driver, no ports");
+    assert_eq!(told(&sfc, &both, Reading::Unreadable("EIO".to_owned())), []);
+    let lacks = told(&sfc, &pins(&[(one, "old0")]), Reading::Known(both.clone()));
+    let [remark] = lacks.as_slice() else { panic!("{lacks:?}") };
+    assert_eq!(remark.reason(), "InitramfsLacksNames");
+    assert!(remark.to_string().contains("does not pin ens1f0, ens1f1: "), "{remark}");
+    assert!(remark.fix().contains("`update-initramfs -u -k 6.1.0-2`"), "{}", remark.fix());
+    let keeps = told(&sfc, &both, Reading::Known(pins(&[(one, "ens1f0")])));
+    let [remark] = keeps.as_slice() else { panic!("{keeps:?}") };
+    assert_eq!(remark.reason(), "InitramfsKeepsNames");
+    assert!(remark.to_string().contains("still pins ens1f1: "), "{remark}");
+    assert_eq!(told(&sfc, &both, Reading::Absent).len(), 1, "all of them are of before");
+    let moved = told(&sfc, &pins(&[(other, "ens1f0")]), Reading::Known(pins(&[(one, "ens1f0")])));
+    assert_eq!(moved.len(), 2, "the name is another port's there");
+    // Another driver comes first: without it there, the names go as well.
+    let kernels_own = [("sfc", carried(None, "AAAA", true))];
+    let reasons: Vec<_> =
+        told(&kernels_own, &Pins::new(), Reading::Known(both)).iter().map(Remark::reason).collect();
+    assert_eq!(reasons, ["InitramfsDiffers", "InitramfsLacksNames"]);
 }
 
 #[test]

@@ -9,6 +9,7 @@ use super::*;
 use crate::host::Host as _;
 use crate::host::linux::{Linux, Places};
 use onload_core::inventory::Depth;
+use onload_core::naming::Pin;
 
 const KERNEL: &str = "6.1.0-2";
 
@@ -19,7 +20,13 @@ fn image(version: &str) -> Vec<u8> {
 fn image_for(version: &str, kernel: &str) -> Vec<u8> {
     let file = ModuleFile { version: Some(version.to_owned()), ..ModuleFile::default() };
     let sfc = "sfc".parse().unwrap();
-    initramfs::stand_in([(&sfc, &file)], &format!("usr/lib/modules/{kernel}/extra"))
+    let pins = [("pci 0000:3b:00.0".parse().unwrap(), pin())].into();
+    let directory = format!("usr/lib/modules/{kernel}/extra");
+    initramfs::stand_in([(&sfc, &file)], &directory, &pins::texts(&pins))
+}
+
+fn pin() -> Pin {
+    Pin { name: "ens1f0".parse().unwrap(), altnames: ["ens1f0np0".to_owned()].into() }
 }
 
 fn put(place: &Path, path: &str, bytes: &[u8]) {
@@ -147,10 +154,9 @@ fn a_recording_reads_back() {
     runtime.block_on(async {
         let seen = Linux::open(places(place.path())).unwrap().record(copy.path()).await.unwrap();
         let kernels = seen.kernels.known().unwrap();
-        assert_eq!(
-            version(kernels.values().next().unwrap().initramfs.clone()).as_deref(),
-            Some("1")
-        );
+        let initramfs = kernels.values().next().unwrap().initramfs.clone();
+        let pins = initramfs.known().map(|initramfs| initramfs.pins.values().cloned().collect());
+        assert_eq!((version(initramfs).as_deref(), pins), (Some("1"), Some(vec![pin()])));
         let again = Linux::open(places(copy.path())).unwrap().observe(Depth::Usual).await;
         assert_eq!(again, seen);
     });
