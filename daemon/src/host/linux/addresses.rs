@@ -61,7 +61,8 @@ fn address(payload: &[u8]) -> Result<Option<(u32, String)>, DecodeError> {
     Ok(address.map(|address| (index, format!("{address}/{prefix}"))))
 }
 
-fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+/// An address of its family; none for those of others.
+pub(super) fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
     match i32::from(family) {
         AF_INET => <[u8; 4]>::try_from(value).ok().map(IpAddr::from),
         AF_INET6 => <[u8; 16]>::try_from(value).ok().map(IpAddr::from),

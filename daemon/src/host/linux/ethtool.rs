@@ -1,4 +1,4 @@
-//! ethtool over generic netlink: speeds and hardware clocks of all interfaces, one dump each.
+//! ethtool over generic netlink: one thing about all interfaces is one dump.
 //! Numbers are those of `linux/ethtool_netlink.h`.
 
 use std::collections::BTreeMap;
@@ -13,6 +13,16 @@ use super::netlink::messages;
 
 /// `ETHTOOL_MSG_LINKMODES_GET`.
 pub(super) const LINKMODES_GET: u8 = 4;
+/// `ETHTOOL_MSG_FEATURES_GET`.
+pub(super) const FEATURES_GET: u8 = 11;
+/// `ETHTOOL_MSG_PRIVFLAGS_GET`.
+pub(super) const PRIVFLAGS_GET: u8 = 13;
+/// `ETHTOOL_MSG_RINGS_GET`.
+pub(super) const RINGS_GET: u8 = 15;
+/// `ETHTOOL_MSG_CHANNELS_GET`.
+pub(super) const CHANNELS_GET: u8 = 17;
+/// `ETHTOOL_MSG_COALESCE_GET`.
+pub(super) const COALESCE_GET: u8 = 19;
 /// `ETHTOOL_MSG_TSINFO_GET`.
 pub(super) const TSINFO_GET: u8 = 25;
 
@@ -41,7 +51,16 @@ pub(super) struct Ethtool {
 impl Ethtool {
     /// Asks one thing about every interface.
     pub(super) fn request(command: u8) -> Self {
-        let flags = DefaultNla::new(HEADER_FLAGS, FLAG_COMPACT_BITSETS.to_ne_bytes().to_vec());
+        Self::with_flags(command, FLAG_COMPACT_BITSETS)
+    }
+
+    /// Asks one thing about every interface, with the names of bits.
+    pub(super) fn named(command: u8) -> Self {
+        Self::with_flags(command, 0)
+    }
+
+    fn with_flags(command: u8, flags: u32) -> Self {
+        let flags = DefaultNla::new(HEADER_FLAGS, flags.to_ne_bytes().to_vec());
         let header = DefaultNla::new(HEADER | NLA_F_NESTED, bytes_of(&flags));
         Self { command, attributes: bytes_of(&header) }
     }
@@ -85,7 +104,7 @@ impl ParseableParametrized<[u8], GenlHeader> for Ethtool {
 
 /// Speeds in Mbit/s by interface index; links that are down are left out.
 pub(super) fn speeds(answer: &[u8]) -> Reading<BTreeMap<u32, u32>> {
-    by_interface(answer, LINKMODES_SPEED).map(|mut speeds| {
+    by_interface(answer, |list| one_value(list, LINKMODES_SPEED)).map(|mut speeds| {
         speeds.retain(|_, speed| !NO_SPEED.contains(speed));
         speeds
     })
@@ -93,13 +112,20 @@ pub(super) fn speeds(answer: &[u8]) -> Reading<BTreeMap<u32, u32>> {
 
 /// Indices of hardware clocks by interface index; interfaces without one are left out.
 pub(super) fn clocks(answer: &[u8]) -> Reading<BTreeMap<u32, u32>> {
-    by_interface(answer, TSINFO_PHC_INDEX)
+    by_interface(answer, |list| one_value(list, TSINFO_PHC_INDEX))
 }
 
-fn by_interface(answer: &[u8], wanted: u16) -> Reading<BTreeMap<u32, u32>> {
+/// What `read` makes of the attributes that stand with each interface's header, by its index.
+pub(super) fn by_interface<T>(
+    answer: &[u8],
+    read: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>,
+) -> Reading<BTreeMap<u32, T>> {
     let pairs = messages::<GenlMessage<Ethtool>>(answer).and_then(|messages| {
-        let pairs = messages.iter().map(|message| one_value(&message.payload.attributes, wanted));
-        pairs.collect::<Result<Vec<_>, _>>()
+        let pairs = messages.iter().map(|message| {
+            let attributes = &message.payload.attributes;
+            Ok(index(attributes)?.zip(read(attributes)?))
+        });
+        pairs.collect::<Result<Vec<_>, DecodeError>>()
     });
     match pairs {
         Ok(pairs) => {
@@ -114,8 +140,9 @@ fn by_interface(answer: &[u8], wanted: u16) -> Reading<BTreeMap<u32, u32>> {
     }
 }
 
-fn one_value(attributes: &[u8], wanted: u16) -> Result<Option<(u32, u32)>, DecodeError> {
-    let (mut index, mut found) = (None, None);
+/// The interface that a message is about.
+fn index(attributes: &[u8]) -> Result<Option<u32>, DecodeError> {
+    let mut index = None;
     for attribute in NlasIterator::new(attributes) {
         let attribute = attribute?;
         if attribute.kind() == HEADER {
@@ -125,11 +152,20 @@ fn one_value(attributes: &[u8], wanted: u16) -> Result<Option<(u32, u32)>, Decod
                     index = Some(parse_u32(part.value())?);
                 }
             }
-        } else if attribute.kind() == wanted {
+        }
+    }
+    Ok(index)
+}
+
+fn one_value(attributes: &[u8], wanted: u16) -> Result<Option<u32>, DecodeError> {
+    let mut found = None;
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute?;
+        if attribute.kind() == wanted {
             found = Some(parse_u32(attribute.value())?);
         }
     }
-    Ok(index.zip(found))
+    Ok(found)
 }
 
 #[cfg(test)]

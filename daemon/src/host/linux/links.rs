@@ -52,7 +52,7 @@ pub(super) fn parse(answer: &[u8]) -> Reading<Vec<LinkMessage>> {
 
 /// Only what is wanted is decoded, so that nothing another kernel writes elsewhere hides a link. A
 /// text that is not UTF-8 is left out, for nothing that is looked for has one.
-fn link(payload: &[u8]) -> Result<LinkMessage, DecodeError> {
+pub(super) fn link(payload: &[u8]) -> Result<LinkMessage, DecodeError> {
     let header = LinkHeader::parse(payload)?;
     let carries = header.flags.contains(LinkFlags::Up | LinkFlags::LowerUp);
     let mut link = LinkMessage {

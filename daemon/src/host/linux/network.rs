@@ -1,28 +1,131 @@
 //! What interfaces carry, read; and what is put back, done by a run of our own program that may do what
 //! the daemon may not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::Interface;
 use onload_core::names::InterfaceName;
-use onload_core::network::Network;
+use onload_core::network::{Network, NetworkLink, Owner};
 use onload_core::reading::Reading;
 
+use self::links::Found;
+use self::settings::Settings;
 use super::root::Dir;
-use super::source::Source;
+use super::source::{Question, Source};
 
+mod addresses;
+mod functions;
+pub(super) mod links;
+mod owners;
+pub(super) mod qdiscs;
+mod root;
+mod routes;
+pub(super) mod rules;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod wire;
 mod write;
 
-/// What every interface of the network namespace carries.
+pub(super) use self::root::root;
+
+/// What every interface of the network namespace carries. One that is not the same in this look's
+/// interfaces came, went or was renamed meanwhile, and is left to the next.
 pub(super) async fn read(
-    _root: &Dir,
-    _source: &Source,
-    _interfaces: &Reading<BTreeMap<InterfaceName, Interface>>,
+    root: &Dir,
+    source: &Source,
+    interfaces: &Reading<BTreeMap<InterfaceName, Interface>>,
 ) -> Reading<Network> {
-    Reading::Absent
+    match interfaces {
+        Reading::Known(interfaces) => match parts(root, source, interfaces).await {
+            Ok(network) => Reading::Known(network),
+            Err(gap) => gap,
+        },
+        Reading::Absent => Reading::Absent,
+        Reading::Unreadable(why) => Reading::Unreadable(why.clone()),
+    }
 }
 
-/// Whether the root file system comes over the network.
-pub(super) fn root(_root: &Dir) -> Reading<bool> {
-    Reading::Absent
+/// One gap is a gap of the whole: what is left out here would be lost with a driver.
+async fn parts(
+    root: &Dir,
+    source: &Source,
+    interfaces: &BTreeMap<InterfaceName, Interface>,
+) -> Result<Network, Reading<Network>> {
+    let answer = source.ask(root, Question::Functions).await;
+    let found = known(answer.and_then(|answer| links::parse(&answer)))?;
+    let names: BTreeMap<u32, InterfaceName> =
+        found.iter().map(|one| (one.index, one.name.clone())).collect();
+    let answer = source.ask(root, Question::Addresses).await;
+    let addresses = known(answer.and_then(|answer| addresses::parse(&answer, &found)))?;
+    let answer = source.ask(root, Question::Routes).await;
+    let routes = known(answer.and_then(|answer| routes::parse(&answer, &names)))?;
+    let answer = source.ask(root, Question::Rules).await;
+    let rules = known(answer.and_then(|answer| rules::parse(&answer)))?;
+    let answer = source.ask(root, Question::Qdiscs).await;
+    let mut qdiscs = known(answer.and_then(|answer| qdiscs::parse(&answer)))?;
+    let mut settings: BTreeMap<u32, Settings> = BTreeMap::new();
+    for group in settings::GROUPS {
+        let answer = source.ask(root, group.question).await;
+        for (index, some) in known(answer.and_then(|answer| group.parse(&answer)))? {
+            settings.entry(index).or_default().extend(some);
+        }
+    }
+    let all: BTreeSet<u32> = names.keys().copied().collect();
+    let mut owners = known(owners::read(root, &all))?;
+    let mut links = BTreeMap::new();
+    for one in found {
+        let Some(interface) = interfaces.get(&one.name).filter(|seen| seen.index == one.index)
+        else {
+            continue;
+        };
+        let index = one.index;
+        let (name, mut link) = joined(one, interface, &names)?;
+        link.qdisc = qdiscs.remove(&index);
+        link.owner = owners.remove(&index).unwrap_or(Owner::Nobody);
+        if link.port.is_some() {
+            link.settings = settings.remove(&index).unwrap_or_default();
+        }
+        links.insert(name, link);
+    }
+    for (index, address) in addresses {
+        if let Some(link) = names.get(&index).and_then(|name| links.get_mut(name)) {
+            link.addresses.insert(address);
+        }
+    }
+    for route in routes {
+        for name in &route.over {
+            if let Some(link) = links.get_mut(name) {
+                link.routes.insert(route.clone());
+            }
+        }
+    }
+    Ok(Network { links, rules })
+}
+
+fn known<T>(reading: Reading<T>) -> Result<T, Reading<Network>> {
+    match reading {
+        Reading::Known(value) => Ok(value),
+        Reading::Absent => Err(Reading::Absent),
+        Reading::Unreadable(why) => Err(Reading::Unreadable(why)),
+    }
+}
+
+/// A link with names for numbers. One of which nobody knows whether it is a port's would be taken for
+/// one of software.
+fn joined(
+    one: Found,
+    interface: &Interface,
+    names: &BTreeMap<u32, InterfaceName>,
+) -> Result<(InterfaceName, NetworkLink), Reading<Network>> {
+    let port = match &interface.port {
+        Reading::Known(port) => Some(*port),
+        Reading::Absent => None,
+        Reading::Unreadable(why) => {
+            return Err(Reading::Unreadable(format!("the port of {}: {why}", one.name)));
+        }
+    };
+    let name_of = |index: Option<u32>| index.and_then(|index| names.get(&index)).cloned();
+    let (below, master) = (name_of(one.below), name_of(one.master));
+    Ok((one.name, NetworkLink { port, below, master, ..one.link }))
 }

@@ -3,8 +3,12 @@
 
 use onload_core::reading::Reading;
 
-use super::ethtool::{Ethtool, LINKMODES_GET, TSINFO_GET};
+use super::ethtool::{
+    CHANNELS_GET, COALESCE_GET, Ethtool, FEATURES_GET, LINKMODES_GET, PRIVFLAGS_GET, RINGS_GET,
+    TSINFO_GET,
+};
 use super::netlink::Connections;
+use super::network::{links as functions, qdiscs, rules};
 use super::root::Dir;
 use super::{addresses, links, routes};
 
@@ -24,6 +28,22 @@ pub(super) enum Question {
     LinkModes,
     /// Hardware clocks, by ethtool netlink.
     Timestamping,
+    /// Every link with its virtual functions, by rtnetlink: drivers ask their firmware for them.
+    Functions,
+    /// Every rule of routing, by rtnetlink.
+    Rules,
+    /// Every queueing discipline, by rtnetlink.
+    Qdiscs,
+    /// Sizes of rings, by ethtool netlink.
+    Rings,
+    /// Counts of channels, by ethtool netlink.
+    Channels,
+    /// Coalescing of interrupts, by ethtool netlink.
+    Coalescing,
+    /// Offloads by name, by ethtool netlink.
+    Features,
+    /// Flags of drivers' own by name, by ethtool netlink.
+    PrivateFlags,
 }
 
 impl Question {
@@ -36,13 +56,30 @@ impl Question {
             Self::Routes => ".netlink/routes.bin",
             Self::LinkModes => ".netlink/ethtool-linkmodes.bin",
             Self::Timestamping => ".netlink/ethtool-tsinfo.bin",
+            Self::Functions => ".netlink/functions.bin",
+            Self::Rules => ".netlink/rules.bin",
+            Self::Qdiscs => ".netlink/qdiscs.bin",
+            Self::Rings => ".netlink/ethtool-rings.bin",
+            Self::Channels => ".netlink/ethtool-channels.bin",
+            Self::Coalescing => ".netlink/ethtool-coalesce.bin",
+            Self::Features => ".netlink/ethtool-features.bin",
+            Self::PrivateFlags => ".netlink/ethtool-privflags.bin",
         }
     }
 
     /// Whether captures of older versions lack the answer, where every other has it.
     fn is_young(self) -> bool {
         match self {
-            Self::Addresses | Self::Routes => true,
+            Self::Addresses
+            | Self::Routes
+            | Self::Functions
+            | Self::Rules
+            | Self::Qdiscs
+            | Self::Rings
+            | Self::Channels
+            | Self::Coalescing
+            | Self::Features
+            | Self::PrivateFlags => true,
             Self::Links | Self::LinkModes | Self::Timestamping => false,
         }
     }
@@ -62,12 +99,21 @@ impl Source {
     pub(super) async fn ask(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
         match self {
             Self::Live(kernel) => {
+                let named = |command| kernel.ethtool(Ethtool::named(command));
                 let answer = match question {
                     Question::Links => kernel.route(links::request()).await,
                     Question::Addresses => kernel.route(addresses::request()).await,
                     Question::Routes => kernel.route(routes::request()).await,
                     Question::LinkModes => kernel.ethtool(Ethtool::request(LINKMODES_GET)).await,
                     Question::Timestamping => kernel.ethtool(Ethtool::request(TSINFO_GET)).await,
+                    Question::Functions => kernel.route(functions::request()).await,
+                    Question::Rules => kernel.route(rules::request()).await,
+                    Question::Qdiscs => kernel.route(qdiscs::request()).await,
+                    Question::Rings => named(RINGS_GET).await,
+                    Question::Channels => named(CHANNELS_GET).await,
+                    Question::Coalescing => named(COALESCE_GET).await,
+                    Question::Features => named(FEATURES_GET).await,
+                    Question::PrivateFlags => named(PRIVFLAGS_GET).await,
                 };
                 let answer = match answer {
                     Ok(bytes) => Reading::Known(bytes),

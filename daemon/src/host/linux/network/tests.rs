@@ -1,0 +1,1 @@
+//! The reading of a network namespace.
