@@ -1,5 +1,5 @@
 //! `naming plan`: what each Solarflare port is called, what every driver on the disk would make of it,
-//! what is configured, and what is wrong with these names.
+//! what is configured and pinned, and what is wrong with these names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,9 +27,15 @@ pub struct Port {
     /// None while no driver shows an interface.
     pub today: Option<String>,
     pub configured: Option<String>,
+    /// The name that onloadd has pinned.
+    pub pinned: Option<String>,
+    /// By what the pin matches the port: `mac ADDRESS` or `pci ADDRESS`.
+    pub pinned_by: Option<String>,
     /// By release.
     pub drivers: BTreeMap<String, Foretold>,
     pub conflicts: Vec<Conflict>,
+    /// Why it is not called or pinned as it should be, beside conflicts.
+    pub troubles: Vec<Trouble>,
     pub unreadable: BTreeMap<String, String>,
 }
 
@@ -50,6 +56,15 @@ pub struct Conflict {
     pub fix: String,
 }
 
+/// Why a port is not called as it should be.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Trouble {
+    pub why: String,
+    pub fix: String,
+    /// Whether no driver is replaced meanwhile.
+    pub bars: bool,
+}
+
 /// Reads them.
 pub async fn read(bus: &Bus) -> Result<Names, Ended> {
     let ports = bus.manager().await?.naming_plan().await?;
@@ -64,10 +79,13 @@ impl Port {
     fn of(mut row: Properties) -> Self {
         let drivers: BTreeMap<String, (String, String)> = row.get("drivers");
         let conflicts: Vec<(String, String, String)> = row.get("conflicts");
+        let troubles: Vec<(String, String, bool)> = row.get("troubles");
         Self {
             port: row.get("port"),
             today: row.text("today"),
             configured: row.text("configured"),
+            pinned: row.text("pinned"),
+            pinned_by: row.text("pinned_by"),
             drivers: drivers
                 .into_iter()
                 .map(|(release, (name, why))| (release, Foretold { name: some(name), why }))
@@ -76,8 +94,23 @@ impl Port {
                 .into_iter()
                 .map(|(what, why, fix)| Conflict { what, why, fix })
                 .collect(),
+            troubles: troubles
+                .into_iter()
+                .map(|(why, fix, bars)| Trouble { why, fix, bars })
+                .collect(),
             unreadable: row.unreadable(),
         }
+    }
+
+    fn remarks(&self) -> String {
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            many => Some(format!("{many} {what}s")),
+        };
+        let all =
+            [counted(self.conflicts.len(), "conflict"), counted(self.troubles.len(), "trouble")];
+        all.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     fn cells(&self, releases: &[&String]) -> Vec<Cell> {
@@ -94,10 +127,13 @@ impl Port {
             Some(Foretold { name: Some(name), .. }) => Cell::painted(name, Paint::Warn),
         }));
         cells.push(name(&self.configured));
-        cells.push(match self.conflicts.len() {
-            0 => Cell::painted(ABSENT, Paint::Dim),
-            1 => Cell::painted("1 conflict", Paint::Warn),
-            many => Cell::painted(format!("{many} conflicts"), Paint::Warn),
+        cells.push(match (&self.pinned, &self.today) {
+            (Some(pinned), Some(today)) if pinned != today => Cell::painted(pinned, Paint::Warn),
+            _ => name(&self.pinned),
+        });
+        cells.push(match self.remarks() {
+            remarks if remarks.is_empty() => Cell::painted(ABSENT, Paint::Dim),
+            remarks => Cell::painted(remarks, Paint::Warn),
         });
         cells
     }
@@ -142,12 +178,20 @@ impl Page for Names {
         let mut header = vec!["PORT", "TODAY"];
         // As they are written in an order.
         header.extend(releases.iter().map(|name| name.as_str()));
-        header.extend(["CONFIGURED", "REMARKS"]);
+        header.extend(["CONFIGURED", "PINNED", "REMARKS"]);
         let rows: Vec<_> = self.ports.iter().map(|port| port.cells(&releases)).collect();
         let mut text = table(&header, &rows);
         let reasons = self.reasons();
         if !reasons.is_empty() {
             text += &format!("\n{}\n{reasons}", Paint::Dim.on("by release:"));
+        }
+        let pinned = self.ports.iter().filter_map(|port| {
+            let (name, by) = port.pinned.as_ref().zip(port.pinned_by.as_ref())?;
+            Some(format!("  {}: {} by {}\n", plain(&port.port), plain(name), plain(by)))
+        });
+        let pinned: String = pinned.collect();
+        if !pinned.is_empty() {
+            text += &format!("\n{}\n{pinned}", Paint::Dim.on("pinned:"));
         }
         for port in &self.ports {
             for conflict in &port.conflicts {
@@ -157,6 +201,16 @@ impl Page for Names {
                     plain(&conflict.what),
                     plain(&conflict.why),
                     plain(&conflict.fix)
+                );
+            }
+            for trouble in &port.troubles {
+                let what =
+                    if trouble.bars { "no driver is replaced" } else { "the name is not as asked" };
+                text += &format!(
+                    "\n{}: {what}\n  why: {}\n  fix: {}\n",
+                    Paint::Strong.on(&plain(&port.port)),
+                    plain(&trouble.why),
+                    plain(&trouble.fix)
                 );
             }
         }
@@ -192,13 +246,20 @@ mod tests {
             why: "interface bond0 has it".into(),
             fix: "choose another".into(),
         }];
+        (second.pinned, second.pinned_by) =
+            (Some("ens1f1".into()), Some("mac 00:0f:53:a6:00:01".into()));
+        second.troubles = vec![Trouble {
+            why: "ens1f1np1 is not renamed to ens1f1: programs are using Onload".into(),
+            fix: "nothing".into(),
+            bars: false,
+        }];
         let page = Names { ports: vec![port("0000:3b:00.0", "ens1f0np0", "ens1f0"), second] };
         assert_eq!(
             without(&page.text(0)),
             "\
-PORT          TODAY      9.2.1   10.0.0  in-tree    CONFIGURED  REMARKS
-0000:3b:00.0  ens1f0np0  ens1f0  ?       ens1f0np0  -           -
-0000:3b:00.1  ens1f1np1  ens1f1  ?       ens1f1np1  fast1       1 conflict
+PORT          TODAY      9.2.1   10.0.0  in-tree    CONFIGURED  PINNED  REMARKS
+0000:3b:00.0  ens1f0np0  ens1f0  ?       ens1f0np0  -           -       -
+0000:3b:00.1  ens1f1np1  ens1f1  ?       ens1f1np1  fast1       ens1f1  1 conflict, 1 trouble
 
 by release:
   9.2.1: it tells no phys_port_name
@@ -206,9 +267,16 @@ by release:
   10.0.0, 0000:3b:00.1: nobody knows of ens1f1np1
   in-tree: udev's own evaluation
 
+pinned:
+  0000:3b:00.1: ens1f1 by mac 00:0f:53:a6:00:01
+
 0000:3b:00.1: the port would not get the name fast1
   why: interface bond0 has it
   fix: choose another
+
+0000:3b:00.1: the name is not as asked
+  why: ens1f1np1 is not renamed to ens1f1: programs are using Onload
+  fix: nothing
 "
         );
         assert_eq!(Names::default().text(0), "no Solarflare port\n");

@@ -5,6 +5,7 @@
 //! `ens1f0` with another (reference/interface-naming.md section 0).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use crate::config::{NamingPolicy, NamingSettings, PortNaming};
 use crate::hardware::{Family, FunctionKind, Hardware};
@@ -17,14 +18,18 @@ mod driver;
 mod foretell;
 mod link_file;
 mod pin;
+mod renaming;
 pub mod rule;
 #[cfg(test)]
 mod tests;
 mod udev;
+mod wanted;
 
 pub use conflict::{Conflict, Source, Sources};
-pub use pin::{Key, Pin, Pins, Renaming, Renamings, Trouble, Wanted, renamings, wanted};
+pub use pin::{Key, Pin, Pins, Renaming, Trouble, Weight};
+pub use renaming::{Renamings, renamings};
 pub use udev::UdevNames;
+pub use wanted::{Wanted, wanted};
 
 /// What a row is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,19 +40,34 @@ pub enum Subject {
     Nobody(String),
 }
 
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(address) => write!(f, "{address}"),
+            Self::Nobody(selector) => f.write_str(selector),
+        }
+    }
+}
+
 /// One port's names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortName {
     /// The port.
     pub subject: Subject,
+    /// Whether it is a card's own. A virtual one is its user's, who may call it what they like.
+    pub physical: bool,
     /// Its interface now; none while no driver shows one.
     pub today: Option<InterfaceName>,
     /// What `[naming]` wants it to be called; none where it is left alone.
     pub configured: Option<InterfaceName>,
+    /// What it is pinned to, and by what; none where it is not, or that cannot be told.
+    pub pinned: Option<(Key, Pin)>,
     /// What each release on the disk would make of it, none of them knowing the configuration.
     pub drivers: BTreeMap<ReleaseName, Foretold>,
     /// What is wrong with any of these names.
     pub conflicts: Vec<Conflict>,
+    /// Why it is not called or pinned as it should be, beside conflicts.
+    pub troubles: Vec<Trouble>,
 }
 
 impl PortName {
@@ -90,10 +110,13 @@ pub fn plan(
             });
             let mut row = PortName {
                 subject: Subject::Port(*address),
+                physical: family.function == FunctionKind::Pf,
                 today: today.map(|(name, _)| name.clone()),
                 configured: None,
+                pinned: pinned(snapshot, *address, today),
                 drivers: drivers.collect(),
                 conflicts: Vec::new(),
+                troubles: Vec::new(),
             };
             configure(&mut row, settings, *address, numbers.get(address).copied(), today);
             row
@@ -108,7 +131,7 @@ pub fn plan(
                 one.means(address, numbers.get(address).copied(), today)
             })
         });
-        rows.extend(wanted.map(missing));
+        rows.extend(wanted.map(|one| missing(one, snapshot)));
     }
     rows
 }
@@ -125,7 +148,10 @@ fn configure(
     let names: BTreeSet<_> = tables.map(|one| one.name.clone()).collect();
     row.configured = match settings.policy {
         Some(NamingPolicy::Off) | None => None,
-        Some(NamingPolicy::Keep) => row.today.clone(),
+        Some(NamingPolicy::Keep) => {
+            let pinned = row.pinned.as_ref().map(|(_, pin)| &pin.name);
+            pinned.or(row.today.as_ref()).cloned()
+        }
         Some(NamingPolicy::Explicit) if names.len() > 1 => {
             let names = names.iter().map(ToString::to_string).collect();
             row.conflicts.push(Conflict::SeveralNames { names });
@@ -135,14 +161,30 @@ fn configure(
     };
 }
 
-fn missing(one: &PortNaming) -> PortName {
+fn pinned(
+    snapshot: &Snapshot,
+    address: PciAddress,
+    today: Option<(&InterfaceName, &Interface)>,
+) -> Option<(Key, Pin)> {
+    let interface = today.map(|(_, interface)| interface);
+    let (key, pin) = pin::pin_of(snapshot.pins.known()?, address, interface)?;
+    Some((key, pin.clone()))
+}
+
+fn missing(one: &PortNaming, snapshot: &Snapshot) -> PortName {
     let selector = one.selector();
+    let key = one.mac.map(Key::Mac).or(one.pci.map(Key::Pci));
+    let pins = snapshot.pins.known();
+    let pin = key.and_then(|key| Some((key, pins?.get(&key)?.clone())));
     PortName {
         subject: Subject::Nobody(selector.clone()),
+        physical: true,
         today: None,
         configured: Some(one.name.clone()),
+        pinned: pin,
         drivers: BTreeMap::new(),
         conflicts: vec![Conflict::NotThere { selector }],
+        troubles: Vec::new(),
     }
 }
 

@@ -363,6 +363,7 @@ impl Reconciler {
         self.restoring.looked_at = now.boot;
         self.replan();
         self.go_on_restoring(now);
+        self.look_for_names(now);
         self.prove_boot();
         self.give_up_waiting(now);
         self.publish_soon(now.boot);

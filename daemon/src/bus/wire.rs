@@ -6,7 +6,7 @@ use onload_core::change::{self, Change, Holders, Outcome, Past};
 use onload_core::inventory::{Interface, Link, ModuleState, Origin};
 use onload_core::local;
 use onload_core::names::{InterfaceName, ModuleName};
-use onload_core::naming::{PortName, Subject};
+use onload_core::naming::{PortName, Weight};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
@@ -71,10 +71,7 @@ pub(super) fn profiles(
 /// A port's names.
 pub(super) fn port_name(row: &PortName) -> Dictionary {
     let name = |name: Option<&InterfaceName>| name.map(ToString::to_string).unwrap_or_default();
-    let port = match &row.subject {
-        Subject::Port(address) => address.to_string(),
-        Subject::Nobody(selector) => selector.clone(),
-    };
+    let (by, pin) = row.pinned.as_ref().unzip();
     let drivers: BTreeMap<String, (String, String)> = row
         .drivers
         .iter()
@@ -84,12 +81,18 @@ pub(super) fn port_name(row: &PortName) -> Dictionary {
         })
         .collect();
     let conflicts = row.conflicts.iter().map(|one| (one.what(), one.why(), one.fix()));
+    let troubles = row.troubles.iter();
+    let troubles =
+        troubles.map(|one| (one.why.clone(), one.fix.clone(), one.weight == Weight::Bars));
     Dictionary::from([
-        ("Port".to_owned(), Variant::from(port)),
+        ("Port".to_owned(), Variant::from(row.subject.to_string())),
         ("Today".to_owned(), Variant::from(name(row.today.as_ref()))),
         ("Configured".to_owned(), Variant::from(name(row.configured.as_ref()))),
+        ("Pinned".to_owned(), Variant::from(name(pin.map(|pin| &pin.name)))),
+        ("PinnedBy".to_owned(), Variant::from(by.map(ToString::to_string).unwrap_or_default())),
         ("Drivers".to_owned(), Variant::from(drivers)),
         ("Conflicts".to_owned(), Variant::from(conflicts.collect::<Vec<_>>())),
+        ("Troubles".to_owned(), Variant::from(troubles.collect::<Vec<_>>())),
     ])
 }
 

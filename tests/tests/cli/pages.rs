@@ -85,16 +85,23 @@ async fn names_are_a_column_for_each_release_and_conflicts_follow() {
     let ended = rig.ctl(&["naming", "plan"]).await;
     assert_eq!(ended.code, Some(0), "{ended:?}");
     let expected = "\
-PORT          TODAY   9.1.0  host    CONFIGURED  REMARKS
-0000:3b:00.0  ens1f0  ?      ens1f0  eno1        1 conflict
+PORT          TODAY   9.1.0  host    CONFIGURED  PINNED     REMARKS
+0000:3b:00.0  ens1f0  ?      ens1f0  eno1        ens1f0np0  1 conflict, 1 trouble
 
 by release:
   9.1.0: it says no version
   host: udev's own evaluation
 
+pinned:
+  0000:3b:00.0: ens1f0np0 by pci 0000:3b:00.0
+
 0000:3b:00.0: the port would not get the name eno1
   why: interface eno1 has it, and [naming] gives it to the port
   fix: choose another name in [naming]
+
+0000:3b:00.0: the name is not as asked
+  why: ens1f0 is not renamed to ens1f0np0: programs are using Onload
+  fix: nothing
 ";
     assert_eq!(ended.out, expected);
     let mut picture = node();

@@ -337,6 +337,7 @@ async fn names_of_ports_can_be_read() {
     let mut text = |key: &str| String::try_from(row.remove(key).unwrap()).unwrap();
     assert_eq!((text("Port"), text("Today")), ("0000:3b:00.0".into(), "ens1f0".into()));
     assert_eq!(text("Configured"), "eno1");
+    assert_eq!((text("Pinned"), text("PinnedBy")), ("ens1f0np0".into(), "pci 0000:3b:00.0".into()));
     let drivers = row.remove("Drivers").unwrap();
     let drivers = HashMap::<String, (String, String)>::try_from(drivers).unwrap();
     assert_eq!(drivers["host"].0, "ens1f0");
@@ -345,6 +346,9 @@ async fn names_of_ports_can_be_read() {
     let conflicts = Vec::<(String, String, String)>::try_from(conflicts).unwrap();
     assert_eq!(conflicts[0].0, "the port would not get the name eno1");
     assert!(conflicts[0].1.contains("[naming]") && !conflicts[0].2.is_empty());
+    let troubles = row.remove("Troubles").unwrap();
+    let troubles = Vec::<(String, String, bool)>::try_from(troubles).unwrap();
+    assert!(troubles[0].0.ends_with("programs are using Onload") && !troubles[0].2, "{troubles:?}");
     assert_eq!(row.len(), 0, "nothing else: {row:?}");
 }
 

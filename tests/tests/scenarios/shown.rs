@@ -7,7 +7,6 @@ use onload_core::change::{Change, Origin, Outcome, Past};
 use onload_core::inventory::User;
 use onload_core::kubelet::device_list;
 use onload_core::names::{InterfaceName, ReleaseName};
-use onload_core::naming::Subject;
 use onload_core::picture::{Lent, Picture, PoolPicture};
 use onload_core::secure_boot::picture::ModulePicture;
 use onload_core::why;
@@ -72,12 +71,13 @@ fn names(picture: &Picture) -> String {
         let name = |name: &Option<InterfaceName>| {
             name.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
         };
-        let port = match &row.subject {
-            Subject::Port(address) => address.to_string(),
-            Subject::Nobody(selector) => selector.clone(),
-        };
         let (today, configured) = (name(&row.today), name(&row.configured));
-        let _ = writeln!(text, "{port}: today {today}, configured {configured}");
+        let pinned = row.pinned.as_ref().map(|(by, pin)| {
+            let altnames: Vec<_> = pin.altnames.iter().map(|one| format!(", also {one}")).collect();
+            format!(", pinned {} by {by}{}", pin.name, altnames.concat())
+        });
+        let (port, pinned) = (&row.subject, pinned.unwrap_or_default());
+        let _ = writeln!(text, "{port}: today {today}, configured {configured}{pinned}");
         for (release, foretold) in &row.drivers {
             let name = foretold.name.as_deref().unwrap_or("unknown");
             let _ = writeln!(text, "  {release}: {name}: {}", foretold.why);
@@ -85,6 +85,10 @@ fn names(picture: &Picture) -> String {
         for one in &row.conflicts {
             let _ = writeln!(text, "  conflict: {}: {}", one.what(), one.why());
             let _ = writeln!(text, "    fix: {}", one.fix());
+        }
+        for one in &row.troubles {
+            let _ = writeln!(text, "  trouble: {}", one.why);
+            let _ = writeln!(text, "    fix: {}", one.fix);
         }
     }
     text

@@ -16,8 +16,8 @@ const MOST_PORTS: usize = 256;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct NamingSettings {
-    /// Which names the ports shall have. None: those they have when a driver is replaced for the first
-    /// time, from then on.
+    /// Which names the ports shall have. None: those of udev until a driver is replaced for the first
+    /// time, and from then on those that the ports had then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<NamingPolicy>,
     /// The names, with `explicit`.
@@ -31,7 +31,7 @@ pub struct NamingSettings {
 pub enum NamingPolicy {
     /// Those that udev gives them.
     Off,
-    /// Those that they have now.
+    /// Those that they had when they were first seen.
     Keep,
     /// Those that are configured.
     Explicit,

@@ -120,6 +120,11 @@ impl Conflict {
         }
     }
 
+    /// What does not hold and why, in one sentence.
+    pub fn told(&self) -> String {
+        format!("{}: {}", self.what(), self.why())
+    }
+
     /// What to do.
     pub fn fix(&self) -> String {
         let fix = match self {

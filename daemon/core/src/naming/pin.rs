@@ -7,9 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::PortName;
-use crate::config::{NamingPolicy, NamingSettings};
-use crate::inventory::Snapshot;
+use crate::inventory::{Interface, Snapshot};
 use crate::names::{InterfaceName, MacAddress, PciAddress};
 
 /// Every pin, by what it matches.
@@ -93,22 +91,23 @@ impl From<Key> for String {
     }
 }
 
-/// What pins there should be.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Wanted {
-    /// All of them.
-    pub pins: Pins,
-    /// Ports that get none, or another one than asked for.
-    pub troubles: Vec<Trouble>,
+/// What the names of onloadd's own files begin with.
+const PREFIX: &str = "10-onloadd-";
+
+/// Whether a file is one of onloadd's own, by its name without directories.
+pub(super) fn is_own(file: &str) -> bool {
+    file.starts_with(PREFIX)
 }
 
-/// What is to be renamed now.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Renamings {
-    /// All at once.
-    pub all: Vec<Renaming>,
-    /// Ports that keep a name that is not the pinned one, for now.
-    pub troubles: Vec<Trouble>,
+impl Key {
+    /// The name of the file, without directories.
+    pub fn file(&self) -> String {
+        let key = match self {
+            Self::Mac(mac) => mac.to_string().replace(':', ""),
+            Self::Pci(address) => format!("pci-{}", address.to_string().replace([':', '.'], "-")),
+        };
+        format!("{PREFIX}{key}.link")
+    }
 }
 
 /// Why a port is not called what it should be.
@@ -120,23 +119,91 @@ pub struct Trouble {
     pub why: String,
     /// What to do.
     pub fix: String,
-    /// Whether a driver is not replaced while it is so: afterwards the name would be wrong.
-    pub bars: bool,
+    /// How much it matters.
+    pub weight: Weight,
 }
 
-/// What pins there should be by this policy.
-pub fn wanted(
-    _rows: &[PortName],
-    snapshot: &Snapshot,
-    _settings: &NamingSettings,
-    _policy: NamingPolicy,
-) -> Wanted {
-    let pins = snapshot.pins.known().cloned().unwrap_or_default();
-    Wanted { pins, troubles: Vec::new() }
+/// How much a trouble matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Weight {
+    /// Told with the names alone: one configuration may be for many nodes, and name ports of others.
+    Aside,
+    /// The name is not as it should be.
+    Tells,
+    /// And a driver is not replaced meanwhile: afterwards the name would be wrong.
+    Bars,
 }
 
-/// What to rename so that ports are called as they are pinned. `fresh`: they have just come with a
-/// driver, and nobody has had time to use them.
-pub fn renamings(_rows: &[PortName], _snapshot: &Snapshot, _fresh: bool) -> Renamings {
-    Renamings::default()
+/// Interfaces by what tells them apart.
+#[derive(Default)]
+pub(super) struct Index<'a> {
+    /// How many have a permanent address.
+    addresses: BTreeMap<MacAddress, usize>,
+    /// How many a function has.
+    functions: BTreeMap<PciAddress, usize>,
+    /// Who has a name, as its own or as an alternative one.
+    holders: BTreeMap<&'a str, BTreeSet<&'a InterfaceName>>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn of(snapshot: &'a Snapshot) -> Self {
+        let mut all = Self::default();
+        for (name, interface) in snapshot.interfaces.known().into_iter().flatten() {
+            if let Some(mac) = interface.permanent_mac.known() {
+                *all.addresses.entry(*mac).or_default() += 1;
+            }
+            if let Some(port) = interface.port.known() {
+                *all.functions.entry(*port).or_default() += 1;
+            }
+            let names = interface.altnames.iter().map(String::as_str).chain([name.as_str()]);
+            names.for_each(|one| {
+                all.holders.entry(one).or_default().insert(name);
+            });
+        }
+        all
+    }
+
+    /// Whether an address is one port's and no other interface's.
+    pub(super) fn tells_apart(&self, mac: &MacAddress) -> bool {
+        is_permanent(mac) && self.addresses.get(mac).is_none_or(|count| *count < 2)
+    }
+
+    /// Whether a function has no more than one interface.
+    pub(super) fn is_single(&self, port: &PciAddress) -> bool {
+        self.functions.get(port).is_none_or(|count| *count < 2)
+    }
+
+    /// Another interface that has a name.
+    pub(super) fn other_holder(
+        &self,
+        name: &str,
+        but: Option<&InterfaceName>,
+    ) -> Option<&'a InterfaceName> {
+        let mut holders = self.holders.get(name)?.iter().copied();
+        holders.find(|holder| Some(*holder) != but)
+    }
+
+    /// Whether a port of this function and interface is there for a pin.
+    pub(super) fn is_there(&self, key: &Key) -> bool {
+        match key {
+            Key::Mac(mac) => self.addresses.contains_key(mac),
+            Key::Pci(port) => self.functions.contains_key(port),
+        }
+    }
+}
+
+/// Whether an address can be burnt in: not zero, and of one station.
+pub(super) fn is_permanent(mac: &MacAddress) -> bool {
+    mac.0 != [0; 6] && mac.0[0] & 1 == 0
+}
+
+/// The pin of a port with this interface. Of two the one by address counts: its file comes first.
+pub(super) fn pin_of<'a>(
+    pins: &'a Pins,
+    port: PciAddress,
+    interface: Option<&Interface>,
+) -> Option<(Key, &'a Pin)> {
+    let mac = interface.and_then(|interface| interface.permanent_mac.known());
+    let keys = mac.copied().map(Key::Mac).into_iter().chain([Key::Pci(port)]);
+    keys.filter_map(|key| Some((key, pins.get(&key)?))).next()
 }

@@ -9,6 +9,9 @@ use crate::reading::Reading::{Absent, Known, Unreadable};
 use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, PORTS, files, inner, module_of, node, port_of};
 
+mod pins;
+mod renamings;
+
 const FIRST: &str = "ens1f0np0";
 const SECOND: &str = "ens1f1np1";
 const DEFAULT: &str = "/usr/lib/systemd/network/99-default.link";

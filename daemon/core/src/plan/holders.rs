@@ -190,7 +190,11 @@ fn carries(interface: &Interface) -> Option<String> {
 
 /// What containers have on it. The host has no link of such an interface to its port: that it is
 /// there is told by the runtime's files, or else by what it asks of the port.
-fn contained(name: &InterfaceName, interface: &Interface, snapshot: &Snapshot) -> Option<String> {
+pub(crate) fn contained(
+    name: &InterfaceName,
+    interface: &Interface,
+    snapshot: &Snapshot,
+) -> Option<String> {
     match &snapshot.attached {
         Reading::Known(attached) => {
             let found = attached.iter().find_map(|one| {

@@ -1,5 +1,8 @@
 //! Names of ports as the reconciler keeps them: pinned before a driver is replaced, put right after.
 
+use std::collections::BTreeSet;
+use std::time::Duration;
+
 use super::Reconciler;
 use super::binding::Repairs;
 use crate::blocker::{Blocked, Blocker};
@@ -7,24 +10,27 @@ use crate::change::Change;
 use crate::condition::Status;
 use crate::config::NamingPolicy;
 use crate::inventory::Snapshot;
-use crate::naming::{self, Renaming, Trouble};
+use crate::naming::{self, Conflict, PortName, Renaming, Trouble, Weight};
 use crate::plan::Takes;
 use crate::step::Step;
-use crate::time::Moment;
+use crate::time::{Moment, Now};
+
+/// How long a driver stays for udev to name its ports first: after that they are as good as left alone.
+const NAMING: Duration = Duration::from_secs(10);
+/// Pace of looks meanwhile: nothing tells that udev is done.
+const PACE: Duration = Duration::from_millis(100);
 
 /// What is known of names beside what a look shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Naming {
-    /// Ports renamed so far.
+    /// Ports renamed so far while no driver was replaced.
     renames: Repairs,
     /// Why ports are not called what they should be, by the last plan.
     troubles: Vec<Trouble>,
-}
-
-impl Naming {
-    pub(super) fn renamed(&mut self, all: &[Renaming], now: Moment) {
-        all.iter().for_each(|one| self.renames.note(one.port, now));
-    }
+    /// Since when a driver has been staying for udev.
+    since: Option<Moment>,
+    /// It stays still.
+    waits: bool,
 }
 
 impl Reconciler {
@@ -32,54 +38,122 @@ impl Reconciler {
     /// driver is there.
     pub(super) fn name_ports(&mut self, snapshot: &Snapshot) {
         self.naming.troubles.clear();
+        self.naming.waits = false;
         let begun = self.ledger.change.as_ref().is_some_and(Change::must_end);
         let settings = &self.config.settings.naming;
         let rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
-        // Between two drivers names are not those of either, but who asks for names by configuration is
-        // heard.
-        if let Some(policy) = self.policy(snapshot).filter(|_| !begun) {
-            let wanted = naming::wanted(&rows, snapshot, settings, policy);
-            let step = Step::PinNames(wanted.pins);
-            self.naming.troubles.extend(wanted.troubles);
-            if !step.holds_in(snapshot) {
-                let at = usize::from(self.ends_block());
-                self.plan.steps.insert(at, step);
+        let policy = self.policy(snapshot);
+        // Over what cannot be read nothing is written, nor is a name taken from it.
+        if let Some(why) = snapshot.pins.why_not() {
+            self.naming.troubles.push(unreadable(why));
+        } else if let Some(policy) = policy {
+            // Between two drivers names are not those of either.
+            let pinned = begun || self.pin_names(&rows, snapshot, policy);
+            // What is taken away is not renamed before, and what has just come only when it was looked at.
+            let seen = !begun || snapshot.network.known().is_some();
+            let stays = self.plan.takes < Takes::Driver && !self.plan.waiting;
+            if policy != NamingPolicy::Off && pinned && seen && stays {
+                self.rename_ports(&rows, snapshot, begun);
             }
         }
-        // What is taken away is not renamed before, and what has just come only when it was looked at.
-        let seen = !begun || snapshot.network.known().is_some();
-        if seen && self.plan.takes < Takes::Driver && !self.plan.waiting {
-            let found = naming::renamings(&rows, snapshot, begun);
-            self.naming.troubles.extend(found.troubles);
-            let (fought, all): (Vec<_>, Vec<_>) =
-                found.all.into_iter().partition(|one| self.naming.renames.is_fought_over(one.port));
-            self.naming.troubles.extend(fought.into_iter().map(|one| Trouble {
-                subject: one.port.to_string(),
-                why: format!("somebody renames {} to {} again and again", one.to, one.from),
-                fix: "find out who (`journalctl -b -u systemd-udevd -u NetworkManager`), or take the name out of [naming]".to_owned(),
-                bars: false,
+        if !self.naming.waits {
+            self.tell_of_names();
+        }
+    }
+
+    /// Plans the pins; whether they are as they should be.
+    fn pin_names(&mut self, rows: &[PortName], snapshot: &Snapshot, policy: NamingPolicy) -> bool {
+        let wanted = naming::wanted(rows, snapshot, &self.config.settings.naming, policy);
+        self.naming.troubles.extend(wanted.troubles);
+        let replaces = self.plan.takes == Takes::Driver && self.plan.blockers.is_empty();
+        if wanted.awaited.is_empty() || !replaces {
+            self.naming.since = None;
+        } else {
+            let now = self.restoring.looked_at;
+            let since = *self.naming.since.get_or_insert(now);
+            if now.since(since) < NAMING {
+                self.naming.waits = true;
+                self.plan.waiting = true;
+                self.plan.steps.clear();
+                return false;
+            }
+            self.naming.troubles.extend(wanted.awaited.iter().map(|port| Trouble {
+                subject: port.to_string(),
+                why: format!(
+                    "udev has not named it for {} s, so it is not pinned",
+                    NAMING.as_secs()
+                ),
+                fix: "see what udev does (`journalctl -b -u systemd-udevd`)".to_owned(),
+                weight: Weight::Tells,
             }));
-            if !all.is_empty() {
-                self.plan.steps.push(Step::Rename(all));
-            }
         }
-        self.tell_of_names();
+        let step = Step::PinNames(wanted.pins);
+        let pinned = step.holds_in(snapshot);
+        if !pinned {
+            // Who is in the way is asked to go before a change begins, pins are part of it.
+            let first = |step: &Step| matches!(step, Step::StopUnit { .. });
+            let at = self.plan.steps.iter().take_while(|step| first(step)).count();
+            self.plan.steps.insert(at.max(usize::from(self.ends_block())), step);
+        }
+        pinned
+    }
+
+    fn rename_ports(&mut self, rows: &[PortName], snapshot: &Snapshot, fresh: bool) {
+        let ordered = fresh || self.running_job().is_some();
+        let ports = rows.iter().filter_map(PortName::address).filter(|_| !ordered);
+        let fought: BTreeSet<_> =
+            ports.filter(|port| self.naming.renames.is_fought_over(*port)).collect();
+        let found = naming::renamings(rows, snapshot, fresh, &fought);
+        self.naming.troubles.extend(found.troubles);
+        if !found.all.is_empty() {
+            self.plan.steps.push(Step::Rename(found.all));
+        }
+    }
+
+    /// Ports were renamed. What a new driver brought says nothing about who else renames them.
+    pub(super) fn renamed(&mut self, all: &[Renaming], now: Moment) {
+        if !self.ledger.change.as_ref().is_some_and(Change::must_end) {
+            all.iter().for_each(|one| self.naming.renames.note(one.port, now));
+        }
+    }
+
+    /// Looks again for names that udev is about to give.
+    pub(super) fn look_for_names(&mut self, now: Now) {
+        if self.naming.waits {
+            self.look_within(now, PACE);
+        }
     }
 
     /// Names that cannot be had keep a driver from being replaced; else those that somebody has asked for
     /// are told. What is only kept because nobody said otherwise is a condition and no more.
     fn tell_of_names(&mut self) {
         let bars = self.plan.takes == Takes::Driver && self.ledger.change.is_none();
-        let asked = self.config.settings.naming.policy.is_some();
+        let blind = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.pins.is_unreadable());
+        let asked = self.config.settings.naming.policy.is_some() || blind;
         for trouble in self.naming.troubles.clone() {
             let blocker = Blocker::Name { why: trouble.why, fix: trouble.fix };
             let blocked = Blocked { subject: trouble.subject, blocker };
-            if bars && trouble.bars {
-                self.plan.blockers.push(blocked);
-            } else if asked {
-                self.plan.remarks.push(blocked);
+            match trouble.weight {
+                Weight::Bars if bars => self.plan.blockers.push(blocked),
+                Weight::Bars | Weight::Tells if asked => self.plan.remarks.push(blocked),
+                Weight::Bars | Weight::Tells | Weight::Aside => {}
             }
         }
+    }
+
+    /// The plan of names, with what the last plan of steps found against them.
+    pub(super) fn show_names(&self, snapshot: &Snapshot) -> Vec<PortName> {
+        let settings = &self.config.settings.naming;
+        let mut rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
+        for row in &mut rows {
+            let subject = row.subject.to_string();
+            let own = self.naming.troubles.iter().filter(|one| {
+                let told = |conflict: &Conflict| conflict.told() == one.why;
+                one.subject == subject && !row.conflicts.iter().any(told)
+            });
+            row.troubles = own.cloned().collect();
+        }
+        rows
     }
 
     /// The policy in force; none where names are nobody's affair yet.
@@ -97,6 +171,10 @@ impl Reconciler {
 
     /// Whether ports are called as they are pinned.
     pub(super) fn names_pinned(&self) -> (Status, &'static str, String) {
+        if self.hands_off() {
+            let why = "nothing is decided while hands are off";
+            return (Status::Unknown, "HandsOff", why.to_owned());
+        }
         let Some(snapshot) = &self.snapshot else {
             return (Status::Unknown, "NotSeen", String::new());
         };
@@ -104,7 +182,7 @@ impl Reconciler {
             return (Status::Unknown, "Unreadable", why.to_owned());
         }
         let pins = snapshot.pins.known().map_or(0, std::collections::BTreeMap::len);
-        match self.naming.troubles.first() {
+        match self.naming.troubles.iter().find(|one| one.weight > Weight::Aside) {
             Some(first) => (
                 Status::False,
                 "NotAsPinned",
@@ -117,5 +195,15 @@ impl Reconciler {
             ),
             None => (Status::True, "Pinned", format!("{pins} ports")),
         }
+    }
+}
+
+/// What stands where pins should, and cannot be read.
+fn unreadable(why: &str) -> Trouble {
+    Trouble {
+        subject: "ports".to_owned(),
+        why: format!("the pinned names cannot be read, so none is written: {why}"),
+        fix: "mend or remove that file; onloadd writes it anew".to_owned(),
+        weight: Weight::Tells,
     }
 }

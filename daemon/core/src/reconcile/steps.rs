@@ -49,8 +49,8 @@ impl Reconciler {
             self.bind_ports(&snapshot);
             self.take_over(&snapshot);
             self.leave_af_xdp(&snapshot);
-            self.allow_autoload(&snapshot);
             self.name_ports(&snapshot);
+            self.allow_autoload(&snapshot);
             self.restore_network(&snapshot);
             self.place_userland(&snapshot);
         }
@@ -241,7 +241,7 @@ impl Reconciler {
                         self.bound(*port, now.boot);
                     }
                     if let Step::Rename(all) = &step {
-                        self.naming.renamed(all, now.boot);
+                        self.renamed(all, now.boot);
                     }
                     let mut entries = self.loads(&step, &snapshot);
                     entries.push(Entry::StepEnded { step, failure: None });

@@ -3,8 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::allocation::Process;
-use crate::allocation::{TenureWish, Unit};
+use crate::allocation::{Process, TenureWish, Unit};
 use crate::config::Fragment;
 use crate::names::DeviceId;
 use crate::picture::NodeState;
@@ -18,6 +17,7 @@ mod keys;
 mod lab;
 mod lasting;
 mod leaving;
+mod names;
 mod others;
 mod physical;
 mod pods;

@@ -8,7 +8,6 @@ use crate::blocker::{Blocked, Blocker};
 use crate::change::Rejected;
 use crate::inventory::{Interface, STACK, Snapshot};
 use crate::names::{ModuleName, PciAddress, ReleaseName};
-use crate::naming;
 use crate::parameters::{self, Difference};
 use crate::picture::{ModulePicture, NodeState, PortPicture, ReleasePicture};
 use crate::plan;
@@ -62,6 +61,8 @@ impl Reconciler {
     }
 
     fn show_machine(&mut self, snapshot: &Arc<Snapshot>) {
+        let names = self.show_names(snapshot);
+        replace(&mut self.picture.naming, names);
         let chosen = self.chosen(snapshot);
         let picture = &mut self.picture;
         picture.kernel = snapshot.kernel.clone();
@@ -101,9 +102,6 @@ impl Reconciler {
             })
             .collect();
         replace(&mut picture.ports, ports);
-        let settings = &self.config.settings.naming;
-        let names = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
-        replace(&mut picture.naming, names);
         // Certificates and checksums are compared once for each look, not for each picture.
         if !std::ptr::eq(self.released.as_ptr(), Arc::as_ptr(snapshot)) {
             replace(&mut picture.releases, releases(snapshot));

@@ -282,7 +282,8 @@ fn mid_change() -> Event {
 
 /// A change at boot, about to take the driver away.
 fn at_work() -> Bench {
-    let mut bench = Bench::after(Ledger::default(), CONFIG, at_boot("b1", routes(false)));
+    let config = format!("{CONFIG}[naming]\npolicy = \"off\"\n");
+    let mut bench = Bench::after(Ledger::default(), &config, at_boot("b1", routes(false)));
     bench.handle(mid_change());
     bench.handle(mid_change());
     let sfc = Step::UnloadModule { module: "sfc".parse().unwrap() };

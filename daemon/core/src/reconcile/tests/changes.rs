@@ -49,6 +49,7 @@ fn an_upgrade_takes_everything_away_in_order_and_is_remembered() {
     assert_eq!(
         lab.done,
         [
+            "pin the names ens0, ens1",
             "keep the kernel's own driver from coming back by itself",
             "stop the control-plane server",
             "unload module onload",
@@ -85,7 +86,7 @@ fn devices_are_withdrawn_before_anything_goes_and_come_back_at_the_end() {
     };
     assert_eq!((causes(&lab), lab.done.len()), (4, 0), "the kubelet hears of it first");
     lab.run(30_000);
-    assert_eq!((causes(&lab), lab.done.len()), (0, 10));
+    assert_eq!((causes(&lab), lab.done.len()), (0, 11));
 }
 
 #[test]

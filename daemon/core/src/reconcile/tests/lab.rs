@@ -15,6 +15,7 @@ use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
 mod left;
+mod names;
 mod network;
 
 /// Releases on its disk, with the version of their `sfc` and the digit their interface is made of.
@@ -206,7 +207,7 @@ impl Lab {
                 Effect::Record { id, durability: Durability::Synced, .. } => {
                     self.coming.push_back(Event::Recorded(id));
                 }
-                Effect::Record { .. } | Effect::ReadConfiguration(_) => {}
+                Effect::Record { .. } | Effect::ReadConfiguration(_) | Effect::Remove { .. } => {}
                 Effect::Rewrite(_) => self.coming.push_back(Event::Rewritten(Ok(()))),
                 Effect::Answer(id, answer) => {
                     self.answers.insert(id, answer);
@@ -215,8 +216,7 @@ impl Lab {
                 Effect::AskKubelet => {
                     self.coming.extend(self.pods.clone().map(|pods| Event::KubeletSaid(Ok(pods))));
                 }
-                Effect::WatchProcess(_) | Effect::WatchUnit(_) => {}
-                Effect::Import { .. } | Effect::Remove { .. } => {}
+                Effect::WatchProcess(_) | Effect::WatchUnit(_) | Effect::Import { .. } => {}
                 Effect::WriteVariables { job, writes } => {
                     let result = self.write(writes);
                     self.coming.push_back(Event::VariablesWritten { job, result });

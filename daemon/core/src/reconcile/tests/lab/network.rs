@@ -8,5 +8,8 @@ impl Lab {
         if let Step::PinNames(pins) = step {
             self.node.pins = Known(pins.clone());
         }
+        if let Step::Rename(all) = step {
+            self.rename(all);
+        }
     }
 }

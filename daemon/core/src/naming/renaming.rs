@@ -1,0 +1,199 @@
+//! What to rename now, so that ports are called as they are pinned. What would stop the node or cut off
+//! somebody is refused, and with it whatever waits for a name to become free.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::PortName;
+use super::pin::{Index, Renaming, Trouble, Weight, pin_of};
+use super::rule;
+use super::wanted::{is_settled, overruled, there};
+use crate::af_xdp;
+use crate::inventory::{Interface, Snapshot};
+use crate::names::{InterfaceName, PciAddress};
+use crate::network;
+use crate::plan::holders;
+
+/// What is to be renamed now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renamings {
+    /// All at once.
+    pub all: Vec<Renaming>,
+    /// Ports that keep a name that is not the pinned one, for now.
+    pub troubles: Vec<Trouble>,
+}
+
+/// Why not, and what to do.
+type Refusal = (String, &'static str);
+
+/// What is left of a refusal to do, where onloadd goes on by itself.
+const BY_ITSELF: &str = "nothing: onloadd renames it once that has ended";
+
+/// What to rename. `fresh`: the ports have just come with a driver, and nobody has had time to use them.
+/// `fought`: those that somebody renames back again and again.
+pub fn renamings(
+    rows: &[PortName],
+    snapshot: &Snapshot,
+    fresh: bool,
+    fought: &BTreeSet<PciAddress>,
+) -> Renamings {
+    let Some(pins) = snapshot.pins.known() else { return Renamings::default() };
+    let mut found = Renamings::default();
+    let mut all: BTreeMap<PciAddress, Renaming> = BTreeMap::new();
+    let mut refuse = |port: PciAddress, from: &InterfaceName, to: &InterfaceName, why: Refusal| {
+        found.troubles.push(Trouble {
+            subject: port.to_string(),
+            why: format!("{from} is not renamed to {to}: {}", why.0),
+            fix: why.1.to_owned(),
+            weight: Weight::Tells,
+        });
+    };
+    for row in rows {
+        let Some((port, from, interface)) = there(row, snapshot) else { continue };
+        let Some((key, pin)) = pin_of(pins, port, Some(interface)) else { continue };
+        // Whoever has a virtual function calls it what they like, until it appears anew.
+        if pin.name == *from || !(row.physical || fresh) {
+            continue;
+        }
+        let file = overruled(&key, &pin.name, port, interface, snapshot)
+            .and_then(|other| other.to.map(|to| (other.by, to)));
+        let against = match file {
+            Some((by, to)) => Some((
+                format!("{by} comes before its pin and calls it {to}"),
+                "take the port out of that file, or have [naming] call it the same",
+            )),
+            None => objection(port, from, &pin.name, interface, snapshot)
+                .or_else(|| fought.contains(&port).then(|| undone(from))),
+        };
+        match against {
+            Some(against) => refuse(port, from, &pin.name, against),
+            None => {
+                let (from, to) = (from.clone(), pin.name.clone());
+                let may_go_down = fresh || carries_nothing(interface);
+                all.insert(port, Renaming { port, from, to, may_go_down });
+            }
+        }
+    }
+    // Who is refused keeps a name that another one may wait for.
+    let index = Index::of(snapshot);
+    while let Some((port, why)) =
+        all.iter().find_map(|(port, one)| Some((*port, in_the_way(one, &all, &index)?)))
+    {
+        if let Some(one) = all.remove(&port) {
+            refuse(port, &one.from, &one.to, why);
+        }
+    }
+    found.all = all.into_values().collect();
+    found.troubles.sort_by(|one, other| one.subject.cmp(&other.subject));
+    found
+}
+
+fn undone(from: &InterfaceName) -> Refusal {
+    (
+        format!("somebody calls it {from} again and again"),
+        "find out who (`journalctl -b -u systemd-udevd -u NetworkManager`), or have [naming] call it so",
+    )
+}
+
+/// What speaks against renaming an interface, whatever the name.
+fn objection(
+    port: PciAddress,
+    from: &InterfaceName,
+    to: &InterfaceName,
+    interface: &Interface,
+    snapshot: &Snapshot,
+) -> Option<Refusal> {
+    if let Some(objection) = rule::objection(to.as_str()) {
+        return Some((objection.why().to_owned(), "mend or remove the file of the pin"));
+    }
+    if !is_settled(interface, snapshot) {
+        return Some(("udev is not done with it".to_owned(), BY_ITSELF));
+    }
+    // The kernel may oops (reference/onload-measured.md section 3). Ports that Onload drives itself stand
+    // among those that are registered, and have no such trouble.
+    if af_xdp::is_registered(from, snapshot) && !is_native(port, snapshot) {
+        let why = "it is registered for AF_XDP, and the kernel may not survive it".to_owned();
+        return Some((why, "reboot: it gets its name when it appears"));
+    }
+    if let Some(why) = default_route(from, interface, snapshot) {
+        return Some((why, "reboot, or rename it by hand with a console at hand"));
+    }
+    if snapshot.driver.stacks.known().is_some_and(|stacks| *stacks > 0) {
+        return Some(("programs are using Onload".to_owned(), BY_ITSELF));
+    }
+    let contained = holders::contained(from, interface, snapshot)?;
+    Some((contained, "end the containers that use it, or reboot"))
+}
+
+/// Whether Onload has a driver of its own on the port.
+fn is_native(port: PciAddress, snapshot: &Snapshot) -> bool {
+    let found = snapshot.ports.known().and_then(|ports| ports.get(&port));
+    let auxiliary = found.and_then(|found| found.auxiliary.known());
+    let mut drivers = auxiliary.into_iter().flatten().filter_map(|(_, driver)| driver.known());
+    drivers.any(|driver| driver.starts_with("sfc_resource"))
+}
+
+/// Why the default route may go through it, or through what is stacked on it in any number of storeys.
+fn default_route(
+    name: &InterfaceName,
+    interface: &Interface,
+    snapshot: &Snapshot,
+) -> Option<String> {
+    const ROUTE: &str = "the default route goes through it";
+    if let (Some(network), Some(port)) = (snapshot.network.known(), interface.port.known()) {
+        let affected = network::affected(network, &BTreeSet::from([*port]));
+        return affected.default_routes.contains(name).then(|| ROUTE.to_owned());
+    }
+    let interfaces = snapshot.interfaces.known()?;
+    let mut stack: Vec<(&InterfaceName, &Interface)> = vec![(name, interface)];
+    let mut at = 0;
+    while let Some((_, one)) = stack.get(at).copied() {
+        at += 1;
+        if one.routes.known().is_some_and(|routes| routes.default) {
+            return Some(ROUTE.to_owned());
+        }
+        if let Some(why) = one.routes.why_not().or(one.uppers.why_not()) {
+            return Some(format!("what it carries cannot be read: {why}"));
+        }
+        let uppers = one.uppers.known().into_iter().flatten();
+        for upper in uppers.filter_map(|upper| interfaces.get_key_value(upper)) {
+            if !stack.iter().any(|(known, _)| *known == upper.0) {
+                stack.push(upper);
+            }
+        }
+    }
+    None
+}
+
+/// Whether it can go down for a moment with nobody noticing.
+fn carries_nothing(interface: &Interface) -> bool {
+    let Interface { addresses, routes, uppers, .. } = interface;
+    let readable = !addresses.is_unreadable() && !routes.is_unreadable() && !uppers.is_unreadable();
+    readable
+        && addresses.known().is_none_or(BTreeSet::is_empty)
+        && routes.known().is_none_or(|routes| routes.count == 0)
+        && uppers.known().is_none_or(BTreeSet::is_empty)
+}
+
+/// Who has the name and keeps it.
+fn in_the_way(
+    one: &Renaming,
+    all: &BTreeMap<PciAddress, Renaming>,
+    index: &Index<'_>,
+) -> Option<Refusal> {
+    let twin = all.values().find(|other| other.port != one.port && other.to == one.to);
+    if let Some(twin) = twin {
+        let why = format!("{} is to be called so too", twin.from);
+        return Some((why, "give one of the two another name in [naming]"));
+    }
+    let holder = index.other_holder(one.to.as_str(), Some(&one.from))?;
+    let goes =
+        holder.as_str() == one.to.as_str() && all.values().any(|other| other.from == *holder);
+    if goes {
+        return None;
+    }
+    let how = match holder == &one.to {
+        true => format!("another interface is called {holder}"),
+        false => format!("{holder} has it as an alternative name"),
+    };
+    Some((how, "rename the other, or choose another name in [naming]"))
+}
