@@ -70,9 +70,10 @@ pub struct Ledger {
     pub asked: BTreeMap<Fingerprint, Asked>,
     /// Wishes of the configuration for keys that were carried out.
     pub wishes: BTreeSet<Fingerprint>,
-    /// What ports carried before their driver was taken away, and what is not all back yet.
+    /// What ports carried before their driver was taken away: until it is back, and until the change
+    /// that took it away can turn no more.
     pub network: Option<Kept>,
-    /// What was not as before once the last such thing was back; none where nothing ever was kept.
+    /// What was not as before once that was back; none while it is not, and where nothing ever was kept.
     pub differences: Option<Vec<String>>,
 }
 
@@ -139,6 +140,8 @@ impl Ledger {
             Entry::Ordered(order) => self.order = order,
             Entry::ChangeBegan(change) => self.change = Some(change),
             Entry::ChangeTurned { why, called_off } => {
+                // What was put back goes once more.
+                self.differences.take_if(|_| self.network.is_some());
                 if let Some(change) = &mut self.change {
                     change.turned = Some(why);
                     change.called_off = called_off;
@@ -152,6 +155,9 @@ impl Ledger {
             }
             Entry::ChangeEnded { outcome, ended } => {
                 if let Some(change) = self.change.take() {
+                    let restored = self.differences.is_some();
+                    let ends = |kept: &mut Kept| kept.change == change.number && !change.touched;
+                    self.network.take_if(|kept| restored || ends(kept));
                     self.remember(Past { change, ended, outcome });
                 }
             }
@@ -178,7 +184,8 @@ impl Ledger {
                 self.differences = None;
             }
             Entry::NetworkRestored { differences } => {
-                self.network = None;
+                // Until its end a change may turn, and all of it is needed again.
+                self.network.take_if(|_| self.change.is_none());
                 self.differences = Some(differences);
             }
             Entry::Unloaded { module } => {
@@ -251,9 +258,9 @@ impl Ledger {
         entries.extend(self.asked.values().cloned().map(Entry::KeyAsked));
         let wishes = self.wishes.iter().copied();
         entries.extend(wishes.map(|wish| Entry::KeyWished { wish, done: true }));
+        entries.extend(self.network.clone().map(Entry::NetworkKept));
         let differences = self.differences.clone();
         entries.extend(differences.map(|differences| Entry::NetworkRestored { differences }));
-        entries.extend(self.network.clone().map(Entry::NetworkKept));
         entries
     }
 

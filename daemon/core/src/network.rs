@@ -14,11 +14,16 @@ use crate::time::Moment;
 mod affected;
 mod compare;
 mod deed;
+mod gaps;
 mod raw;
+#[cfg(test)]
+mod tests;
+mod today;
 
 pub use affected::{Affected, affected, awaited, driven};
-pub use compare::{Patience, differences, gaps, handed_back};
+pub use compare::{differences, handed_back};
 pub use deed::Deed;
+pub use gaps::{Patience, gaps};
 pub use raw::Raw;
 
 /// What every interface of the initial network namespace carries, as one look found it.
@@ -42,6 +47,8 @@ pub struct Kept {
     pub at: Moment,
     /// In which boot; in any other there is nothing to put back.
     pub boot: Option<BootId>,
+    /// For which change: one that takes nothing away leaves nothing to put back.
+    pub change: u64,
 }
 
 /// One link. What can be made anew or set is here, what the kernel counts or finds out is not.
@@ -169,6 +176,27 @@ pub enum Owner {
     NetworkManager(String),
     /// systemd-networkd.
     Networkd,
+}
+
+impl Route {
+    /// Whether it is the same route, however it is written for people.
+    pub fn is(&self, other: &Self) -> bool {
+        self.message == other.message && self.over == other.over
+    }
+}
+
+impl Rule {
+    /// Whether it is the same rule, however it is written for people.
+    pub fn is(&self, other: &Self) -> bool {
+        self.message == other.message && self.names == other.names
+    }
+}
+
+impl Address {
+    /// Whether it has ended so many seconds after it was read.
+    pub fn is_over(&self, seconds: u32) -> bool {
+        self.valid.is_some_and(|valid| valid <= seconds)
+    }
 }
 
 impl Owner {

@@ -3,6 +3,8 @@
 use super::*;
 use crate::allocation::{Holder, PodContainer, Tenure, Unit};
 use crate::config::ModuleSettings;
+use crate::naming::{Key, Pin, Pins, Renaming};
+use crate::network::{Address, Deed, Made, Network, NetworkLink, Owner, Raw, Route, Rule};
 use crate::others::{Adoption, Manager};
 use crate::secure_boot::enrolment::{Asked, Fingerprint};
 use crate::step::StepError;
@@ -123,7 +125,7 @@ fn any_flipped_bit_in_the_middle_means_hands_off() {
 
 #[test]
 fn a_future_format_and_a_double_grant_are_named() {
-    let future = Ledger::parse(b"{\"onloadd-ledger\":4}\n").unwrap_err();
+    let future = Ledger::parse(b"{\"onloadd-ledger\":5}\n").unwrap_err();
     assert!(matches!(future, LedgerFault::Format { .. }));
     let twice =
         format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));
@@ -169,8 +171,144 @@ fn every_format_ever_shipped_still_reads() {
     keys().into_iter().for_each(|entry| ledger.take(entry));
     assert_eq!((ledger.asked.len(), ledger.wishes.len()), (1, 1));
     assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
+    let fourth = include_str!("../../../../tests/formats/ledger-4.json");
+    let replay = Ledger::parse(fourth.as_bytes()).unwrap();
+    network().into_iter().for_each(|entry| ledger.take(entry));
+    assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
     let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
     assert_eq!(again.ledger, ledger, "and so does what is written of it");
+}
+
+/// What format 4 has beside format 3: what is kept, with everything there is of a network, what is left
+/// of it, and the steps of names and networks.
+fn network() -> Vec<Entry> {
+    let name = |name: &str| -> InterfaceName { name.parse().unwrap() };
+    let raw = |text: &str| -> Raw { text.parse().unwrap() };
+    let address = Address {
+        shown: "10.0.0.1/24".to_owned(),
+        message: raw("0218"),
+        valid: Some(60),
+        preferred: None,
+    };
+    let route = Route {
+        shown: "default".to_owned(),
+        default: true,
+        has_gateway: true,
+        over: vec![name("vlan7")],
+        message: raw("0200"),
+    };
+    let rule = Rule {
+        shown: "iif ens5 table 7".to_owned(),
+        names: BTreeSet::from([name("ens5")]),
+        message: raw("02"),
+    };
+    let port = NetworkLink {
+        port: Some("0000:3b:00.0".parse().unwrap()),
+        master: Some(name("bond0")),
+        membership: raw("08000500"),
+        up: true,
+        promiscuous: true,
+        mtu: 9000,
+        mac: Some("00:0f:53:a1:00:00".parse().unwrap()),
+        altnames: BTreeSet::from(["enp59s0f0".to_owned()]),
+        qdisc: Some("fq".to_owned()),
+        settings: BTreeMap::from([("ring.rx".to_owned(), 1024)]),
+        functions: BTreeMap::from([(0, raw("01"))]),
+        owner: Owner::NetworkManager("0a-1b".to_owned()),
+        ..NetworkLink::default()
+    };
+    let vlan = NetworkLink {
+        made: Some(Made { kind: "vlan".to_owned(), data: raw("0600010007000000") }),
+        below: Some(name("ens5")),
+        all_multicast: true,
+        addresses: BTreeSet::from([address.clone()]),
+        routes: BTreeSet::from([route.clone()]),
+        owner: Owner::Networkd,
+        ..NetworkLink::default()
+    };
+    let links = BTreeMap::from([(name("ens5"), port), (name("vlan7"), vlan)]);
+    let network = Network { links, rules: BTreeSet::from([rule.clone()]) };
+    let boot = Some("ab-12".parse().unwrap());
+    let kept = Kept { network, at: Moment(9_000), boot, change: 2 };
+    let link = || name("ens5");
+    let deeds = vec![
+        Deed::Functions { link: link(), count: 1 },
+        Deed::Function { link: link(), number: 0, data: raw("01") },
+        Deed::Set {
+            link: link(),
+            group: "ring".to_owned(),
+            settings: BTreeMap::from([("rx".to_owned(), 1024)]),
+        },
+        Deed::Mac { link: link(), mac: "00:0f:53:a1:00:00".parse().unwrap() },
+        Deed::Make {
+            link: name("vlan7"),
+            below: Some(link()),
+            kind: "vlan".to_owned(),
+            data: raw("06"),
+        },
+        Deed::Mtu { link: link(), mtu: 9000 },
+        Deed::Join { link: link(), master: name("bond0"), membership: raw("08") },
+        Deed::Altnames { link: link(), names: BTreeSet::from(["enp59s0f0".to_owned()]) },
+        Deed::Listen { link: link(), promiscuous: true, all_multicast: false },
+        Deed::Qdisc { link: link(), kind: "fq".to_owned() },
+        Deed::Up { link: link(), up: true },
+        Deed::Address { link: name("vlan7"), address },
+        Deed::Route { route },
+        Deed::Rule { rule },
+    ];
+    let renaming = Renaming {
+        port: "0000:3b:00.0".parse().unwrap(),
+        from: name("eth0"),
+        to: link(),
+        may_go_down: true,
+    };
+    let pin = |altnames| Pin { name: link(), altnames };
+    let by_mac = Key::Mac("00:0f:53:a1:00:00".parse().unwrap());
+    let by_path = Key::Pci("0000:af:00.0".parse().unwrap());
+    let other = Pin { name: name("ens6"), altnames: BTreeSet::new() };
+    let pins = [(by_mac, pin(BTreeSet::from(["eth0".to_owned()]))), (by_path, other)];
+    let owner = Owner::NetworkManager("0a-1b".to_owned());
+    let steps = [
+        Step::PinNames(Pins::from(pins)),
+        Step::Rename(vec![renaming]),
+        Step::HandBack { interface: link(), owner },
+        Step::RestoreNetwork(deeds),
+    ];
+    let mut all: Vec<_> = steps.into_iter().map(Entry::StepStarted).collect();
+    let differences = vec!["ens5: ring.rx is 512, was 1024".to_owned()];
+    all.push(Entry::NetworkKept(kept));
+    all.push(Entry::NetworkRestored { differences });
+    all
+}
+
+/// What was put back stays with the change that took it away, which may still turn; and what was never
+/// taken away is not put back.
+#[test]
+fn what_is_kept_goes_with_the_end_of_its_change() {
+    let kept = || network().into_iter().rev().nth(1).unwrap();
+    let restored = || Entry::NetworkRestored { differences: vec!["x".to_owned()] };
+    let turned = || Entry::ChangeTurned { why: String::new(), called_off: false };
+    let ended =
+        || Entry::ChangeEnded { outcome: crate::change::Outcome::RolledBack, ended: Timestamp(11) };
+    let module = || "sfc".parse().unwrap();
+    let taken = || Entry::StepStarted(Step::UnloadModule { module: module() });
+    let cases = [
+        ("restored", vec![kept(), taken(), restored()], (true, true)),
+        ("restored and turned", vec![kept(), taken(), restored(), turned()], (true, false)),
+        ("turned and ended", vec![kept(), taken(), turned(), ended()], (true, false)),
+        ("restored and ended", vec![kept(), taken(), restored(), ended()], (false, true)),
+        ("nothing taken", vec![kept(), ended()], (false, false)),
+        ("restored after", vec![kept(), taken(), ended(), restored()], (false, true)),
+    ];
+    for (why, entries, expected) in cases {
+        let mut ledger = sample();
+        // The last of these opens change 2.
+        changes().into_iter().chain(entries).for_each(|entry| ledger.take(entry));
+        let found = (ledger.network.is_some(), ledger.differences.is_some());
+        assert_eq!(found, expected, "{why}");
+        let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
+        assert_eq!(again.ledger, ledger, "{why}, written and read");
+    }
 }
 
 /// What format 3 has beside format 2.
@@ -272,8 +410,8 @@ fn changes() -> Vec<Entry> {
 /// entry means a new format with a fixture of its own.
 #[test]
 fn the_newest_fixture_has_every_entry_of_its_format() {
-    let all = [journal(), changes(), keys()].concat();
+    let all = [journal(), changes(), keys(), network()].concat();
     let text: String = all.iter().map(line).collect();
-    let fixture = include_str!("../../../../tests/formats/ledger-3.json");
+    let fixture = include_str!("../../../../tests/formats/ledger-4.json");
     assert_eq!(fixture, format!("{HEADER}\n{text}"));
 }

@@ -8,7 +8,7 @@ use crate::names::{InterfaceName, PciAddress};
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
 /// stacked by being made on a link (a tunnel, MACsec) has secrets or peers that no look shows.
-const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
+pub(super) const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
 /// Kinds that stay without a member and take it back.
 const TAKE_BACK: [&str; 2] = ["bond", "bridge"];
 

@@ -158,9 +158,10 @@ impl Deed {
                 is(link, &|link| link.addresses.iter().any(|one| one.message == address.message))
             }
             Self::Route { route } => {
-                route.over.iter().all(|name| is(name, &|link| link.routes.contains(route)))
+                let has = |link: &NetworkLink| link.routes.iter().any(|one| one.is(route));
+                route.over.iter().all(|name| is(name, &has))
             }
-            Self::Rule { rule } => now.rules.contains(rule),
+            Self::Rule { rule } => now.rules.iter().any(|one| one.is(rule)),
         }
     }
 

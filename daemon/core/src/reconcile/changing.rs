@@ -61,9 +61,9 @@ impl Changing {
         *self = Self::default();
     }
 
-    /// Counts a step that was begun.
-    pub(super) fn count(&mut self) {
-        self.steps += 1;
+    /// Counts a step that was begun. What only puts back counts its own.
+    pub(super) fn count(&mut self, step: &Step) {
+        self.steps += u32::from(!step.is_best_effort());
         self.verify_until = None;
     }
 
@@ -128,9 +128,7 @@ impl Reconciler {
             called_off: false,
             confirm_by: None,
         };
-        let kept = self.keep_network(now);
-        let entries = kept.into_iter().chain([Entry::ChangeBegan(change)]).collect();
-        self.record(entries, Some(Pending::Change));
+        self.record(vec![Entry::ChangeBegan(change)], Some(Pending::Change));
         let (manner, origin) = (self.manner(), self.changing.origin);
         let accepted = self.faults_before();
         self.changing = Changing { manner, origin, accepted, ..Changing::default() };
@@ -205,7 +203,7 @@ impl Reconciler {
         // While users are waited for, not even what prepares is done.
         let patient = matches!(change.manner.holders, Holders::Wait(_));
         let asks = step.takes_away() || (patient && self.plan.takes > Takes::Nothing);
-        if asks && !self.is_way_clear(now) {
+        if asks && !self.is_way_clear(now) || !self.has_kept(now, &step) {
             return;
         }
         self.try_step(now, step);
@@ -274,7 +272,7 @@ impl Reconciler {
             // A module that never arrives tells of nothing, and is given up by looking.
             return self.look_within(now, PACE);
         }
-        if self.awaits_network() {
+        if self.is_restoring() {
             return self.look_for_network(now);
         }
         let (Some(snapshot), Some(target)) = (self.snapshot.clone(), self.target()) else { return };

@@ -30,7 +30,7 @@ impl Reconciler {
         let open = self.ledger.change.as_ref().filter(|change| change.confirm_by.is_none());
         let begun = open.is_some_and(Change::must_end);
         match (begun, open.is_some() || self.needs_change()) {
-            (true, _) if self.is_restoring() => Depth::Network,
+            (true, _) if self.is_restoring() || self.keeps_late() => Depth::Network,
             (true, _) => Depth::Modules,
             (false, _) if self.is_restoring() => Depth::Users,
             (false, true) => Depth::Users,

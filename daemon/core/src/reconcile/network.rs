@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::Reconciler;
 use crate::condition::Status;
-use crate::inventory::Snapshot;
+use crate::inventory::{Depth, Snapshot};
 use crate::ledger::Entry;
 use crate::names::InterfaceName;
-use crate::network::{self, Kept, Owner, Patience};
+use crate::network::{self, Kept, Patience};
 use crate::plan::Takes;
 use crate::step::Step;
 use crate::time::{Moment, Now};
@@ -39,30 +39,64 @@ pub(super) struct Restoring {
     /// How often gaps were filled: while owners are waited for, or after that.
     rounds: u32,
     late: bool,
-    /// Something is still to come by itself.
-    waits: bool,
 }
 
 impl Reconciler {
-    /// What the ports carry, before their driver is taken away. What an earlier change has kept and not
-    /// put back counts before what is there now.
-    pub(super) fn keep_network(&mut self, now: Now) -> Option<Entry> {
-        let takes = self.plan.takes == Takes::Driver && self.kept().is_none();
-        let snapshot = self.snapshot.clone().filter(|_| takes)?;
-        let network = snapshot.network.known()?;
-        let affected = network::affected(network, &network::driven(&snapshot));
-        self.restoring = Restoring::default();
-        let kept = Kept { network: affected.network, at: now.boot, boot: self.boot.clone() };
-        Some(Entry::NetworkKept(kept))
+    /// Whether what the ports carry is in the ledger before this step takes their driver away. It is read
+    /// as late as can be: users may have been waited for, and the network set up otherwise meanwhile. Not
+    /// there yet: the next look goes that far.
+    pub(super) fn has_kept(&mut self, now: Now, step: &Step) -> bool {
+        let Some(number) = self.keeps_for() else { return true };
+        let touched = self.ledger.change.as_ref().is_some_and(|change| change.touched);
+        if !step.takes_away() || touched && !takes_driver(step) {
+            return true;
+        }
+        if !self.saw_network() {
+            self.look();
+            return false;
+        }
+        let Some(snapshot) = self.snapshot.clone() else { return true };
+        // What cannot be read was judged before, and cannot be kept.
+        if let Some(network) = snapshot.network.known() {
+            let affected = network::affected(network, &network::driven(&snapshot));
+            let (at, boot) = (now.boot, self.boot.clone());
+            let kept = Kept { network: affected.network, at, boot, change: number };
+            self.record(vec![Entry::NetworkKept(kept)], None);
+        }
+        true
+    }
+
+    /// Whether the driver goes next although it was not to go when the change began.
+    pub(super) fn keeps_late(&self) -> bool {
+        self.keeps_for().is_some() && self.plan.steps.first().is_some_and(takes_driver)
+    }
+
+    /// The change that takes the driver away, unless it is known what the ports carried. What an earlier
+    /// change has kept and not put back counts before what is there now.
+    fn keeps_for(&self) -> Option<u64> {
+        let change = self.ledger.change.as_ref()?;
+        let known = self.ledger.network.as_ref().is_some_and(|kept| {
+            kept.boot == self.boot && (kept.change != change.number || change.touched)
+        });
+        (self.plan.takes == Takes::Driver && !known).then_some(change.number)
+    }
+
+    /// Whether the last look went as far as the network.
+    fn saw_network(&self) -> bool {
+        match self.looked_depth {
+            Depth::Network | Depth::Users => true,
+            Depth::Modules | Depth::Usual => false,
+        }
     }
 
     /// What is to be put back in this boot.
     fn kept(&self) -> Option<&Kept> {
-        let kept = self.ledger.network.as_ref()?;
+        let kept = self.ledger.network.as_ref().filter(|_| self.ledger.differences.is_none())?;
         (kept.boot.is_some() && kept.boot == self.boot).then_some(kept)
     }
 
-    /// Whether drivers are as they shall be and what they took with them is not back.
+    /// Whether drivers are as they shall be and what they took with them is not back. So long a change
+    /// waits, for a look that goes so far, or for what comes by itself.
     pub(super) fn is_restoring(&self) -> bool {
         let moves = |step: &Step| {
             matches!(
@@ -72,26 +106,52 @@ impl Reconciler {
         };
         let settled = self.plan.takes == Takes::Nothing && !self.plan.waiting;
         let replaced = self.ledger.change.as_ref().is_none_or(|change| change.touched);
-        self.kept().is_some() && settled && replaced && !self.plan.steps.iter().any(moves)
+        self.kept().is_some()
+            && !self.hands_off()
+            && settled
+            && replaced
+            && !self.plan.steps.iter().any(moves)
     }
 
     /// Plans the next of what puts the network back.
     pub(super) fn restore_network(&mut self, snapshot: &Snapshot) {
-        self.restoring.waits = false;
-        if !self.is_restoring()
-            || self.plan.steps.iter().any(|step| matches!(step, Step::Rename(_)))
-        {
+        let looked_at = self.restoring.looked_at;
+        if !self.is_restoring() {
+            // The driver goes again: whoever waits begins anew when it has come.
+            self.restoring = Restoring { looked_at, ..Restoring::default() };
             return;
         }
-        let Some(kept) = self.kept().cloned() else { return };
-        // The next look goes that far.
-        let Some(seen) = snapshot.network.known() else { return };
-        let now = self.restoring.looked_at;
-        let since = *self.restoring.since.get_or_insert(now);
-        let waited = now.since(since);
-        if waited < ARRIVAL && network::awaited(&kept.network, snapshot) {
-            self.restoring.waits = true;
+        // Names first; but one that cannot be had is not waited for.
+        let renames = |step: &Step| matches!(step, Step::Rename(_));
+        let rename = self.plan.steps.iter().position(renames);
+        let failed = rename.and_then(|at| self.failure(self.plan.steps.get(at)?));
+        if rename.is_some() && failed.is_none_or(|failure| self.retrying(failure)) {
             return;
+        }
+        let at = rename.unwrap_or(self.plan.steps.len());
+        if let Some(step) = self.next_to_restore(snapshot) {
+            self.plan.steps.insert(at, step);
+        }
+    }
+
+    /// The next step that puts the network back; none while something is still to come by itself, and
+    /// when all is done: then that is noted.
+    fn next_to_restore(&mut self, snapshot: &Snapshot) -> Option<Step> {
+        let kept = self.kept().cloned()?;
+        if !self.saw_network() {
+            return None;
+        }
+        let now = self.restoring.looked_at;
+        let waited = now.since(*self.restoring.since.get_or_insert(now));
+        let Some(seen) = snapshot.network.known() else {
+            if waited >= ARRIVAL {
+                let why = snapshot.network.why_not().unwrap_or("the look did not tell");
+                self.restored(vec![format!("what interfaces carry cannot be read: {why}")]);
+            }
+            return None;
+        };
+        if waited < ARRIVAL && network::awaited(&kept.network, snapshot) {
+            return None;
         }
         let late = waited >= OWNERS;
         if late && !self.restoring.late {
@@ -100,45 +160,39 @@ impl Reconciler {
         let patience = if late { Patience::Nobody } else { Patience::Owners };
         let deeds = network::gaps(&kept, seen, now, patience);
         if !deeds.is_empty() && self.restoring.rounds < ROUNDS {
-            return self.plan.steps.push(Step::RestoreNetwork(deeds));
+            return Some(Step::RestoreNetwork(deeds));
         }
-        let left = network::handed_back(&kept, seen);
+        let left = network::handed_back(&kept, seen, now);
         if !late && !left.is_empty() {
-            let unasked = left.difference(&self.restoring.asked).next().cloned();
-            let due = unasked.filter(|_| waited >= UNASKED);
-            let step = due.and_then(|interface| {
-                let owner = kept.network.links.get(&interface)?.owner.clone();
-                (owner != Owner::Nobody).then_some(Step::HandBack { interface, owner })
-            });
-            self.restoring.waits = step.is_none();
-            return self.plan.steps.extend(step);
+            let mut left = left.into_iter().filter(|_| waited >= UNASKED);
+            let unasked = left.find(|(name, _)| !self.restoring.asked.contains(name));
+            return unasked.map(|(interface, owner)| Step::HandBack { interface, owner });
         }
-        let differences = network::differences(&kept, seen);
-        self.restoring = Restoring { looked_at: now, ..Restoring::default() };
-        self.record(vec![Entry::NetworkRestored { differences }], None);
+        self.restored(network::differences(&kept, seen, now));
+        None
     }
 
-    /// Whether a change has to wait for the network: for a look that goes so far, or for what comes by
-    /// itself.
-    pub(super) fn awaits_network(&self) -> bool {
-        self.is_restoring()
+    fn restored(&mut self, differences: Vec<String>) {
+        let looked_at = self.restoring.looked_at;
+        self.restoring = Restoring { looked_at, ..Restoring::default() };
+        self.record(vec![Entry::NetworkRestored { differences }], None);
     }
 
     /// Looks again for what is still to come.
     pub(super) fn look_for_network(&mut self, now: Now) {
-        let seen =
-            self.snapshot.as_ref().is_some_and(|snapshot| snapshot.network.known().is_some());
-        if seen { self.look_within(now, PACE) } else { self.look() }
+        if self.saw_network() { self.look_within(now, PACE) } else { self.look() }
     }
 
     /// Outside of a change nothing else brings the next look nearer. What was kept in another boot is
     /// forgotten: it went with that.
     pub(super) fn go_on_restoring(&mut self, now: Now) {
-        if self.ledger.network.is_some() && self.boot.is_some() && self.kept().is_none() {
-            let differences = Vec::new();
-            return self.record(vec![Entry::NetworkRestored { differences }], None);
+        let of_now = |kept: &Kept| kept.boot.is_some() && kept.boot == self.boot;
+        let change = self.ledger.change.is_some();
+        let former = self.ledger.network.as_ref().is_some_and(|kept| !of_now(kept));
+        if former && self.boot.is_some() && !change {
+            return self.restored(Vec::new());
         }
-        if self.ledger.change.is_none() && self.is_restoring() && self.plan.steps.is_empty() {
+        if !change && self.is_restoring() && self.plan.steps.is_empty() {
             self.look_for_network(now);
         }
     }
@@ -158,12 +212,17 @@ impl Reconciler {
     /// Whether what was taken away is back.
     pub(super) fn network_restored(&self) -> (Status, &'static str, String) {
         match (&self.ledger.network, &self.ledger.differences) {
-            (Some(_), _) => {
+            (Some(_), None) => {
                 (Status::False, "UnderWay", "what the driver took with it is put back".to_owned())
             }
             (None, None) => (Status::Unknown, "NotNeeded", "no driver was replaced".to_owned()),
-            (None, Some(left)) if left.is_empty() => (Status::True, "Restored", String::new()),
-            (None, Some(left)) => (Status::False, "Differs", left.join("; ")),
+            (_, Some(left)) if left.is_empty() => (Status::True, "Restored", String::new()),
+            (_, Some(left)) => (Status::False, "Differs", left.join("; ")),
         }
     }
+}
+
+/// Whether a step takes the ports' driver away.
+fn takes_driver(step: &Step) -> bool {
+    matches!(step, Step::UnloadModule { module } if module.as_str() == "sfc")
 }

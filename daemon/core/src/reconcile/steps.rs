@@ -169,7 +169,7 @@ impl Reconciler {
             }
         }
         self.retry_at.remove(&step);
-        self.changing.count();
+        self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
         let started = vec![Entry::StepStarted(step.clone())];
         if self.ledger.change.is_none() {
