@@ -20,7 +20,7 @@ mod link_file;
 mod profile;
 
 pub use link_file::LinkFile;
-pub(crate) use link_file::is_like;
+pub(crate) use link_file::{in_order, is_like};
 pub use profile::{Profile, kept};
 
 /// The interface that must never be registered: the next stack panics the kernel
@@ -317,10 +317,8 @@ fn unfit(
     }
     match &snapshot.link_files {
         Reading::Known(files) => {
-            let renames = |file: &LinkFile| file.new_name(name, interface).map(str::to_owned);
-            let found = files.iter().find_map(|(path, file)| Some((path, renames(file)?)));
-            if let Some((file, to)) = found {
-                return Some(Unfit::Renamed { file: file.clone(), to });
+            if let Some((file, to)) = link_file::renaming(files, name, interface) {
+                return Some(Unfit::Renamed { file: file.clone(), to: to.to_owned() });
             }
         }
         Reading::Absent => {}

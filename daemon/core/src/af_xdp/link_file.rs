@@ -1,5 +1,6 @@
 //! systemd's `.link` files, as far as they tell whether an interface may get another name. What is
-//! not understood counts as matching: the wrong answer here costs a refusal, the other one a node.
+//! not understood counts as matching where the file renames, and as not matching where it would hide
+//! one that does: the wrong answer here costs a refusal, the other one a node.
 
 use std::collections::BTreeMap;
 
@@ -24,9 +25,25 @@ pub struct LinkFile {
 
 impl LinkFile {
     /// The other name that it may give an interface.
-    pub fn new_name(&self, name: &InterfaceName, interface: &Interface) -> Option<&str> {
+    fn new_name(&self, name: &InterfaceName, interface: &Interface) -> Option<&str> {
         let to = self.name.as_deref().filter(|to| *to != name.as_str())?;
         self.may_match(name, interface).then_some(to)
+    }
+
+    /// Whether it is for an interface beyond doubt, so that files behind it are not.
+    fn is_for(&self, interface: &Interface) -> bool {
+        let id_path = || interface.udev.known().and_then(|udev| udev.id_path.clone());
+        // systemd leaves out a file that says nothing of what it is for.
+        !self.matches.is_empty()
+            && self.matches.iter().all(|(key, wanted)| match key.as_str() {
+                "PermanentMACAddress" => {
+                    is_among(wanted, interface.permanent_mac.known().map(ToString::to_string))
+                }
+                "Driver" => is_among(wanted, interface.driver.known().cloned()),
+                "Path" => is_among(wanted, id_path()),
+                "OriginalName" => wanted == "*",
+                _ => false,
+            })
     }
 
     fn may_match(&self, name: &InterfaceName, interface: &Interface) -> bool {
@@ -41,6 +58,39 @@ impl LinkFile {
             _ => true,
         })
     }
+}
+
+/// Files with their names in the order in which udev asks them, wherever each lies.
+pub(crate) fn in_order(files: &BTreeMap<String, LinkFile>) -> Vec<(&str, &String, &LinkFile)> {
+    let named = files.iter().map(|(path, file)| (path.rsplit('/').next(), path, file));
+    let mut sorted: Vec<_> =
+        named.map(|(name, path, file)| (name.unwrap_or_default(), path, file)).collect();
+    sorted.sort_by_key(|(name, path, _)| (*name, *path));
+    sorted
+}
+
+/// The file that may rename an interface, and to what. Of all that match the first counts.
+pub(super) fn renaming<'f>(
+    files: &'f BTreeMap<String, LinkFile>,
+    name: &InterfaceName,
+    interface: &Interface,
+) -> Option<(&'f String, &'f str)> {
+    for (_, path, file) in in_order(files) {
+        match file.new_name(name, interface) {
+            Some(to) => return Some((path, to)),
+            None if file.is_for(interface) => return None,
+            None => {}
+        }
+    }
+    None
+}
+
+/// Whether a fact is known and one of the words, and each of these is understood.
+fn is_among(patterns: &str, fact: Option<String>) -> bool {
+    let Some(fact) = fact else { return false };
+    let odd = ['[', '!', '"', '\'', '\\'];
+    !patterns.contains(odd)
+        && patterns.split_whitespace().any(|one| is_like(one.as_bytes(), fact.as_bytes()))
 }
 
 /// Whether a name the kernel gives at first may be among the patterns.

@@ -304,6 +304,38 @@ fn a_link_file_that_cannot_mean_the_port_is_no_hindrance() {
 }
 
 #[test]
+fn of_the_link_files_that_match_the_first_counts_with_a_name_or_without() {
+    let file = |key: &str, value: &str, name: Option<&str>| LinkFile {
+        matches: BTreeMap::from([(key.to_owned(), value.to_owned())]),
+        name: name.map(str::to_owned),
+        name_policy: None,
+    };
+    let late = ("/etc/systemd/network/50-b.link", file("Driver", "virtio_net", Some("lan0")));
+    let refused = |first: LinkFile| {
+        let node = virtio(|node| {
+            let first = ("/usr/lib/systemd/network/20-a.link", first);
+            let files = [first, late.clone()].map(|(path, file)| (path.to_owned(), file));
+            node.link_files = Reading::Known(BTreeMap::from(files));
+        });
+        chosen(BY_DRIVER, &node).refused.len()
+    };
+    for (key, value) in [("Driver", "igb virtio_*"), ("OriginalName", "*")] {
+        assert_eq!(refused(file(key, value, None)), 0, "{key}={value}");
+        assert_eq!(refused(file(key, value, Some("ens5"))), 0, "{key}={value}");
+    }
+    for (key, value) in [
+        ("Driver", "igb"),
+        ("Driver", "!igb virtio_net"),
+        ("Property", "A=1"),
+        ("OriginalName", "eth* *"),
+        ("Path", "pci-*"),
+    ] {
+        assert_eq!(refused(file(key, value, None)), 1, "{key}={value}: not beyond doubt");
+    }
+    assert_eq!(refused(LinkFile::default()), 1, "it is for nothing");
+}
+
+#[test]
 fn a_node_without_a_card_gets_the_stack_and_then_the_registration() {
     let bare = virtio(|node| {
         node.modules = Reading::Known(BTreeMap::new());

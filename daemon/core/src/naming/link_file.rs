@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::udev::UdevNames;
-use crate::af_xdp::{LinkFile, is_like};
+use crate::af_xdp::{LinkFile, in_order, is_like};
 use crate::inventory::Interface;
 use crate::reading::Reading;
 
@@ -32,8 +32,8 @@ enum Match {
     Unsure(String),
 }
 
-/// What the files with a `Name=` come to for a port of this driver. Only those up to the one that is in
-/// force can count: of all that match the first does.
+/// What files come to for a port of this driver. Only those up to the one that is in force can count: of
+/// all that match the first does, with a `Name=` or without.
 pub(super) fn ruling(
     files: &Reading<BTreeMap<String, LinkFile>>,
     interface: &Interface,
@@ -47,20 +47,25 @@ pub(super) fn ruling(
             return Ruling::Unsure(format!("systemd's link files cannot be read: {why}"));
         }
     };
-    let base = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let in_force = udev.link_file.as_deref().map(base);
-    let mut sorted: Vec<_> = files.iter().map(|(path, file)| (base(path), path, file)).collect();
-    sorted.sort_by(|one, other| (&one.0, one.1).cmp(&(&other.0, other.1)));
-    for (name, path, file) in sorted {
-        if in_force.as_ref().is_some_and(|in_force| name > *in_force) {
+    let in_force = udev.link_file.as_deref().and_then(|path| path.rsplit('/').next());
+    for (name, path, file) in in_order(files) {
+        if in_force.is_some_and(|in_force| name > in_force) {
             break;
         }
-        let Some(to) = &file.name else { continue };
-        match matches(file, interface, udev, driver) {
-            Match::No => {}
-            Match::Yes if in_force.as_ref() == Some(&name) && udev.drop_ins.is_some() => {
-                return Ruling::Unsure(format!("{path} has drop-ins, which are not read"));
+        let matched = matches(file, interface, udev, driver);
+        let Some(to) = &file.name else {
+            match matched {
+                Match::Yes if in_force == Some(name) => break,
+                Match::Yes => {
+                    let why = format!("{path} will count, and what it makes of the name depends");
+                    return Ruling::Unsure(why);
+                }
+                // udev has passed by whatever comes before the one in force.
+                Match::No | Match::Unsure(_) => continue,
             }
+        };
+        match matched {
+            Match::No => {}
             Match::Yes if only_names(file) => {
                 return Ruling::Named { name: to.clone(), file: path.clone() };
             }

@@ -305,6 +305,33 @@ fn only_what_comes_before_the_file_in_force_counts_and_a_policy_comes_before_a_n
 }
 
 #[test]
+fn a_file_without_a_name_takes_the_port_from_those_behind_it() {
+    let by_path = [("Path", "pci-0000:3b:00.0")];
+    let with = |matches: &[(&str, &str)], in_force: Option<&str>| {
+        let node = machine(true, |node| {
+            let nameless = LinkFile { name: None, ..link_file(matches, None) };
+            node.link_files = Known(BTreeMap::from([
+                ("/etc/systemd/network/20-a.link".to_owned(), link_file(&by_path, None)),
+                ("/usr/lib/systemd/network/10-b.link".to_owned(), nameless),
+            ]));
+            if let Some(file) = in_force {
+                udev(node, FIRST).link_file = Some(file.to_owned());
+            }
+        });
+        foretold(&node, "9.2.1")
+    };
+    // Not yet asked by udev: it may have come since.
+    let told = with(&by_path, None);
+    assert!(told.name.is_none() && told.why.contains("10-b.link will count"), "{}", told.why);
+    let told = with(&by_path, Some("/usr/lib/systemd/network/10-b.link"));
+    assert_eq!(told.name.as_deref(), Some("ens1f0"), "as it names today: {}", told.why);
+    for other in [("Path", "pci-0000:af:*"), ("Property", "A=1")] {
+        let told = with(&[other], None);
+        assert_eq!(told.name.as_deref(), Some("fast0"), "{other:?}: {}", told.why);
+    }
+}
+
+#[test]
 fn with_the_driver_of_today_udev_has_decided_whatever_is_not_understood() {
     const FILE: &str = "/etc/systemd/network/10-a.link";
     let matched = machine(true, |node| {
@@ -321,14 +348,6 @@ fn with_the_driver_of_today_udev_has_decided_whatever_is_not_understood() {
     let passed_by = with_file(FILE, link_file(&[("Property", "A=1")], None));
     let told = foretold(&passed_by, IN_TREE);
     assert_eq!(told.why, format!("udev's own evaluation: slot, by {DEFAULT}"));
-    let added_to = machine(true, |node| {
-        let file = link_file(&[("Path", "pci-0000:3b:00.0")], None);
-        node.link_files = Known(BTreeMap::from([(FILE.to_owned(), file)]));
-        udev(node, FIRST).link_file = Some(FILE.to_owned());
-        udev(node, FIRST).drop_ins = Some(format!("{FILE}.d/a.conf"));
-    });
-    let told = foretold(&added_to, "9.2.1");
-    assert!(told.name.is_none() && told.why.contains("drop-ins"), "{}", told.why);
 }
 
 fn explicit(ports: Vec<PortNaming>) -> NamingSettings {

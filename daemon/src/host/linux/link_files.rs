@@ -20,29 +20,54 @@ const FILE_BYTES: usize = 64 << 10;
 /// What a link leads to that takes a file away.
 const NOTHING: &str = "/dev/null";
 
-/// Every file that counts, by path, with what is between `[Match]` and the name.
+/// Matches every interface that no other matches, and names by policy: nothing to tell, on each node.
+const DEFAULT: &str = "99-default.link";
+
+/// Every file that counts, by path, with what is between `[Match]` and the name. One without a name is
+/// among them: it takes what it matches from those behind it.
 pub(super) fn read(root: &Dir) -> Reading<BTreeMap<String, LinkFile>> {
-    let mut by_name: BTreeMap<String, (String, LinkFile)> = BTreeMap::new();
+    let mut paths: BTreeMap<String, String> = BTreeMap::new();
+    // Files of `NAME.link.d` are read after `NAME.link`, by their own names.
+    let mut added: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
     for directory in DIRECTORIES {
         let names = match root.list(directory) {
             Reading::Known(entries) => entries,
             Reading::Absent => continue,
             Reading::Unreadable(why) => return Reading::Unreadable(format!("{directory}: {why}")),
         };
-        for name in names.into_keys().filter(|name| name.ends_with(".link")) {
-            if by_name.contains_key(&name) {
-                continue;
-            }
+        for name in names.into_keys() {
             let path = format!("{directory}/{name}");
-            let file = match file(root, &path) {
-                Reading::Known(file) => file,
-                Reading::Absent => continue,
-                Reading::Unreadable(why) => return Reading::Unreadable(format!("/{path}: {why}")),
-            };
-            by_name.insert(name, (format!("/{path}"), file));
+            if name.ends_with(".link") {
+                paths.entry(name).or_insert(path);
+            } else if let Some(name) = name.strip_suffix(".d").filter(|of| of.ends_with(".link")) {
+                let parts = match root.list(&path) {
+                    Reading::Known(entries) => entries,
+                    Reading::Absent => continue,
+                    Reading::Unreadable(why) => {
+                        return Reading::Unreadable(format!("/{path}: {why}"));
+                    }
+                };
+                let added = added.entry(name.to_owned()).or_default();
+                for part in parts.into_keys().filter(|part| part.ends_with(".conf")) {
+                    let path = format!("{path}/{part}");
+                    added.entry(part).or_insert(path);
+                }
+            }
         }
     }
-    Reading::Known(by_name.into_values().filter(|(_, file)| file.name.is_some()).collect())
+    let mut files = BTreeMap::new();
+    for (name, path) in paths {
+        let added = added.get(&name).into_iter().flat_map(BTreeMap::values);
+        match file(root, &path, added) {
+            Reading::Known(file) if file.name.is_none() && name == DEFAULT => {}
+            Reading::Known(file) => {
+                files.insert(format!("/{path}"), file);
+            }
+            Reading::Absent => {}
+            Reading::Unreadable(why) => return Reading::Unreadable(why),
+        }
+    }
+    Reading::Known(files)
 }
 
 /// Interfaces that udev is done with: it notes each as `n` and its index.
@@ -52,15 +77,34 @@ pub(super) fn done(root: &Dir) -> Reading<BTreeSet<u32>> {
     names.map(|names| names.iter().filter_map(|name| index(name)).collect())
 }
 
-fn file(root: &Dir, path: &str) -> Reading<LinkFile> {
-    if root.link(path).known().is_some_and(|target| target == NOTHING) {
-        return Reading::Known(LinkFile::default());
+/// One file with what is added to it. One that was taken away stays so.
+fn file<'p>(root: &Dir, path: &str, added: impl Iterator<Item = &'p String>) -> Reading<LinkFile> {
+    let mut file = LinkFile::default();
+    let unreadable = |path: &str, why| Reading::Unreadable(format!("/{path}: {why}"));
+    match text(root, path) {
+        Reading::Known(text) if text.is_empty() => return Reading::Known(file),
+        Reading::Known(text) => add(&mut file, &text),
+        Reading::Absent => return Reading::Absent,
+        Reading::Unreadable(why) => return unreadable(path, why),
     }
-    root.read(path, FILE_BYTES).and_then(attribute::text).map(|text| parse(&text))
+    for path in added {
+        match text(root, path) {
+            Reading::Known(text) => add(&mut file, &text),
+            Reading::Absent => {}
+            Reading::Unreadable(why) => return unreadable(path, why),
+        }
+    }
+    Reading::Known(file)
 }
 
-fn parse(text: &str) -> LinkFile {
-    let mut file = LinkFile::default();
+fn text(root: &Dir, path: &str) -> Reading<String> {
+    if root.link(path).known().is_some_and(|target| target == NOTHING) {
+        return Reading::Known(String::new());
+    }
+    root.read(path, FILE_BYTES).and_then(attribute::text)
+}
+
+fn add(file: &mut LinkFile, text: &str) {
     let mut section = "";
     for line in text.lines().map(str::trim) {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
@@ -68,7 +112,8 @@ fn parse(text: &str) -> LinkFile {
         } else if let Some((key, value)) = line.split_once('=').filter(|_| !is_comment(line)) {
             let (key, value) = (key.trim_end(), value.trim_start().to_owned());
             match section {
-                // Of a list written in several lines each counts.
+                // Of a list written in several lines each counts, from the last empty one on.
+                "Match" if value.is_empty() => drop(file.matches.remove(key)),
                 "Match" => {
                     let all = file.matches.entry(key.to_owned()).or_default();
                     *all = format!("{all} {value}").trim_start().to_owned();
@@ -81,7 +126,6 @@ fn parse(text: &str) -> LinkFile {
             }
         }
     }
-    file
 }
 
 fn is_comment(line: &str) -> bool {
@@ -94,6 +138,12 @@ mod tests {
 
     use super::super::root::tests::root_with;
     use super::*;
+
+    fn parse(text: &str) -> LinkFile {
+        let mut file = LinkFile::default();
+        add(&mut file, text);
+        file
+    }
 
     #[test]
     fn the_first_directory_counts_and_a_link_to_nothing_takes_a_file_away() {
@@ -109,11 +159,48 @@ mod tests {
         let seen = read(&root).into_known().unwrap();
         let shown: Vec<_> =
             seen.iter().map(|(path, file)| (path.as_str(), file.name.as_deref())).collect();
-        assert_eq!(shown, [("/etc/systemd/network/10-a.link", Some("mine"))]);
+        let gone = ("/etc/systemd/network/20-b.link", None);
+        assert_eq!(shown, [("/etc/systemd/network/10-a.link", Some("mine")), gone]);
+        assert!(seen[gone.0].matches.is_empty(), "it matches nothing");
         assert_eq!(read(&root_with(&[]).1), Reading::Known(BTreeMap::new()));
         let both = parse("[Link]\nNamePolicy=keep slot\nName=a\n[Match]\nNamePolicy=x\n");
         assert_eq!(both.name_policy.as_deref(), Some("keep slot"));
         assert_eq!(parse("[Link]\nNamePolicy=\n").name_policy, None);
+    }
+
+    #[test]
+    fn what_has_no_name_is_kept_for_what_it_matches_and_a_file_may_have_parts() {
+        let (place, root) = root_with(&[
+            ("etc/systemd/network/10-wol.link", "[Match]\nDriver=sfc\n[Link]\nWakeOnLan=off\n"),
+            ("etc/systemd/network/99-default.link.d/b.conf", "[Link]\nName=all0\n"),
+            ("usr/lib/systemd/network/99-default.link", "[Match]\nOriginalName=*\n"),
+            ("usr/lib/systemd/network/20-a.link", "[Match]\nDriver=igb\n[Link]\nName=a0\n"),
+            ("usr/lib/systemd/network/20-a.link.d/1.conf", "[Match]\nDriver=\n[Link]\nName=a1\n"),
+            ("usr/lib/systemd/network/20-a.link.d/2.conf", "Name=no\n[Match]\nDriver=sfc\n"),
+            ("usr/lib/systemd/network/20-a.link.d/3.conf", "[Link]\nName=no\n"),
+            ("run/systemd/network/20-a.link.d/3.conf", "[Link]\nNamePolicy=keep\n"),
+            ("run/systemd/network/20-a.link.d/4.txt", "[Link]\nName=no\n"),
+            ("run/systemd/network/30-none.link.d/1.conf", "[Link]\nName=no\n"),
+            ("run/systemd/network/40-gone.link.d/1.conf", "[Match]\nDriver=sfc\n"),
+        ]);
+        symlink("/dev/null", place.path().join("run/systemd/network/40-gone.link")).unwrap();
+        let seen = read(&root).into_known().unwrap();
+        let shown: Vec<_> = seen
+            .iter()
+            .map(|(path, file)| {
+                let name = path.rsplit('/').next().unwrap();
+                (name, file.matches.get("Driver").map(String::as_str), file.name.as_deref())
+            })
+            .collect();
+        let expected = [
+            ("10-wol.link", Some("sfc"), None),
+            ("40-gone.link", None, None),
+            ("20-a.link", Some("sfc"), Some("a1")),
+            ("99-default.link", None, Some("all0")),
+        ];
+        assert_eq!(shown, expected);
+        let parts = &seen["/usr/lib/systemd/network/20-a.link"];
+        assert_eq!(parts.name_policy.as_deref(), Some("keep"));
     }
 
     #[test]

@@ -214,8 +214,7 @@ fn removed(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// Whether a path in an initramfs is one of ours, by its name: dracut copies the directory as it is,
-/// initramfs-tools puts all `.link` files into the one of the distribution.
+/// Whether a path in an initramfs is a copy of a file of ours, by its name.
 pub(super) fn inside(path: &str) -> bool {
     let (directory, name) = path.rsplit_once('/').unwrap_or_default();
     INITRAMFS_DIRECTORIES.contains(&directory) && is_ours(name)
