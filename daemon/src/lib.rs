@@ -14,6 +14,7 @@ pub mod ledger_file;
 pub mod letterbox;
 pub mod logging;
 pub mod module_file;
+pub mod network;
 pub mod processes;
 pub mod resident;
 pub mod service;

@@ -15,7 +15,7 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::{Secrets, Sources};
-use onloadd::{boot, cdi, contained, kubelet, logging, resident, service, variables};
+use onloadd::{boot, cdi, contained, kubelet, logging, network, resident, service, variables};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -70,6 +70,10 @@ struct Args {
     #[arg(long, hide = true)]
     #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record"])]
     write_variables: bool,
+    /// Change the network as standard input says, and end. The daemon has itself run so.
+    #[arg(long, hide = true)]
+    #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record", "write_variables"])]
+    write_network: bool,
     /// What to log: error, warn, info, debug, trace, or a list such as info,onloadd::bus=debug.
     #[arg(long, value_name = "LEVEL", env = "ONLOADD_LOG", default_value = "info")]
     log: String,
@@ -114,6 +118,9 @@ fn main() -> ExitCode {
     if args.write_variables {
         // Before any log: there is none of what it reads.
         return variables::run(&args.root);
+    }
+    if args.write_network {
+        return network::run(&args.root);
     }
     if let Err(why) = logging::init(&args.log) {
         return refuse("onloadd did not start", &why, "mend --log");

@@ -15,6 +15,7 @@ use super::source::{Question, Source};
 
 mod addresses;
 mod functions;
+mod hand_back;
 pub(super) mod links;
 mod owners;
 pub(super) mod qdiscs;

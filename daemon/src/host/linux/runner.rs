@@ -65,16 +65,21 @@ pub(super) struct Confined {
     pub(super) input: Vec<u8>,
     /// The capabilities it may have, a bit for each (`linux/capability.h`).
     pub(super) capabilities: u64,
-    /// The one place where it may write.
-    pub(super) writable: &'static str,
+    /// The only places where it may write.
+    pub(super) writable: Vec<String>,
+    /// Whether it has the node's network, and speaks netlink.
+    pub(super) network: bool,
 }
 
 impl fmt::Debug for Confined {
     /// Without what it reads.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { file, input, capabilities, writable } = self;
-        let bytes = input.len();
-        write!(f, "{file} reads {bytes} bytes, has {capabilities:#x}, writes in {writable}")
+        let Self { file, input, capabilities, writable, network } = self;
+        let (bytes, places) = (input.len(), writable.join(" "));
+        write!(
+            f,
+            "{file} reads {bytes} bytes, has {capabilities:#x}, writes in {places}, network {network}"
+        )
     }
 }
 
@@ -334,7 +339,8 @@ mod tests {
             file: "/bin/sh".to_owned(),
             input: words.clone().into_bytes(),
             capabilities: 0,
-            writable: "/nowhere",
+            writable: Vec::new(),
+            network: false,
         };
         // Not found by its name: it has a file of its own.
         let script = "head -c 30; sha256sum; echo more >/proc/self/fd/0 && echo changed";

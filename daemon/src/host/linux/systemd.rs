@@ -244,30 +244,33 @@ fn confinement(confined: &Confined) -> Properties {
     /// Namespaces that it may make: none.
     const NONE: u64 = 0;
     const OWNER_ONLY: u32 = 0o077;
-    let only = |what: &'static str| Variant::new((true, vec![what]));
+    let only = |what: Vec<&'static str>| Variant::new((true, what));
+    let places: Vec<_> = confined.writable.iter().map(|place| format!("-{place}")).collect();
+    // AF_UNIX: journal.
+    let families = if confined.network { vec!["AF_UNIX", "AF_NETLINK"] } else { vec!["AF_UNIX"] };
     let mut properties = vec![
         ("CapabilityBoundingSet", Variant::new(confined.capabilities)),
         ("ProtectSystem", Variant::new("strict")),
         // The hyphen: a place that is not there is the program's to tell.
-        ("ReadWritePaths", Variant::new(vec![format!("-{}", confined.writable)])),
+        ("ReadWritePaths", Variant::new(places)),
         // systemd 252 leaves it out of the above where it mounts /proc anew.
         ("ReadOnlyPaths", Variant::new(vec!["/run"])),
         ("ProtectHome", Variant::new("yes")),
         ("ProtectProc", Variant::new("invisible")),
         ("KeyringMode", Variant::new("private")),
         ("RestrictNamespaces", Variant::new(NONE)),
-        ("RestrictAddressFamilies", only("AF_UNIX")),
-        ("SystemCallFilter", only("@system-service")),
+        ("RestrictAddressFamilies", only(families)),
+        ("SystemCallFilter", only(vec!["@system-service"])),
         ("SystemCallErrorNumber", Variant::new(REFUSED)),
         ("SystemCallArchitectures", Variant::new(vec!["native"])),
         ("UMask", Variant::new(OWNER_ONLY)),
         // What it reads is in no image of its memory.
         ("LimitCORE", Variant::new(0_u64)),
+        ("PrivateNetwork", Variant::new(!confined.network)),
     ];
     let on = [
         "NoNewPrivileges",
         "PrivateDevices",
-        "PrivateNetwork",
         "ProtectKernelTunables",
         "ProtectKernelModules",
         "ProtectKernelLogs",
@@ -345,7 +348,8 @@ mod tests {
             file: "/usr/sbin/onloadd".to_owned(),
             input: SECRET.as_bytes().to_vec(),
             capabilities: 1 << 9,
-            writable: "/sys/firmware/efi/efivars",
+            writable: vec!["/sys/firmware/efi/efivars".to_owned()],
+            network: false,
         };
         let start = Start::confined(&program, &confined).unwrap();
         let properties = properties(&start, &start.file().unwrap()).unwrap();
@@ -376,6 +380,11 @@ mod tests {
         let numbers = format!("{:?}", SECRET.as_bytes());
         assert!(shown.contains("-/sys/firmware/efi/efivars"), "{shown}");
         assert!(!shown.contains(SECRET) && !shown.contains(numbers.trim_matches(['[', ']'])));
+        assert!(shown.contains(r#"("PrivateNetwork", Bool(true))"#), "{shown}");
+        assert!(!shown.contains("AF_NETLINK"), "{shown}");
+        let shown = format!("{:?}", confinement(&Confined { network: true, ..confined }));
+        assert!(shown.contains(r#"("PrivateNetwork", Bool(false))"#), "{shown}");
+        assert!(shown.contains("AF_NETLINK"), "{shown}");
     }
 
     #[test]

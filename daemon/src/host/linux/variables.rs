@@ -29,7 +29,8 @@ impl Linux {
             input: encode(writes)?,
             file: own_file().map_err(|error| unknown(&error.to_string()))?,
             capabilities: CAPABILITIES,
-            writable: EFIVARS,
+            writable: vec![EFIVARS.to_owned()],
+            network: false,
         };
         answer(self.programs.run_confined(&program(), &confined).await)
     }
@@ -47,7 +48,7 @@ fn program() -> Program {
 }
 
 /// The file of the running program, or what an upgrade has put in its place.
-fn own_file() -> io::Result<String> {
+pub(super) fn own_file() -> io::Result<String> {
     in_place(std::env::current_exe()?).ok_or_else(|| io::Error::other("its file is not there"))
 }
 
