@@ -17,7 +17,7 @@ mod deed;
 mod gaps;
 mod raw;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod today;
 
 pub use affected::{Affected, affected, awaited, driven};

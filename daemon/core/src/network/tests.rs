@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::names::{InterfaceName, MacAddress};
 
-mod random;
+pub(crate) mod random;
 mod tables;
 
-pub(super) const PORT: &str = "0000:3b:00.0";
-pub(super) const OTHER: &str = "0000:3b:00.1";
+pub(crate) const PORT: &str = "0000:3b:00.0";
+pub(crate) const OTHER: &str = "0000:3b:00.1";
 
-pub(super) fn name(text: &str) -> InterfaceName {
+pub(crate) fn name(text: &str) -> InterfaceName {
     text.parse().unwrap()
 }
 
-pub(super) fn mac(last: u8) -> MacAddress {
+pub(crate) fn mac(last: u8) -> MacAddress {
     format!("00:0f:53:a1:00:{last:02x}").parse().unwrap()
 }
 
-pub(super) fn port(address: &str, last: u8) -> NetworkLink {
+pub(crate) fn port(address: &str, last: u8) -> NetworkLink {
     NetworkLink {
         port: Some(address.parse().unwrap()),
         up: true,
@@ -30,7 +30,7 @@ pub(super) fn port(address: &str, last: u8) -> NetworkLink {
 }
 
 /// A link of software; what it is made with is its number.
-pub(super) fn made(kind: &str, number: u8, below: Option<&str>) -> NetworkLink {
+pub(crate) fn made(kind: &str, number: u8, below: Option<&str>) -> NetworkLink {
     NetworkLink {
         made: Some(Made { kind: kind.to_owned(), data: Raw(vec![number]) }),
         below: below.map(name),
@@ -41,19 +41,19 @@ pub(super) fn made(kind: &str, number: u8, below: Option<&str>) -> NetworkLink {
     }
 }
 
-pub(super) fn address(text: &str, valid: Option<u32>) -> Address {
+pub(crate) fn address(text: &str, valid: Option<u32>) -> Address {
     let message = Raw(text.as_bytes().to_vec());
     Address { shown: text.to_owned(), message, valid, preferred: valid }
 }
 
-pub(super) fn route(shown: &str, over: &[&str], has_gateway: bool) -> Route {
+pub(crate) fn route(shown: &str, over: &[&str], has_gateway: bool) -> Route {
     let message = Raw(shown.as_bytes().to_vec());
     let over = over.iter().map(|text| name(text)).collect();
     Route { shown: shown.to_owned(), default: shown == "default", has_gateway, over, message }
 }
 
 /// A rule as the kernel writes it: a header, a table, and the interface by which packets come.
-pub(super) fn rule(by: &str) -> Rule {
+pub(crate) fn rule(by: &str) -> Rule {
     let mut message = vec![2; 12];
     let mut attribute = |kind: u16, value: &[u8]| {
         let length = u16::try_from(4 + value.len()).unwrap();
@@ -69,17 +69,17 @@ pub(super) fn rule(by: &str) -> Rule {
     Rule { shown, names: BTreeSet::from([name(by)]), message: Raw(message) }
 }
 
-pub(super) fn network<const N: usize>(links: [(&str, NetworkLink); N]) -> Network {
+pub(crate) fn network<const N: usize>(links: [(&str, NetworkLink); N]) -> Network {
     let links = links.into_iter().map(|(text, link)| (name(text), link)).collect();
     Network { links, rules: BTreeSet::new() }
 }
 
-pub(super) fn kept(network: Network) -> Kept {
+pub(crate) fn kept(network: Network) -> Kept {
     Kept { network, at: Moment(10_000), boot: None, change: 1 }
 }
 
 /// A bond of two ports, with a VLAN that has an address and routes.
-pub(super) fn bonded() -> Network {
+pub(crate) fn bonded() -> Network {
     let member = |address: &str, last: u8| NetworkLink {
         master: Some(name("bond0")),
         membership: Raw(vec![8, 0, 5, 0]),
@@ -106,11 +106,11 @@ pub(super) fn bonded() -> Network {
 }
 
 /// What another driver's load shows of a port.
-pub(super) fn fresh(address: &str, last: u8) -> NetworkLink {
+pub(crate) fn fresh(address: &str, last: u8) -> NetworkLink {
     let settings = BTreeMap::from([("ring.rx".to_owned(), 512)]);
     NetworkLink { up: false, settings, ..port(address, last) }
 }
 
-pub(super) fn shown(deeds: &[Deed]) -> Vec<String> {
+pub(crate) fn shown(deeds: &[Deed]) -> Vec<String> {
     deeds.iter().map(ToString::to_string).collect()
 }

@@ -18,6 +18,7 @@ mod lab;
 mod lasting;
 mod leaving;
 mod names;
+mod network;
 mod others;
 mod physical;
 mod pods;

@@ -61,6 +61,7 @@ pub(super) struct Lab {
     pub pods: Option<PodList>,
     /// Effects until the daemon is killed.
     pub fuse: Option<usize>,
+    pub network: network::Carried,
 }
 
 impl Lab {
@@ -99,6 +100,7 @@ impl Lab {
             variables: BTreeMap::new(),
             pods: None,
             fuse: None,
+            network: Default::default(),
         };
         lab.carry_out(effects);
         lab.run(2_000);
@@ -190,13 +192,7 @@ impl Lab {
             }
             match effect {
                 Effect::Look(depth) => {
-                    let mut seen = self.node.clone();
-                    let sought = depth == Depth::Users || seen.users.known().is_some();
-                    seen.users = if sought {
-                        Known(seen.users.known().cloned().unwrap_or_default())
-                    } else {
-                        Absent
-                    };
+                    let seen = self.seen(depth);
                     self.coming.push_back(Event::Looked(Box::new(seen)));
                 }
                 Effect::Apply(step) => {
@@ -297,10 +293,9 @@ impl Lab {
             Step::PinNames(_)
             | Step::Rename(_)
             | Step::HandBack { .. }
-            | Step::RestoreNetwork(_) => {
-                self.network_step(step);
-            }
+            | Step::RestoreNetwork(_) => return self.network_step(step),
         }
+        self.carry_over(step);
         Ok(Outcome::Changed)
     }
 
