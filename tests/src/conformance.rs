@@ -251,6 +251,7 @@ async fn deep_look<H: Host>(host: &H) -> Result<()> {
         looks::users(&deep)?;
         deep.users = usual.users.clone();
         deep.attached = usual.attached.clone();
+        deep.network = usual.network.clone();
         if deep == usual {
             return Ok(());
         }

@@ -27,6 +27,7 @@ pub mod disk;
 mod effects;
 pub mod kubelet;
 mod neighbours;
+pub mod network;
 pub mod pods;
 pub mod promises;
 
@@ -36,6 +37,8 @@ use promises::Promises;
 
 /// How long a control-plane server takes after a load of `onload`, as in the simulated host.
 const CONTROL_PLANE_MS: u64 = 50;
+/// How long an owner takes to set up what it has seen, as in the simulated host.
+const OWNER_MS: u64 = 300;
 /// Wall time at which every run begins: 2025-01-01.
 const WALL_MS: u64 = 1_735_689_600_000;
 /// Deadlines handled in one millisecond before it counts as spinning.
@@ -74,12 +77,13 @@ enum Arrival {
     Told(Event),
     List(PoolName, Vec<Advertised>),
     ControlPlane,
+    Owner,
 }
 
 impl Arrival {
     /// Whether it is lost with the daemon that waits for it.
     fn is_of_daemon(&self) -> bool {
-        !matches!(self, Self::ControlPlane)
+        !matches!(self, Self::ControlPlane | Self::Owner)
     }
 }
 
@@ -259,6 +263,7 @@ impl Machine {
     /// As [`World::act`].
     pub fn act(&mut self, action: &Action) -> Result<(), ActionError> {
         let result = self.world.act(action);
+        self.promises.network.acted(action, &self.world);
         self.world_moved();
         result
     }
@@ -274,6 +279,10 @@ impl Machine {
         let is_due = self.coming.values().any(|one| matches!(one, Arrival::ControlPlane));
         if self.world.control_plane_is_due() && !is_due {
             self.later((CONTROL_PLANE_MS, CONTROL_PLANE_MS), Arrival::ControlPlane);
+        }
+        let is_due = self.coming.values().any(|one| matches!(one, Arrival::Owner));
+        if self.world.owner_is_due() && !is_due {
+            self.later((OWNER_MS, OWNER_MS), Arrival::Owner);
         }
     }
 
@@ -353,6 +362,10 @@ impl Machine {
             Arrival::ControlPlane => {
                 // It may have been unloaded meanwhile; then there is nothing to start.
                 let _ = self.act(&Action::ControlPlaneStarts);
+            }
+            Arrival::Owner => {
+                // What it saw may be gone.
+                let _ = self.act(&Action::OwnersAct);
             }
         }
     }

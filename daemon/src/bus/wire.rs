@@ -71,7 +71,7 @@ pub(super) fn profiles(
 /// A port's names.
 pub(super) fn port_name(row: &PortName) -> Dictionary {
     let name = |name: Option<&InterfaceName>| name.map(ToString::to_string).unwrap_or_default();
-    let (by, pin) = row.pinned.as_ref().unzip();
+    let (by, pin) = row.pinned.as_ref().map(|(by, pin)| (by, pin)).unzip();
     let drivers: BTreeMap<String, (String, String)> = row
         .drivers
         .iter()

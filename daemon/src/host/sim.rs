@@ -32,14 +32,19 @@ mod bus;
 mod certificate;
 mod check;
 mod control;
+mod deeds;
 mod disk;
 pub mod faults;
 pub mod file;
 mod firmware;
 mod kernel;
+mod names;
+mod network;
 mod networks;
 mod others;
+mod owners;
 mod snapshot;
+mod stack;
 mod trust;
 mod users;
 mod world;
@@ -47,6 +52,9 @@ mod world;
 /// How long after a load of `onload` its control-plane server is up: the kernel starts it apart,
 /// and right after modprobe nobody holds the module yet (reference/onload-measured.md section 1).
 const CONTROL_PLANE_DELAY: Duration = Duration::from_millis(50);
+
+/// How long after an interface appears its owner has set it up: NetworkManager begins within a second.
+const OWNER_DELAY: Duration = Duration::from_millis(300);
 
 /// The simulated machine as a [`Host`]. Clones are the same machine.
 #[derive(Clone, Debug)]
@@ -65,6 +73,8 @@ struct State {
     script: VecDeque<(Instant, Action)>,
     /// When the control-plane server that was asked for is up.
     server_at: Option<Instant>,
+    /// When an owner sets up what it has seen.
+    owner_at: Option<Instant>,
     /// Changes told and not yet heard.
     hints: u32,
 }
@@ -80,7 +90,8 @@ impl Sim {
             .map(|event| (start + event.after.0, event.action.get_ref().clone()))
             .collect();
         script.sort_by_key(|(at, _)| *at);
-        let state = State { world, script: script.into(), server_at: None, hints: 0 };
+        let state =
+            State { world, script: script.into(), server_at: None, owner_at: None, hints: 0 };
         Self(Arc::new(Machine { state: Mutex::new(state), bell: Notify::new() }))
     }
 
@@ -121,6 +132,11 @@ impl State {
         } else if self.server_at.is_none() {
             self.server_at = Some(Instant::now() + CONTROL_PLANE_DELAY);
         }
+        if !self.world.owner_is_due() {
+            self.owner_at = None;
+        } else if self.owner_at.is_none() {
+            self.owner_at = Some(Instant::now() + OWNER_DELAY);
+        }
         result
     }
 
@@ -128,6 +144,8 @@ impl State {
         while let Some(at) = self.next().filter(|at| *at <= now) {
             let action = if self.server_at == Some(at) {
                 Action::ControlPlaneStarts
+            } else if self.owner_at == Some(at) {
+                Action::OwnersAct
             } else {
                 match self.script.pop_front() {
                     Some((_, action)) => action,
@@ -143,7 +161,13 @@ impl State {
 
     /// When the next thing happens by itself.
     fn next(&self) -> Option<Instant> {
-        self.script.front().map(|(at, _)| *at).into_iter().chain(self.server_at).min()
+        self.script
+            .front()
+            .map(|(at, _)| *at)
+            .into_iter()
+            .chain(self.server_at)
+            .chain(self.owner_at)
+            .min()
     }
 }
 

@@ -8,14 +8,20 @@ use onload_core::inventory::{Autoload, Origin, Snapshot};
 use onload_core::kubelet::device_list;
 use onload_core::ledger::Ledger;
 use onload_core::names::{DeviceId, ReleaseName};
+use onload_core::network::Network;
 use onload_core::picture::{Lent, NodeState, Picture};
+use onload_core::reading::Reading;
 use onload_core::release::{HOST, IN_TREE};
 use onload_core::step::Step;
+
+use super::network::leads_out;
 
 /// What was seen of changes so far.
 #[derive(Clone, Debug, Default)]
 pub struct Changes {
     look: Option<Arc<Snapshot>>,
+    /// What the last look that went so far found interfaces to carry.
+    network: Option<Network>,
     open: Option<Change>,
     /// Something was taken away for the change that is open, or may have been before a restart.
     touched: bool,
@@ -29,6 +35,9 @@ pub struct Changes {
 impl Changes {
     pub(super) fn looked(&mut self, look: &Arc<Snapshot>) {
         self.look = Some(Arc::clone(look));
+        if let Some(network) = look.network.known() {
+            self.network = Some(network.clone());
+        }
     }
 
     /// The daemon or the boot is gone; what was noted of the change is read from the ledger again.
@@ -73,7 +82,7 @@ impl Changes {
         if !self.touched && change.turned.is_none() {
             nobody_uses(step, look);
             if change.manner.confirm_within.is_none() {
-                nothing_protected_goes(step, look);
+                nothing_protected_goes(step, look, self.network.as_ref());
             }
             // What was lent before this boot is lent to nobody.
             if change.origin != change::Origin::Boot {
@@ -154,18 +163,25 @@ fn nobody_uses(step: &Step, look: &Snapshot) {
 }
 
 /// An interface that carries something goes only where the change can be taken back by itself.
-fn nothing_protected_goes(step: &Step, look: &Snapshot) {
+fn nothing_protected_goes(step: &Step, look: &Snapshot, network: Option<&Network>) {
     if !matches!(step, Step::UnloadModule { module } if module.as_str() == "sfc") {
         return;
     }
+    let kept = network.filter(|_| look.network_root == Reading::Known(false));
     for (name, interface) in look.interfaces.known().into_iter().flatten() {
         let port = interface.port.known().and_then(|port| look.ports.known()?.get(port));
         if port.is_none_or(|port| port.driver.known().is_none_or(|driver| driver != "sfc")) {
             continue;
         }
-        let carries = interface.addresses.known().is_some_and(|all| !all.is_empty())
-            || interface.routes.known().is_some_and(|routes| routes.count > 0)
-            || interface.uppers.known().is_some_and(|all| !all.is_empty());
+        // What is kept and put back is no loss, but for the default route.
+        let carries = match kept {
+            Some(kept) => leads_out(name, kept),
+            None => {
+                interface.addresses.known().is_some_and(|all| !all.is_empty())
+                    || interface.routes.known().is_some_and(|routes| routes.count > 0)
+                    || interface.uppers.known().is_some_and(|all| !all.is_empty())
+            }
+        };
         let clock = interface.phc_index.known().map(|index| format!("/dev/ptp{index}"));
         let users = look.users.known().into_iter().flatten();
         let ticks =

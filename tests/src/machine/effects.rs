@@ -57,6 +57,7 @@ impl Machine {
             }
             Effect::Record { id, entries, durability } => {
                 self.promises.recorded(&entries, self.brain.as_ref().unwrap());
+                self.promises.network.recorded(&entries, &self.world);
                 if let Err(why) = self.disk.append(&entries, &mut self.random) {
                     return Some(Event::RecordFailed { record: id, why });
                 }
@@ -105,7 +106,11 @@ impl Machine {
         let containers = || pods.step_begun(step, ledger, &self.kubelet, grace, now);
         changes.step_begun(step, ledger, &self.picture, containers);
         let limit = brain.settings().daemon.step_limit.0;
-        let (took, result) = match self.world.answer(step) {
+        self.promises.network.step_begun(step, &self.world);
+        let before = self.world.clone();
+        let answer = self.world.answer(step);
+        self.promises.network.step_done(step, answer.as_ref(), &before, &self.world);
+        let (took, result) = match answer {
             Some(result) => (self.pace.step, result),
             None => {
                 let millis = u64::try_from(limit.as_millis()).unwrap();

@@ -18,6 +18,7 @@ use onload_core::time::{Moment, Now};
 use super::changes::Changes;
 use super::disk::Disk;
 use super::kubelet::Kubelet;
+use super::network::Networks;
 use super::pods::{Pods, is_container};
 
 /// Attempts at a failing step without an order, at the most.
@@ -54,6 +55,8 @@ pub struct Promises {
     pub pods: Pods,
     /// What is promised of changes.
     pub changes: Changes,
+    /// What is promised of names and the network.
+    pub network: Networks,
     /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
     pub steps: u32,
     /// Local grants that were answered.
@@ -72,6 +75,7 @@ impl Promises {
         self.attempts.retain(|step, _| !step.holds_in(snapshot));
         let look = Arc::new(snapshot.clone());
         self.changes.looked(&look);
+        self.network.looked(snapshot);
         self.look = Some(look);
     }
 
@@ -171,6 +175,7 @@ impl Promises {
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
         self.changes.restarted();
+        self.network.killed(disk.is_behind());
         self.running = None;
         if let Some(step) = self.unwritten.take() {
             // Whether it failed is not known to whoever comes after; it counts from the one before.
@@ -196,6 +201,7 @@ impl Promises {
 
     pub(super) fn rebooted(&mut self) {
         self.changes.restarted();
+        self.network.rebooted();
         self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
         (self.running, self.unwritten) = (None, None);
         self.attempts.clear();

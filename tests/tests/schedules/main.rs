@@ -20,6 +20,7 @@ use onloadd::host::sim::World;
 mod ends;
 mod happening;
 mod kubelet;
+mod network;
 
 use happening::{Schedule, files};
 
@@ -117,6 +118,7 @@ fn rest(machine: &mut Machine) {
     machine.pass(A_WHILE_MS);
     machine.promises.settled(&machine.picture);
     machine.promises.changes.settled(&machine.ledger(), &machine.picture);
+    machine.promises.network.settled(&machine.picture, &machine.world);
     machine.read_back();
     assert_ne!(machine.picture.state, NodeState::Converging, "{}", machine.picture.summary);
     assert_eq!(machine.unanswered(), 0, "somebody never got an answer");

@@ -355,8 +355,7 @@ fn by_file(
     }
     // What is in force was asked before the pin and always will be with this driver.
     let path = udev.link_file.as_ref().filter(|path| comes_first(path))?;
-    let plain = files.get(path).filter(|file| {
-        file.name_policy.as_deref().is_none_or(str::is_empty) && udev.drop_ins.is_none()
-    });
+    let plain =
+        files.get(path).filter(|file| file.name_policy.as_deref().is_none_or(str::is_empty));
     Some(Overruled { by: path.clone(), to: plain.and_then(|file| file.name.clone()) })
 }

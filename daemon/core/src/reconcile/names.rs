@@ -119,7 +119,7 @@ impl Reconciler {
 
     /// Looks again for names that udev is about to give.
     pub(super) fn look_for_names(&mut self, now: Now) {
-        if self.naming.waits {
+        if self.naming.waits && !self.hands_off() {
             self.look_within(now, PACE);
         }
     }
@@ -145,7 +145,7 @@ impl Reconciler {
     pub(super) fn show_names(&self, snapshot: &Snapshot) -> Vec<PortName> {
         let settings = &self.config.settings.naming;
         let mut rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
-        for row in &mut rows {
+        for row in rows.iter_mut().filter(|_| !self.hands_off()) {
             let subject = row.subject.to_string();
             let own = self.naming.troubles.iter().filter(|one| {
                 let told = |conflict: &Conflict| conflict.told() == one.why;

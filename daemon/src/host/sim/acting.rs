@@ -1,6 +1,5 @@
 //! Actions carried out: what happens to the world by itself or by hand.
 
-use onload_core::inventory::Routes;
 use onload_core::names::{ModuleName, PciAddress, ReleaseName};
 use onload_core::step::StepError;
 
@@ -8,6 +7,7 @@ use super::action::{Action, ActionError, Place, Presence, Who};
 use super::check;
 use super::faults::Faults;
 use super::kernel::ControlPlane;
+use super::network;
 use super::world::World;
 
 impl World {
@@ -36,30 +36,54 @@ impl World {
             Action::Link { port, link } => self.set_link(port, *link),
             Action::Rename { interface, to } => self.rename(interface, to)?,
             Action::Address { interface, address } => {
-                let addresses = &mut self.netdev(interface)?.network.addresses;
+                let network = &mut self.netdev(interface)?.network;
                 match address {
-                    Some(address) => {
-                        addresses.insert(address.clone());
-                    }
-                    None => addresses.clear(),
+                    Some(address) => network.add_address(network::address(address)),
+                    None => network.addresses.clear(),
                 }
             }
-            Action::Route { interface, default } => {
-                let routes = &mut self.netdev(interface)?.network.routes;
-                let count = if *default { routes.count + 1 } else { 0 };
-                *routes = Routes { count, default: *default };
+            Action::Route { interface, route } => {
+                let network = &mut self.netdev(interface)?.network;
+                match route.as_deref() {
+                    Some("default") => network.add_default(),
+                    Some(route) => network.add_route(route),
+                    None => network.routes.clear(),
+                }
+            }
+            Action::Mtu { interface, mtu } => {
+                self.netdev(interface)?;
+                if let Err(why) = self.set_mtu(interface, *mtu) {
+                    return refuse(why, "choose a smaller one");
+                }
+            }
+            Action::Set { interface, setting, value } => {
+                let settings = &mut self.netdev(interface)?.network.settings;
+                let known: Vec<String> = settings.keys().cloned().collect();
+                let Some(there) = settings.get_mut(setting) else {
+                    let fix = format!("name one of {}, of a port", known.join(", "));
+                    return refuse("EOPNOTSUPP: it has no such setting", &fix);
+                };
+                *there = *value;
+            }
+            Action::OwnersAct => {
+                if !self.owners_act() {
+                    return refuse("no owner has anything to do", "nothing to do");
+                }
             }
             Action::Contain { interface, container } => {
                 self.contain(interface, container.as_deref())?;
             }
             Action::Claim { interface, claim } => self.claim(interface, *claim),
             Action::Upper { interface, upper } => {
-                let uppers = &mut self.netdev(interface)?.network.uppers;
+                self.netdev(interface)?;
+                let Some(index) = self.index_of(interface) else { return Ok(()) };
                 match upper {
                     Some(upper) => {
-                        uppers.insert(upper.clone());
+                        if let Err(why) = self.put_on_top(index, upper) {
+                            return refuse(why, "choose another interface or another name");
+                        }
                     }
-                    None => uppers.clear(),
+                    None => self.clear_top(index),
                 }
             }
             Action::Register(interface) => {

@@ -15,7 +15,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 46] = [
+pub const FORMS: [(&str, &str); 53] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -24,8 +24,14 @@ pub const FORMS: [(&str, &str); 46] = [
     ("link PCI up|down", "a cable"),
     ("rename INTERFACE NEW", "another name for an interface"),
     ("address INTERFACE ADDRESS/LENGTH|none", "one more network address, or no more"),
-    ("route INTERFACE default|none", "one more route, the default one, or no more"),
-    ("upper INTERFACE NAME|none", "a bond, bridge or VLAN on top of it, or no more"),
+    ("route INTERFACE default|DESTINATION/LENGTH|none", "one more route, or no more"),
+    ("mtu INTERFACE BYTES", "another MTU"),
+    ("set INTERFACE SETTING VALUE", "as ethtool does: ring.rx, channels.combined, and so on"),
+    (
+        "upper INTERFACE NAME|none",
+        "on top of it: a VLAN where the name ends in `.ID`, a bridge where it begins with `br`, else a bond; or no more",
+    ),
+    ("owner acts", "owners set up the interfaces of theirs that have come back"),
     ("contain INTERFACE CONTAINER|none", "a container's ipvlan on top of it, or no more"),
     (
         "claim INTERFACE profile|network|none",
@@ -73,6 +79,13 @@ pub const FORMS: [(&str, &str); 46] = [
         "fault unreadable PART",
         "kernel, boot-id, ports, interfaces, modules, driver, device-nodes, releases, users, trust, or a PCI address",
     ),
+    ("fault rename-busy", "the kernel renames nothing that is up, as those before 6.2"),
+    (
+        "fault restore DEED",
+        "it does nothing, and nobody says so: make, functions, function, set, mac, join, mtu, altnames, listen, up, qdisc, address, route, rule",
+    ),
+    ("fault owner-asks", "owners set up what comes back only when they are asked"),
+    ("fault owner-gone", "owners are not there"),
     ("fault silent", "nothing tells of changes"),
     ("fault storm N", "everything is told N times"),
     ("clear faults", "all faults end; what hangs, hangs"),
@@ -120,9 +133,27 @@ pub enum Action {
     Route {
         /// Through which interface.
         interface: InterfaceName,
-        /// Whether the default route comes; else all go.
-        default: bool,
+        /// Where to: `default`, or a destination with its prefix length; none: all go.
+        route: Option<String>,
     },
+    /// `mtu`.
+    Mtu {
+        /// Of which interface.
+        interface: InterfaceName,
+        /// In bytes.
+        mtu: u32,
+    },
+    /// `set`.
+    Set {
+        /// Of which interface.
+        interface: InterfaceName,
+        /// Group and name, as [`onload_core::network::NetworkLink`] has them.
+        setting: String,
+        /// The value.
+        value: u64,
+    },
+    /// `owner acts`.
+    OwnersAct,
     /// `upper`.
     Upper {
         /// On which interface.

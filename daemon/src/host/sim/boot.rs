@@ -1,13 +1,11 @@
 //! Where a machine begins: a kernel that has just come up, and what a world file says is loaded.
 
-use std::collections::BTreeSet;
-
-use onload_core::inventory::{Link, STACK};
+use onload_core::inventory::STACK;
 use onload_core::names::{MacAddress, ModuleName, ReleaseName};
 use onload_core::step::Step;
 use toml::Spanned;
 
-use super::bus::{self, Netdev, Network};
+use super::bus::{self, Netdev};
 use super::check::WorldError;
 use super::kernel::{ControlPlane, IN_TREE};
 use super::world::World;
@@ -37,6 +35,7 @@ impl World {
         self.modules.clear();
         self.netdevs.clear();
         self.registered.clear();
+        self.rules.clear();
         self.nodes.clear();
         self.opened.clear();
         self.accelerated.clear();
@@ -66,19 +65,7 @@ impl World {
 
     fn add_loopback(&mut self) {
         let Ok(name) = "lo".parse() else { return };
-        let loopback = Netdev {
-            name,
-            altnames: BTreeSet::new(),
-            port: None,
-            mac: MacAddress([0; 6]),
-            permanent: false,
-            link: Link::Up,
-            speed_mbps: None,
-            phys_port_name: None,
-            evaluated: None,
-            phc: None,
-            network: Network::default(),
-        };
+        let loopback = Netdev::of_software(name, MacAddress([0; 6]));
         self.add_netdev(loopback, "lo");
     }
 

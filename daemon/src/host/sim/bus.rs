@@ -3,24 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::hardware::{Acceleration, Family};
-use onload_core::inventory::{Autoload, Link, Loader, NameOrigin, Port, Routes};
+use onload_core::inventory::{Autoload, Link, Loader, Port};
 use onload_core::names::{InterfaceName, MacAddress, ModuleName, PciAddress};
-use onload_core::naming::UdevNames;
+use onload_core::naming::Key;
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
-use toml::Spanned;
-
-use super::action::ActionError;
 use super::file::{CardPort, OtherInterface, PciId, WorldFile};
+use super::network::{Network, Profile};
 use super::world::World;
 
-/// Naming scheme of the simulated udev.
-const SCHEME: &str = "rhel-9.0";
-/// The one `.link` file of the simulated machine.
-const DEFAULT_LINK_FILE: &str = "/usr/lib/systemd/network/99-default.link";
-
-/// Speed and addresses of one interface to be, and the function it will be of.
+/// A PCI function, and the interface it will have.
 #[derive(Clone, Debug)]
 pub(super) struct Function {
     /// PCI vendor and device.
@@ -33,7 +26,7 @@ pub(super) struct Function {
     pub sriov_total: Option<u32>,
     /// Driver built into the kernel, for what is no Solarflare card.
     built_in: Option<String>,
-    /// Interface it gets when a driver binds, with the network that a boot gives it.
+    /// Interface it gets when a driver binds.
     pub netdev: Netdev,
     /// Kinds of auxiliary device the out-of-tree driver makes.
     kinds: BTreeSet<String>,
@@ -52,66 +45,41 @@ pub(super) struct Netdev {
     pub altnames: BTreeSet<String>,
     pub port: Option<PciAddress>,
     pub mac: MacAddress,
-    /// Whether the address is burnt in.
-    pub permanent: bool,
+    /// The address burnt in; none for what is virtual.
+    pub permanent: Option<MacAddress>,
     pub link: Link,
     pub speed_mbps: Option<u32>,
     pub phys_port_name: Option<String>,
     /// What udev came to when it appeared; none where no policy fits.
     pub evaluated: Option<String>,
+    /// The pin by which udev named it when it appeared.
+    pub pinned: Option<(Key, InterfaceName)>,
+    /// Whether somebody gave it its name whatever that looks like.
+    pub renamed: bool,
     pub phc: Option<u32>,
+    /// What a boot makes of it.
+    pub profile: Profile,
     pub network: Network,
 }
 
-/// What the node has made of an interface; it goes with the interface.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Network {
-    pub addresses: BTreeSet<String>,
-    pub routes: Routes,
-    pub uppers: BTreeSet<InterfaceName>,
-    /// Containers that have an ipvlan on it, in namespaces of their own.
-    pub containers: BTreeSet<String>,
-}
-
-impl Network {
-    fn of(
-        addresses: &[Spanned<String>],
-        default_route: bool,
-        uppers: &BTreeSet<InterfaceName>,
-    ) -> Self {
-        Self {
-            addresses: addresses.iter().map(|address| address.get_ref().clone()).collect(),
-            routes: Routes { count: u32::from(default_route), default: default_route },
-            uppers: uppers.clone(),
-            containers: BTreeSet::new(),
-        }
-    }
-}
-
 impl Netdev {
-    /// Who gave it the name of today.
-    pub(super) fn origin(&self) -> NameOrigin {
-        // Whatever else the kernel named itself has no rule of udev's.
-        match self.name.as_str().strip_prefix("eth").map(str::parse::<u32>) {
-            Some(Ok(_)) => NameOrigin::Enumerated,
-            Some(Err(_)) | None => NameOrigin::Renamed,
-        }
-    }
-
-    /// udev's record: the policy is told by the letters that its names begin with
-    /// (reference/interface-naming.md section 2).
-    pub(super) fn udev(&self, address: PciAddress) -> UdevNames {
-        let by = |prefix: &str| self.evaluated.clone().filter(|name| name.starts_with(prefix));
-        UdevNames {
-            name: self.evaluated.clone(),
-            onboard: by("eno"),
-            slot: by("ens"),
-            path: by("enp"),
-            mac: Some(format!("enx{}", self.mac.to_string().replace(':', ""))),
-            scheme: Some(SCHEME.to_owned()),
-            link_file: Some(DEFAULT_LINK_FILE.to_owned()),
-            id_path: Some(format!("pci-{address}")),
-            ..UdevNames::default()
+    /// One without a card, which nobody has named before.
+    pub(super) fn of_software(name: InterfaceName, mac: MacAddress) -> Self {
+        Self {
+            name,
+            altnames: BTreeSet::new(),
+            port: None,
+            mac,
+            permanent: None,
+            link: Link::Up,
+            speed_mbps: None,
+            phys_port_name: None,
+            evaluated: None,
+            pinned: None,
+            renamed: false,
+            phc: None,
+            profile: Profile::default(),
+            network: Network::default(),
         }
     }
 }
@@ -135,19 +103,17 @@ fn of_card(number: usize, port: &CardPort) -> Function {
         sriov_total: port.sriov_total,
         built_in: None,
         netdev: Netdev {
-            name: port.netdev.get_ref().clone(),
             altnames: port.altnames.clone(),
             port: Some(*port.pci.get_ref()),
-            mac: *port.mac.get_ref(),
-            permanent: true,
+            permanent: Some(*port.mac.get_ref()),
             link: port.link,
             speed_mbps: Some(port.speed_mbps),
             phys_port_name: Some(
                 port.phys_port_name.clone().unwrap_or_else(|| format!("p{number}")),
             ),
-            evaluated: None,
             phc: port.phc.as_ref().map(|phc| *phc.get_ref()),
-            network: Network::of(&port.addresses, port.default_route, &port.uppers),
+            profile: Profile::of(&port.addresses, port.default_route, &port.uppers, port.owner),
+            ..Netdev::of_software(port.netdev.get_ref().clone(), *port.mac.get_ref())
         },
         kinds: port.auxiliary.clone(),
         plugged: true,
@@ -163,7 +129,11 @@ fn of_other(address: PciAddress, id: PciId, interface: &OtherInterface) -> Funct
         numa: interface.numa.as_ref().map(|numa| *numa.get_ref()),
         sriov_total: None,
         built_in: interface.driver.clone(),
-        netdev: Netdev { port: Some(address), permanent: true, ..of_interface(interface) },
+        netdev: Netdev {
+            port: Some(address),
+            permanent: Some(*interface.mac.get_ref()),
+            ..of_interface(interface)
+        },
         kinds: BTreeSet::new(),
         plugged: true,
         driver: None,
@@ -173,18 +143,13 @@ fn of_other(address: PciAddress, id: PciId, interface: &OtherInterface) -> Funct
 
 /// A virtual interface.
 pub(super) fn of_interface(interface: &OtherInterface) -> Netdev {
+    let OtherInterface { addresses, default_route, uppers, .. } = interface;
     Netdev {
-        name: interface.name.get_ref().clone(),
         altnames: interface.altnames.clone(),
-        port: None,
-        mac: *interface.mac.get_ref(),
-        permanent: false,
         link: interface.link,
         speed_mbps: interface.speed_mbps,
-        phys_port_name: None,
-        evaluated: None,
-        phc: None,
-        network: Network::of(&interface.addresses, interface.default_route, &interface.uppers),
+        profile: Profile::of(addresses, *default_route, uppers, None),
+        ..Netdev::of_software(interface.name.get_ref().clone(), *interface.mac.get_ref())
     }
 }
 
@@ -256,7 +221,8 @@ impl World {
             }
         }
         function.driver = Some(driver);
-        let mut netdev = Netdev { network: Network::default(), ..function.netdev.clone() };
+        let network = Network::bare(in_tree_sfc);
+        let mut netdev = Netdev { network, ..function.netdev.clone() };
         // Only the in-tree driver names its ports, and udev makes a suffix of that
         // (reference/interface-naming.md section 3).
         let port_name = netdev.phys_port_name.take().filter(|_| in_tree_sfc);
@@ -290,36 +256,12 @@ impl World {
         Ok(Outcome::Changed)
     }
 
-    /// Adds an interface under the name wanted, or under the kernel's own where that is taken or
-    /// too long. Alternative names that are taken are left out.
-    pub(super) fn add_netdev(&mut self, mut netdev: Netdev, wanted: &str) {
-        netdev.altnames.retain(|altname| !self.name_is_taken(altname));
-        let free = |name: &InterfaceName| {
-            !self.name_is_taken(name.as_str()) && !netdev.altnames.contains(name.as_str())
-        };
-        let by_kernel = (0..=self.netdevs.len()).filter_map(|n| format!("eth{n}").parse().ok());
-        let by_udev: Option<InterfaceName> = wanted.parse().ok();
-        netdev.evaluated = by_udev.as_ref().map(ToString::to_string);
-        let chosen = by_udev.into_iter().chain(by_kernel).find(free);
-        if let Some(name) = chosen {
-            netdev.name = name;
-        }
-        self.netdevs.insert(self.next_index, netdev);
-        self.next_index += 1;
-    }
-
-    fn name_is_taken(&self, name: &str) -> bool {
-        self.netdevs
-            .values()
-            .any(|other| other.name.as_str() == name || other.altnames.contains(name))
-    }
-
     /// Lets go of one function: its interface and auxiliary devices go. False when no driver had it.
     pub(super) fn detach(&mut self, address: &PciAddress) -> bool {
         let Some(function) = self.functions.get_mut(address) else { return false };
         function.auxiliary.clear();
         let was_bound = function.driver.take().is_some();
-        self.netdevs.retain(|_, netdev| netdev.port.as_ref() != Some(address));
+        self.remove_netdevs(|netdev| netdev.port.as_ref() == Some(address));
         self.drop_clocks();
         was_bound
     }
@@ -349,30 +291,6 @@ impl World {
             "llct" => "sfc_resource.ef10ct",
             "efct" => "sfc_resource.xilinx_efct",
             _ => "sfc_resource.ef10",
-        })
-    }
-
-    /// What the node's own network service makes of its interfaces at boot; one that comes later
-    /// is left bare.
-    pub(super) fn configure_network(&mut self) {
-        for netdev in self.netdevs.values_mut() {
-            let function = netdev.port.and_then(|address| self.functions.get(&address));
-            if let Some(function) = function {
-                netdev.network = function.netdev.network.clone();
-            }
-        }
-    }
-
-    /// An interface by name, to be changed.
-    ///
-    /// # Errors
-    /// There is none of that name.
-    pub(super) fn netdev(&mut self, name: &InterfaceName) -> Result<&mut Netdev, ActionError> {
-        let names: Vec<String> = self.netdevs.values().map(|n| n.name.to_string()).collect();
-        self.netdevs.values_mut().find(|netdev| netdev.name == *name).ok_or_else(|| {
-            let fix = format!("name one of {}", names.join(", "));
-            let why = "ENODEV: there is no such interface";
-            ActionError::new(format!("interface {name} is not changed"), why, fix)
         })
     }
 
@@ -408,21 +326,6 @@ impl World {
         for netdev in self.netdevs.values_mut().filter(|n| n.port.as_ref() == Some(address)) {
             netdev.link = link;
         }
-    }
-
-    /// `rename`.
-    pub(super) fn rename(
-        &mut self,
-        from: &InterfaceName,
-        to: &InterfaceName,
-    ) -> Result<(), ActionError> {
-        if self.name_is_taken(to.as_str()) {
-            let what = format!("interface {from} is not renamed");
-            let why = format!("EEXIST: {to} is taken");
-            return Err(ActionError::new(what, why, "choose a free name"));
-        }
-        self.netdev(from)?.name = to.clone();
-        Ok(())
     }
 }
 

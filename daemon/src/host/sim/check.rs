@@ -13,6 +13,7 @@ use super::file::{KeyName, OtherInterface, ReleaseOnDisk, WorldFile};
 use super::kernel::{IN_TREE, dependencies};
 
 mod secure_boot;
+mod uppers;
 
 /// Why a text is no world.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ pub(super) fn check(text: &str, file: &WorldFile) -> Result<(), WorldError> {
     check.clocks()?;
     check.addresses()?;
     check.interface_names()?;
+    check.uppers()?;
     check.networks()?;
     check.unique("kernel.release", "kernel", file.kernels.iter().map(|one| &one.release))?;
     let carried = file.kernels.iter().filter_map(|kernel| kernel.initramfs_sfc.as_ref());
@@ -124,6 +126,9 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::Rename { .. }
         | Action::Address { .. }
         | Action::Route { .. }
+        | Action::Mtu { .. }
+        | Action::Set { .. }
+        | Action::OwnersAct
         | Action::Upper { .. }
         | Action::Contain { .. }
         | Action::Claim { .. }

@@ -51,6 +51,14 @@ pub enum Fault {
     NoNodes,
     /// The firmware takes no more variables.
     NoRoom,
+    /// The kernel renames nothing that is up, as those before 6.2.
+    RenameBusy,
+    /// One kind of deed does nothing, and nobody says so.
+    Restore(&'static str),
+    /// Owners set up what comes back only when they are asked.
+    OwnerAsks,
+    /// Owners are not there.
+    OwnerGone,
     /// Part of the machine vanishes while it is read.
     Unreadable(Part),
     /// Nothing tells of changes.
@@ -113,6 +121,24 @@ pub enum Part {
     /// Whom the machine trusts.
     Trust,
 }
+
+/// The words for kinds of [`Deed`](onload_core::network::Deed).
+pub const DEEDS: [&str; 14] = [
+    "make",
+    "functions",
+    "function",
+    "set",
+    "mac",
+    "join",
+    "mtu",
+    "altnames",
+    "listen",
+    "up",
+    "qdisc",
+    "address",
+    "route",
+    "rule",
+];
 
 /// The parts that one word names.
 pub const PARTS: [(&str, Part); 10] = [
@@ -193,6 +219,10 @@ impl fmt::Display for Fault {
             Self::NoAux => f.write_str("no-aux"),
             Self::NoNodes => f.write_str("no-nodes"),
             Self::NoRoom => f.write_str("no-room"),
+            Self::RenameBusy => f.write_str("rename-busy"),
+            Self::Restore(deed) => write!(f, "restore {deed}"),
+            Self::OwnerAsks => f.write_str("owner-asks"),
+            Self::OwnerGone => f.write_str("owner-gone"),
             Self::Unreadable(part) => write!(f, "unreadable {part}"),
             Self::Silent => f.write_str("silent"),
             Self::Storm(count) => write!(f, "storm {count}"),
@@ -216,6 +246,13 @@ pub struct Faults {
     register: Vec<(InterfaceName, Option<NonZeroU32>)>,
     units: BTreeSet<String>,
     unreadable: BTreeSet<Part>,
+    deeds: BTreeSet<&'static str>,
+    /// The kernel renames nothing that is up.
+    pub rename_busy: bool,
+    /// Owners set up what comes back only when they are asked.
+    pub owner_asks: bool,
+    /// Owners are not there.
+    pub owner_gone: bool,
     /// The control-plane server does not end when it is told to.
     pub control_plane_stays: bool,
     /// udev loads a driver at once for what has lost its own.
@@ -255,6 +292,12 @@ impl Faults {
             Fault::NoAux => self.no_aux = true,
             Fault::NoNodes => self.no_nodes = true,
             Fault::NoRoom => self.no_room = true,
+            Fault::RenameBusy => self.rename_busy = true,
+            Fault::Restore(deed) => {
+                self.deeds.insert(deed);
+            }
+            Fault::OwnerAsks => self.owner_asks = true,
+            Fault::OwnerGone => self.owner_gone = true,
             Fault::Unreadable(part) => {
                 self.unreadable.insert(part.clone());
             }
@@ -306,6 +349,11 @@ impl Faults {
     /// Whether a part cannot be read.
     pub fn hides(&self, part: &Part) -> bool {
         self.unreadable.contains(part)
+    }
+
+    /// Whether deeds of a kind do nothing.
+    pub fn spoils(&self, deed: &str) -> bool {
+        self.deeds.contains(deed)
     }
 
     /// How often a change is told.

@@ -135,9 +135,21 @@ pub struct CardPort {
     /// Whether the default route goes through it from boot.
     #[serde(default)]
     pub default_route: bool,
-    /// Interfaces stacked on it from boot.
+    /// Interfaces stacked on it from boot: see `upper` among the actions for their kinds.
     #[serde(default)]
     pub uppers: BTreeSet<InterfaceName>,
+    /// Who sets it up at boot, and whenever it comes back under the same name.
+    pub owner: Option<OwnerName>,
+}
+
+/// Who sets an interface up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OwnerName {
+    /// NetworkManager.
+    NetworkManager,
+    /// systemd-networkd.
+    Networkd,
 }
 
 /// An interface that is no Solarflare port: another card's, or virtual.

@@ -10,21 +10,19 @@ use onload_core::names::InterfaceName;
 use onload_core::reading::Reading;
 
 use super::action::{ActionError, Claim};
-use super::bus::Network;
 use super::world::World;
 
 /// What the profiles of this world put an interface under.
 const CONTROLLER: &str = "bond0";
 
-impl Network {
+impl World {
     /// Whoever is on top asks the interface for the group of all hosts, as it does itself.
-    pub(super) fn multicast_users(&self) -> u32 {
-        let on_top = self.uppers.len() + self.containers.len();
+    pub(super) fn multicast_users(&self, index: u32) -> u32 {
+        let containers = self.netdevs.get(&index).map_or(0, |one| one.network.containers.len());
+        let on_top = self.uppers(index).len() + containers;
         u32::try_from(on_top).unwrap_or(u32::MAX).saturating_add(1)
     }
-}
 
-impl World {
     /// `contain`.
     pub(super) fn contain(
         &mut self,

@@ -46,10 +46,15 @@ impl World {
             loader: self.loader.clone().into(),
             af_xdp: self.af_xdp_reading(),
             udev_done: Reading::Absent,
-            link_files: Reading::Known(BTreeMap::new()),
+            link_files: Reading::Known(self.link_files()),
             pins: Reading::Known(self.pins.clone()),
-            network: Reading::Absent,
-            network_root: Reading::Absent,
+            network: match depth {
+                Depth::Modules | Depth::Usual => Reading::Absent,
+                Depth::Network | Depth::Users => {
+                    self.read(Part::Interfaces, || self.network_reading())
+                }
+            },
+            network_root: Reading::Known(false),
             options: Reading::Known(BTreeMap::new()),
             profiles: Reading::Known(self.profiles()),
             attachments: Reading::Known(self.attachments()),
@@ -103,30 +108,34 @@ impl World {
             driver: function.driver.clone().into(),
             numa_node: function.numa.into(),
             auxiliary: Reading::Known(auxiliary.collect()),
-            sriov: function.sriov_total.map(|total| Sriov { total, enabled: 0 }).into(),
+            sriov: function
+                .sriov_total
+                .map(|total| Sriov { total, enabled: self.enabled(address) })
+                .into(),
             ..ids
         }
     }
 
     fn interface_readings(&self) -> BTreeMap<InterfaceName, Interface> {
         let read = |(index, netdev): (&u32, &Netdev)| {
+            let addresses = netdev.network.addresses.iter();
             let interface = Interface {
                 index: *index,
                 altnames: netdev.altnames.clone(),
                 port: netdev.port.into(),
                 driver: self.driver_of(netdev).into(),
                 mac: Reading::Known(netdev.mac),
-                permanent_mac: netdev.permanent.then_some(netdev.mac).into(),
+                permanent_mac: netdev.permanent.into(),
                 link: Reading::Known(netdev.link),
                 speed_mbps: netdev.speed_mbps.filter(|_| netdev.link == Link::Up).into(),
                 phys_port_name: netdev.phys_port_name.clone().into(),
                 name_origin: netdev.port.map(|_| netdev.origin()).into(),
                 udev: netdev.port.map(|address| Box::new(netdev.udev(address))).into(),
                 phc_index: netdev.phc.into(),
-                addresses: Reading::Known(netdev.network.addresses.clone()),
-                routes: Reading::Known(netdev.network.routes),
-                uppers: Reading::Known(netdev.network.uppers.clone()),
-                multicast_users: Reading::Known(netdev.network.multicast_users()),
+                addresses: Reading::Known(addresses.map(|one| one.shown.clone()).collect()),
+                routes: Reading::Known(netdev.network.route_counts()),
+                uppers: Reading::Known(self.uppers(*index)),
+                multicast_users: Reading::Known(self.multicast_users(*index)),
             };
             (netdev.name.clone(), interface)
         };

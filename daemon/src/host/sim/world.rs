@@ -7,6 +7,7 @@ use onload_core::hardware::Hardware;
 use onload_core::inventory::Loader;
 use onload_core::names::{BootId, InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
 use onload_core::naming::Pins;
+use onload_core::network::Rule;
 use onload_core::others::{Manager, Trace};
 use onload_core::secure_boot::trust::Trust;
 use onload_core::step::{Outcome, Step, StepError};
@@ -84,6 +85,10 @@ pub struct World {
     pub(super) placed: BTreeMap<PoolName, String>,
     /// Names that onloadd has pinned; they outlive a boot.
     pub(super) pins: Pins,
+    /// Rules of routing that name an interface, there or not.
+    pub(super) rules: BTreeSet<Rule>,
+    /// Renames at which the kernel would Oops.
+    pub(super) oopses: u32,
     pub(super) lost_libraries: BTreeSet<ReleaseName>,
     pub(super) on_disk: Arc<OnDisk>,
     pub(super) faults: Faults,
@@ -126,6 +131,8 @@ impl World {
             next_pid: FIRST_PID,
             placed: BTreeMap::new(),
             pins: Pins::new(),
+            rules: BTreeSet::new(),
+            oopses: 0,
             lost_libraries: BTreeSet::new(),
             on_disk: Arc::default(),
             faults: Faults::default(),
@@ -230,10 +237,9 @@ impl World {
                 self.touch();
                 Some(Ok(Outcome::Changed))
             }
-            Step::Rename(_) | Step::HandBack { .. } | Step::RestoreNetwork(_) => {
-                let why = "this machine has no such network";
-                Some(Err(StepError::Unsupported(why.to_owned())))
-            }
+            Step::Rename(all) => Some(self.rename_all(all)),
+            Step::HandBack { interface, owner } => Some(self.hand_back(interface, owner)),
+            Step::RestoreNetwork(deeds) => Some(Ok(self.restore_network(deeds))),
         }
     }
 

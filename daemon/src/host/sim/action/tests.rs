@@ -3,7 +3,7 @@
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use super::super::faults::{LOAD_FAULTS, PARTS, UNLOAD_FAULTS};
+use super::super::faults::{DEEDS, LOAD_FAULTS, PARTS, UNLOAD_FAULTS};
 use super::{Action, FORMS};
 
 /// One line for each form, in the order of [`FORMS`].
@@ -17,7 +17,10 @@ const LINES: [&str; FORMS.len()] = [
     "rename ens1f0 fast0",
     "address ens1f0 192.0.2.1/24",
     "route ens1f0 default",
+    "mtu ens1f0 9000",
+    "set ens1f0 ring.rx 2048",
     "upper ens1f0 bond0",
+    "owner acts",
     "contain ens1f0 0123456789ab",
     "claim ens5 profile",
     "register ens5",
@@ -50,6 +53,10 @@ const LINES: [&str; FORMS.len()] = [
     "fault no-nodes",
     "fault no-room",
     "fault unreadable device-nodes",
+    "fault rename-busy",
+    "fault restore address",
+    "fault owner-asks",
+    "fault owner-gone",
     "fault silent",
     "fault storm 10",
     "clear faults",
@@ -71,6 +78,10 @@ fn every_form_reads_back_as_written() {
         let line = format!("fault load sfc {word}");
         assert_eq!(line.parse::<Action>().unwrap().to_string(), line);
     }
+    for word in DEEDS {
+        let line = format!("fault restore {word}");
+        assert_eq!(line.parse::<Action>().unwrap().to_string(), line);
+    }
     for (word, _) in UNLOAD_FAULTS {
         let line = format!("fault unload sfc {word}");
         assert_eq!(line.parse::<Action>().unwrap().to_string(), line);
@@ -84,6 +95,8 @@ fn every_form_reads_back_as_written() {
         "address ens1f0 none",
         "route ens1f0 none",
         "upper ens1f0 none",
+        "upper ens1f0 ens1f0.100",
+        "route ens1f0 198.51.100.0/24",
         "fault load sfc from 9.2.1 wrong-kernel times 2",
         "libraries of host back",
         "fault unload sfc refused times 3",
@@ -106,7 +119,10 @@ fn a_bad_line_is_answered_with_what_is_allowed() {
         ("open /dev/null 4", "/dev/onload, /dev/onload_epoll, /dev/sfc_char"),
         ("address ens1f0 192.0.2.1", "such as 192.0.2.1/24"),
         ("address ens1f0 192.0.2.1/33", "such as 192.0.2.1/24"),
-        ("route ens1f0 some", "route INTERFACE default|none"),
+        ("route ens1f0 some", "such as 192.0.2.1/24"),
+        ("mtu ens1f0 0", "whole number above 0"),
+        ("set ens1f0 ring.rx many", "`many` is not a whole number"),
+        ("fault restore moon", "make, functions, function"),
         ("run 7 as a-name-that-is-too-long", "at most 15 bytes"),
         ("run 7 in", "run PID [as COMM]"),
         ("fault unload onload maybe", "refused|hang"),

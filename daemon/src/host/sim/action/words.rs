@@ -9,7 +9,7 @@ use onload_core::inventory::{DEVICE_NODES, Link};
 use onload_core::names::{InterfaceName, ReleaseName};
 use onload_core::others::Manager;
 
-use super::super::faults::{Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
+use super::super::faults::{DEEDS, Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
 use super::{Action, Claim, Place, Presence, Who};
 
 /// What the kernel keeps of a process's name (TASK_COMM_LEN, without its end).
@@ -34,9 +34,23 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         ["address", interface, address] => {
             Action::Address { interface: name(interface)?, address: unless_none(address, prefix)? }
         }
-        ["route", interface, which @ ("default" | "none")] => {
-            Action::Route { interface: name(interface)?, default: *which == "default" }
+        ["route", interface, which] => {
+            let route = match *which {
+                "none" => None,
+                "default" => Some("default".to_owned()),
+                other => Some(prefix(other)?),
+            };
+            Action::Route { interface: name(interface)?, route }
         }
+        ["mtu", interface, mtu] => {
+            Action::Mtu { interface: name(interface)?, mtu: number(mtu)?.get() }
+        }
+        ["set", interface, setting, value] => Action::Set {
+            interface: name(interface)?,
+            setting: word(setting)?,
+            value: value.parse().map_err(|_| format!("`{value}` is not a whole number"))?,
+        },
+        ["owner", "acts"] => Action::OwnersAct,
         ["upper", interface, upper] => {
             Action::Upper { interface: name(interface)?, upper: unless_none(upper, name)? }
         }
@@ -114,6 +128,15 @@ fn fault(words: &[&str]) -> Result<Fault, String> {
         ["no-aux"] => Fault::NoAux,
         ["no-nodes"] => Fault::NoNodes,
         ["no-room"] => Fault::NoRoom,
+        ["rename-busy"] => Fault::RenameBusy,
+        ["restore", deed] => {
+            let found = DEEDS.into_iter().find(|known| known == deed);
+            Fault::Restore(
+                found.ok_or_else(|| format!("`{deed}` is none of {}", DEEDS.join(", ")))?,
+            )
+        }
+        ["owner-asks"] => Fault::OwnerAsks,
+        ["owner-gone"] => Fault::OwnerGone,
         ["unreadable", part] => Fault::Unreadable(
             PARTS
                 .iter()
@@ -250,9 +273,14 @@ impl fmt::Display for Action {
             Self::Address { interface, address } => {
                 write!(f, "address {interface} {}", address.as_deref().unwrap_or("none"))
             }
-            Self::Route { interface, default } => {
-                write!(f, "route {interface} {}", if *default { "default" } else { "none" })
+            Self::Route { interface, route } => {
+                write!(f, "route {interface} {}", route.as_deref().unwrap_or("none"))
             }
+            Self::Mtu { interface, mtu } => write!(f, "mtu {interface} {mtu}"),
+            Self::Set { interface, setting, value } => {
+                write!(f, "set {interface} {setting} {value}")
+            }
+            Self::OwnersAct => f.write_str("owner acts"),
             Self::Upper { interface, upper } => {
                 let upper = upper.as_ref().map_or("none", InterfaceName::as_str);
                 write!(f, "upper {interface} {upper}")

@@ -195,6 +195,24 @@ fn a_contradictory_world_is_refused_with_line_key_and_what_is_right() {
             &["line 27", "addresses", "192.0.2.1/24"],
         ),
         (
+            "a card on top",
+            "speed-mbps = 25000\nphc",
+            "uppers = [\"ens1f0\"]\nspeed-mbps = 25000\nphc",
+            &["line 20", "uppers", "ens1f0 is no bond"],
+        ),
+        (
+            "two bonds on one port",
+            "speed-mbps = 25000\nphc",
+            "uppers = [\"bond0\", \"br0\", \"ens1f0.5\"]\nspeed-mbps = 25000\nphc",
+            &["line 20", "uppers", "under 2 bonds or bridges"],
+        ),
+        (
+            "an owner that is none",
+            "speed-mbps = 25000\nphc",
+            "owner = \"ifupdown\"\nspeed-mbps = 25000\nphc",
+            &["owner", "network-manager"],
+        ),
+        (
             "a server that is not below the root",
             "root = \"/\"",
             "root = \"/\"\nserver = \"/sbin/x\"",
