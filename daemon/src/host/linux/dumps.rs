@@ -17,7 +17,8 @@ const CONTROL: u16 = 16;
 /// Length, type and flags are what a message begins with, and sequence and port number follow.
 const HEADER_BYTES: usize = 16;
 
-/// The socket. For generic netlink, and for nothing asked of a family but dumps.
+/// The socket. For generic netlink, and for nothing asked of a family but dumps and what is to be
+/// acknowledged: both have an end of their own.
 pub(super) struct DumpSocket(TokioSocket);
 
 /// Marks every message of a datagram that is part of a dump.

@@ -1,4 +1,4 @@
-//! ethtool over generic netlink: one thing about all interfaces is one dump.
+//! ethtool over generic netlink: one thing about all interfaces, or about one.
 //! Numbers are those of `linux/ethtool_netlink.h`.
 
 use std::collections::BTreeMap;
@@ -51,17 +51,17 @@ pub(super) struct Ethtool {
 impl Ethtool {
     /// Asks one thing about every interface.
     pub(super) fn request(command: u8) -> Self {
-        Self::with_flags(command, FLAG_COMPACT_BITSETS)
+        let flags = DefaultNla::new(HEADER_FLAGS, FLAG_COMPACT_BITSETS.to_ne_bytes().to_vec());
+        Self::with_header(command, &flags)
     }
 
-    /// Asks one thing about every interface, with the names of bits.
-    pub(super) fn named(command: u8) -> Self {
-        Self::with_flags(command, 0)
+    /// Asks one thing about one interface, with the names of bits.
+    pub(super) fn about(command: u8, index: u32) -> Self {
+        Self::with_header(command, &DefaultNla::new(HEADER_DEV_INDEX, index.to_ne_bytes().to_vec()))
     }
 
-    fn with_flags(command: u8, flags: u32) -> Self {
-        let flags = DefaultNla::new(HEADER_FLAGS, flags.to_ne_bytes().to_vec());
-        let header = DefaultNla::new(HEADER | NLA_F_NESTED, bytes_of(&flags));
+    fn with_header(command: u8, part: &DefaultNla) -> Self {
+        let header = DefaultNla::new(HEADER | NLA_F_NESTED, bytes_of(part));
         Self { command, attributes: bytes_of(&header) }
     }
 }

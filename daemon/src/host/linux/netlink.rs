@@ -11,11 +11,12 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use genetlink::GenetlinkHandle;
 use netlink_packet_core::{
-    DecodeError, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO, NetlinkDeserializable,
-    NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
+    DecodeError, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NLMSG_ALIGNTO,
+    NetlinkDeserializable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NetlinkSerializable,
 };
 use netlink_packet_generic::GenlMessage;
 use netlink_packet_route::RouteNetlinkMessage;
+use nix::errno::Errno;
 use rtnetlink::proto::sys::SocketAddr;
 use rtnetlink::proto::{self, Connection, ConnectionHandle};
 use rtnetlink::sys::AsyncSocket;
@@ -104,6 +105,27 @@ impl Connections {
         })
         .await
     }
+
+    /// The answer about one interface; empty where its driver does not know what is asked, or where it
+    /// has gone.
+    pub(super) async fn ethtool_of(&self, request: Ethtool) -> Result<Vec<u8>> {
+        let open = || driven(genetlink::new_connection_with_socket::<DumpSocket>()?);
+        consistent(&self.generic, open, async |mut handle| {
+            let mut message = NetlinkMessage::from(GenlMessage::from_payload(request.clone()));
+            message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
+            match gather(handle.request(message).await?).await {
+                Err(error) if has_none(&error) => Ok((Vec::new(), false)),
+                answer => answer,
+            }
+        })
+        .await
+    }
+}
+
+/// Whether there is nothing to be told, rather than nothing told.
+fn has_none(error: &anyhow::Error) -> bool {
+    let errno = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    errno.is_some_and(|errno| [Errno::EOPNOTSUPP, Errno::ENODEV].contains(&Errno::from_raw(errno)))
 }
 
 /// Lets a connection work for as long as somebody has its handle.
@@ -113,6 +135,7 @@ where
     S: AsyncSocket + Send + 'static,
 {
     connection.set_forward_done(true);
+    connection.set_forward_ack(true);
     tokio::spawn(connection);
     Ok(handle)
 }
@@ -155,6 +178,8 @@ async fn gather<P: NetlinkSerializable>(
         let message = message?;
         interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
         match &message.payload {
+            // What is no dump ends with an acknowledgement.
+            NetlinkPayload::Error(error) if error.code.is_none() => return Ok((bytes, false)),
             NetlinkPayload::Error(error) => return Err(error.to_io().into()),
             NetlinkPayload::Done(done) if done.code < 0 => {
                 return Err(io::Error::from_raw_os_error(done.code.wrapping_neg()).into());
@@ -274,6 +299,11 @@ mod tests {
             let refused = gathered(messages).unwrap_err().to_string();
             assert!(refused.contains(why), "{refused}");
         }
+        let acknowledged = || {
+            let ack = NetlinkPayload::Error(ErrorMessage::default());
+            NetlinkMessage::new(NetlinkHeader::default(), ack)
+        };
+        assert_eq!(gathered(vec![one(), acknowledged()]).unwrap(), (answer([raw(b"four")]), false));
         let mut interrupted = one();
         interrupted.header.flags = NLM_F_DUMP_INTR;
         assert!(gathered(vec![interrupted, done(0)]).unwrap().1);

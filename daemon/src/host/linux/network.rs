@@ -65,10 +65,12 @@ async fn parts(
     let rules = known(answer.and_then(|answer| rules::parse(&answer)))?;
     let answer = source.ask(root, Question::Qdiscs).await;
     let mut qdiscs = known(answer.and_then(|answer| qdiscs::parse(&answer)))?;
+    let ports = interfaces.values().filter(|interface| interface.port.known().is_some());
+    let ports: BTreeSet<u32> = ports.map(|interface| interface.index).collect();
     let mut settings: BTreeMap<u32, Settings> = BTreeMap::new();
     for group in settings::GROUPS {
-        let answer = source.ask(root, group.question).await;
-        for (index, some) in known(answer.and_then(|answer| group.parse(&answer)))? {
+        let answers = source.ask_about(root, group.asked, &ports).await;
+        for (index, some) in known(answers.and_then(|answers| group.parse(&answers)))? {
             settings.entry(index).or_default().extend(some);
         }
     }
@@ -84,9 +86,7 @@ async fn parts(
         let (name, mut link) = joined(one, interface, &names)?;
         link.qdisc = qdiscs.remove(&index);
         link.owner = owners.remove(&index).unwrap_or(Owner::Nobody);
-        if link.port.is_some() {
-            link.settings = settings.remove(&index).unwrap_or_default();
-        }
+        link.settings = settings.remove(&index).unwrap_or_default();
         links.insert(name, link);
     }
     for (index, address) in addresses {

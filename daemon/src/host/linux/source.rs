@@ -1,6 +1,8 @@
 //! Where netlink answers come from: the kernel, or the replies that a capture holds. Netlink lies
 //! under no root, so a root other than `/` has recorded answers or none.
 
+use std::collections::BTreeSet;
+
 use onload_core::reading::Reading;
 
 use super::ethtool::{
@@ -34,16 +36,6 @@ pub(super) enum Question {
     Rules,
     /// Every queueing discipline, by rtnetlink.
     Qdiscs,
-    /// Sizes of rings, by ethtool netlink.
-    Rings,
-    /// Counts of channels, by ethtool netlink.
-    Channels,
-    /// Coalescing of interrupts, by ethtool netlink.
-    Coalescing,
-    /// Offloads by name, by ethtool netlink.
-    Features,
-    /// Flags of drivers' own by name, by ethtool netlink.
-    PrivateFlags,
 }
 
 impl Question {
@@ -59,6 +51,38 @@ impl Question {
             Self::Functions => ".netlink/functions.bin",
             Self::Rules => ".netlink/rules.bin",
             Self::Qdiscs => ".netlink/qdiscs.bin",
+        }
+    }
+
+    /// Whether captures of older versions lack the answer, where every other has it.
+    fn is_young(self) -> bool {
+        match self {
+            Self::Addresses | Self::Routes | Self::Functions | Self::Rules | Self::Qdiscs => true,
+            Self::Links | Self::LinkModes | Self::Timestamping => false,
+        }
+    }
+}
+
+/// What ethtool netlink is asked of one interface after the other. A dump would ask other drivers too,
+/// and begins with so little room that the names of one interface's features do not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Sizes of rings.
+    Rings,
+    /// Counts of channels.
+    Channels,
+    /// Coalescing of interrupts.
+    Coalescing,
+    /// Offloads by name.
+    Features,
+    /// Flags of the driver's own by name.
+    PrivateFlags,
+}
+
+impl Group {
+    /// The file of a capture that holds the answers about all interfaces that were asked for.
+    pub(super) fn file(self) -> &'static str {
+        match self {
             Self::Rings => ".netlink/ethtool-rings.bin",
             Self::Channels => ".netlink/ethtool-channels.bin",
             Self::Coalescing => ".netlink/ethtool-coalesce.bin",
@@ -67,20 +91,13 @@ impl Question {
         }
     }
 
-    /// Whether captures of older versions lack the answer, where every other has it.
-    fn is_young(self) -> bool {
+    fn command(self) -> u8 {
         match self {
-            Self::Addresses
-            | Self::Routes
-            | Self::Functions
-            | Self::Rules
-            | Self::Qdiscs
-            | Self::Rings
-            | Self::Channels
-            | Self::Coalescing
-            | Self::Features
-            | Self::PrivateFlags => true,
-            Self::Links | Self::LinkModes | Self::Timestamping => false,
+            Self::Rings => RINGS_GET,
+            Self::Channels => CHANNELS_GET,
+            Self::Coalescing => COALESCE_GET,
+            Self::Features => FEATURES_GET,
+            Self::PrivateFlags => PRIVFLAGS_GET,
         }
     }
 }
@@ -99,7 +116,6 @@ impl Source {
     pub(super) async fn ask(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
         match self {
             Self::Live(kernel) => {
-                let named = |command| kernel.ethtool(Ethtool::named(command));
                 let answer = match question {
                     Question::Links => kernel.route(links::request()).await,
                     Question::Addresses => kernel.route(addresses::request()).await,
@@ -109,11 +125,6 @@ impl Source {
                     Question::Functions => kernel.route(functions::request()).await,
                     Question::Rules => kernel.route(rules::request()).await,
                     Question::Qdiscs => kernel.route(qdiscs::request()).await,
-                    Question::Rings => named(RINGS_GET).await,
-                    Question::Channels => named(CHANNELS_GET).await,
-                    Question::Coalescing => named(COALESCE_GET).await,
-                    Question::Features => named(FEATURES_GET).await,
-                    Question::PrivateFlags => named(PRIVFLAGS_GET).await,
                 };
                 let answer = match answer {
                     Ok(bytes) => Reading::Known(bytes),
@@ -130,5 +141,28 @@ impl Source {
                 answer => answer,
             },
         }
+    }
+    /// The answers about interfaces of these numbers as raw messages. One whose driver does not know
+    /// the group, or that has gone, has none.
+    pub(super) async fn ask_about(
+        &self,
+        root: &Dir,
+        group: Group,
+        links: &BTreeSet<u32>,
+    ) -> Reading<Vec<u8>> {
+        let Self::Live(kernel) = self else { return root.read(group.file(), REPLY_BYTES) };
+        let mut answers = Ok(Vec::new());
+        for link in links {
+            match kernel.ethtool_of(Ethtool::about(group.command(), *link)).await {
+                Ok(answer) => answers.iter_mut().for_each(|all| all.extend(&answer)),
+                Err(error) => answers = Err(format!("interface number {link}: {error:#}")),
+            }
+        }
+        let answers = match answers {
+            Ok(answers) => Reading::Known(answers),
+            Err(why) => Reading::Unreadable(why),
+        };
+        root.keep(group.file(), &answers);
+        answers
     }
 }

@@ -98,12 +98,13 @@ fn found(payload: &[u8]) -> Result<Option<Found>, DecodeError> {
     }
     let Ok(name) = common.name.parse() else { return Ok(None) };
     let kind = info.made.as_ref().map_or("", |made| &made.kind);
-    let below = on.filter(|_| !elsewhere && !PAIRS.contains(&kind)).or(info.below);
+    let itself = [0, common.index];
+    let below = on.filter(|on| !elsewhere && !PAIRS.contains(&kind) && !itself.contains(on));
     let mac = common.mac.into_known();
     Ok(Some(Found {
         index: common.index,
         name,
-        below: below.filter(|below| ![0, common.index].contains(below)),
+        below: below.or(info.below).filter(|below| *below != 0),
         master: master.filter(|master| *master != 0),
         macs: mac.into_iter().chain(common.permanent_mac.into_known()).collect(),
         link: NetworkLink {

@@ -7,7 +7,7 @@ use netlink_packet_core::{DecodeError, parse_string};
 use onload_core::reading::Reading;
 
 use super::super::ethtool;
-use super::super::source::Question;
+use super::super::source::Group as Asked;
 use super::wire::{attributes, number};
 
 /// Settings of one link, by `GROUP.NAME`.
@@ -15,17 +15,17 @@ pub(super) type Settings = BTreeMap<String, u64>;
 
 /// One group, and how its answer reads.
 pub(super) struct Group {
-    pub(super) question: Question,
+    pub(super) asked: Asked,
     read: fn(&[u8]) -> Result<Settings, DecodeError>,
 }
 
-/// What is asked, one dump each. A driver that does not know a group is left out of its dump.
+/// Every group.
 pub(super) const GROUPS: [Group; 5] = [
-    Group { question: Question::Rings, read: |list| numbers(list, "ring", &RINGS) },
-    Group { question: Question::Channels, read: |list| numbers(list, "channels", &CHANNELS) },
-    Group { question: Question::Coalescing, read: |list| numbers(list, "coalesce", &COALESCING) },
-    Group { question: Question::Features, read: features },
-    Group { question: Question::PrivateFlags, read: private_flags },
+    Group { asked: Asked::Rings, read: |list| numbers(list, "ring", &RINGS) },
+    Group { asked: Asked::Channels, read: |list| numbers(list, "channels", &CHANNELS) },
+    Group { asked: Asked::Coalescing, read: |list| numbers(list, "coalesce", &COALESCING) },
+    Group { asked: Asked::Features, read: features },
+    Group { asked: Asked::PrivateFlags, read: private_flags },
 ];
 
 impl Group {
@@ -165,4 +165,75 @@ fn one(bit: &[u8]) -> Result<Option<(String, bool)>, DecodeError> {
         }
     }
     Ok((!name.is_empty()).then_some((name, is_set)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::wire::put;
+    use super::*;
+
+    fn list(all: &[(u16, &[u8])]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        all.iter().for_each(|(kind, value)| put(&mut bytes, *kind, value));
+        bytes
+    }
+
+    fn settings(all: &[(&str, u64)]) -> Settings {
+        all.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()
+    }
+
+    /// Every reader with a list that is cut off anywhere.
+    fn torn(whole: &[u8]) {
+        for end in 0..whole.len() {
+            for group in &GROUPS {
+                let _no_panic = (group.read)(&whole[..end]);
+            }
+        }
+    }
+
+    #[test]
+    fn what_can_only_be_nothing_is_no_setting() {
+        let word = u32::to_ne_bytes;
+        let (most, none, size) = (word(4096), word(0), word(1024));
+        let rings = [(2, &most), (3, &none), (6, &size), (7, &none), (9, &size)];
+        let rings = list(&rings.map(|(kind, value)| (kind, &value[..])));
+        torn(&rings);
+        let expected = settings(&[("ring.rx", 1024), ("ring.tx", 1024)]);
+        assert_eq!((GROUPS[0].read)(&rings).unwrap(), expected);
+        let coalescing = list(&[(2, &word(60)), (11, &[1]), (24, &[0]), (99, b"odd")]);
+        let expected = [
+            ("coalesce.rx-usecs", 60),
+            ("coalesce.use-adaptive-rx", 1),
+            ("coalesce.use-cqe-mode-tx", 0),
+        ];
+        assert_eq!((GROUPS[2].read)(&coalescing).unwrap(), settings(&expected));
+        assert!((GROUPS[2].read)(&list(&[(2, b"odd")])).is_err());
+    }
+
+    fn bit(name: &[u8], is_set: bool) -> Vec<u8> {
+        let set: &[(u16, &[u8])] = if is_set { &[(BIT_VALUE, &[])] } else { &[] };
+        list(&[(BIT, &[list(&[(1, &[0; 4]), (BIT_NAME, name)]), list(set)].concat())])
+    }
+
+    #[test]
+    fn features_that_can_be_switched_are_as_they_are_wanted() {
+        let all = [bit(b"rx-gro\0", true), bit(b"rx-lro\0", true), bit(b"fixed\0", false)].concat();
+        let wanted = [bit(b"rx-gro\0", false), bit(b"fixed\0", false)].concat();
+        let answer = list(&[
+            (FEATURES_SWITCHABLE, &list(&[(BITS, &all)])),
+            (FEATURES_WANTED, &list(&[(NO_MASK, &[]), (BITS, &wanted)])),
+        ]);
+        torn(&answer);
+        let expected = settings(&[("feature.rx-gro", 1), ("feature.rx-lro", 0)]);
+        assert_eq!((GROUPS[3].read)(&answer).unwrap(), expected);
+    }
+
+    #[test]
+    fn private_flags_have_the_names_that_the_driver_gives() {
+        let flags = [bit(b"phy-power-follows-link\0", true), bit(b"\0", true)].concat();
+        let flags = [flags, bit(b"other\0", false)].concat();
+        let answer = list(&[(PRIVATE_FLAGS, &list(&[(BITS, &flags)]))]);
+        let expected = settings(&[("private.other", 0), ("private.phy-power-follows-link", 1)]);
+        assert_eq!((GROUPS[4].read)(&answer).unwrap(), expected);
+    }
 }
