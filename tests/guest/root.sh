@@ -20,6 +20,7 @@ PACKAGES=(
     systemd systemd-sysv udev dbus polkitd kmod procps # what a node has
     xz-utils zstd                                      # archives of releases
     iproute2 ethtool                                   # looking at interfaces
+    network-manager                                    # what owns them on many nodes; off until a case starts it
     util-linux e2fsprogs                               # mounting /var
     mokutil keyutils openssl                           # Secure Boot, looked at by others' tools; keys
 )
@@ -138,6 +139,9 @@ prune() { # TREE
         "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1"/var/lib/dpkg/info \
         "$1"/etc/ssl/certs/ca-certificates.crt "$1"/etc/apt/{apt.conf.d,sources.list} "$1"/etc/dpkg/dpkg.cfg.d/unsafe-io \
         "$1"/usr/sbin/policy-rc.d "$1"/etc/resolv.conf "$1"/tmp/* "$1"/boot/* "$1"/usr/bin/apt* "$1"/usr/bin/perl*
+    # Of NetworkManager what serves other links than Ethernet, and its text interface.
+    rm -f "$1"/usr/lib/x86_64-linux-gnu/NetworkManager/*/libnm-{device-plugin-{adsl,bluetooth,ovs,team,wifi,wwan},wwan,ppp-plugin}.so \
+        "$1"/usr/bin/nmtui*
     find "$1"/usr/lib/udev/hwdb.d -delete
 }
 
@@ -155,6 +159,11 @@ settle() { # TREE
         systemd-journal-catalog-update.service systemd-networkd-wait-online.service; do
         ln -sf /dev/null "$1/etc/systemd/system/$unit"
     done
+    # A case that wants it starts it. Its rule forks three programs for every interface that comes.
+    for unit in NetworkManager NetworkManager-dispatcher NetworkManager-wait-online; do
+        systemctl --quiet --root="$1" disable "$unit.service" >&2
+    done
+    ln -sf /dev/null "$1/etc/udev/rules.d/84-nm-drivers.rules"
     # A person without any rights.
     chroot "$1" useradd --no-create-home --shell /bin/sh visitor
     touch "$1/etc/.updated" "$1/var/.updated" "$1/usr"

@@ -8,11 +8,15 @@
 #include <linux/platform_device.h>
 #include <asm/unaligned.h>
 
+#include "card.h"
+
 #define VENDOR_SOLARFLARE	0x1924
 #define SUBSYSTEM_X2522		0x8020
 /* Above the 16 bits that firmware may use for its own domains. */
 #define CARD_DOMAIN		0x10000
 #define CONFIG_BYTES		256
+/* What a board prints beside its slots. With it udev's name has 15 letters, all that there may be. */
+#define SLOT_NAME		"1"
 #define MAX_FUNCTIONS		8
 
 static unsigned int functions = 2;
@@ -31,9 +35,14 @@ static int node;
 module_param(node, int, 0444);
 MODULE_PARM_DESC(node, "NUMA node");
 
+static bool one_mac;
+module_param(one_mac, bool, 0444);
+MODULE_PARM_DESC(one_mac, "every function has the permanent address of the first");
+
 static u8 config[MAX_FUNCTIONS][CONFIG_BYTES];
 static struct platform_device *platform;
 static struct pci_bus *bus;
+static struct pci_slot *slot;
 static struct pci_sysdata sysdata = { .domain = CARD_DOMAIN };
 static struct resource bus_numbers = {
 	.name = "onloadd card",
@@ -95,8 +104,9 @@ static struct pci_ops card_ops = {
 	.write = card_write,
 };
 
-static void fill_config(u8 *space)
+static void fill_config(u8 *space, unsigned int function)
 {
+	space[CARD_MAC_END] = CARD_MAC_FIRST + (one_mac ? 0 : function);
 	put_unaligned_le16(VENDOR_SOLARFLARE, space + PCI_VENDOR_ID);
 	put_unaligned_le16(device, space + PCI_DEVICE_ID);
 	space[PCI_REVISION_ID] = 1;
@@ -114,7 +124,7 @@ static int __init card_init(void)
 	if (functions < 1 || functions > MAX_FUNCTIONS)
 		return -EINVAL;
 	for (i = 0; i < functions; i++)
-		fill_config(config[i]);
+		fill_config(config[i], i);
 	sysdata.node = node;
 
 	platform = platform_device_register_simple("onloadd_card", PLATFORM_DEVID_NONE, NULL, 0);
@@ -125,6 +135,7 @@ static int __init card_init(void)
 	pci_lock_rescan_remove();
 	bus = pci_create_root_bus(&platform->dev, 0, &card_ops, &sysdata, &resources);
 	if (bus) {
+		slot = pci_create_slot(bus, 0, SLOT_NAME, NULL);
 		pci_scan_child_bus(bus);
 		pci_bus_add_devices(bus);
 	}
@@ -140,6 +151,8 @@ static int __init card_init(void)
 static void __exit card_exit(void)
 {
 	pci_lock_rescan_remove();
+	if (!IS_ERR(slot))
+		pci_destroy_slot(slot);
 	pci_stop_root_bus(bus);
 	pci_remove_root_bus(bus);
 	pci_unlock_rescan_remove();

@@ -4,6 +4,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/skbuff.h>
 
+#include "card.h"
 #include "sfc.h"
 
 #define MAX_FUNCTIONS	8
@@ -135,7 +136,7 @@ static const struct net_device_ops sfc_netdev_ops = {
 struct sfc_port *sfc_netdev_create(struct pci_dev *pdev)
 {
 	unsigned int function = PCI_FUNC(pdev->devfn);
-	u8 address[ETH_ALEN] = { 0x00, 0x0f, 0x53, 0x0a, 0x0b, 0x10 + function };
+	u8 address[ETH_ALEN] = { 0x00, 0x0f, 0x53, 0x0a, 0x0b };
 	struct net_device *dev;
 	struct sfc_port *port;
 
@@ -147,6 +148,7 @@ struct sfc_port *sfc_netdev_create(struct pci_dev *pdev)
 		free_netdev(dev);
 		return ERR_PTR(-ENOMEM);
 	}
+	pci_read_config_byte(pdev, CARD_MAC_END, &address[ETH_ALEN - 1]);
 	SET_NETDEV_DEV(dev, &pdev->dev);
 	dev->netdev_ops = &sfc_netdev_ops;
 	dev->ethtool_ops = &sfc_ethtool_ops;

@@ -14,6 +14,7 @@ mod boot;
 mod firmware;
 mod keys;
 mod modules;
+mod naming;
 mod node;
 mod others;
 mod secure_boot;
@@ -34,5 +35,6 @@ fn main() -> ExitCode {
         afxdp::theme(),
         secure_boot::theme(),
         firmware::theme(),
+        naming::theme(),
     ])
 }

@@ -53,6 +53,10 @@ impl LinkFile {
                 fits(wanted, &interface.permanent_mac.as_ref().map(ToString::to_string))
             }
             "Driver" => fits(wanted, &interface.driver),
+            "Path" => {
+                let path = interface.udev.known().and_then(|udev| udev.id_path.clone());
+                path.is_none() || wanted.contains(ODD) || is_among(wanted, path)
+            }
             // It may have had another name when it came.
             "OriginalName" => fits(wanted, &Reading::Known(name.to_string())) || is_open(wanted),
             _ => true,
@@ -85,11 +89,13 @@ pub(super) fn renaming<'f>(
     None
 }
 
+/// What makes a pattern one that is left to systemd: sets, inversion, quotes.
+const ODD: [char; 5] = ['[', '!', '"', '\'', '\\'];
+
 /// Whether a fact is known and one of the words, and each of these is understood.
 fn is_among(patterns: &str, fact: Option<String>) -> bool {
     let Some(fact) = fact else { return false };
-    let odd = ['[', '!', '"', '\'', '\\'];
-    !patterns.contains(odd)
+    !patterns.contains(ODD)
         && patterns.split_whitespace().any(|one| is_like(one.as_bytes(), fact.as_bytes()))
 }
 

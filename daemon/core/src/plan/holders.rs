@@ -1,5 +1,7 @@
 //! Who stands in the way of taking the stack away: users, and interfaces that carry something.
 
+use std::collections::BTreeSet;
+
 use crate::inventory::{Interface, LIBRARY, Snapshot, User};
 use crate::names::{InterfaceName, PciAddress};
 use crate::network::{self, Affected};
@@ -210,9 +212,10 @@ pub(crate) fn contained(
             return Some(format!("what containers have on it cannot be read: {why}"));
         }
     }
+    let uppers = interface.uppers.known().map_or(0, BTreeSet::len);
     match &interface.multicast_users {
-        // One more than its own.
-        Reading::Known(users) if *users > 1 => {
+        // One more than its own, and one for each on top of it in this namespace.
+        Reading::Known(users) if *users > count(uppers).saturating_add(1) => {
             Some("an interface of another network namespace is on top of it".to_owned())
         }
         Reading::Known(_) | Reading::Absent | Reading::Unreadable(_) => None,

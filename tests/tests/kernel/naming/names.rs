@@ -1,0 +1,121 @@
+//! Names that cannot be given, names that somebody else gave, ports that cannot be told apart.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use onload_dbus::error::exit;
+use onload_tests::guest::Guest;
+
+use super::ports::{IN_TREE, MACS, WITH_IN_TREE, card, evaluated, names, pin, swap_to};
+use crate::node::{configure, json};
+use crate::swap::{FORMER, loaded, refused};
+
+/// How long onloadd may take to see a name that is not the pinned one and give it back.
+const REPAIR: Duration = Duration::from_secs(20);
+
+/// `explicit`, with these names by permanent address.
+fn explicit(ports: &[(&str, &str)]) -> String {
+    let tables = ports
+        .iter()
+        .map(|(mac, name)| format!("[[naming.ports]]\nmac = \"{mac}\"\nname = \"{name}\"\n"));
+    format!("[naming]\npolicy = \"explicit\"\n{}", tables.collect::<String>())
+}
+
+pub fn a_name_that_another_has_bars_the_change(guest: &mut Guest) -> anyhow::Result<()> {
+    card(guest, "")?;
+    guest.ok("ip link add taken0 type dummy")?;
+    configure(guest, &explicit(&[(MACS[0], "taken0"), (MACS[1], "fine0")]))?;
+    let ran = refused(guest, &format!("release use {FORMER}"))?;
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(told.contains("taken0"), "the reason names it: {ran:?}");
+    ensure!(ran.status == Some(i32::from(exit::BLOCKED)), "{ran:?}");
+    ensure!(loaded(guest)?.as_deref() == Some(IN_TREE), "nothing was unloaded");
+    let now = names(guest)?;
+    ensure!(now[0] == WITH_IN_TREE[0] && now[2] == WITH_IN_TREE[2], "{now:?}");
+    guest.ok("test -d /sys/class/net/taken0 && ip -d link show taken0 | grep -q dummy")?;
+    // The way out is as it was told.
+    guest.ok("ip link del taken0")?;
+    swap_to(guest, FORMER)?;
+    let now = names(guest)?;
+    ensure!(now[0] == "taken0" && now[1] == "fine0", "{now:?}");
+    Ok(())
+}
+
+pub fn fifteen_letters_fit_and_sixteen_are_refused(guest: &mut Guest) -> anyhow::Result<()> {
+    let (fits, long) = ("accelerated-en0", "accelerated-eth0");
+    configure(guest, &explicit(&[(MACS[0], fits)]))?;
+    card(guest, "")?;
+    swap_to(guest, FORMER)?;
+    let now = names(guest)?;
+    ensure!(now[0] == fits, "{now:?}");
+    let (udev, file) = evaluated(guest, fits)?;
+    ensure!(udev == fits && file == pin(MACS[0]), "{udev} by {file}");
+    let text = explicit(&[(MACS[0], long)]);
+    guest.put("/etc/onloadd/onloadd.toml.d/50-case.toml", text.as_bytes(), 0o644)?;
+    let ran = guest.run("onloadctl reload")?;
+    ensure!(!ran.ok(), "{ran:?}");
+    let told = format!("{}{}", ran.stdout, ran.stderr);
+    ensure!(told.contains("15 bytes") && told.contains("50-case.toml"), "{ran:?}");
+    ensure!(names(guest)? == now, "the former configuration stands");
+    configure(guest, "")
+}
+
+pub fn a_port_that_somebody_renames_gets_its_name_back(guest: &mut Guest) -> anyhow::Result<()> {
+    configure(guest, "[naming]\npolicy = \"keep\"\n")?;
+    card(guest, "")?;
+    // From the first change on names are pinned.
+    swap_to(guest, FORMER)?;
+    let pinned = names(guest)?;
+    // This kernel renames nothing that is up; what nobody uses may go down for it.
+    for state in ["down", "up"] {
+        guest.ok(&format!(
+            "ip link set {0} down && ip link set {0} name odd0 && ip link set odd0 {state}",
+            pinned[0]
+        ))?;
+        let again = format!(
+            "timeout {} sh -c 'until test -d /sys/class/net/{}; do sleep 0.2; done'",
+            REPAIR.as_secs(),
+            pinned[0]
+        );
+        let ran = guest.run(&again)?;
+        ensure!(
+            ran.ok(),
+            "still odd0, {state}: {}",
+            guest.ok("onloadctl why; onloadctl naming plan")?
+        );
+        ensure!(names(guest)? == pinned);
+        let flags = guest.ok(&format!("ip link show {}", pinned[0]))?;
+        ensure!(flags.contains("state UP") == (state == "up"), "{flags}");
+    }
+    // One that carries something is let alone and told of, until the driver is replaced anyway.
+    guest.ok(&format!(
+        "ip link set {0} down && ip link set {0} name odd0 && ip address add 203.0.113.9/24 dev odd0 && ip link set odd0 up",
+        pinned[0]
+    ))?;
+    guest.until("the condition", "onloadctl --json status | grep -q odd0")?;
+    let status = json(guest, "status")?;
+    let mut all = status["conditions"].as_array().context("no conditions")?.iter();
+    let names_pinned = all.find(|one| one["type"] == "NamesPinned").context("no NamesPinned")?;
+    ensure!(names_pinned["status"] == "False", "{names_pinned}");
+    ensure!(guest.run("ip -4 address show dev odd0")?.stdout.contains("203.0.113.9"), "{status}");
+    swap_to(guest, IN_TREE)?;
+    ensure!(names(guest)? == pinned, "{:?}", names(guest)?);
+    let address = guest.ok(&format!("ip -4 address show dev {}", pinned[0]))?;
+    ensure!(address.contains("203.0.113.9/24"), "{address}");
+    Ok(())
+}
+
+pub fn ports_of_one_address_are_told_apart_by_their_slot(guest: &mut Guest) -> anyhow::Result<()> {
+    configure(guest, "[naming]\npolicy = \"keep\"\n")?;
+    card(guest, "one_mac=1")?;
+    let before = names(guest)?;
+    swap_to(guest, FORMER)?;
+    let after = names(guest)?;
+    ensure!(after == before, "{after:?}, not {before:?}");
+    for (function, name) in before.iter().enumerate() {
+        let (udev, file) = evaluated(guest, name)?;
+        let key = format!("10-onloadd-pci-10000-00-00-{function}.link");
+        ensure!(udev == *name && file.ends_with(&key), "{udev} by {file}");
+    }
+    guest.ok("rmmod onloadd_card").map(drop)
+}
