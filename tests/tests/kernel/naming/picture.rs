@@ -30,8 +30,9 @@ const VALID: &str = "valid_life_time";
 const PREFERRED: &str = "preferred_life_time";
 /// A lifetime without an end.
 const FOREVER: u64 = u32::MAX as u64;
-/// How far the ends of an address may lie apart: lifetimes are whole seconds, and so is what is read.
-const SLACK: f64 = 3.0;
+/// How far the ends of an address may lie apart: lifetimes are whole seconds, and each change may add one
+/// or two. A lifetime that begins anew at each of six changes is further off.
+const SLACK: f64 = 15.0;
 /// How long carrier, duplicate address detection and a bond's choice may take after everything is set.
 const SETTLES: Duration = Duration::from_secs(8);
 /// Between two looks; each is a dozen processes in the guest.
