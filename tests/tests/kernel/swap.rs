@@ -307,12 +307,14 @@ fn what_somebody_unloads_is_seen_within_a_second_and_brought_back(
 
 fn a_protected_interface_needs_a_confirmation(guest: &mut Guest) -> anyhow::Result<()> {
     node_on(guest, NEXT)?;
-    let address =
-        "ip address replace 192.0.2.1/24 dev $(ls /sys/bus/pci/devices/10000:00:00.0/net)";
+    // What else it carries is put back.
+    let address = "port=$(ls /sys/bus/pci/devices/10000:00:00.0/net)
+         ip address replace 192.0.2.1/24 dev $port && ip link set $port up &&
+         ip route replace default via 192.0.2.254 dev $port";
     guest.ok(address)?;
-    guest.until("the address", "onloadctl apply --dry-run; sleep 1; true")?;
+    guest.until("the route", "onloadctl apply --dry-run; sleep 1; true")?;
     let ran = refused(guest, &format!("release use {FORMER}"))?;
-    ensure!(format!("{ran:?}").contains("192.0.2.1/24"), "{ran:?}");
+    ensure!(format!("{ran:?}").contains("the default route"), "{ran:?}");
     ensure!(loaded(guest)?.as_deref() == Some(NEXT));
     // Nobody confirms: back by itself.
     let ran =
@@ -328,6 +330,7 @@ fn a_protected_interface_needs_a_confirmation(guest: &mut Guest) -> anyhow::Resu
     guest.ok(&format!("onloadctl release use {FORMER} --confirm-within 60s >&-"))?;
     guest.ok("onloadctl confirm")?;
     ensure!(last_change(guest)?["outcome"] == "done");
+    guest.ok("ip route show default | grep -q 192.0.2.254 && ip route delete default")?;
     proven(guest, FORMER)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Reconciler;
+use crate::change::Origin;
 use crate::condition::Status;
 use crate::inventory::{Depth, Snapshot};
 use crate::ledger::Entry;
@@ -58,9 +59,14 @@ impl Reconciler {
         let Some(snapshot) = self.snapshot.clone() else { return true };
         // What cannot be read was judged before, and cannot be kept.
         if let Some(network) = snapshot.network.known() {
-            let affected = network::affected(network, &network::driven(&snapshot));
+            let mut affected = network::affected(network, &network::driven(&snapshot)).network;
+            // Before the network is set up nobody has set rings and offloads: they are the driver's own.
+            let change = self.ledger.change.as_ref();
+            if change.is_some_and(|change| change.origin == Origin::Boot) {
+                affected.links.values_mut().for_each(|link| link.settings.clear());
+            }
             let (at, boot) = (now.boot, self.boot.clone());
-            let kept = Kept { network: affected.network, at, boot, change: number };
+            let kept = Kept { network: affected, at, boot, change: number };
             self.record(vec![Entry::NetworkKept(kept)], None);
         }
         true
@@ -167,6 +173,11 @@ impl Reconciler {
             let mut left = left.into_iter().filter(|_| waited >= UNASKED);
             let unasked = left.find(|(name, _)| !self.restoring.asked.contains(name));
             return unasked.map(|(interface, owner)| Step::HandBack { interface, owner });
+        }
+        // Owners are done, and leave out what is not theirs: a bond's former address, say.
+        let deeds = network::gaps(&kept, seen, now, Patience::Nobody);
+        if !deeds.is_empty() && self.restoring.rounds < ROUNDS {
+            return Some(Step::RestoreNetwork(deeds));
         }
         self.restored(network::differences(&kept, seen, now));
         None

@@ -278,7 +278,7 @@ fn print(key: &Key, pin: &Pin) -> String {
 fn settings(key: &Key, pin: &Pin) -> Vec<String> {
     let by = match key {
         Key::Mac(mac) => format!("PermanentMACAddress={mac}"),
-        Key::Pci(address) => format!("Path=pci-{address}"),
+        Key::Pci(address) => format!("Path=pci-{address} *-pci-{address}"),
     };
     let names = pin.altnames.iter().map(|name| format!("{ALTERNATIVE}{name}"));
     let fixed = |line: &str| line.to_owned();

@@ -48,7 +48,7 @@ fn a_file_says_who_wrote_it_and_names_the_port_by_what_never_changes() {
          AlternativeName=ens1f0\nAlternativeNamesPolicy=database onboard slot path\n\
          MACAddressPolicy=persistent\n"
     );
-    assert!(print(&pci(), &pin("a", &[])).contains("\nPath=pci-0000:3b:00.1\n"));
+    assert!(print(&pci(), &pin("a", &[])).contains("\nPath=pci-0000:3b:00.1 *-pci-0000:3b:00.1\n"));
 }
 
 #[test]
