@@ -673,7 +673,7 @@ pub trait Release {
 
     /// Remarks property
     ///
-    /// By kernel, what is worth knowing and keeps nothing from happening, such as an initramfs that carries another sfc: one CamelCase word, why, and what to do. Only kernels of which there is something to say.
+    /// By kernel, what is worth knowing and keeps nothing from happening, such as an initramfs that carries another sfc or lacks the names that ports are pinned to: one CamelCase word, why, and what to do. Only kernels of which there is something to say.
     #[zbus(property)]
     fn remarks(
         &self,

@@ -35,7 +35,8 @@ pub enum ConditionKind {
     ReleaseVerified,
     /// The loaded modules show the parameters that the host's modprobe.d asks for.
     ParametersAsAsked,
-    /// The initramfs of the running kernel carries no other driver than the release.
+    /// The initramfs of the running kernel carries no other driver than the release, and names ports as
+    /// they are pinned.
     InitramfsMatches,
     /// Nobody else loads or unloads the modules, or onloadd was told to go ahead.
     SoleManager,

@@ -1,5 +1,6 @@
 //! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs|release|users|
-//! change|history|keys|names`: parts of the published picture, as plain lines.
+//! change|history|keys|names`: parts of the published picture, as plain lines. `show network`: what the
+//! interfaces of ports carry, and what is stacked on them, whatever the daemon makes of it.
 
 use std::fmt::Write as _;
 
@@ -7,6 +8,7 @@ use onload_core::change::{Change, Origin, Outcome, Past};
 use onload_core::inventory::User;
 use onload_core::kubelet::device_list;
 use onload_core::names::{InterfaceName, ReleaseName};
+use onload_core::network::{Made, Network, NetworkLink};
 use onload_core::picture::{Lent, Picture, PoolPicture};
 use onload_core::secure_boot::picture::ModulePicture;
 use onload_core::why;
@@ -30,6 +32,40 @@ pub fn show(picture: &Picture, what: &[&str]) -> String {
         ["why", subject] => explanation(picture, subject),
         other => panic!("unknown: show {other:?}"),
     }
+}
+
+pub fn network(network: &Network) -> String {
+    let shown =
+        |(_, link): &(&InterfaceName, &NetworkLink)| link.port.is_some() || link.made.is_some();
+    network.links.iter().filter(shown).map(|(name, link)| network_link(name, link)).collect()
+}
+
+fn network_link(name: &InterfaceName, link: &NetworkLink) -> String {
+    let state = if link.up { "up" } else { "down" };
+    let mut text = format!("{name}: {state}, MTU {}", link.mtu);
+    if let Some(Made { kind, .. }) = &link.made {
+        let _ = write!(text, ", {kind}");
+    }
+    if let Some(below) = &link.below {
+        let _ = write!(text, " on {below}");
+    }
+    if let Some(master) = &link.master {
+        let _ = write!(text, ", under {master}");
+    }
+    for (setting, value) in link.settings.iter().filter(|(name, _)| name.starts_with("ring.")) {
+        let _ = write!(text, ", {setting} {value}");
+    }
+    for name in &link.altnames {
+        let _ = write!(text, ", also {name}");
+    }
+    text.push('\n');
+    for address in &link.addresses {
+        let _ = writeln!(text, "  address {}", address.shown);
+    }
+    for route in &link.routes {
+        let _ = writeln!(text, "  route {}", route.shown);
+    }
+    text
 }
 
 fn status(picture: &Picture) -> String {

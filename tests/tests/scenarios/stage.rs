@@ -17,6 +17,7 @@ use onload_core::allocation::{Process, TenureWish};
 use onload_core::change::{Holders, Manner};
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::config::Fragment;
+use onload_core::inventory::Depth;
 use onload_core::names::{DeviceId, PoolName};
 use onload_core::secure_boot::certificate::Certificate;
 use onload_core::secure_boot::request::crypt;
@@ -120,6 +121,11 @@ impl Stage {
                     self.machine = Some(Machine::new(world, self.files(), Pace::STEADY, 1));
                 }
             },
+            ["show", "network"] => {
+                let look = self.machine().world.look(Depth::Network);
+                let text = shown::network(look.network.known().unwrap());
+                text.lines().for_each(|line| self.say(&format!("  {line}")));
+            }
             ["show", rest @ ..] => {
                 let text = shown::show(&self.machine().picture, rest);
                 text.lines().for_each(|line| self.say(&format!("  {line}")));

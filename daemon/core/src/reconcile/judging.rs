@@ -135,7 +135,9 @@ impl Reconciler {
 
     /// What keeps the driver from being taken away unless it is confirmed.
     pub(super) fn protected(&self, snapshot: &Snapshot, manner: Manner) -> Vec<String> {
-        if self.plan.takes < Takes::Driver || manner.confirm_within.is_some() {
+        // A look that went less far does not tell what would be put back; the next one does.
+        let seen = self.looked_depth >= Depth::Users;
+        if self.plan.takes < Takes::Driver || manner.confirm_within.is_some() || !seen {
             return Vec::new();
         }
         let protected = holders::protected(snapshot).into_iter();

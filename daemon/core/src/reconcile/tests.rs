@@ -429,14 +429,6 @@ fn a_step_that_waits_for_the_disk_is_called_off_by_a_hold() {
 }
 
 #[test]
-fn a_bus_that_cannot_be_read_is_not_an_idle_node() {
-    let unread = spoilt(|node| node.ports = crate::reading::Reading::Unreadable("x".to_owned()));
-    let bench = Bench::new(FOUR, unread);
-    assert_eq!(bench.picture.state, NodeState::Blocked);
-    assert_eq!(bench.picture.summary, "ports: the PCI bus cannot be read: x");
-}
-
-#[test]
 fn a_containers_answer_does_not_wait_for_a_picture_that_is_due() {
     let mut bench = Bench::new(FOUR, node());
     bench.kubelet(&["p-0"]);

@@ -1,4 +1,4 @@
-//! A pool without a port: when that is a state, and when a fault.
+//! A pool without a port, or a bus that cannot be read: when that is a state, and when a fault.
 
 use super::*;
 use crate::condition::{ConditionKind, Status};
@@ -96,4 +96,12 @@ fn a_card_that_is_gone_hides_nothing_of_the_other() {
         let blocker = bench.picture.blockers[0].blocker.why();
         assert!(blocker.contains("0000:af:00.0"), "{keys}: {blocker}");
     }
+}
+
+#[test]
+fn a_bus_that_cannot_be_read_is_not_an_idle_node() {
+    let unread = spoilt(|node| node.ports = crate::reading::Reading::Unreadable("x".to_owned()));
+    let bench = Bench::new(FOUR, unread);
+    assert_eq!(bench.picture.state, NodeState::Blocked);
+    assert_eq!(bench.picture.summary, "ports: the PCI bus cannot be read: x");
 }
