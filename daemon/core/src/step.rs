@@ -253,7 +253,7 @@ impl fmt::Display for Step {
             }
             Self::RestoreNetwork(deeds) => match deeds.as_slice() {
                 [one] => write!(f, "{one}"),
-                [first, rest @ ..] => write!(f, "{first}, and {} more like it", rest.len()),
+                [first, rest @ ..] => write!(f, "{first}, and {} more", rest.len()),
                 [] => f.write_str("put back nothing"),
             },
         }

@@ -77,7 +77,7 @@ pub fn a_kill_in_between_leaves_no_trace(guest: &mut Guest) -> anyhow::Result<()
         ensure!(killed.ok(), "no step `{step}` to kill at: {killed:?}");
         guest.until(
             &format!("the end of the change that was killed at `{step}`"),
-            "onloadctl status >&-",
+            "onloadctl --json status | tr -d ' ' | grep -Eq '\"state\":\"(ready|blocked)\"'",
         )?;
         ensure!(loaded(guest)?.as_deref() == Some(release), "killed at `{step}`");
         pinned(guest, &ports).with_context(|| format!("killed at `{step}`"))?;
