@@ -263,6 +263,7 @@ impl Machine {
     /// As [`World::act`].
     pub fn act(&mut self, action: &Action) -> Result<(), ActionError> {
         let result = self.world.act(action);
+        self.note(&format!("{action:?}{}", if result.is_ok() { "" } else { " is refused" }));
         self.promises.network.acted(action, &self.world);
         self.world_moved();
         result

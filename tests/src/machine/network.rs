@@ -210,13 +210,10 @@ impl Networks {
             let Entry::NetworkRestored { differences } = entry else { continue };
             let calm = self.meddled_at.1.take() == Some(self.meddled);
             let meddled = !calm || self.spoiled;
-            // What an owner has brought meanwhile is no loss. A name that is pinned otherwise than it was when the driver went, and with it an owner that
-            // knows the port by another name, is somebody's wish.
-            let told =
-                |line: &&String| !line.contains(" is called ") && !line.contains(": owner is ");
-            let left: Vec<_> = differences.iter().filter(told).collect();
-            assert!(meddled || left.is_empty(), "nobody meddled, and yet: {left:?}");
             let now = network(world);
+            let left: Vec<_> =
+                differences.iter().filter(|line| !is_somebodys_wish(line, &now)).collect();
+            assert!(meddled || left.is_empty(), "nobody meddled, and yet: {left:?}");
             for (port, carried) in std::mem::take(&mut self.before) {
                 let found = now.links.iter().find(|(_, link)| link.port == Some(port));
                 if let Some((name, link)) = found.filter(|_| differences.is_empty()) {
@@ -271,6 +268,30 @@ fn carried(name: &InterfaceName, link: &NetworkLink, network: &Network) -> Carri
         settings: link.settings.clone(),
         above: above.map(|(name, one)| (name.clone(), addresses(one))).collect(),
     }
+}
+
+/// Whether a difference is what somebody else has meanwhile made of the ports, by what they were told
+/// before: no loss, and not to be undone.
+fn is_somebodys_wish(line: &str, now: &Network) -> bool {
+    // A port that is pinned otherwise than it was called when the driver went, and with it an owner that
+    // knows it by another name.
+    if line.contains(" is called ") || line.contains(": owner is ") {
+        return true;
+    }
+    // A name that udev, or a pin, has given to another link first: the kernel has none twice.
+    if let Some((before, other)) = line.split_once(" leads to ") {
+        let name = before
+            .split_once(": alternative name ")
+            .map(|(_, name)| name)
+            .or_else(|| before.split_once(" is not there: ").map(|(name, _)| name))
+            .unwrap();
+        let (own, link) =
+            now.links.get_key_value(&other.strip_suffix(" now").unwrap().parse().unwrap()).unwrap();
+        return link.port.is_some() && (own.as_str() == name || link.altnames.contains(name));
+    }
+    // What a port's owner brings each time, though somebody had taken it away.
+    let owned = line.split_once(": ").and_then(|(name, _)| now.links.get(&name.parse().ok()?));
+    line.ends_with(" is there beside") && owned.is_some_and(|link| !link.owner.is_nobody())
 }
 
 fn is_back(before: &Carried, now: &Carried, name: &InterfaceName) {

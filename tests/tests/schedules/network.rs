@@ -14,15 +14,14 @@ use onloadd::host::sim::World;
 use super::happening::Schedule;
 use super::{Account, at_rest, for_each_seed, rest};
 
-/// Seeds of a plain run.
-const SEEDS: std::ops::Range<u64> = 15..27;
+/// Seeds of a plain run, a second each. 6, 9, 13, 14, 28 and 29 once broke a promise: a bond's member lost
+/// its own MTU (6), a port whose driver could not be read lost all it carried (28); the others promised
+/// what no daemon can keep.
+const SEEDS: std::ops::Range<u64> = 0..40;
 /// Happenings in one schedule.
 const LENGTH: u32 = 60;
 /// Longer than a change takes with the patience it has for owners.
 const CHANGE_MS: u64 = 60_000;
-
-/// Effects from one kill to the next: a kill after each of them takes minutes and finds no more.
-const FUSE_STEP: u32 = 5;
 
 /// Ways in which names may be configured.
 const FILES: [&str; 5] = [
@@ -234,7 +233,7 @@ fn a_swap_killed_wherever_it_is_leaves_names_and_network_as_they_were() {
     assert!(!run(None));
     let mut fuse = 0;
     while run(Some(fuse)) {
-        fuse += FUSE_STEP;
+        fuse += 1;
     }
     assert!(fuse > 60, "only {fuse} effects");
 }

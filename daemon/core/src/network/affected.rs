@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::{Network, NetworkLink};
 use crate::inventory::Snapshot;
 use crate::names::{InterfaceName, PciAddress};
+use crate::reading::Reading;
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
 /// stacked by being made on a link (a tunnel, MACsec) has secrets or peers that no look shows.
@@ -89,11 +90,15 @@ fn lost(name: &InterfaceName, link: &NetworkLink, network: &Network) -> Option<S
     }
 }
 
-/// Ports that lose their driver with `sfc`, whoever accelerates them.
+/// Ports that lose their driver with `sfc`, whoever accelerates them. One whose driver cannot be read may
+/// be among them: to keep what goes on as it was costs nothing.
 pub fn driven(snapshot: &Snapshot) -> BTreeSet<PciAddress> {
     let ports = snapshot.ports.known().into_iter().flatten();
-    let driven =
-        ports.filter(|(_, port)| port.driver.known().is_some_and(|driver| driver == "sfc"));
+    let driven = ports.filter(|(_, port)| match &port.driver {
+        Reading::Known(driver) => driver == "sfc",
+        Reading::Absent => false,
+        Reading::Unreadable(_) => true,
+    });
     driven.map(|(address, _)| *address).collect()
 }
 

@@ -67,7 +67,10 @@ pub fn differences(kept: &Kept, now: &Network, at: Moment) -> Vec<String> {
             None if today.name(of).is_none() && link.port.is_none() => {
                 told.0.push(format!("{of} is another link now"));
             }
-            None => told.0.push(format!("{of} is not there")),
+            None => told.0.push(match today.leads_to(of.as_str()).filter(|other| *other != of) {
+                Some(other) => format!("{of} is not there: that name leads to {other} now"),
+                None => format!("{of} is not there"),
+            }),
         }
     }
     told.beside(&kept.network, now, &today);
@@ -115,8 +118,12 @@ impl Told {
             self.0.push(format!("{name}: its settings as a member {} are others", under(is)));
         }
         for missing in link.altnames.difference(&seen.altnames) {
-            if missing != name.as_str() {
-                self.0.push(format!("{name}: alternative name {missing} is missing"));
+            match today.leads_to(missing) {
+                Some(other) if other == name => {}
+                Some(other) => {
+                    self.0.push(format!("{name}: alternative name {missing} leads to {other} now"))
+                }
+                None => self.0.push(format!("{name}: alternative name {missing} is missing")),
             }
         }
         for (key, was) in &link.settings {

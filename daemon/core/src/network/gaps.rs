@@ -90,6 +90,10 @@ impl<'a> Gaps<'a> {
     /// Makes a link that is not there; and what it then is, which it has from what it is made on.
     fn make(&self, of: &'a InterfaceName, link: &'a NetworkLink) -> Option<(Deed, NetworkLink)> {
         self.today.name(of)?;
+        // EEXIST, should the name lead to another link by now.
+        if self.today.leads_to(of.as_str()).is_some() {
+            return None;
+        }
         let made = link.made.as_ref().filter(|made| MADE_ANEW.contains(&made.kind.as_str()))?;
         let below = link.below.as_ref()?;
         let on = self.standing(below)?;
@@ -136,13 +140,14 @@ impl<'a> Gaps<'a> {
 
     /// What a link's owner does too. True: it has become a member, and was taken down for it.
     fn frame(&mut self, name: &InterfaceName, link: &'a NetworkLink, seen: &NetworkLink) -> bool {
-        // A member of a bond has the address and the MTU of the bond.
+        // A member of a bond gets the address and the MTU of the bond.
         let bonded = is_bonded(link, self.kept);
         if let Some(mac) = link.mac.filter(|mac| !bonded && seen.mac != Some(*mac)) {
             self.deeds.push(Deed::Mac { link: name.clone(), mac });
         }
+        let mtu = Deed::Mtu { link: name.clone(), mtu: link.mtu };
         if !bonded && seen.mtu != link.mtu {
-            self.deeds.push(Deed::Mtu { link: name.clone(), mtu: link.mtu });
+            self.deeds.push(mtu.clone());
         }
         let Some(master) = link.master.as_ref().and_then(|master| self.standing(master)) else {
             return false;
@@ -153,17 +158,31 @@ impl<'a> Gaps<'a> {
             Some(other) => other == master && seen.membership != link.membership,
         };
         if gap {
-            let (link, master, membership) =
-                (name.clone(), master.clone(), link.membership.clone());
-            self.deeds.push(Deed::Join { link, master, membership });
+            let (link, membership) = (name.clone(), link.membership.clone());
+            self.deeds.push(Deed::Join { link, master: master.clone(), membership });
+        }
+        // The kernel lets a member have another MTU, but not before it is one.
+        if bonded && self.bonds_mtu(link, seen, gap) != link.mtu {
+            self.deeds.push(mtu);
         }
         gap
     }
 
+    /// The MTU that a bond's member has without being given one: that of the bond, whenever it becomes a
+    /// member or the bond is given another.
+    fn bonds_mtu(&self, link: &'a NetworkLink, seen: &NetworkLink, joins: bool) -> u32 {
+        let Some(master) = &link.master else { return seen.mtu };
+        let then = self.kept.links.get(master).map_or(seen.mtu, |bond| bond.mtu);
+        let now = self.today.link(master).map_or(then, |(_, bond)| bond.mtu);
+        if joins || now != then { then } else { seen.mtu }
+    }
+
     /// What no owner does.
     fn rest(&mut self, name: &InterfaceName, link: &NetworkLink, seen: &NetworkLink) {
+        // The kernel has no name twice: one that leads elsewhere now stays there.
+        let free = |one: &&String| self.today.leads_to(one).is_none();
         let missing = link.altnames.difference(&seen.altnames);
-        let names: BTreeSet<_> = missing.filter(|one| *one != name.as_str()).cloned().collect();
+        let names: BTreeSet<_> = missing.filter(free).cloned().collect();
         if !names.is_empty() {
             self.deeds.push(Deed::Altnames { link: name.clone(), names });
         }

@@ -40,6 +40,13 @@ impl<'a> Today<'a> {
         self.now.links.get_key_value(self.name(of)?)
     }
 
+    /// The link that a name leads to now: as its own, or as an alternative one.
+    pub(super) fn leads_to(&self, name: &str) -> Option<&'a InterfaceName> {
+        let mut links = self.now.links.iter();
+        let found = links.find(|(own, link)| own.as_str() == name || link.altnames.contains(name));
+        found.map(|(own, _)| own)
+    }
+
     /// Links with what they are made on and what their members are before them.
     pub(super) fn bottom_up(&self) -> Vec<(&'a InterfaceName, &'a NetworkLink)> {
         let links = &self.kept.links;

@@ -115,13 +115,9 @@ pub struct Protected {
 /// Ports that carry something (an address, a route, another interface, a clock in use) of all that
 /// lose their driver with `sfc`, whether Onload accelerates them or not.
 pub fn protected(snapshot: &Snapshot) -> Vec<Protected> {
-    let ports = snapshot.ports.known().into_iter().flatten();
-    let driven = ports.filter(|(_, port)| {
-        matches!(&port.driver, Reading::Known(driver) if driver == "sfc")
-            || port.driver.is_unreadable()
-    });
+    let driven = network::driven(snapshot);
     let kept = keepable(snapshot);
-    driven.filter_map(|(address, _)| protected_port(address, snapshot, kept.as_ref())).collect()
+    driven.iter().filter_map(|port| protected_port(port, snapshot, kept.as_ref())).collect()
 }
 
 /// What can be kept and put back of what the ports carry; none where whatever they carry counts. That is

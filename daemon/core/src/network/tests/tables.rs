@@ -1,6 +1,8 @@
 //! Cases one by one.
 
 use super::*;
+use crate::reading::Reading;
+use crate::sample::{PORTS, inner, node};
 
 const AT: Moment = Moment(10_000);
 
@@ -353,4 +355,66 @@ fn what_goes_with_a_driver() {
     all.links.remove(&name("bond0"));
     let found = affected(&all, &ports(&[PORT]));
     assert_eq!(found.lost[0].1, "ens1f0 is a member of bond0, which is not here");
+}
+
+#[test]
+fn a_port_whose_driver_cannot_be_read_goes_with_the_driver() {
+    let first = PORTS[0].parse().unwrap();
+    let goes = |driver: Reading<String>| {
+        let mut node = node();
+        inner(&mut node.ports).get_mut(&first).unwrap().driver = driver;
+        driven(&node).contains(&first)
+    };
+    assert!(goes(Reading::Known("sfc".to_owned())));
+    assert!(goes(Reading::Unreadable("it vanished".to_owned())), "what it carries is not lost");
+    assert!(!goes(Reading::Known("vfio-pci".to_owned())));
+    assert!(!goes(Reading::Absent));
+}
+
+#[test]
+fn a_member_of_a_bond_has_its_own_mtu_again_once_it_is_one() {
+    let mut before = bonded();
+    before.links.get_mut(&name("ens1f0")).unwrap().mtu = 1500;
+    let kept = kept(before);
+    let mtus = |now: &Network| -> Vec<String> {
+        let words = |deed: &String| deed.contains(" MTU ") || deed.starts_with("put ");
+        all_gaps(&kept, now).into_iter().filter(words).collect()
+    };
+    let mut now = kept.network.clone();
+    assert_eq!(mtus(&now), [""; 0]);
+    let bare = || NetworkLink { master: None, ..fresh(PORT, 0) };
+    now.links.insert(name("ens1f0"), bare());
+    now.links.insert(name("ens1f1"), fresh(OTHER, 1));
+    let join = ["put ens1f0 under bond0", "give ens1f0 the MTU 1500", "put ens1f1 under bond0"];
+    assert_eq!(mtus(&now), join, "the other gets the bond's by becoming one");
+    let mut now = kept.network.clone();
+    now.links.get_mut(&name("ens1f0")).unwrap().mtu = 9000;
+    assert_eq!(mtus(&now), ["give ens1f0 the MTU 1500"]);
+    let mut now = kept.network.clone();
+    for member in ["ens1f0", "ens1f1", "bond0"] {
+        now.links.get_mut(&name(member)).unwrap().mtu = 1400;
+    }
+    let all = ["give ens1f0 the MTU 1500", "give bond0 the MTU 9000"];
+    assert_eq!(mtus(&now), all, "the bond's goes to the members; the next look finds that");
+}
+
+#[test]
+fn a_name_that_leads_to_another_link_is_left_to_it_and_told() {
+    let link = NetworkLink { altnames: ["fast1".to_owned()].into(), ..port(PORT, 0) };
+    let kept = kept(network([
+        ("ens1f0", link),
+        ("ens1f1", port(OTHER, 1)),
+        ("slot7", made("vlan", 7, Some("ens1f0"))),
+    ]));
+    let other = NetworkLink { altnames: ["slot7".to_owned()].into(), ..port(OTHER, 1) };
+    let now = network([("ens1f0", port(PORT, 0)), ("fast1", other)]);
+    assert_eq!(all_gaps(&kept, &now), [""; 0]);
+    assert_eq!(
+        differences(&kept, &now, AT),
+        [
+            "ens1f0: alternative name fast1 leads to fast1 now",
+            "ens1f1 is called fast1 now",
+            "slot7 is not there: that name leads to fast1 now",
+        ]
+    );
 }
