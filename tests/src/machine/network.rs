@@ -43,6 +43,8 @@ pub struct Networks {
     before: BTreeMap<PciAddress, Carried>,
     /// What was looked at when it was kept, until a driver is taken away for it.
     kept: Option<Network>,
+    /// The same, from then on until it is put back.
+    gone: Network,
     /// How often somebody meddled, so that not all can be as it was; at the last look that went so far,
     /// and at what was kept by it.
     meddled: u32,
@@ -144,6 +146,7 @@ impl Networks {
         // What nothing was kept of is not owed. It is kept once and put back once, however often a driver
         // goes in between.
         let Some(look) = self.kept.take() else { return };
+        self.gone = look.clone();
         let look = &look;
         let there = network(world);
         let ports = clear(world).snapshot().ports.into_known().unwrap();
@@ -211,8 +214,12 @@ impl Networks {
             let calm = self.meddled_at.1.take() == Some(self.meddled);
             let meddled = !calm || self.spoiled;
             let now = network(world);
-            let left: Vec<_> =
-                differences.iter().filter(|line| !is_somebodys_wish(line, &now)).collect();
+            let undriven = undriven(&std::mem::take(&mut self.gone), world);
+            let owed = |line: &&String| {
+                let gone = line.strip_suffix(" is not there");
+                !is_somebodys_wish(line, &now) && !gone.is_some_and(|name| undriven.contains(name))
+            };
+            let left: Vec<_> = differences.iter().filter(owed).collect();
             assert!(meddled || left.is_empty(), "nobody meddled, and yet: {left:?}");
             for (port, carried) in std::mem::take(&mut self.before) {
                 let found = now.links.iter().find(|(_, link)| link.port == Some(port));
@@ -270,6 +277,16 @@ fn carried(name: &InterfaceName, link: &NetworkLink, network: &Network) -> Carri
     }
 }
 
+/// What was on ports that are there and that the driver of now does not take: the kernel's own, say,
+/// knows fewer cards.
+fn undriven(gone: &Network, world: &World) -> BTreeSet<String> {
+    let ports = clear(world).snapshot().ports.into_known().unwrap();
+    let left = |port: &PciAddress| ports.get(port).is_some_and(|one| one.driver.is_absent());
+    let all = gone.links.values().filter_map(|link| link.port).filter(left).collect();
+    let network = onload_core::network::affected(gone, &all).network;
+    network.links.into_keys().map(|name| name.to_string()).collect()
+}
+
 /// Whether a difference is what somebody else has meanwhile made of the ports, by what they were told
 /// before: no loss, and not to be undone.
 fn is_somebodys_wish(line: &str, now: &Network) -> bool {
@@ -290,8 +307,11 @@ fn is_somebodys_wish(line: &str, now: &Network) -> bool {
         return link.port.is_some() && (own.as_str() == name || link.altnames.contains(name));
     }
     // What a port's owner brings each time, though somebody had taken it away.
-    let owned = line.split_once(": ").and_then(|(name, _)| now.links.get(&name.parse().ok()?));
-    line.ends_with(" is there beside") && owned.is_some_and(|link| !link.owner.is_nobody())
+    let name = line
+        .strip_suffix(" is up, was down")
+        .or_else(|| line.strip_suffix(" is there beside")?.split_once(": ").map(|(name, _)| name));
+    let owned = name.and_then(|name| now.links.get(&name.parse().ok()?));
+    owned.is_some_and(|link| !link.owner.is_nobody())
 }
 
 fn is_back(before: &Carried, now: &Carried, name: &InterfaceName) {
