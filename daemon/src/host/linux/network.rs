@@ -30,6 +30,10 @@ mod write;
 
 pub(super) use self::root::root;
 
+/// Drivers whose ports have settings to be put back: of Solarflare's cards, and of the X3. No driver of
+/// another maker is taken away here, and what it refuses to tell must not hide the rest.
+const DRIVERS: [&str; 3] = ["sfc", "sfc_ef100", "xilinx_efct"];
+
 /// What every interface of the network namespace carries. One that is not the same in this look's
 /// interfaces came, went or was renamed meanwhile, and is left to the next.
 pub(super) async fn read(
@@ -65,7 +69,8 @@ async fn parts(
     let rules = known(answer.and_then(|answer| rules::parse(&answer)))?;
     let answer = source.ask(root, Question::Qdiscs).await;
     let mut qdiscs = known(answer.and_then(|answer| qdiscs::parse(&answer)))?;
-    let ports = interfaces.values().filter(|interface| interface.port.known().is_some());
+    let ports = interfaces.values();
+    let ports = ports.filter(|interface| interface.port.known().is_some() && is_ours(interface));
     let ports: BTreeSet<u32> = ports.map(|interface| interface.index).collect();
     let mut settings: BTreeMap<u32, Settings> = BTreeMap::new();
     for group in settings::GROUPS {
@@ -83,7 +88,7 @@ async fn parts(
             continue;
         };
         let index = one.index;
-        let (name, mut link) = joined(one, interface, &names)?;
+        let Some((name, mut link)) = joined(one, interface, &names)? else { continue };
         link.qdisc = qdiscs.remove(&index);
         link.owner = owners.remove(&index).unwrap_or(Owner::Nobody);
         link.settings = settings.remove(&index).unwrap_or_default();
@@ -112,21 +117,31 @@ fn known<T>(reading: Reading<T>) -> Result<T, Reading<Network>> {
     }
 }
 
+/// Whether it has a driver of those, or may have one.
+fn is_ours(interface: &Interface) -> bool {
+    match &interface.driver {
+        Reading::Known(driver) => DRIVERS.contains(&driver.as_str()),
+        Reading::Absent => false,
+        Reading::Unreadable(_) => true,
+    }
+}
+
 /// A link with names for numbers. One of which nobody knows whether it is a port's would be taken for
-/// one of software.
+/// one of software: it is left out where no driver of ours has it, and else hides the whole.
 fn joined(
     one: Found,
     interface: &Interface,
     names: &BTreeMap<u32, InterfaceName>,
-) -> Result<(InterfaceName, NetworkLink), Reading<Network>> {
+) -> Result<Option<(InterfaceName, NetworkLink)>, Reading<Network>> {
     let port = match &interface.port {
         Reading::Known(port) => Some(*port),
         Reading::Absent => None,
+        Reading::Unreadable(_) if !is_ours(interface) => return Ok(None),
         Reading::Unreadable(why) => {
             return Err(Reading::Unreadable(format!("the port of {}: {why}", one.name)));
         }
     };
     let name_of = |index: Option<u32>| index.and_then(|index| names.get(&index)).cloned();
     let (below, master) = (name_of(one.below), name_of(one.master));
-    Ok((one.name, NetworkLink { port, below, master, ..one.link }))
+    Ok(Some((one.name, NetworkLink { port, below, master, ..one.link })))
 }

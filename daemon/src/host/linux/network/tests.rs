@@ -304,3 +304,35 @@ fn only_a_root_discipline_that_somebody_chose_counts() {
     assert_eq!(qdisc(0x8001_0000, u32::MAX), BTreeMap::from([(2, "fq".to_owned())]));
     assert!(qdisc(0, u32::MAX).is_empty() && qdisc(0x8001_0000, 0xffff_fff1).is_empty());
 }
+
+/// A look at recorded answers, in which `p0` has this port and driver.
+fn recorded_look(port: Reading<&str>, driver: Reading<&str>) -> Reading<Network> {
+    let (place, root) = super::super::root::tests::root_with(&[]);
+    let answers = place.path().join(".netlink");
+    std::fs::create_dir(&answers).unwrap();
+    let ethtool = settings::GROUPS.iter().map(|group| group.asked.file());
+    let questions = [Question::Addresses, Question::Routes, Question::Rules, Question::Qdiscs];
+    for empty in ethtool.chain(questions.map(Question::file)) {
+        std::fs::write(place.path().join(empty), []).unwrap();
+    }
+    std::fs::write(answers.join("functions.bin"), link(7, "p0", &[])).unwrap();
+    let interface = Interface {
+        index: 7,
+        port: port.map(|port| port.parse().unwrap()),
+        driver: driver.map(str::to_owned),
+        ..Interface::default()
+    };
+    let all = Reading::Known(BTreeMap::from([("p0".parse().unwrap(), interface)]));
+    super::super::tests::runtime().block_on(read(&root, &Source::Recorded, &all))
+}
+
+#[test]
+fn a_port_of_which_nothing_is_known_counts_where_a_driver_of_ours_has_it() {
+    let odd = || Reading::Unreadable("odd".to_owned());
+    let links = |seen: Reading<Network>| seen.into_known().unwrap().links.len();
+    assert_eq!(links(recorded_look(odd(), Reading::Known("virtio_net"))), 0);
+    assert_eq!(links(recorded_look(odd(), Reading::Absent)), 0);
+    assert!(recorded_look(odd(), Reading::Known("sfc")).is_unreadable());
+    assert!(recorded_look(odd(), odd()).is_unreadable());
+    assert_eq!(links(recorded_look(Reading::Absent, Reading::Absent)), 1);
+}

@@ -56,10 +56,16 @@ fn outside(test: &str) -> bool {
 
 /// A look, in which the first end of the pair is said to be a port's, so that its settings are read.
 async fn look(root: &Dir, source: &Source) -> Network {
+    look_with("sfc", root, source).await
+}
+
+/// The same with another driver of that port.
+async fn look_with(driver: &str, root: &Dir, source: &Source) -> Network {
     let mut seen = interfaces::read(root, source, &Reading::Absent).await;
     let Reading::Known(all) = &mut seen else { panic!("{seen:?}") };
     if let Some(port) = all.get_mut(&name("p0")) {
         port.port = Reading::Known("0000:3b:00.0".parse().unwrap());
+        port.driver = Reading::Known(driver.to_owned());
     }
     match read(root, source, &seen).await {
         Reading::Known(network) => network,
@@ -176,6 +182,8 @@ fn a_namespace_is_read_and_the_kernel_takes_it_back() {
         assert_eq!(port.altnames, BTreeSet::from(["port-zero".to_owned()]));
         assert_eq!((&port.below, &port.qdisc), (&None, &None));
         assert!(port.settings.keys().any(|key| key.starts_with("feature.")), "{port:?}");
+        let foreign = look_with("veth", &root, &source).await;
+        assert!(foreign.links[&name("p0")].settings.is_empty(), "nobody asked for them");
         let member = &network.links[&name("p1")];
         assert_eq!((&member.master, member.promiscuous), (&Some(name("br0")), true));
         assert!(!member.membership.is_empty() && member.settings.is_empty());
