@@ -57,17 +57,17 @@ async fn parts(
     source: &Source,
     interfaces: &BTreeMap<InterfaceName, Interface>,
 ) -> Result<Network, Reading<Network>> {
-    let answer = source.ask(root, Question::Functions).await;
+    let answer = source.ask_whole(root, Question::Functions).await;
     let found = known(answer.and_then(|answer| links::parse(&answer)))?;
     let names: BTreeMap<u32, InterfaceName> =
         found.iter().map(|one| (one.index, one.name.clone())).collect();
-    let answer = source.ask(root, Question::Addresses).await;
+    let answer = source.ask_whole(root, Question::Addresses).await;
     let addresses = known(answer.and_then(|answer| addresses::parse(&answer, &found)))?;
-    let answer = source.ask(root, Question::Routes).await;
+    let answer = source.ask_whole(root, Question::Routes).await;
     let routes = known(answer.and_then(|answer| routes::parse(&answer, &names)))?;
-    let answer = source.ask(root, Question::Rules).await;
+    let answer = source.ask_whole(root, Question::Rules).await;
     let rules = known(answer.and_then(|answer| rules::parse(&answer)))?;
-    let answer = source.ask(root, Question::Qdiscs).await;
+    let answer = source.ask_whole(root, Question::Qdiscs).await;
     let mut qdiscs = known(answer.and_then(|answer| qdiscs::parse(&answer)))?;
     let ports = interfaces.values();
     let ports = ports.filter(|interface| interface.port.known().is_some() && is_ours(interface));
