@@ -3,11 +3,11 @@
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 
-use netlink_packet_core::{DecodeError, parse_u32};
+use netlink_packet_core::{DecodeError, parse_string, parse_u32};
 use nix::libc::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_F_HOMEADDRESS, IFA_F_MANAGETEMPADDR, IFA_F_MCAUTOJOIN,
     IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY, IFA_F_TEMPORARY,
-    IFA_FLAGS, IFA_LOCAL, RTM_NEWADDR,
+    IFA_FLAGS, IFA_LABEL, IFA_LOCAL, RTM_NEWADDR,
 };
 use onload_core::network::{Address, Raw};
 use onload_core::reading::Reading;
@@ -37,6 +37,7 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
     let (header, list) = apart::<HEADER_BYTES>(payload)?;
     let [family, prefix, short_flags, scope, a, b, c, d] = *header;
     let index = u32::from_ne_bytes([a, b, c, d]);
+    let Some(link) = links.iter().find(|link| link.index == index) else { return Ok(None) };
     let kept = |flags: u32| flags & FLAGS;
     let [short, ..] = kept(u32::from(short_flags)).to_le_bytes();
     let mut message = vec![family, prefix, short, scope, 0, 0, 0, 0];
@@ -55,6 +56,8 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
                 put_with(&mut message, &attribute, &kept(flags).to_ne_bytes());
                 continue;
             }
+            // The kernel gives one itself where none is given, and changes it with the name.
+            IFA_LABEL if parse_string(value)? == link.name.as_str() => continue,
             IFA_LOCAL => local = ip(family, value),
             IFA_ADDRESS => far = ip(family, value),
             PROTO => proto = value.first().copied(),
@@ -62,8 +65,7 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
         }
         put_with(&mut message, &attribute, value);
     }
-    let link = links.iter().find(|link| link.index == index);
-    let (Some(own), Some(link)) = (local.or(far), link) else { return Ok(None) };
+    let Some(own) = local.or(far) else { return Ok(None) };
     if by_kernel(own, prefix, flags, proto, link) {
         return Ok(None);
     }

@@ -161,6 +161,16 @@ fn an_address_is_what_adds_it_and_its_lifetimes() {
 }
 
 #[test]
+fn a_label_is_kept_where_it_is_not_the_name() {
+    let labelled = |label: &[u8]| {
+        let all: [(u16, &[u8]); 2] = [(2, &[10, 0, 0, 1]), (3, label)];
+        one_address([V4, 24, 0, 0], &all).unwrap().message.0
+    };
+    assert!(!labelled(b"p\0").ends_with(&list(&[(3, b"p\0")])), "the kernel's own");
+    assert!(labelled(b"p:1\0").ends_with(&list(&[(3, b"p:1\0")])));
+}
+
+#[test]
 fn addresses_that_the_kernel_makes_are_left_out() {
     const PERMANENT: u32 = 0x80;
     const ANNOUNCED: u32 = 0x100;
