@@ -171,17 +171,19 @@ fn a_label_is_kept_where_it_is_not_the_name() {
 }
 
 #[test]
-fn addresses_that_the_kernel_makes_are_left_out() {
+fn addresses_that_the_kernel_or_a_daemon_gives_are_left_out() {
     const PERMANENT: u32 = 0x80;
     const ANNOUNCED: u32 = 0x100;
     const NO_PREFIX_ROUTE: u32 = 0x200;
     const STABLE: u32 = 0x800;
     const TEMPORARY: u32 = 1;
+    const KEEPALIVED: u8 = 18;
     let (own, other) = ("20f:53ff:fe00:1", "1:2:3:4");
     for (prefix, half, flags, proto, kept) in [
         ("fe80", own, PERMANENT, None, false),
         ("fe80", own, PERMANENT, Some(3), false),
-        ("fe80", own, PERMANENT, Some(19), true),
+        ("2001", other, PERMANENT, Some(0), true),
+        ("2001", other, PERMANENT, Some(KEEPALIVED), false),
         ("fe80", other, PERMANENT, None, true),
         ("fe80", other, PERMANENT | STABLE, None, false),
         ("2001", own, PERMANENT, None, true),
@@ -202,6 +204,10 @@ fn addresses_that_the_kernel_makes_are_left_out() {
     }
     let loopback = one_address([V4, 8, 0, 254], &[(2, &[127, 0, 0, 1]), (11, &[1])]);
     assert_eq!(loopback, None);
+    let moved = one_address([V4, 32, 0, 0], &[(2, &[10, 0, 0, 1]), (11, &[KEEPALIVED])]);
+    assert_eq!(moved, None);
+    // The flag has another meaning there: not the first of its network.
+    assert!(one_address([V4, 24, TEMPORARY as u8, 0], &[(2, &[10, 0, 0, 1])]).is_some());
 }
 
 fn names() -> BTreeMap<u32, InterfaceName> {
