@@ -1,4 +1,5 @@
-//! Routes as they can be added again, without those that the kernel makes itself.
+//! Routes as they can be added again, without those that the kernel makes itself or a daemon of routing
+//! finds.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -26,6 +27,9 @@ const VIA: u16 = 18;
 const NEXT_HOP_OBJECT: u16 = 30;
 /// `RTPROT_RA` of `linux/rtnetlink.h`: a router announced it.
 const FROM_ROUTER: u8 = 9;
+/// `RTPROT_*` of `linux/rtnetlink.h` that are daemons of routing, from gated to EIGRP. They hear of links and
+/// put their routes back, or no longer want them. 16 is DHCP, whose clients ask anew only when a lease ends.
+const DAEMONS: [u8; 16] = [8, 10, 11, 12, 13, 14, 15, 17, 18, 42, 99, 186, 187, 188, 189, 192];
 /// `RT_TABLE_LOCAL` and `RT_TABLE_MAIN` of `linux/rtnetlink.h`.
 const LOCAL_TABLE: u32 = 255;
 const MAIN_TABLE: u32 = 254;
@@ -96,7 +100,8 @@ fn route(
     }
     // Of those of multicast and others there is nothing here to put back.
     let of_ip = [AF_INET, AF_INET6].contains(&i32::from(family));
-    let made = [RTPROT_KERNEL, RTPROT_REDIRECT, FROM_ROUTER].contains(&protocol);
+    let made = [RTPROT_KERNEL, RTPROT_REDIRECT, FROM_ROUTER].contains(&protocol)
+        || DAEMONS.contains(&protocol);
     if left_out || !of_ip || made || said.table == LOCAL_TABLE || flags & RTM_F_CLONED != 0 {
         return Ok(None);
     }

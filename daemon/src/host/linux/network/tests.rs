@@ -273,12 +273,16 @@ fn routes_that_are_not_to_be_added_again_are_left_out() {
     let ends = [0, 0, 600, 0, 0, 0, 0, 0].map(word).concat();
     let plain = (V4, 0, 254, 4, 1, 0);
     assert!(one_route(plain, &by(vec![])).is_some());
+    let from_dhcp = (V4, 0, 254, 16, 1, 0);
+    assert!(one_route(from_dhcp, &by(vec![])).is_some(), "nobody asks anew for it");
     for (why, head, more) in [
         ("no link", plain, vec![]),
         ("the local table", (V4, 32, 255, 4, 2, 0), by(vec![])),
         ("made by the kernel", (V4, 24, 254, 2, 1, 0), by(vec![])),
         ("redirected", (V6, 128, 254, 1, 1, 0), by(vec![])),
         ("announced", (V6, 0, 254, 9, 1, 0), by(vec![])),
+        ("found by zebra", (V4, 24, 254, 11, 1, 0), by(vec![])),
+        ("found by BGP", (V6, 64, 254, 186, 1, 0), by(vec![])),
         ("cached", (V6, 128, 254, 4, 1, 0x200), by(vec![])),
         ("an object", plain, by(vec![(30, &out)])),
         ("ends by itself", plain, by(vec![(12, &ends)])),
