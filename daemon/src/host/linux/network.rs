@@ -17,6 +17,7 @@ mod addresses;
 mod functions;
 mod hand_back;
 pub(super) mod links;
+mod lost;
 mod owners;
 pub(super) mod qdiscs;
 mod root;
@@ -81,15 +82,24 @@ async fn parts(
     }
     let all: BTreeSet<u32> = names.keys().copied().collect();
     let mut owners = known(owners::read(root, &all))?;
+    let by_vlan = found.iter().filter(|one| one.filters_vlans).map(|one| one.index);
+    let by_vlan: BTreeSet<u32> = by_vlan.collect();
     let mut links = BTreeMap::new();
     for one in found {
         let Some(interface) = interfaces.get(&one.name).filter(|seen| seen.index == one.index)
         else {
             continue;
         };
-        let index = one.index;
+        let (index, master) = (one.index, one.master);
         let Some((name, mut link)) = joined(one, interface, &names)? else { continue };
-        link.qdisc = qdiscs.remove(&index);
+        link.qdisc = qdiscs.roots.remove(&index);
+        let lost = [
+            (master.is_some_and(|master| by_vlan.contains(&master)), lost::VLAN_TABLE),
+            (routes.by_objects.contains(&index), lost::OBJECTS),
+            (qdiscs.filtering.contains(&index), lost::FILTERS),
+        ];
+        let lost = lost.iter().filter(|(is_lost, _)| *is_lost);
+        link.lost.extend(lost.map(|(_, why)| (*why).to_owned()));
         link.owner = owners.remove(&index).unwrap_or(Owner::Nobody);
         link.settings = settings.remove(&index).unwrap_or_default();
         links.insert(name, link);
@@ -99,7 +109,7 @@ async fn parts(
             link.addresses.insert(address);
         }
     }
-    for route in routes {
+    for route in routes.kept {
         for name in &route.over {
             if let Some(link) = links.get_mut(name) {
                 link.routes.insert(route.clone());
