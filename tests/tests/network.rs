@@ -270,10 +270,24 @@ fn a_route_over_two_links_leaves_by_both_in_order() {
         if failures.iter().any(|failure| failure.why.contains("not supported")) {
             return skip("a route over two links", &failures[0].why);
         }
+        // As the kernel leaves it when the other link goes.
+        ip("route replace 192.0.2.0/24 via 10.9.0.2 dev one\n");
         restore(&[deed]);
         let hops = shown("route show 192.0.2.0/24")[0]["nexthops"].clone();
         let hops = hops.as_array().unwrap().iter();
         assert_eq!(hops.map(|hop| hop["dev"].as_str().unwrap()).collect::<Vec<_>>(), over);
+    });
+}
+
+#[test]
+fn a_route_over_one_link_gives_way_to_what_is_there() {
+    in_a_namespace("a_route_over_one_link_gives_way_to_what_is_there", || {
+        ip("link add one type veth peer name two\nlink set one up\nlink set two up\n\
+            addr add 10.9.0.1/24 dev one\nroute add 192.0.2.0/24 via 10.9.0.7 dev one\n");
+        restore(&[route(&["one"], &[9])]);
+        let found = shown("route show 192.0.2.0/24");
+        assert_eq!(found.as_array().map(Vec::len), Some(1));
+        assert_eq!(found[0]["gateway"], "10.9.0.7");
     });
 }
 

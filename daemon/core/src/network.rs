@@ -100,6 +100,9 @@ pub struct NetworkLink {
     /// Virtual functions that are enabled.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<u32, Raw>,
+    /// Why something of it could not be put back.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<String>,
     /// Who sets it up.
     #[serde(skip_serializing_if = "Owner::is_nobody")]
     pub owner: Owner,

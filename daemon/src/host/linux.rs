@@ -325,7 +325,8 @@ impl Host for Linux {
             ..Snapshot::default()
         };
         seen.users = users::read(root, depth, &seen).await;
-        if depth == Depth::Users {
+        // As far as that within a change too, where a restart left nothing of an earlier look.
+        if let Depth::Users | Depth::Network = depth {
             seen.network = network::read(root, &self.source, &seen.interfaces).await;
         }
         self.hear_ends(&seen);

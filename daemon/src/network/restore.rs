@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
+use netlink_packet_core::{NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use nix::errno::Errno;
 use nix::libc::{
     IFA_CACHEINFO, IFF_ALLMULTI, IFF_PROMISC, IFLA_ADDRESS, IFLA_IFNAME, IFLA_INFO_DATA,
@@ -14,7 +14,7 @@ use onload_core::names::{InterfaceName, MacAddress};
 use onload_core::network::{Address, Deed, Raw, Route};
 
 use super::Failure;
-use super::attribute::{Attributes, each, number, places};
+use super::attribute::{Attributes, each, find, number, places};
 use super::ethtool::Ethtool;
 use super::links::{Link, Rtnetlink};
 use super::netlink::Refused;
@@ -94,7 +94,7 @@ fn carry_out(links: &mut Rtnetlink, ethtool: &mut Ethtool, deed: &Deed) -> Resul
             let indices: Result<Vec<_>, _> =
                 route.over.iter().map(|name| links.link(name).map(|link| link.index)).collect();
             let message = route_message(route, &indices?).ok_or_else(unfit)?;
-            links.add(RTM_NEWROUTE, &message)
+            add_route(links, &message)
         }
         Deed::Rule { rule } => links.add(RTM_NEWRULE, &rule.message.0),
     }
@@ -229,6 +229,23 @@ fn while_down(
     links.set_up(link.index, false)?;
     let result = deed(links);
     result.and(links.set_up(link.index, true))
+}
+
+/// One over several links may be there with fewer: the kernel leaves it so when one of them goes.
+fn add_route(links: &mut Rtnetlink, message: &[u8]) -> Result<(), Refused> {
+    if !has_several_hops(message) {
+        return links.add(RTM_NEWROUTE, message);
+    }
+    match links.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, message) {
+        Err(refused) if refused.is(Errno::EEXIST) => {
+            links.ask(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, message)
+        }
+        result => result,
+    }
+}
+
+fn has_several_hops(message: &[u8]) -> bool {
+    find(message.get(ROUTE_HEADER_BYTES..).unwrap_or_default(), RTA_MULTIPATH).is_some()
 }
 
 /// `struct tcmsg`: family and padding, link, handle, parent, and a word that is 0.

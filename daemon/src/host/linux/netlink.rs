@@ -30,8 +30,27 @@ use super::ethtool::Ethtool;
 /// never comes.
 const ANSWER: Duration = Duration::from_secs(2);
 /// How often a dump is asked anew when the kernel says that what it lists changed meanwhile. What
-/// is still inconsistent then shows in the next look, which the same change brings about.
+/// is still inconsistent then shows in the next look, which the same change brings about; where no look
+/// comes after, see [`Answer::whole`].
 const DUMP_ATTEMPTS: usize = 3;
+
+/// Messages one after the other as on the wire, without the one that ends them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) bytes: Vec<u8>,
+    /// What it lists changed while it was listed: something may be missing, or in it twice.
+    interrupted: bool,
+}
+
+impl Answer {
+    /// The messages, where they are of one moment.
+    pub(super) fn whole(self) -> Result<Vec<u8>> {
+        if self.interrupted {
+            bail!("what the kernel lists changed each of {DUMP_ATTEMPTS} times that it was listed");
+        }
+        Ok(self.bytes)
+    }
+}
 
 /// A message of rtnetlink with its payload as it came. A connection of `RouteNetlinkMessage`, as
 /// `rtnetlink::new_connection` makes it, leaves out what it cannot decode, and one attribute that
@@ -78,9 +97,8 @@ impl NetlinkDeserializable for Raw {
     }
 }
 
-/// The kernel's answers to dumps: messages one after the other as on the wire, without the one
-/// that ends them. Connections open at the first question, for that needs the runtime, and anew
-/// after one that failed. They end with this value.
+/// The kernel's answers to dumps. Connections open at the first question, for that needs the runtime,
+/// and anew after one that failed. They end with this value.
 #[derive(Debug, Default)]
 pub(super) struct Connections {
     route: RefCell<Option<ConnectionHandle<Raw>>>,
@@ -88,7 +106,7 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) async fn route(&self, request: Raw) -> Result<Vec<u8>> {
+    pub(super) async fn route(&self, request: Raw) -> Result<Answer> {
         let open = || driven(proto::new_connection(NETLINK_ROUTE)?);
         consistent(&self.route, open, async |handle| {
             let answers = handle.request(dump(request.clone()), SocketAddr::new(0, 0));
@@ -97,7 +115,7 @@ impl Connections {
         .await
     }
 
-    pub(super) async fn ethtool(&self, request: Ethtool) -> Result<Vec<u8>> {
+    pub(super) async fn ethtool(&self, request: Ethtool) -> Result<Answer> {
         let open = || driven(genetlink::new_connection_with_socket::<DumpSocket>()?);
         consistent(&self.generic, open, async |mut handle| {
             let request = dump(GenlMessage::from_payload(request.clone()));
@@ -110,15 +128,18 @@ impl Connections {
     /// has gone.
     pub(super) async fn ethtool_of(&self, request: Ethtool) -> Result<Vec<u8>> {
         let open = || driven(genetlink::new_connection_with_socket::<DumpSocket>()?);
-        consistent(&self.generic, open, async |mut handle| {
+        let answer = consistent(&self.generic, open, async |mut handle| {
             let mut message = NetlinkMessage::from(GenlMessage::from_payload(request.clone()));
             message.header.flags = NLM_F_REQUEST | NLM_F_ACK;
             match gather(handle.request(message).await?).await {
-                Err(error) if has_none(&error) => Ok((Vec::new(), false)),
+                Err(error) if has_none(&error) => {
+                    Ok(Answer { bytes: Vec::new(), interrupted: false })
+                }
                 answer => answer,
             }
         })
-        .await
+        .await?;
+        Ok(answer.bytes)
     }
 }
 
@@ -150,16 +171,16 @@ fn dump<P: Into<NetlinkPayload<P>>>(request: P) -> NetlinkMessage<P> {
 async fn consistent<H: Clone>(
     connection: &RefCell<Option<H>>,
     open: impl Fn() -> io::Result<H>,
-    ask: impl AsyncFn(H) -> Result<(Vec<u8>, bool)>,
-) -> Result<Vec<u8>> {
+    ask: impl AsyncFn(H) -> Result<Answer>,
+) -> Result<Answer> {
     let mut attempt = 1;
     loop {
         let handle = connection.take().map_or_else(&open, Ok).context("netlink failed")?;
         connection.replace(Some(handle.clone()));
         let answer = tokio::time::timeout(ANSWER, ask(handle)).await;
         match answer.context("the kernel gave no netlink answer").flatten() {
-            Ok((_, true)) if attempt < DUMP_ATTEMPTS => attempt += 1,
-            Ok((answer, _)) => return Ok(answer),
+            Ok(answer) if answer.interrupted && attempt < DUMP_ATTEMPTS => attempt += 1,
+            Ok(answer) => return Ok(answer),
             Err(error) => {
                 connection.take();
                 return Err(error.context("netlink failed"));
@@ -168,10 +189,10 @@ async fn consistent<H: Clone>(
     }
 }
 
-/// An answer, and whether what it lists changed meanwhile.
+/// One answer to its end.
 async fn gather<P: NetlinkSerializable>(
     answers: impl Stream<Item = Result<NetlinkMessage<P>, DecodeError>>,
-) -> Result<(Vec<u8>, bool)> {
+) -> Result<Answer> {
     let mut answers = pin!(answers);
     let (mut bytes, mut interrupted) = (Vec::new(), false);
     while let Some(message) = answers.next().await {
@@ -179,12 +200,14 @@ async fn gather<P: NetlinkSerializable>(
         interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
         match &message.payload {
             // What is no dump ends with an acknowledgement.
-            NetlinkPayload::Error(error) if error.code.is_none() => return Ok((bytes, false)),
+            NetlinkPayload::Error(error) if error.code.is_none() => {
+                return Ok(Answer { bytes, interrupted: false });
+            }
             NetlinkPayload::Error(error) => return Err(error.to_io().into()),
             NetlinkPayload::Done(done) if done.code < 0 => {
                 return Err(io::Error::from_raw_os_error(done.code.wrapping_neg()).into());
             }
-            NetlinkPayload::Done(_) => return Ok((bytes, interrupted)),
+            NetlinkPayload::Done(_) => return Ok(Answer { bytes, interrupted }),
             _ => append(&mut bytes, &message),
         }
     }
@@ -255,7 +278,7 @@ mod tests {
         NetlinkMessage::new(NetlinkHeader::default(), NetlinkPayload::Done(done))
     }
 
-    fn gathered(messages: Vec<NetlinkMessage<Raw>>) -> Result<(Vec<u8>, bool)> {
+    fn gathered(messages: Vec<NetlinkMessage<Raw>>) -> Result<Answer> {
         runtime().block_on(gather(tokio_stream::iter(messages.into_iter().map(|mut message| {
             message.finalize();
             Ok(message)
@@ -270,7 +293,7 @@ mod tests {
         assert_eq!(payloads, [&b"four"[..], b"odd", b""]);
         let live = [raw(b"four"), raw(b"odd"), raw(b"")].map(NetlinkMessage::from);
         let live = gathered(live.into_iter().chain([done(0)]).collect()).unwrap();
-        assert_eq!(live, (wire, false), "recorded and live are the same bytes");
+        assert_eq!(live.whole().unwrap(), wire, "recorded and live are the same bytes");
     }
 
     #[test]
@@ -303,10 +326,11 @@ mod tests {
             let ack = NetlinkPayload::Error(ErrorMessage::default());
             NetlinkMessage::new(NetlinkHeader::default(), ack)
         };
-        assert_eq!(gathered(vec![one(), acknowledged()]).unwrap(), (answer([raw(b"four")]), false));
+        let acknowledged = gathered(vec![one(), acknowledged()]).unwrap();
+        assert_eq!(acknowledged.whole().unwrap(), answer([raw(b"four")]));
         let mut interrupted = one();
         interrupted.header.flags = NLM_F_DUMP_INTR;
-        assert!(gathered(vec![interrupted, done(0)]).unwrap().1);
+        assert!(gathered(vec![interrupted, done(0)]).unwrap().interrupted);
     }
 
     #[test]
@@ -315,14 +339,17 @@ mod tests {
         let open = || Ok(opened.replace(opened.get() + 1));
         let connection = RefCell::new(None);
         let answers = RefCell::new(vec![false, true]);
-        let ask = async |_| Ok((vec![1], answers.borrow_mut().pop().unwrap()));
+        let of = |byte, interrupted| Answer { bytes: vec![byte], interrupted };
+        let ask = async |_| Ok(of(1, answers.borrow_mut().pop().unwrap()));
         let answer = runtime().block_on(consistent(&connection, open, ask));
-        assert_eq!((answer.unwrap(), opened.get()), (vec![1], 1));
+        assert_eq!((answer.unwrap().whole().unwrap(), opened.get()), (vec![1], 1));
         let failing = async |_| bail!("the connection closed");
         let refused = runtime().block_on(consistent(&connection, open, failing)).unwrap_err();
         assert_eq!(format!("{refused:#}"), "netlink failed: the connection closed");
-        let never_whole = async |_| Ok((vec![2], true));
-        let answer = runtime().block_on(consistent(&connection, open, never_whole));
-        assert_eq!((answer.unwrap(), opened.get()), (vec![2], 2));
+        let never_whole = async |_| Ok(of(2, true));
+        let answer = runtime().block_on(consistent(&connection, open, never_whole)).unwrap();
+        assert_eq!((&answer, opened.get()), (&of(2, true), 2));
+        let refused = answer.whole().unwrap_err().to_string();
+        assert!(refused.contains("changed each of 3 times"), "{refused}");
     }
 }

@@ -9,7 +9,7 @@ use super::ethtool::{
     CHANNELS_GET, COALESCE_GET, Ethtool, FEATURES_GET, LINKMODES_GET, PRIVFLAGS_GET, RINGS_GET,
     TSINFO_GET,
 };
-use super::netlink::Connections;
+use super::netlink::{Answer, Connections};
 use super::network::{links as functions, qdiscs, rules};
 use super::root::Dir;
 use super::{addresses, links, routes};
@@ -112,8 +112,22 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// The answer as raw messages.
+    /// The answer as raw messages. What a change of that moment keeps out of it shows in the next look.
     pub(super) async fn ask(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
+        self.answer(root, question, |answer| Ok(answer.bytes)).await
+    }
+
+    /// The same of one moment, for what no later look can make good.
+    pub(super) async fn ask_whole(&self, root: &Dir, question: Question) -> Reading<Vec<u8>> {
+        self.answer(root, question, Answer::whole).await
+    }
+
+    async fn answer(
+        &self,
+        root: &Dir,
+        question: Question,
+        read: fn(Answer) -> anyhow::Result<Vec<u8>>,
+    ) -> Reading<Vec<u8>> {
         match self {
             Self::Live(kernel) => {
                 let answer = match question {
@@ -126,7 +140,7 @@ impl Source {
                     Question::Rules => kernel.route(rules::request()).await,
                     Question::Qdiscs => kernel.route(qdiscs::request()).await,
                 };
-                let answer = match answer {
+                let answer = match answer.and_then(read) {
                     Ok(bytes) => Reading::Known(bytes),
                     Err(error) => Reading::Unreadable(format!("{error:#}")),
                 };
@@ -142,6 +156,7 @@ impl Source {
             },
         }
     }
+
     /// The answers about interfaces of these numbers as raw messages. One whose driver does not know
     /// the group, or that has gone, has none.
     pub(super) async fn ask_about(

@@ -47,6 +47,17 @@ fn an_empty_root_is_absent_but_for_netlink() {
 }
 
 #[test]
+fn the_first_look_reads_the_network_where_it_is_asked_to() {
+    let place = tempfile::tempdir().unwrap();
+    for (depth, read) in [(Depth::Usual, false), (Depth::Users, true), (Depth::Network, true)] {
+        let linux = Linux::open(places(place.path())).unwrap();
+        let seen = runtime().block_on(linux.observe(depth));
+        // Nothing is recorded here: what was asked for is a gap, not nothing.
+        assert_eq!(seen.network.is_unreadable(), read, "{depth:?}");
+    }
+}
+
+#[test]
 fn a_root_that_cannot_be_used_is_named() {
     let place = tempfile::tempdir().unwrap();
     let missing = Linux::open(places(&place.path().join("missing"))).unwrap_err();

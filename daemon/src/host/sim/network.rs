@@ -220,6 +220,7 @@ impl World {
             routes: network.routes.iter().map(over).collect(),
             settings: network.settings.clone(),
             functions: network.functions.clone(),
+            lost: BTreeSet::new(),
             owner: netdev.owner(),
         }
     }

@@ -14,6 +14,8 @@ struct Memory {
     for_good: bool,
     changes: usize,
     down: Vec<u32>,
+    /// What happened since a link went down, until it was up again.
+    while_down: Vec<&'static str>,
 }
 
 impl Memory {
@@ -36,6 +38,12 @@ impl Memory {
         if refused { Err(Refused::by(Errno::EIO)) } else { Ok(()) }
     }
 
+    fn happens(&mut self, what: &'static str) {
+        if self.links.iter().any(|link| !link.up) {
+            self.while_down.push(what);
+        }
+    }
+
     fn taken(&self, name: &str) -> bool {
         self.links
             .iter()
@@ -50,6 +58,7 @@ impl Memory {
 
 impl Links for Memory {
     fn find(&mut self, name: &str) -> Result<Option<Link>, Refused> {
+        self.happens("find");
         let has = |link: &&Link| link.name == name || link.altnames.iter().any(|one| one == name);
         Ok(self.links.iter().find(has).cloned())
     }
@@ -59,6 +68,7 @@ impl Links for Memory {
     }
 
     fn rename(&mut self, index: u32, name: &str) -> Result<(), Refused> {
+        self.happens("rename");
         self.change()?;
         if self.taken(name) {
             return Err(Refused::by(Errno::EEXIST));
@@ -81,6 +91,7 @@ impl Links for Memory {
     }
 
     fn add_altname(&mut self, index: u32, name: &str) -> Result<(), Refused> {
+        self.happens("add");
         self.change()?;
         if self.taken(name) {
             return Err(Refused::by(Errno::EEXIST));
@@ -90,6 +101,7 @@ impl Links for Memory {
     }
 
     fn remove_altname(&mut self, index: u32, name: &str) -> Result<(), Refused> {
+        self.happens("remove");
         self.change()?;
         self.links[index as usize].altnames.retain(|one| one != name);
         Ok(())
@@ -209,4 +221,17 @@ fn what_may_not_go_down_stays_up_and_keeps_its_name() {
     assert!(failures[0].why.contains("only what is down"), "{failures:?}");
     assert_eq!(names(&links), ["a", "b"]);
     assert!(!links.down.contains(&1) && links.links.iter().all(|link| link.up));
+}
+
+#[test]
+fn nothing_but_the_renaming_itself_happens_while_a_link_is_down() {
+    let mut links = Memory::new(&[("a", &["x"]), ("b", &[]), ("c", &[])]);
+    links.old_kernel = true;
+    let last = Renaming { may_go_down: false, ..renaming(2, "c", "y") };
+    let all = [renaming(0, "a", "x"), renaming(1, "b", "w"), last];
+    all_or_none(&mut links, &all).unwrap_err();
+    assert_eq!(names(&links), ["a", "b", "c"]);
+    assert_eq!(links.while_down, vec!["rename"; links.down.len()], "one call for each");
+    assert_eq!(links.down, [0, 1, 1, 0], "there and back");
+    assert!(links.links.iter().all(|link| link.up));
 }

@@ -1,6 +1,5 @@
 //! Messages as they are sent; what the kernel makes of them is tested with the whole program.
 
-use super::super::attribute::find;
 use super::*;
 
 /// `RTA_DST`, `RTA_GATEWAY`.
@@ -52,6 +51,8 @@ fn a_route_gets_its_links_in_order() {
     let hops = [hop(0, 2), hop(4, 3)].concat();
     let several = Attributes::default().with(DST, &[192, 0, 2, 0]).with(RTA_MULTIPATH, &hops);
     let several = route([&header, several.bytes()].concat());
+    assert!(has_several_hops(&several.message.0));
+    assert!(!has_several_hops(&[&header, one.bytes()].concat()) && !has_several_hops(&[]));
     let sent = route_message(&several, &[7, 9]).unwrap();
     let found = find(&sent[12..], RTA_MULTIPATH).unwrap();
     assert_eq!(

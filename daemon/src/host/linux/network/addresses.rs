@@ -1,13 +1,13 @@
-//! Addresses as they can be added again, without those that the kernel makes itself.
+//! Addresses as they can be added again, without those that the kernel or a daemon gives by itself.
 
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::Range;
 
-use netlink_packet_core::{DecodeError, parse_u32};
+use netlink_packet_core::{DecodeError, parse_string, parse_u32};
 use nix::libc::{
     IFA_ADDRESS, IFA_CACHEINFO, IFA_F_HOMEADDRESS, IFA_F_MANAGETEMPADDR, IFA_F_MCAUTOJOIN,
     IFA_F_NODAD, IFA_F_NOPREFIXROUTE, IFA_F_PERMANENT, IFA_F_STABLE_PRIVACY, IFA_F_TEMPORARY,
-    IFA_FLAGS, IFA_LOCAL, RTM_NEWADDR,
+    IFA_FLAGS, IFA_LABEL, IFA_LOCAL, RTM_NEWADDR,
 };
 use onload_core::network::{Address, Raw};
 use onload_core::reading::Reading;
@@ -23,8 +23,9 @@ const FLAGS: u32 =
     IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN;
 /// `IFA_PROTO` of `linux/if_addr.h`: who made it, told by kernels since 5.18.
 const PROTO: u16 = 11;
-/// `IFAPROT_KERNEL_LO`, `_RA` and `_LL`; what is above was somebody.
-const BY_KERNEL: [u8; 3] = [1, 2, 3];
+/// `IFAPROT_UNSPEC`. What is above is the kernel (loopback, router, link-local), and then daemons, which put
+/// theirs where they want them: keepalived says 18.
+const BY_ANYBODY: u8 = 0;
 const LINK_LOCAL: [u8; 8] = [0xfe, 0x80, 0, 0, 0, 0, 0, 0];
 const LINK_LOCAL_PREFIX: u8 = 64;
 
@@ -37,6 +38,7 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
     let (header, list) = apart::<HEADER_BYTES>(payload)?;
     let [family, prefix, short_flags, scope, a, b, c, d] = *header;
     let index = u32::from_ne_bytes([a, b, c, d]);
+    let Some(link) = links.iter().find(|link| link.index == index) else { return Ok(None) };
     let kept = |flags: u32| flags & FLAGS;
     let [short, ..] = kept(u32::from(short_flags)).to_le_bytes();
     let mut message = vec![family, prefix, short, scope, 0, 0, 0, 0];
@@ -55,6 +57,8 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
                 put_with(&mut message, &attribute, &kept(flags).to_ne_bytes());
                 continue;
             }
+            // The kernel gives one itself where none is given, and changes it with the name.
+            IFA_LABEL if parse_string(value)? == link.name.as_str() => continue,
             IFA_LOCAL => local = ip(family, value),
             IFA_ADDRESS => far = ip(family, value),
             PROTO => proto = value.first().copied(),
@@ -62,9 +66,8 @@ fn address(payload: &[u8], links: &[Found]) -> Result<Option<(u32, Address)>, De
         }
         put_with(&mut message, &attribute, value);
     }
-    let link = links.iter().find(|link| link.index == index);
-    let (Some(own), Some(link)) = (local.or(far), link) else { return Ok(None) };
-    if by_kernel(own, prefix, flags, proto, link) {
+    let Some(own) = local.or(far) else { return Ok(None) };
+    if is_of_others(own, prefix, flags, proto, link) {
         return Ok(None);
     }
     let peer = far.filter(|far| *far != own).map(|far| format!(" peer {far}"));
@@ -82,15 +85,15 @@ fn lifetimes(value: &[u8]) -> Result<(Option<u32>, Option<u32>), DecodeError> {
     Ok((lifetime(0..4)?, lifetime(4..8)?))
 }
 
-/// Whether the kernel makes it by itself whenever the link comes up.
-fn by_kernel(own: IpAddr, prefix: u8, flags: u32, proto: Option<u8>, link: &Found) -> bool {
-    let IpAddr::V6(own) = own else { return proto.is_some_and(|by| BY_KERNEL.contains(&by)) };
+/// Whether the kernel makes it by itself whenever the link comes up, or a daemon decides where it is.
+fn is_of_others(own: IpAddr, prefix: u8, flags: u32, proto: Option<u8>, link: &Found) -> bool {
+    if proto.is_some_and(|by| by != BY_ANYBODY) {
+        return true;
+    }
+    let IpAddr::V6(own) = own else { return false };
     let is_set = |flag: u32| flags & flag != 0;
     if is_set(IFA_F_TEMPORARY) {
         return true;
-    }
-    if let Some(by) = proto.filter(|by| *by != 0) {
-        return BY_KERNEL.contains(&by);
     }
     // Nobody but the kernel may set the flag of the one, or would choose the other.
     let chosen = is_set(IFA_F_STABLE_PRIVACY) || link.made_from_mac(own);

@@ -16,8 +16,8 @@ use onload_core::reading::Reading;
 
 use super::super::links;
 use super::super::netlink;
-use super::functions;
 use super::wire::{Attribute, apart, attributes, cut, each, put, put_with};
+use super::{functions, lost};
 
 /// Length of `struct ifinfomsg`: family, type, index, flags, changed flags.
 const HEADER_BYTES: usize = 16;
@@ -50,6 +50,8 @@ pub(super) struct Found {
     pub(super) master: Option<u32>,
     /// Addresses that the kernel may have made a network address from.
     pub(super) macs: Vec<MacAddress>,
+    /// It is a bridge that tells VLANs apart.
+    pub(super) filters_vlans: bool,
 }
 
 impl Found {
@@ -81,7 +83,7 @@ fn found(payload: &[u8]) -> Result<Option<Found>, DecodeError> {
     let flags = u32::from_ne_bytes([a, b, c, d]);
     let is_set = |flag: i32| flags & flag.cast_unsigned() != 0;
     let (mut mtu, mut on, mut master, mut elsewhere) = (None, None, None, false);
-    let (mut info, mut functions) = (Info::default(), Default::default());
+    let (mut info, mut functions, mut more_lost) = (Info::default(), Default::default(), None);
     for attribute in attributes(list) {
         let attribute = attribute?;
         let value = attribute.value();
@@ -93,7 +95,7 @@ fn found(payload: &[u8]) -> Result<Option<Found>, DecodeError> {
             IFLA_LINK_NETNSID => elsewhere = true,
             IFLA_LINKINFO => info = Info::parse(value)?,
             IFLA_VFINFO_LIST => functions = functions::parse(value)?,
-            _ => {}
+            other => more_lost = more_lost.or(lost::with(other, value)?),
         }
     }
     let Ok(name) = common.name.parse() else { return Ok(None) };
@@ -106,6 +108,7 @@ fn found(payload: &[u8]) -> Result<Option<Found>, DecodeError> {
         name,
         below: below.or(info.below).filter(|below| *below != 0),
         master: master.filter(|master| *master != 0),
+        filters_vlans: info.filters_vlans,
         macs: mac.into_iter().chain(common.permanent_mac.into_known()).collect(),
         link: NetworkLink {
             made: info.made,
@@ -117,6 +120,7 @@ fn found(payload: &[u8]) -> Result<Option<Found>, DecodeError> {
             mac,
             altnames: common.altnames,
             functions,
+            lost: info.lost.into_iter().chain(more_lost).map(str::to_owned).collect(),
             ..NetworkLink::default()
         },
     }))
@@ -128,6 +132,8 @@ struct Info {
     made: Option<Made>,
     below: Option<u32>,
     membership: Raw,
+    lost: Vec<&'static str>,
+    filters_vlans: bool,
 }
 
 impl Info {
@@ -149,6 +155,8 @@ impl Info {
             if kind == "vxlan" {
                 info.below = below_vxlan(data)?;
             }
+            info.lost = lost::of_kind(&kind, data)?;
+            info.filters_vlans = lost::filters_vlans(&kind, data)?;
             let data = Raw(made_with(&kind, data)?);
             info.made = Some(Made { kind, data });
         }

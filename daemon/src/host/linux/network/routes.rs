@@ -1,6 +1,7 @@
-//! Routes as they can be added again, without those that the kernel makes itself.
+//! Routes as they can be added again, without those that the kernel makes itself or a daemon of routing
+//! finds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use netlink_packet_core::{DecodeError, parse_u32};
@@ -26,6 +27,9 @@ const VIA: u16 = 18;
 const NEXT_HOP_OBJECT: u16 = 30;
 /// `RTPROT_RA` of `linux/rtnetlink.h`: a router announced it.
 const FROM_ROUTER: u8 = 9;
+/// `RTPROT_*` of `linux/rtnetlink.h` that are daemons of routing, from gated to EIGRP. They hear of links and
+/// put their routes back, or no longer want them. 16 is DHCP, whose clients ask anew only when a lease ends.
+const DAEMONS: [u8; 16] = [8, 10, 11, 12, 13, 14, 15, 17, 18, 42, 99, 186, 187, 188, 189, 192];
 /// `RT_TABLE_LOCAL` and `RT_TABLE_MAIN` of `linux/rtnetlink.h`.
 const LOCAL_TABLE: u32 = 255;
 const MAIN_TABLE: u32 = 254;
@@ -47,28 +51,51 @@ const KINDS: [(u8, &str); 7] = [
     (8, "prohibit"),
 ];
 
+/// Routes that leave by links.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Routes {
+    pub(super) kept: Vec<Route>,
+    /// Numbers of links by which others leave through objects, as far as the kernel tells.
+    pub(super) by_objects: BTreeSet<u32>,
+}
+
+/// One of them.
+enum Found {
+    Kept(Route),
+    ByObject(Vec<u32>),
+}
+
 /// Routes that leave by links of these names. One that ends by itself is somebody's to renew.
-pub(super) fn parse(answer: &[u8], names: &BTreeMap<u32, InterfaceName>) -> Reading<Vec<Route>> {
-    each(answer, RTM_NEWROUTE, |payload| route(payload, names))
+pub(super) fn parse(answer: &[u8], names: &BTreeMap<u32, InterfaceName>) -> Reading<Routes> {
+    each(answer, RTM_NEWROUTE, |payload| route(payload, names)).map(|all| {
+        let mut routes = Routes::default();
+        for found in all {
+            match found {
+                Found::Kept(route) => routes.kept.push(route),
+                Found::ByObject(links) => routes.by_objects.extend(links),
+            }
+        }
+        routes
+    })
 }
 
 fn route(
     payload: &[u8],
     names: &BTreeMap<u32, InterfaceName>,
-) -> Result<Option<Route>, DecodeError> {
+) -> Result<Option<Found>, DecodeError> {
     let (header, list) = apart::<HEADER_BYTES>(payload)?;
     let [family, to_bits, from_bits, tos, table, protocol, scope, kind, a, b, c, d] = *header;
     let flags = u32::from_ne_bytes([a, b, c, d]);
     let mut message = vec![family, to_bits, from_bits, tos, table, protocol, scope, kind];
     message.extend((flags & u32::from(HOP_FLAGS)).to_ne_bytes());
     let mut said = Said { table: u32::from(table), ..Said::default() };
-    let mut left_out = false;
+    let (mut ends, mut by_object) = (false, false);
     for attribute in attributes(list) {
         let attribute = attribute?;
         let value = attribute.value();
         match attribute.kind() {
             RTA_CACHEINFO => {
-                left_out |= parse_u32(value.get(ENDS).unwrap_or_default())? != 0;
+                ends |= parse_u32(value.get(ENDS).unwrap_or_default())? != 0;
                 continue;
             }
             RTA_OIF => {
@@ -82,7 +109,7 @@ fn route(
                 put_with(&mut message, &attribute, &masked);
                 continue;
             }
-            NEXT_HOP_OBJECT => left_out = true,
+            NEXT_HOP_OBJECT => by_object = true,
             RTA_TABLE => said.table = parse_u32(value)?,
             RTA_PRIORITY => said.metric = parse_u32(value)?,
             RTA_DST => said.to = ip(family, value),
@@ -96,22 +123,26 @@ fn route(
     }
     // Of those of multicast and others there is nothing here to put back.
     let of_ip = [AF_INET, AF_INET6].contains(&i32::from(family));
-    let made = [RTPROT_KERNEL, RTPROT_REDIRECT, FROM_ROUTER].contains(&protocol);
-    if left_out || !of_ip || made || said.table == LOCAL_TABLE || flags & RTM_F_CLONED != 0 {
+    let made = [RTPROT_KERNEL, RTPROT_REDIRECT, FROM_ROUTER].contains(&protocol)
+        || DAEMONS.contains(&protocol);
+    if ends || !of_ip || made || said.table == LOCAL_TABLE || flags & RTM_F_CLONED != 0 {
         return Ok(None);
+    }
+    if by_object {
+        return Ok(Some(Found::ByObject(said.hops.iter().map(|hop| hop.link).collect())));
     }
     let over = said.hops.iter().map(|hop| names.get(&hop.link).cloned());
     // A link that is not in the answer about links came or went meanwhile.
     let Some(over) = over.collect::<Option<Vec<_>>>().filter(|over| !over.is_empty()) else {
         return Ok(None);
     };
-    Ok(Some(Route {
+    Ok(Some(Found::Kept(Route {
         shown: said.shown(kind, [to_bits, from_bits], tos, flags, &over),
         default: to_bits == 0 && kind == RTN_UNICAST && said.table == MAIN_TABLE,
         has_gateway: said.gateway.is_some() || said.hops.iter().any(|hop| hop.gateway.is_some()),
         over,
         message: Raw(message),
-    }))
+    })))
 }
 
 /// One way of a route.

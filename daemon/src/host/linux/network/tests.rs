@@ -51,6 +51,7 @@ const IFLA_MASTER: u16 = 10;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_VFINFO_LIST: u16 = 22;
 const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_XDP: u16 = 43;
 
 fn link(index: u32, name: &str, more: &[(u16, &[u8])]) -> Vec<u8> {
     const UP_AND_PROMISCUOUS: u32 = 0x101;
@@ -161,17 +162,29 @@ fn an_address_is_what_adds_it_and_its_lifetimes() {
 }
 
 #[test]
-fn addresses_that_the_kernel_makes_are_left_out() {
+fn a_label_is_kept_where_it_is_not_the_name() {
+    let labelled = |label: &[u8]| {
+        let all: [(u16, &[u8]); 2] = [(2, &[10, 0, 0, 1]), (3, label)];
+        one_address([V4, 24, 0, 0], &all).unwrap().message.0
+    };
+    assert!(!labelled(b"p\0").ends_with(&list(&[(3, b"p\0")])), "the kernel's own");
+    assert!(labelled(b"p:1\0").ends_with(&list(&[(3, b"p:1\0")])));
+}
+
+#[test]
+fn addresses_that_the_kernel_or_a_daemon_gives_are_left_out() {
     const PERMANENT: u32 = 0x80;
     const ANNOUNCED: u32 = 0x100;
     const NO_PREFIX_ROUTE: u32 = 0x200;
     const STABLE: u32 = 0x800;
     const TEMPORARY: u32 = 1;
+    const KEEPALIVED: u8 = 18;
     let (own, other) = ("20f:53ff:fe00:1", "1:2:3:4");
     for (prefix, half, flags, proto, kept) in [
         ("fe80", own, PERMANENT, None, false),
         ("fe80", own, PERMANENT, Some(3), false),
-        ("fe80", own, PERMANENT, Some(19), true),
+        ("2001", other, PERMANENT, Some(0), true),
+        ("2001", other, PERMANENT, Some(KEEPALIVED), false),
         ("fe80", other, PERMANENT, None, true),
         ("fe80", other, PERMANENT | STABLE, None, false),
         ("2001", own, PERMANENT, None, true),
@@ -192,6 +205,10 @@ fn addresses_that_the_kernel_makes_are_left_out() {
     }
     let loopback = one_address([V4, 8, 0, 254], &[(2, &[127, 0, 0, 1]), (11, &[1])]);
     assert_eq!(loopback, None);
+    let moved = one_address([V4, 32, 0, 0], &[(2, &[10, 0, 0, 1]), (11, &[KEEPALIVED])]);
+    assert_eq!(moved, None);
+    // The flag has another meaning there: not the first of its network.
+    assert!(one_address([V4, 24, TEMPORARY as u8, 0], &[(2, &[10, 0, 0, 1])]).is_some());
 }
 
 fn names() -> BTreeMap<u32, InterfaceName> {
@@ -205,7 +222,7 @@ fn one_route((family, to, table, by, kind, flags): Head, more: &[(u16, &[u8])]) 
     let header = [&[family, to, 0, 0, table, by, 0, kind][..], &word(flags)].concat();
     let answer = answer(RTM_NEWROUTE, &header, more);
     torn(&answer, |answer| routes::parse(answer, &names()));
-    routes::parse(&answer, &names()).into_known().unwrap().pop()
+    routes::parse(&answer, &names()).into_known().unwrap().kept.pop()
 }
 
 #[test]
@@ -257,12 +274,16 @@ fn routes_that_are_not_to_be_added_again_are_left_out() {
     let ends = [0, 0, 600, 0, 0, 0, 0, 0].map(word).concat();
     let plain = (V4, 0, 254, 4, 1, 0);
     assert!(one_route(plain, &by(vec![])).is_some());
+    let from_dhcp = (V4, 0, 254, 16, 1, 0);
+    assert!(one_route(from_dhcp, &by(vec![])).is_some(), "nobody asks anew for it");
     for (why, head, more) in [
         ("no link", plain, vec![]),
         ("the local table", (V4, 32, 255, 4, 2, 0), by(vec![])),
         ("made by the kernel", (V4, 24, 254, 2, 1, 0), by(vec![])),
         ("redirected", (V6, 128, 254, 1, 1, 0), by(vec![])),
         ("announced", (V6, 0, 254, 9, 1, 0), by(vec![])),
+        ("found by zebra", (V4, 24, 254, 11, 1, 0), by(vec![])),
+        ("found by BGP", (V6, 64, 254, 186, 1, 0), by(vec![])),
         ("cached", (V6, 128, 254, 4, 1, 0x200), by(vec![])),
         ("an object", plain, by(vec![(30, &out)])),
         ("ends by itself", plain, by(vec![(12, &ends)])),
@@ -299,8 +320,99 @@ fn only_a_root_discipline_that_somebody_chose_counts() {
         let head = [0, 2, handle, parent, 0].map(word).concat();
         let answer = answer(RTM_NEWQDISC, &head, &[(1, b"fq\0")]);
         torn(&answer, qdiscs::parse);
-        qdiscs::parse(&answer).into_known().unwrap()
+        qdiscs::parse(&answer).into_known().unwrap().roots
     };
     assert_eq!(qdisc(0x8001_0000, u32::MAX), BTreeMap::from([(2, "fq".to_owned())]));
     assert!(qdisc(0, u32::MAX).is_empty() && qdisc(0x8001_0000, 0xffff_fff1).is_empty());
+}
+
+#[test]
+fn what_a_link_has_that_nothing_puts_back_is_told() {
+    let of = |kind: &str, mode: u32| {
+        let info = list(&[(1, kind.as_bytes()), (2, &list(&[(1, &word(mode))]))]);
+        one_link(&link(7, "x", &[(IFLA_LINKINFO, &info)])).link.lost.len()
+    };
+    for (kind, mode, reasons) in [
+        ("macvlan", 4, 0),
+        ("macvlan", 8, 1),
+        ("macvlan", 16, 1),
+        ("macvtap", 4, 1),
+        ("macvtap", 8, 2),
+        ("ipvtap", 0, 1),
+        ("ipvlan", 16, 0),
+    ] {
+        assert_eq!(of(kind, mode), reasons, "{kind} {mode}");
+    }
+    let xdp = |attached: u8| {
+        let told = list(&[(2, &[attached])]);
+        one_link(&link(7, "x", &[(IFLA_XDP, &told)])).link.lost
+    };
+    assert!(xdp(0).is_empty() && xdp(2).first().unwrap().contains("XDP"));
+    // A bridge that filters VLANs; a member; one by which an object leads; and one that filters.
+    let bridge = list(&[(1, b"bridge\0"), (2, &list(&[(7, &[1])]))]);
+    let links = [
+        link(2, "br0", &[(IFLA_LINKINFO, &bridge)]),
+        link(3, "p0", &[(IFLA_MASTER, &word(2))]),
+        link(4, "p1", &[]),
+        link(5, "p2", &[]),
+    ];
+    let by_object = |protocol: u8, index: u32| {
+        let head = [V4, 24, 0, 0, 254, protocol, 0, 1, 0, 0, 0, 0];
+        let to = [10, 0, 0, 0];
+        answer(RTM_NEWROUTE, &head, &[(1, &to), (30, &word(1)), (4, &word(index))])
+    };
+    let head = [0, 5, 0xffff_0000, 0xffff_fff1, 0].map(word).concat();
+    let software = |index| Interface { index, ..Interface::default() };
+    let seen = recorded(
+        &[("p0", software(3)), ("p1", software(4)), ("p2", software(5))],
+        &[
+            (Question::Functions, links.concat()),
+            (Question::Routes, [by_object(4, 4), by_object(186, 5)].concat()),
+            (Question::Qdiscs, answer(RTM_NEWQDISC, &head, &[(1, b"clsact\0")])),
+        ],
+    );
+    let links = seen.into_known().unwrap().links;
+    for (name, why) in [("p0", "VLANs"), ("p1", "nexthop"), ("p2", "clsact")] {
+        let lost: Vec<&String> = links[&name.parse().unwrap()].lost.iter().collect();
+        assert!(lost.len() == 1 && lost[0].contains(why), "{name}: {lost:?}");
+    }
+}
+
+/// A look at recorded answers, in which `p0` has this port and driver.
+fn recorded_look(port: Reading<&str>, driver: Reading<&str>) -> Reading<Network> {
+    let port = Interface {
+        index: 7,
+        port: port.map(|port| port.parse().unwrap()),
+        driver: driver.map(str::to_owned),
+        ..Interface::default()
+    };
+    recorded(&[("p0", port)], &[(Question::Functions, link(7, "p0", &[]))])
+}
+
+/// A look at these interfaces, with answers of which those that are not given are empty.
+fn recorded(interfaces: &[(&str, Interface)], given: &[(Question, Vec<u8>)]) -> Reading<Network> {
+    let (place, root) = super::super::root::tests::root_with(&[]);
+    std::fs::create_dir(place.path().join(".netlink")).unwrap();
+    let ethtool = settings::GROUPS.iter().map(|group| group.asked.file());
+    let questions = [Question::Addresses, Question::Routes, Question::Rules, Question::Qdiscs];
+    for empty in ethtool.chain(questions.map(Question::file)) {
+        std::fs::write(place.path().join(empty), []).unwrap();
+    }
+    for (question, answer) in given {
+        std::fs::write(place.path().join(question.file()), answer).unwrap();
+    }
+    let all = interfaces.iter().map(|(name, one)| (name.parse().unwrap(), one.clone()));
+    let all = Reading::Known(all.collect());
+    super::super::tests::runtime().block_on(read(&root, &Source::Recorded, &all))
+}
+
+#[test]
+fn a_port_of_which_nothing_is_known_counts_where_a_driver_of_ours_has_it() {
+    let odd = || Reading::Unreadable("odd".to_owned());
+    let links = |seen: Reading<Network>| seen.into_known().unwrap().links.len();
+    assert_eq!(links(recorded_look(odd(), Reading::Known("virtio_net"))), 0);
+    assert_eq!(links(recorded_look(odd(), Reading::Absent)), 0);
+    assert!(recorded_look(odd(), Reading::Known("sfc")).is_unreadable());
+    assert!(recorded_look(odd(), odd()).is_unreadable());
+    assert_eq!(links(recorded_look(Reading::Absent, Reading::Absent)), 1);
 }

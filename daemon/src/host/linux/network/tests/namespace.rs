@@ -56,10 +56,16 @@ fn outside(test: &str) -> bool {
 
 /// A look, in which the first end of the pair is said to be a port's, so that its settings are read.
 async fn look(root: &Dir, source: &Source) -> Network {
+    look_with("sfc", root, source).await
+}
+
+/// The same with another driver of that port.
+async fn look_with(driver: &str, root: &Dir, source: &Source) -> Network {
     let mut seen = interfaces::read(root, source, &Reading::Absent).await;
     let Reading::Known(all) = &mut seen else { panic!("{seen:?}") };
     if let Some(port) = all.get_mut(&name("p0")) {
         port.port = Reading::Known("0000:3b:00.0".parse().unwrap());
+        port.driver = Reading::Known(driver.to_owned());
     }
     match read(root, source, &seen).await {
         Reading::Known(network) => network,
@@ -176,6 +182,8 @@ fn a_namespace_is_read_and_the_kernel_takes_it_back() {
         assert_eq!(port.altnames, BTreeSet::from(["port-zero".to_owned()]));
         assert_eq!((&port.below, &port.qdisc), (&None, &None));
         assert!(port.settings.keys().any(|key| key.starts_with("feature.")), "{port:?}");
+        let foreign = look_with("veth", &root, &source).await;
+        assert!(foreign.links[&name("p0")].settings.is_empty(), "nobody asked for them");
         let member = &network.links[&name("p1")];
         assert_eq!((&member.master, member.promiscuous), (&Some(name("br0")), true));
         assert!(!member.membership.is_empty() && member.settings.is_empty());
@@ -279,6 +287,7 @@ fn links_of_software_are_read_as_they_are_made() {
     let kinds = [
         ("vlan", "link p0 name x type vlan id 100 reorder_hdr off"),
         ("macvlan", "link p0 name x type macvlan mode bridge"),
+        ("macvtap", "link p0 name x type macvtap mode bridge"),
         ("ipvlan", "link p0 name x type ipvlan mode l3"),
         ("dummy", "name x type dummy"),
     ];
@@ -292,6 +301,7 @@ fn links_of_software_are_read_as_they_are_made() {
         let made = link.made.as_ref().unwrap();
         assert_eq!(made.kind, kind);
         assert_eq!(made.data.is_empty(), kind == "dummy");
+        assert_eq!(link.lost.is_empty(), kind != "macvtap", "{:?}", link.lost);
         assert_eq!(link.below, (kind != "dummy").then(|| name("p0")));
         ip("link del x");
     }
@@ -304,4 +314,40 @@ fn links_of_software_are_read_as_they_are_made() {
     let member = &network.links[&name("p1")];
     assert_eq!(member.master, Some(name("b0")));
     assert!(!member.membership.is_empty());
+}
+
+#[test]
+fn what_nothing_puts_back_is_told_of_a_kernels_links() {
+    if outside("what_nothing_puts_back_is_told_of_a_kernels_links") {
+        return;
+    }
+    for line in [
+        "link add p0 type veth peer name p1",
+        "link set p0 up",
+        "link set p1 up",
+        "addr add 10.1.0.1/24 dev p0",
+    ] {
+        ip(line);
+    }
+    let (_place, root) = root_with(&[]);
+    let lost = || {
+        let source = Source::Live(Connections::default());
+        let network = runtime().block_on(look(&root, &source));
+        network.links[&name("p0")].lost.iter().cloned().collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(lost(), "");
+    if run("ip", "nexthop add id 9 via 10.1.0.9 dev p0") {
+        ip("route add 10.55.0.0/16 nhid 9 proto bgp");
+        assert_eq!(lost(), "", "its daemon puts it back");
+        ip("route add 10.56.0.0/16 nhid 9");
+        assert_eq!(lost(), lost::OBJECTS);
+        ip("route del 10.56.0.0/16");
+    } else {
+        println!("skipped: nexthop objects: this kernel or ip(8) has none");
+    }
+    if run("tc", "qdisc add dev p0 clsact") {
+        assert_eq!(lost(), lost::FILTERS);
+    } else {
+        println!("skipped: clsact: no tc(8), or a kernel without it");
+    }
 }
