@@ -45,7 +45,8 @@ impl Reconciler {
         let policy = self.policy(snapshot);
         // Over what cannot be read nothing is written, nor is a name taken from it.
         if let Some(why) = snapshot.pins.why_not() {
-            self.naming.troubles.push(unreadable(why));
+            let off = settings.policy == Some(NamingPolicy::Off);
+            self.naming.troubles.push(unreadable(why, off));
         } else if let Some(policy) = policy {
             // Between two drivers names are not those of either.
             let pinned = begun || self.pin_names(&rows, snapshot, policy);
@@ -198,12 +199,12 @@ impl Reconciler {
     }
 }
 
-/// What stands where pins should, and cannot be read.
-fn unreadable(why: &str) -> Trouble {
+/// What stands where pins should, and cannot be read: with another driver the ports would get other names.
+fn unreadable(why: &str, off: bool) -> Trouble {
     Trouble {
         subject: "ports".to_owned(),
         why: format!("the pinned names cannot be read, so none is written: {why}"),
         fix: "mend or remove that file; onloadd writes it anew".to_owned(),
-        weight: Weight::Tells,
+        weight: if off { Weight::Tells } else { Weight::Bars },
     }
 }

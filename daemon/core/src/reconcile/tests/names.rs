@@ -138,8 +138,17 @@ fn over_pins_that_cannot_be_read_none_is_written() {
     assert_eq!((lab.named().0, lab.named().1.as_str()), (Status::Unknown, "Unreadable"));
     assert!(why(&lab)[0].ends_with("10-onloadd-x.link: line 3"), "{:?}", why(&lab));
     assert!(lab.picture.blockers[0].blocker.fix().starts_with("mend or remove that file"));
+    // With another driver names would be others, also where nobody has asked for any.
+    for config in [config("keep").as_str(), ON_9_1] {
+        lab.reconfigure(config);
+        assert_eq!(use_9_2(&mut lab), JobState::Failed);
+        assert_eq!((lab.done.len(), lab.loaded().as_deref()), (0, Some("9.1.2")));
+        let message = lab.picture.jobs.values().last().unwrap().message.clone();
+        assert!(message.contains("10-onloadd-x.link: line 3"), "{message}");
+    }
+    lab.reconfigure(&config("off"));
     assert_eq!(use_9_2(&mut lab), JobState::Done);
-    assert!(lab.done.iter().all(|step| !step.starts_with("pin")), "{:?}", lab.done);
+    assert!(lab.done.iter().all(|step| !step.contains("names")), "{:?}", lab.done);
 }
 
 #[test]
