@@ -296,6 +296,16 @@ fn tidy_altnames(pins: &mut Pins, snapshot: &Snapshot, index: &Index<'_>) {
     }
 }
 
+/// Whether somebody's own file gives a port its name.
+pub(super) fn is_called_by_file(
+    name: &InterfaceName,
+    port: PciAddress,
+    interface: &Interface,
+    snapshot: &Snapshot,
+) -> bool {
+    InForce::of(port, interface, snapshot).is_some_and(|file| file.calls(name))
+}
+
 /// What is asked before a pin.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Overruled {
