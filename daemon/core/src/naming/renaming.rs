@@ -4,14 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::PortName;
-use super::pin::{Index, Renaming, Trouble, Weight, pin_of};
+use super::pin::{Index, Pins, Renaming, Trouble, Weight, pin_of};
 use super::rule;
-use super::wanted::{is_settled, overruled, there};
+use super::wanted::{is_called_by_file, is_settled, overruled, there};
 use crate::af_xdp;
 use crate::inventory::{Interface, Snapshot};
 use crate::names::{InterfaceName, PciAddress};
 use crate::network;
 use crate::plan::holders;
+use crate::reading::Reading;
 
 /// What is to be renamed now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,14 +30,21 @@ type Refusal = (String, &'static str);
 const BY_ITSELF: &str = "nothing: onloadd renames it once that has ended";
 
 /// What to rename. `fresh`: the ports have just come with a driver, and nobody has had time to use them.
+/// `former`: what ports were called before, for those that have just come and could not be pinned.
 /// `fought`: those that somebody renames back again and again.
 pub fn renamings(
     rows: &[PortName],
     snapshot: &Snapshot,
     fresh: bool,
+    former: &BTreeMap<PciAddress, InterfaceName>,
     fought: &BTreeSet<PciAddress>,
 ) -> Renamings {
-    let Some(pins) = snapshot.pins.known() else { return Renamings::default() };
+    let none = Pins::new();
+    let pins = match &snapshot.pins {
+        Reading::Known(pins) => pins,
+        Reading::Absent => &none,
+        Reading::Unreadable(_) => return Renamings::default(),
+    };
     let mut found = Renamings::default();
     let mut all: BTreeMap<PciAddress, Renaming> = BTreeMap::new();
     let mut refuse = |port: PciAddress, from: &InterfaceName, to: &InterfaceName, why: Refusal| {
@@ -49,25 +57,40 @@ pub fn renamings(
     };
     for row in rows {
         let Some((port, from, interface)) = there(row, snapshot) else { continue };
-        let Some((key, pin)) = pin_of(pins, port, Some(interface)) else { continue };
+        let pin = pin_of(pins, port, Some(interface));
+        let to = match pin {
+            Some((_, pin)) => &pin.name,
+            // A file of somebody's own may have named it.
+            None if !fresh || is_called_by_file(from, port, interface, snapshot) => continue,
+            None => match former.get(&port) {
+                Some(former) => former,
+                None => continue,
+            },
+        };
         // Whoever has a virtual function calls it what they like, until it appears anew.
-        if pin.name == *from || !(row.physical || fresh) {
+        if to == from || !(row.physical || fresh) {
             continue;
         }
-        let file = overruled(&key, &pin.name, port, interface, snapshot)
+        let file = pin
+            .and_then(|(key, _)| overruled(&key, to, port, interface, snapshot))
             .and_then(|other| other.to.map(|to| (other.by, to)));
+        // What it was called is no matter of taste.
+        let unfit = pin.and_then(|_| rule::objection(to.as_str()));
+        let unfit =
+            unfit.map(|unfit| (unfit.why().to_owned(), "mend or remove the file of the pin"));
         let against = match file {
             Some((by, to)) => Some((
                 format!("{by} comes before its pin and calls it {to}"),
                 "take the port out of that file, or have [naming] call it the same",
             )),
-            None => objection(port, from, &pin.name, interface, snapshot)
+            None => unfit
+                .or_else(|| objection(port, from, interface, snapshot, fresh))
                 .or_else(|| fought.contains(&port).then(|| undone(from))),
         };
         match against {
-            Some(against) => refuse(port, from, &pin.name, against),
+            Some(against) => refuse(port, from, to, against),
             None => {
-                let (from, to) = (from.clone(), pin.name.clone());
+                let (from, to) = (from.clone(), to.clone());
                 let may_go_down = fresh || carries_nothing(interface);
                 all.insert(port, Renaming { port, from, to, may_go_down });
             }
@@ -98,13 +121,10 @@ fn undone(from: &InterfaceName) -> Refusal {
 fn objection(
     port: PciAddress,
     from: &InterfaceName,
-    to: &InterfaceName,
     interface: &Interface,
     snapshot: &Snapshot,
+    fresh: bool,
 ) -> Option<Refusal> {
-    if let Some(objection) = rule::objection(to.as_str()) {
-        return Some((objection.why().to_owned(), "mend or remove the file of the pin"));
-    }
     if !is_settled(interface, snapshot) {
         return Some(("udev is not done with it".to_owned(), BY_ITSELF));
     }
@@ -117,11 +137,21 @@ fn objection(
     if let Some(why) = default_route(from, interface, snapshot) {
         return Some((why, "reboot, or rename it by hand with a console at hand"));
     }
+    if !fresh && counts_whatever(snapshot) && !carries_nothing(interface) {
+        let why = "it carries something, and losing that for a moment may not be mended".to_owned();
+        return Some((why, "reboot: it gets its name when it appears"));
+    }
     if snapshot.driver.stacks.known().is_some_and(|stacks| *stacks > 0) {
         return Some(("programs are using Onload".to_owned(), BY_ITSELF));
     }
     let contained = holders::contained(from, interface, snapshot)?;
     Some((contained, "end the containers that use it, or reboot"))
+}
+
+/// Whether whatever a port carries counts, as where a driver is taken away (`plan/holders.rs`): a kubelet
+/// is there, or the root file system comes over the network.
+fn counts_whatever(snapshot: &Snapshot) -> bool {
+    !snapshot.kubelet.is_absent() || snapshot.network_root != Reading::Known(false)
 }
 
 /// Whether Onload has a driver of its own on the port.
@@ -139,9 +169,12 @@ fn default_route(
     snapshot: &Snapshot,
 ) -> Option<String> {
     const ROUTE: &str = "the default route goes through it";
-    if let (Some(network), Some(port)) = (snapshot.network.known(), interface.port.known()) {
+    let network = snapshot.network.known();
+    if let (Some(network), Some(port)) = (network, interface.port.known()) {
         let affected = network::affected(network, &BTreeSet::from([*port]));
-        return affected.default_routes.contains(name).then(|| ROUTE.to_owned());
+        if affected.default_routes.contains(name) {
+            return Some(ROUTE.to_owned());
+        }
     }
     let interfaces = snapshot.interfaces.known()?;
     let mut stack: Vec<(&InterfaceName, &Interface)> = vec![(name, interface)];
@@ -151,7 +184,8 @@ fn default_route(
         if one.routes.known().is_some_and(|routes| routes.default) {
             return Some(ROUTE.to_owned());
         }
-        if let Some(why) = one.routes.why_not().or(one.uppers.why_not()) {
+        let gap = one.routes.why_not().or(one.uppers.why_not());
+        if let Some(why) = gap.filter(|_| network.is_none()) {
             return Some(format!("what it carries cannot be read: {why}"));
         }
         let uppers = one.uppers.known().into_iter().flatten();

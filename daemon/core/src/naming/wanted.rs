@@ -12,6 +12,10 @@ use crate::inventory::{Interface, NameOrigin, Snapshot};
 use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
+mod in_force;
+
+use in_force::InForce;
+
 /// What pins there should be.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
@@ -37,7 +41,7 @@ pub fn wanted(
         NamingPolicy::Keep | NamingPolicy::Explicit if blind => {
             Wanted { pins: now, ..Wanted::default() }
         }
-        NamingPolicy::Keep => keep(rows, snapshot, now),
+        NamingPolicy::Keep => keep(rows, snapshot, settings, now),
         NamingPolicy::Explicit => explicit(rows, snapshot, settings, &now),
     }
 }
@@ -48,7 +52,12 @@ pub(super) fn is_settled(interface: &Interface, snapshot: &Snapshot) -> bool {
     !renaming && snapshot.udev_done.known().is_none_or(|done| done.contains(&interface.index))
 }
 
-fn keep(rows: &[PortName], snapshot: &Snapshot, now: Pins) -> Wanted {
+/// What to do where a pin would switch somebody's own file off.
+const UNPINNED: &str = "say `policy = \"off\"` in [naming]";
+
+fn keep(rows: &[PortName], snapshot: &Snapshot, settings: &NamingSettings, now: Pins) -> Wanted {
+    // Who has not asked for names gets drivers replaced without.
+    let asked = if settings.policy.is_some() { Weight::Bars } else { Weight::Tells };
     let index = Index::of(snapshot);
     let mut wanted = Wanted { pins: now, ..Wanted::default() };
     let mut former = take_out_ambiguous(&mut wanted.pins, &index);
@@ -59,6 +68,11 @@ fn keep(rows: &[PortName], snapshot: &Snapshot, now: Pins) -> Wanted {
         }
         if !is_settled(interface, snapshot) {
             wanted.awaited.insert(port);
+            continue;
+        }
+        let file = InForce::of(port, interface, snapshot);
+        // Somebody has pinned it already.
+        if file.as_ref().is_some_and(|file| file.calls(name)) {
             continue;
         }
         let told = |why, fix: &str| Trouble {
@@ -80,6 +94,11 @@ fn keep(rows: &[PortName], snapshot: &Snapshot, now: Pins) -> Wanted {
             wanted.troubles.push(told(why, "name it with a .link file of your own"));
             continue;
         };
+        let against = |file: &InForce<'_>| file.against(&key, port, name, UNPINNED, asked);
+        if let Some(against) = file.as_ref().and_then(against) {
+            wanted.troubles.push(against);
+            continue;
+        }
         if let Some(other) = overruled(&key, name, port, interface, snapshot) {
             wanted.troubles.push(other.trouble(port, name, Weight::Tells));
             if other.to.is_some() {
@@ -155,6 +174,7 @@ fn explicit(
         };
         let key = table.and_then(|table| key_by(table, port));
         let mut troubles = conflicts(row, table);
+        let mut called = false;
         if let (Some(table), Some(key)) = (table, key) {
             troubles.extend(misplaced(row, table, &key, &index));
             if let (Some(port), Some(interface)) = (port, interface) {
@@ -163,6 +183,13 @@ fn explicit(
                     let weight = if other.to.is_some() { Weight::Bars } else { Weight::Tells };
                     other.trouble(port, &table.name, weight)
                 }));
+                let file = InForce::of(port, interface, snapshot);
+                called = file.as_ref().is_some_and(|file| file.calls(&table.name));
+                let fix = "remove that file";
+                let against = file
+                    .filter(|_| !called)
+                    .and_then(|file| file.against(&key, port, &table.name, fix, Weight::Bars));
+                troubles.extend(against);
             }
         }
         let has = port.and_then(|port| pin_of(now, port, interface));
@@ -171,7 +198,7 @@ fn explicit(
             || port.is_none() && troubles.iter().any(|one| one.weight == Weight::Tells);
         wanted.troubles.extend(troubles);
         match (table, key) {
-            (Some(table), Some(key)) if !refused => {
+            (Some(table), Some(key)) if !refused && !called => {
                 let mut altnames = has.map(|(_, pin)| pin.altnames.clone()).unwrap_or_default();
                 altnames.extend(row.today.as_ref().map(ToString::to_string));
                 wanted.pins.insert(key, Pin { name: table.name.clone(), altnames });
@@ -267,6 +294,16 @@ fn tidy_altnames(pins: &mut Pins, snapshot: &Snapshot, index: &Index<'_>) {
                 && taken.insert(one.clone())
         });
     }
+}
+
+/// Whether somebody's own file gives a port its name.
+pub(super) fn is_called_by_file(
+    name: &InterfaceName,
+    port: PciAddress,
+    interface: &Interface,
+    snapshot: &Snapshot,
+) -> bool {
+    InForce::of(port, interface, snapshot).is_some_and(|file| file.calls(name))
 }
 
 /// What is asked before a pin.

@@ -1,6 +1,6 @@
 //! Names of ports as the reconciler keeps them: pinned before a driver is replaced, put right after.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::Reconciler;
@@ -10,6 +10,7 @@ use crate::change::Change;
 use crate::condition::Status;
 use crate::config::NamingPolicy;
 use crate::inventory::Snapshot;
+use crate::names::{InterfaceName, PciAddress};
 use crate::naming::{self, Conflict, PortName, Renaming, Trouble, Weight};
 use crate::plan::Takes;
 use crate::step::Step;
@@ -45,7 +46,8 @@ impl Reconciler {
         let policy = self.policy(snapshot);
         // Over what cannot be read nothing is written, nor is a name taken from it.
         if let Some(why) = snapshot.pins.why_not() {
-            self.naming.troubles.push(unreadable(why));
+            let off = settings.policy == Some(NamingPolicy::Off);
+            self.naming.troubles.push(unreadable(why, off));
         } else if let Some(policy) = policy {
             // Between two drivers names are not those of either.
             let pinned = begun || self.pin_names(&rows, snapshot, policy);
@@ -103,11 +105,32 @@ impl Reconciler {
         let ports = rows.iter().filter_map(PortName::address).filter(|_| !ordered);
         let fought: BTreeSet<_> =
             ports.filter(|port| self.naming.renames.is_fought_over(*port)).collect();
-        let found = naming::renamings(rows, snapshot, fresh, &fought);
+        let former = if fresh { self.former_names() } else { BTreeMap::new() };
+        let found = naming::renamings(rows, snapshot, fresh, &former, &fought);
         self.naming.troubles.extend(found.troubles);
         if !found.all.is_empty() {
             self.plan.steps.push(Step::Rename(found.all));
         }
+    }
+
+    /// What ports were called before their driver went, while that is to be put back; whoever has chosen
+    /// names leaves the other ports alone.
+    fn former_names(&self) -> BTreeMap<PciAddress, InterfaceName> {
+        let policy = self.config.settings.naming.policy.unwrap_or(NamingPolicy::Keep);
+        let kept = self.ledger.network.as_ref().filter(|kept| {
+            kept.boot.is_some() && kept.boot == self.boot && self.ledger.differences.is_none()
+        });
+        let mut names: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (name, link) in kept.into_iter().flat_map(|kept| &kept.network.links) {
+            if let Some(port) = link.port.filter(|_| link.made.is_none()) {
+                names.entry(port).or_default().push(name);
+            }
+        }
+        let single = names.into_iter().filter_map(|(port, names)| match names.as_slice() {
+            [name] if policy == NamingPolicy::Keep => Some((port, (*name).clone())),
+            _ => None,
+        });
+        single.collect()
     }
 
     /// Ports were renamed. What a new driver brought says nothing about who else renames them.
@@ -160,8 +183,11 @@ impl Reconciler {
     fn policy(&self, snapshot: &Snapshot) -> Option<NamingPolicy> {
         let pinned = snapshot.pins.known().is_some_and(|pins| !pins.is_empty());
         let swaps = self.plan.takes == Takes::Driver && self.plan.blockers.is_empty();
+        // One that pinned nothing may have names to give back.
+        let begun = self.ledger.change.as_ref().is_some_and(Change::must_end);
+        let gives_back = begun && self.ledger.network.is_some();
         let configured = self.config.settings.naming.policy;
-        configured.or_else(|| (pinned || swaps).then_some(NamingPolicy::Keep))
+        configured.or_else(|| (pinned || swaps || gives_back).then_some(NamingPolicy::Keep))
     }
 
     /// Whether names are asked for whatever becomes of a driver.
@@ -198,12 +224,12 @@ impl Reconciler {
     }
 }
 
-/// What stands where pins should, and cannot be read.
-fn unreadable(why: &str) -> Trouble {
+/// What stands where pins should, and cannot be read: with another driver the ports would get other names.
+fn unreadable(why: &str, off: bool) -> Trouble {
     Trouble {
         subject: "ports".to_owned(),
         why: format!("the pinned names cannot be read, so none is written: {why}"),
         fix: "mend or remove that file; onloadd writes it anew".to_owned(),
-        weight: Weight::Tells,
+        weight: if off { Weight::Tells } else { Weight::Bars },
     }
 }

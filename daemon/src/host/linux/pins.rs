@@ -273,8 +273,8 @@ fn print(key: &Key, pin: &Pin) -> String {
 }
 
 /// The file without comments. `NamePolicy=` is left out, for it would come before `Name=`; of the file
-/// that would count otherwise nothing is taken over, so what it says is said again
-/// (reference/interface-naming.md sections 1 and 5.1).
+/// that would count otherwise nothing is taken over: what systemd's default says is said again, and
+/// somebody's own is not pinned over (`naming/wanted/in_force.rs`; reference/interface-naming.md sections 1 and 5.1).
 fn settings(key: &Key, pin: &Pin) -> Vec<String> {
     let by = match key {
         Key::Mac(mac) => format!("PermanentMACAddress={mac}"),

@@ -192,6 +192,60 @@ fn a_file_that_comes_first_names_the_port() {
 }
 
 #[test]
+fn no_pin_switches_off_a_file_of_somebodys_own() {
+    const OWN: &str = "/etc/systemd/network/50-sfc.link";
+    let in_force = |path: &str, name: Option<&str>| {
+        machine(true, |node| {
+            let by_path = link_file(&[("Path", "pci-0000:3b:00.0")], None);
+            let file = LinkFile { name: name.map(str::to_owned), ..by_path };
+            node.link_files = Known(BTreeMap::from([(path.to_owned(), file)]));
+            udev(node, FIRST).link_file = Some(path.to_owned());
+        })
+    };
+    let asked = NamingSettings { policy: Some(NamingPolicy::Keep), ports: Vec::new() };
+    let table = || vec![by(None, Some(PORTS[0]), None, "sfc0")];
+    // One that names the port is as good as a pin.
+    let named = in_force(OWN, Some(FIRST));
+    for settings in [NamingSettings::default(), asked.clone()] {
+        let wanted = of(&named, &settings, NamingPolicy::Keep);
+        assert_eq!(told(&wanted), (pairs(&[(MAC_1, SECOND)]), vec![]));
+    }
+    let sfc0 = in_force(OWN, Some("sfc0"));
+    assert_eq!(told(&chosen(&sfc0, table())), (vec![], vec![]));
+    // Else what it sets beside names would be lost.
+    let nameless = in_force(OWN, None);
+    let mut unlisted = nameless.clone();
+    unlisted.link_files = Unreadable("EIO".to_owned());
+    let added = machine(true, |node| udev(node, FIRST).drop_ins = Some("a.conf".to_owned()));
+    let default = machine(true, |node| {
+        udev(node, FIRST).link_file = Some("/etc/systemd/network/99-default.link".to_owned());
+    });
+    for node in [&nameless, &unlisted, &sfc0, &added, &default] {
+        let kept = kept(node);
+        let barred = of(node, &asked, NamingPolicy::Keep);
+        for (wanted, weight) in [(&kept, Weight::Tells), (&barred, Weight::Bars)] {
+            assert_eq!(told(wanted).0, pairs(&[(MAC_1, SECOND)]));
+            assert_eq!(wanted.troubles[0].weight, weight);
+            assert!(wanted.troubles[0].fix.contains("`Name=ens1f0np0`"), "{:?}", wanted.troubles);
+        }
+    }
+    let wanted = chosen(&nameless, table());
+    assert_eq!((wanted.pins.len(), wanted.troubles[0].weight), (0, Weight::Bars));
+    assert_eq!(
+        (wanted.troubles[0].why.as_str(), wanted.troubles[0].fix.as_str()),
+        (
+            "sfc0 is not pinned: /etc/systemd/network/50-sfc.link would no longer count for it",
+            "add `Name=sfc0` to /etc/systemd/network/50-sfc.link, which is then for this port alone, or remove that file"
+        )
+    );
+    // One that was removed since switches nothing, and one that comes first stays in force.
+    let mut removed = nameless.clone();
+    removed.link_files = Known(BTreeMap::new());
+    assert_eq!(told(&kept(&removed)), (pairs(&[(MAC_0, FIRST), (MAC_1, SECOND)]), vec![]));
+    assert_eq!(kept(&in_force("/etc/systemd/network/05-mtu.link", None)).pins.len(), 2);
+}
+
+#[test]
 fn tables_pin_by_what_they_say_and_keep_former_names_beside() {
     let wanted = chosen(
         &machine(true, |node| {

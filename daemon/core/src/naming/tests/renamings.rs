@@ -10,13 +10,15 @@ fn pinned(names: &[(usize, &str)], spoil: impl FnOnce(&mut Snapshot)) -> Snapsho
     machine(true, |node| {
         let pins = names.iter().map(|(port, name)| (pci(*port), pin(name, &[])));
         node.pins = Known(pins.collect());
+        node.kubelet = Absent;
+        node.network_root = Known(false);
         spoil(node);
     })
 }
 
 fn found(node: &Snapshot, fresh: bool) -> Renamings {
     let rows = planned(node, &NamingSettings::default());
-    renamings(&rows, node, fresh, &BTreeSet::new())
+    renamings(&rows, node, fresh, &BTreeMap::new(), &BTreeSet::new())
 }
 
 /// From, to.
@@ -131,6 +133,65 @@ fn what_would_cut_somebody_off_or_stop_the_node_keeps_its_name() {
 }
 
 #[test]
+fn where_whatever_a_port_carries_counts_it_is_only_renamed_when_it_has_just_come() {
+    let gaps: [fn(&mut Snapshot); 4] = [
+        |node| node.kubelet = Unreadable("denied".to_owned()),
+        |node| node.network_root = Known(true),
+        |node| node.network_root = Absent,
+        |node| node.network_root = Unreadable("EIO".to_owned()),
+    ];
+    for gap in gaps {
+        let node = |carries: bool| {
+            pinned(&[(0, "sfc0")], |node| {
+                gap(node);
+                if carries {
+                    first(node, FIRST).addresses = Known(["192.0.2.1/24".to_owned()].into());
+                }
+            })
+        };
+        assert_eq!(found(&node(false), false).all.len(), 1);
+        assert_eq!(found(&node(true), true).all.len(), 1);
+        let refused = found(&node(true), false);
+        assert_eq!(refused.all, []);
+        assert!(refused.troubles[0].why.contains("carries something"), "{:?}", refused.troubles);
+    }
+}
+
+#[test]
+fn what_is_stacked_on_a_port_counts_also_where_the_network_is_known() {
+    let node = pinned(&[(0, "sfc0")], |node| {
+        first(node, FIRST).uppers = Known(["eno1".parse().unwrap()].into());
+        first(node, "eno1").routes = Known(Routes { count: 1, default: true });
+        node.network = Known(Network::default());
+    });
+    assert!(found(&node, true).troubles[0].why.contains("the default route goes through it"));
+}
+
+#[test]
+fn one_that_has_just_come_and_could_not_be_pinned_is_called_as_before() {
+    let of = |node: &Snapshot, fresh| {
+        let rows = planned(node, &NamingSettings::default());
+        let former = [(PORTS[0], "eth0"), (PORTS[1], "old1")];
+        let former = former.map(|(port, name)| (port.parse().unwrap(), name.parse().unwrap()));
+        told(&renamings(&rows, node, fresh, &former.into(), &BTreeSet::new()))
+    };
+    let one = pinned(&[(1, "sfc1")], |_| {});
+    assert_eq!(of(&one, true), pairs(&[(FIRST, "eth0"), (SECOND, "sfc1")]));
+    assert_eq!(of(&one, false), pairs(&[(SECOND, "sfc1")]));
+    let none = machine(true, |node| node.pins = Absent);
+    assert_eq!(of(&none, true), pairs(&[(FIRST, "eth0"), (SECOND, "old1")]));
+    // As somebody's own file calls it.
+    let own = machine(true, |node| {
+        let path = "/etc/systemd/network/50-sfc.link".to_owned();
+        let file = link_file(&[("Path", "pci-0000:3b:00.0")], None);
+        let file = LinkFile { name: Some(FIRST.to_owned()), ..file };
+        node.link_files = Known(BTreeMap::from([(path.clone(), file)]));
+        udev(node, FIRST).link_file = Some(path);
+    });
+    assert_eq!(of(&own, true), pairs(&[(SECOND, "old1")]));
+}
+
+#[test]
 fn a_port_that_onload_drives_is_renamed_though_the_stack_knows_it() {
     let node = pinned(&[(0, "sfc0")], |node| {
         let known = [FIRST.parse().unwrap()].into();
@@ -161,7 +222,8 @@ fn who_waits_for_a_name_that_does_not_become_free_is_refused_with_it() {
     // Of a swap with somebody who names it back again and again nothing is left.
     let node = pinned(&[(0, SECOND), (1, FIRST)], |_| {});
     let rows = planned(&node, &NamingSettings::default());
-    let fought = renamings(&rows, &node, false, &[PORTS[1].parse().unwrap()].into());
+    let fought =
+        renamings(&rows, &node, false, &BTreeMap::new(), &[PORTS[1].parse().unwrap()].into());
     assert_eq!((fought.all.len(), fought.troubles.len()), (0, 2));
 }
 

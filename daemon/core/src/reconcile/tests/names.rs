@@ -3,12 +3,15 @@
 
 use super::lab::Lab;
 use super::*;
+use crate::af_xdp::LinkFile;
 use crate::change::Manner;
 use crate::condition::Status;
 use crate::job::JobState;
+use crate::naming::UdevNames;
+use crate::network::{Network, NetworkLink};
 use crate::picture::NodeState;
 use crate::reading::Reading::{Absent, Known, Unreadable};
-use crate::sample::{inner, port};
+use crate::sample::{PORTS, inner, port};
 
 const ON_9_1: &str = "[modules]\nrelease = \"9.1.2\"\n[pools.onload]\nslots = 4\n";
 const PINNED: &str = "pin the names ens0, ens1";
@@ -138,8 +141,17 @@ fn over_pins_that_cannot_be_read_none_is_written() {
     assert_eq!((lab.named().0, lab.named().1.as_str()), (Status::Unknown, "Unreadable"));
     assert!(why(&lab)[0].ends_with("10-onloadd-x.link: line 3"), "{:?}", why(&lab));
     assert!(lab.picture.blockers[0].blocker.fix().starts_with("mend or remove that file"));
+    // With another driver names would be others, also where nobody has asked for any.
+    for config in [config("keep").as_str(), ON_9_1] {
+        lab.reconfigure(config);
+        assert_eq!(use_9_2(&mut lab), JobState::Failed);
+        assert_eq!((lab.done.len(), lab.loaded().as_deref()), (0, Some("9.1.2")));
+        let message = lab.picture.jobs.values().last().unwrap().message.clone();
+        assert!(message.contains("10-onloadd-x.link: line 3"), "{message}");
+    }
+    lab.reconfigure(&config("off"));
     assert_eq!(use_9_2(&mut lab), JobState::Done);
-    assert!(lab.done.iter().all(|step| !step.starts_with("pin")), "{:?}", lab.done);
+    assert!(lab.done.iter().all(|step| !step.contains("names")), "{:?}", lab.done);
 }
 
 #[test]
@@ -175,6 +187,32 @@ fn a_driver_stays_until_udev_has_named_its_ports_but_not_for_ever() {
     assert_eq!((lab.done[0].as_str(), lab.loaded().as_deref()), (PINNED, Some("9.2.1")));
     assert_eq!(use_9_2(&mut never), JobState::Done);
     assert_eq!(never.done[0], "pin the names ens1");
+}
+
+#[test]
+fn a_port_that_was_not_pinned_is_called_as_before_at_the_end_of_a_swap() {
+    // Without a word, and as is asked for; only names that are chosen leave other ports alone.
+    for (config, expected) in
+        [(ON_9_1, "ens1"), (config("off").as_str(), "anew1"), (tables(&[]).as_str(), "anew1")]
+    {
+        let mut lab = Lab::new(config, "9.1.2");
+        let own = "/etc/systemd/network/50-sfc.link".to_owned();
+        let udev = UdevNames { link_file: Some(own.clone()), ..UdevNames::default() };
+        lab.node.link_files = Known([(own, LinkFile::default())].into());
+        for name in ["ens0", "ens1"] {
+            lab.interface(name).udev = Known(Box::new(udev.clone()));
+        }
+        let links = [("ens0", PORTS[0]), ("ens1", PORTS[1])].map(|(name, port)| {
+            let port = Some(port.parse().unwrap());
+            let link = NetworkLink { port, mtu: 1500, ..NetworkLink::default() };
+            (name.parse().unwrap(), link)
+        });
+        lab.carry(Network { links: links.into(), ..Network::default() });
+        lab.network.called_anew = Some(1);
+        assert_eq!(use_9_2(&mut lab), JobState::Done);
+        assert_eq!((lab.names()[1].as_str(), &lab.node.pins), (expected, &Absent), "{config}");
+        assert_eq!(lab.carried().links.len(), 2);
+    }
 }
 
 #[test]

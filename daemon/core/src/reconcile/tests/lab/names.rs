@@ -15,6 +15,13 @@ impl Lab {
         for (name, interface) in taken {
             assert!(interfaces.insert(name, interface).is_none(), "two of one name");
         }
+        if self.node.network.known().is_some() {
+            let links = &mut self.carried().links;
+            let taken =
+                all.iter().filter_map(|one| Some((one.to.clone(), links.remove(&one.from)?)));
+            let taken: Vec<_> = taken.collect();
+            links.extend(taken);
+        }
     }
 
     /// Somebody else renames an interface.

@@ -17,6 +17,8 @@ pub(in super::super) struct Carried {
     pub refuses: bool,
     /// The interface of this port does not come with another driver.
     pub lost: Option<usize>,
+    /// The interface of this port comes by another name with another driver.
+    pub called_anew: Option<usize>,
     /// From the next load of a driver on, it cannot be read.
     pub goes_blind: bool,
     blind: bool,
@@ -109,10 +111,18 @@ impl Lab {
         }
         self.network.blind = self.network.goes_blind;
         for (number, address) in crate::sample::PORTS.iter().enumerate() {
-            let name = interface(number);
+            let mut name = interface(number);
             if self.network.lost == Some(number) {
                 inner(&mut self.node.interfaces).remove(&name);
                 continue;
+            }
+            if self.network.called_anew == Some(number) {
+                let anew: InterfaceName = format!("anew{number}").parse().unwrap();
+                let interfaces = inner(&mut self.node.interfaces);
+                if let Some(one) = interfaces.remove(&name) {
+                    interfaces.insert(anew.clone(), one);
+                }
+                name = anew;
             }
             let port = Some(address.parse().unwrap());
             let link =
