@@ -207,7 +207,14 @@ impl Reconciler {
         if let Some(why) = snapshot.pins.why_not() {
             return (Status::Unknown, "Unreadable", why.to_owned());
         }
-        let pins = snapshot.pins.known().map_or(0, std::collections::BTreeMap::len);
+        let pins = snapshot.pins.known().map_or(0, BTreeMap::len);
+        if let Some(rename) = self.plan.steps.iter().find(|step| matches!(step, Step::Rename(_))) {
+            let error = self.failure(rename).and_then(|failure| failure.error.as_ref());
+            let why = error.map_or_else(String::new, |error| {
+                format!(": {error}. What to do: take the interface down, or rename it by hand")
+            });
+            return (Status::False, "NotAsPinned", format!("to be done: {rename}{why}"));
+        }
         match self.naming.troubles.iter().find(|one| one.weight > Weight::Aside) {
             Some(first) => (
                 Status::False,
@@ -219,7 +226,7 @@ impl Reconciler {
                 "NotPinned",
                 "udev names the ports as their driver has it".to_owned(),
             ),
-            None => (Status::True, "Pinned", format!("{pins} ports")),
+            None => (Status::True, "Pinned", format!("ports with a pinned name: {pins}")),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::swap::{CHANGE, FORMER, loaded};
 /// There and back so often.
 const ROUNDS: usize = 3;
 /// Steps at which the daemon is killed: without a driver, with names to give, with half of it put back.
-const KILLED_AT: [&str; 3] = ["unload module sfc", "load module sfc from", "more like it"];
+const KILLED_AT: [&str; 3] = ["unload module sfc", "load module sfc from", "set ring of"];
 
 /// The ports with a network on them, and what it looks like.
 fn network(guest: &Guest) -> anyhow::Result<([String; 3], Picture)> {
