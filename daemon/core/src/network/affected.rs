@@ -1,6 +1,6 @@
 //! What goes with a driver: its ports' links and everything stacked on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Network, NetworkLink};
 use crate::inventory::Snapshot;
@@ -19,8 +19,11 @@ pub struct Affected {
     pub network: Network,
     /// What could not be put back, by the port's link: why not.
     pub lost: Vec<(InterfaceName, String)>,
-    /// Ports by which a default route leaves, directly or through what is stacked on them.
+    /// Ports by which a default route leaves, directly or through what is stacked on them, as far as
+    /// one is put back. Whoever protects ports must ask for the others as well.
     pub default_routes: BTreeSet<InterfaceName>,
+    /// What goes with each port's link, itself included.
+    pub stacks: BTreeMap<InterfaceName, BTreeSet<InterfaceName>>,
 }
 
 /// What goes with the driver of these ports.
@@ -31,6 +34,8 @@ pub fn affected(network: &Network, ports: &BTreeSet<PciAddress>) -> Affected {
     });
     for (name, _) in roots {
         let stack = stack(network, name);
+        let names = stack.iter().map(|(member, _)| (*member).clone());
+        all.stacks.insert(name.clone(), names.collect());
         for (member, link) in &stack {
             if let Some(why) = lost(member, link, network) {
                 all.lost.push((name.clone(), why));
