@@ -103,6 +103,10 @@ pub struct NetworkLink {
     /// Who sets it up.
     #[serde(skip_serializing_if = "Owner::is_nobody")]
     pub owner: Owner,
+    /// Why something of it could not be put back, for people: each without the link's name. It keeps a
+    /// driver from being taken away, and is neither compared nor made again.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub lost: BTreeSet<String>,
 }
 
 /// What ethtool settings are of: rings, channels, coalescing, offloads, flags of the driver's own.

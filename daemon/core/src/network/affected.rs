@@ -7,8 +7,8 @@ use crate::inventory::Snapshot;
 use crate::names::{InterfaceName, PciAddress};
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
-/// stacked by being made on a link (a tunnel, MACsec) has secrets or peers that no look shows.
-pub(super) const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
+/// stacked by being made on a link (a tunnel, MACsec, a macvtap with whoever has its device) has secrets or peers that no look shows.
+pub(super) const MADE_ANEW: [&str; 3] = ["vlan", "macvlan", "ipvlan"];
 /// Kinds that stay without a member and take it back.
 const TAKE_BACK: [&str; 2] = ["bond", "bridge"];
 
@@ -40,6 +40,8 @@ pub fn affected(network: &Network, ports: &BTreeSet<PciAddress>) -> Affected {
             if let Some(why) = lost(member, link, network) {
                 all.lost.push((name.clone(), why));
             }
+            let own = link.lost.iter().map(|why| (name.clone(), format!("{member}: {why}")));
+            all.lost.extend(own);
             if link.routes.iter().any(|route| route.default) {
                 all.default_routes.insert(name.clone());
             }
