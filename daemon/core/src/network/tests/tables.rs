@@ -354,3 +354,42 @@ fn what_goes_with_a_driver() {
     let found = affected(&all, &ports(&[PORT]));
     assert_eq!(found.lost[0].1, "ens1f0 is a member of bond0, which is not here");
 }
+
+#[test]
+fn an_address_with_an_end_is_left_to_an_owner_who_is_there_again() {
+    let owned = |by: &Owner| NetworkLink {
+        owner: by.clone(),
+        addresses: [address("10.0.0.1/24", Some(600)), address("10.9.0.1/24", None)].into(),
+        ..port(PORT, 0)
+    };
+    let (leased, lasting) =
+        ("give ens1f0 the address 10.0.0.1/24", "give ens1f0 the address 10.9.0.1/24");
+    let cases: [(Owner, Owner, &[&str]); 3] = [
+        (Owner::Networkd, Owner::Networkd, &[lasting]),
+        (Owner::Networkd, Owner::Nobody, &[leased, lasting]),
+        (Owner::Nobody, Owner::Nobody, &[leased, lasting]),
+    ];
+    for (before, after, deeds) in cases {
+        let kept = kept(network([("ens1f0", owned(&before))]));
+        let now = network([("ens1f0", NetworkLink { owner: after, ..port(PORT, 0) })]);
+        assert_eq!(all_gaps(&kept, &now), deeds, "{before:?}");
+        let told = "ens1f0: address 10.0.0.1/24 is missing".to_owned();
+        assert!(differences(&kept, &now, AT).contains(&told));
+    }
+}
+
+#[test]
+fn what_a_look_says_cannot_be_put_back_is_lost_with_every_port_below() {
+    let mut before = bonded();
+    let why = "its bridge has VLANs".to_owned();
+    before.links.get_mut(&name("vlan100")).unwrap().lost.insert(why);
+    let ports = [PORT.parse().unwrap(), OTHER.parse().unwrap()].into();
+    let told = "vlan100: its bridge has VLANs";
+    let lost = affected(&before, &ports).lost;
+    assert_eq!(lost, [(name("ens1f0"), told.to_owned()), (name("ens1f1"), told.to_owned())]);
+    assert_eq!(differences(&kept(before.clone()), &bonded(), AT), [""; 0]);
+    assert_eq!(all_gaps(&kept(before), &bonded()), [""; 0]);
+    let tap = network([("ens1f0", port(PORT, 0)), ("tap0", made("macvtap", 1, Some("ens1f0")))]);
+    let lost = affected(&tap, &ports).lost;
+    assert!(lost[0].1.contains("of kind macvtap that is not made anew"), "{lost:?}");
+}
