@@ -100,7 +100,8 @@ pub struct NetworkLink {
     /// Virtual functions that are enabled.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub functions: BTreeMap<u32, Raw>,
-    /// Why something of it could not be put back.
+    /// Why something of it could not be put back, for people: each without the link's name. It keeps a
+    /// driver from being taken away, and is neither compared nor made again.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub lost: BTreeSet<String>,
     /// Who sets it up.

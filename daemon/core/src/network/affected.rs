@@ -1,6 +1,6 @@
 //! What goes with a driver: its ports' links and everything stacked on them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Network, NetworkLink};
 use crate::inventory::Snapshot;
@@ -8,8 +8,8 @@ use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
-/// stacked by being made on a link (a tunnel, MACsec) has secrets or peers that no look shows.
-pub(super) const MADE_ANEW: [&str; 4] = ["vlan", "macvlan", "macvtap", "ipvlan"];
+/// stacked by being made on a link (a tunnel, MACsec, a macvtap with whoever has its device) has secrets or peers that no look shows.
+pub(super) const MADE_ANEW: [&str; 3] = ["vlan", "macvlan", "ipvlan"];
 /// Kinds that stay without a member and take it back.
 const TAKE_BACK: [&str; 2] = ["bond", "bridge"];
 
@@ -20,8 +20,11 @@ pub struct Affected {
     pub network: Network,
     /// What could not be put back, by the port's link: why not.
     pub lost: Vec<(InterfaceName, String)>,
-    /// Ports by which a default route leaves, directly or through what is stacked on them.
+    /// Ports by which a default route leaves, directly or through what is stacked on them, as far as
+    /// one is put back. Whoever protects ports must ask for the others as well.
     pub default_routes: BTreeSet<InterfaceName>,
+    /// What goes with each port's link, itself included.
+    pub stacks: BTreeMap<InterfaceName, BTreeSet<InterfaceName>>,
 }
 
 /// What goes with the driver of these ports.
@@ -32,10 +35,14 @@ pub fn affected(network: &Network, ports: &BTreeSet<PciAddress>) -> Affected {
     });
     for (name, _) in roots {
         let stack = stack(network, name);
+        let names = stack.iter().map(|(member, _)| (*member).clone());
+        all.stacks.insert(name.clone(), names.collect());
         for (member, link) in &stack {
             if let Some(why) = lost(member, link, network) {
                 all.lost.push((name.clone(), why));
             }
+            let own = link.lost.iter().map(|why| (name.clone(), format!("{member}: {why}")));
+            all.lost.extend(own);
             if link.routes.iter().any(|route| route.default) {
                 all.default_routes.insert(name.clone());
             }

@@ -199,10 +199,13 @@ impl<'a> Gaps<'a> {
 
     fn addresses(&mut self, of: &'a InterfaceName, link: &'a NetworkLink, passed: u32) {
         let Some(name) = self.standing(of).filter(|_| self.is_ours(link)) else { return };
-        let seen = self.today.link(of).map(|(_, seen)| &seen.addresses);
+        let seen = self.today.link(of).map(|(_, seen)| seen);
+        // Whoever has leases is at it again, and may have been given another address by now.
+        let leased = !link.owner.is_nobody() && seen.is_some_and(|seen| seen.owner == link.owner);
         for address in &link.addresses {
             let is = |one: &Address| one.message == address.message;
-            if address.is_over(passed) || seen.is_some_and(|seen| seen.iter().any(is)) {
+            let there = seen.is_some_and(|seen| seen.addresses.iter().any(is));
+            if address.is_over(passed) || there || leased && address.valid.is_some() {
                 continue;
             }
             let left = |span: Option<u32>| span.map(|span| span.saturating_sub(passed));

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::names::{InterfaceName, MacAddress};
 
+mod lost;
 pub(crate) mod random;
 mod tables;
 

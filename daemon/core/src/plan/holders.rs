@@ -11,6 +11,9 @@ use crate::reading::Reading;
 /// (reference/onload-measured.md section 1).
 pub const SERVER_REFERENCES: u32 = 4;
 
+/// Why a port of a default route is protected.
+const BY_DEFAULT: &str = "the default route goes through it";
+
 /// Somebody who uses the stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holder {
@@ -146,8 +149,9 @@ fn protected_port(
         let why = "its interface is not here, but with a container or in another namespace";
         return Some(Protected { interface: address.to_string(), why: why.to_owned() });
     };
-    let why = match kept {
-        Some(kept) => not_kept(name, kept),
+    // A link that the look at the network did not find is not kept: it is new, or was renamed meanwhile.
+    let why = match kept.and_then(|kept| Some((kept, kept.stacks.get(name)?))) {
+        Some((kept, stack)) => not_kept(name, stack, kept, snapshot),
         None => carries(interface),
     };
     let why = why
@@ -156,10 +160,21 @@ fn protected_port(
     Some(Protected { interface: name.to_string(), why })
 }
 
-/// What of a port's would be lost although the rest is put back.
-fn not_kept(name: &InterfaceName, kept: &Affected) -> Option<String> {
-    if kept.default_routes.contains(name) {
-        return Some("the default route goes through it".to_owned());
+/// What of a port's would be lost although the rest is put back. Of default routes each counts, whoever
+/// made it, also those that are not put back: a router's advertisement, a nexthop object, another table.
+fn not_kept(
+    name: &InterfaceName,
+    stack: &BTreeSet<InterfaceName>,
+    kept: &Affected,
+    snapshot: &Snapshot,
+) -> Option<String> {
+    let by_default = stack.iter().any(|member| {
+        let seen = snapshot.interfaces.known().and_then(|all| all.get(member));
+        let routes = seen.and_then(|interface| interface.routes.known());
+        routes.is_some_and(|routes| routes.default)
+    });
+    if by_default || kept.default_routes.contains(name) {
+        return Some(BY_DEFAULT.to_owned());
     }
     kept.lost.iter().find(|(lost, _)| lost == name).map(|(_, why)| why.clone())
 }
@@ -168,7 +183,7 @@ fn carries(interface: &Interface) -> Option<String> {
     let Interface { routes, uppers, addresses, .. } = interface;
     let count = routes.known().map_or(0, |routes| routes.count);
     if routes.known().is_some_and(|routes| routes.default) {
-        return Some("the default route goes through it".to_owned());
+        return Some(BY_DEFAULT.to_owned());
     }
     if let Some(uppers) = uppers.known().filter(|uppers| !uppers.is_empty()) {
         let uppers: Vec<_> = uppers.iter().map(ToString::to_string).collect();
@@ -229,6 +244,7 @@ fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
 mod tests {
     use super::*;
     use crate::attachment::{self, Attached};
+    use crate::inventory::Routes;
     use crate::network::{Made, Network, NetworkLink, Raw, tests};
     use crate::sample::{PORTS, inner, node};
 
@@ -316,5 +332,28 @@ mod tests {
         };
         let said = why(|node, name| carrying(node, name, default()));
         assert_eq!(said.as_deref(), Some("the default route goes through it"));
+    }
+
+    #[test]
+    fn a_default_route_that_is_not_put_back_protects_all_below_it() {
+        let over = |by: &'static str, spoil: fn(&mut Interface)| {
+            why(|node, name| {
+                let link =
+                    NetworkLink { master: Some("bond0".parse().unwrap()), ..Default::default() };
+                carrying(node, name, link);
+                let vlan = tests::made("vlan", 7, Some("bond0"));
+                inner(&mut node.network).links.insert("vlan7".parse().unwrap(), vlan);
+                let interfaces = inner(&mut node.interfaces);
+                spoil(interfaces.entry(by.parse().unwrap()).or_default());
+            })
+        };
+        let default = |interface: &mut Interface| {
+            interface.routes = Reading::Known(Routes { count: 1, default: true });
+        };
+        for by in ["ens0", "bond0", "vlan7"] {
+            assert_eq!(over(by, default).as_deref(), Some(BY_DEFAULT), "{by}");
+        }
+        assert_eq!(over("other0", default), None);
+        assert_eq!(over("vlan7", |_| {}), None);
     }
 }

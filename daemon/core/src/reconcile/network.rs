@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::Reconciler;
+use super::{LedgerHealth, Reconciler};
 use crate::change::Origin;
 use crate::condition::Status;
-use crate::inventory::{Depth, Snapshot};
+use crate::inventory::{Depth, ModuleState, Snapshot};
 use crate::ledger::Entry;
 use crate::names::InterfaceName;
 use crate::network::{self, Kept, Patience};
@@ -102,8 +102,15 @@ impl Reconciler {
     }
 
     /// Whether drivers are as they shall be and what they took with them is not back. So long a change
-    /// waits, for a look that goes so far, or for what comes by itself.
+    /// waits, for a look that goes so far, or for what comes by itself. Outside of a change it is enough
+    /// that the ports have their driver: whatever else is wanted may never come.
     pub(super) fn is_restoring(&self) -> bool {
+        if self.kept().is_none() || self.hands_off() {
+            return false;
+        }
+        let Some(change) = &self.ledger.change else {
+            return !self.takes_driver_soon() && self.has_driver();
+        };
         let moves = |step: &Step| {
             matches!(
                 step,
@@ -111,12 +118,40 @@ impl Reconciler {
             )
         };
         let settled = self.plan.takes == Takes::Nothing && !self.plan.waiting;
-        let replaced = self.ledger.change.as_ref().is_none_or(|change| change.touched);
-        self.kept().is_some()
-            && !self.hands_off()
-            && settled
-            && replaced
-            && !self.plan.steps.iter().any(moves)
+        change.touched && settled && !self.plan.steps.iter().any(moves)
+    }
+
+    /// Whether a change is about to begin that takes the driver again.
+    fn takes_driver_soon(&self) -> bool {
+        self.plan.takes == Takes::Driver
+            && self.plan.blockers.is_empty()
+            && !self.is_given_up()
+            && !self.is_frozen()
+            && self.ledger_health == LedgerHealth::Available
+    }
+
+    /// Whether the driver of the ports is there, and has every port it will have.
+    fn has_driver(&self) -> bool {
+        let Some(snapshot) = &self.snapshot else { return false };
+        let live = snapshot.module("sfc").known().is_some_and(|sfc| sfc.state == ModuleState::Live);
+        let binds = |step: &Step| {
+            let going_on = || self.failure(step).is_none_or(|failure| self.retrying(failure));
+            matches!(step, Step::BindDriver { .. }) && going_on()
+        };
+        let frozen = self.is_frozen() || self.ledger_health != LedgerHealth::Available;
+        live && (frozen || !self.plan.steps.iter().any(binds))
+    }
+
+    /// Whether the next step ends what a change began, after that change: no hold, no stop and no ledger
+    /// that cannot be written keeps it back.
+    pub(super) fn ends_change(&self) -> bool {
+        self.plan.steps.first().is_some_and(|step| self.is_owed(step))
+    }
+
+    /// Whether a step gives back what an earlier change took.
+    pub(super) fn is_owed(&self, step: &Step) -> bool {
+        self.ledger.change.is_none()
+            && (step.is_best_effort() || matches!(step, Step::Rename(_)) && self.is_restoring())
     }
 
     /// Plans the next of what puts the network back.
@@ -127,14 +162,20 @@ impl Reconciler {
             self.restoring = Restoring { looked_at, ..Restoring::default() };
             return;
         }
+        // Outside of a change it goes before what may have failed, or never begins.
+        let first = self.ledger.change.is_none().then_some(0);
         // Names first; but one that cannot be had is not waited for.
         let renames = |step: &Step| matches!(step, Step::Rename(_));
         let rename = self.plan.steps.iter().position(renames);
         let failed = rename.and_then(|at| self.failure(self.plan.steps.get(at)?));
         if rename.is_some() && failed.is_none_or(|failure| self.retrying(failure)) {
+            if let Some((from, to)) = rename.zip(first) {
+                let step = self.plan.steps.remove(from);
+                self.plan.steps.insert(to.min(from), step);
+            }
             return;
         }
-        let at = rename.unwrap_or(self.plan.steps.len());
+        let at = first.or(rename).unwrap_or(self.plan.steps.len());
         if let Some(step) = self.next_to_restore(snapshot) {
             self.plan.steps.insert(at, step);
         }
@@ -203,7 +244,7 @@ impl Reconciler {
         if former && self.boot.is_some() && !change {
             return self.restored(Vec::new());
         }
-        if !change && self.is_restoring() && self.plan.steps.is_empty() {
+        if !change && self.is_restoring() && !self.ends_change() {
             self.look_for_network(now);
         }
     }

@@ -67,7 +67,7 @@ impl Reconciler {
         let steps = userland::steps(pools.into_iter(), snapshot);
         let is_first = |step: &Step| self.ledger.change.is_none() && self.failure(step).is_none();
         let (first, last): (Vec<_>, Vec<_>) = steps.into_iter().partition(is_first);
-        let at = usize::from(self.ends_block());
+        let at = usize::from(self.ends_block() || self.ends_change());
         self.plan.steps.splice(at..at, first);
         self.plan.steps.extend(last);
     }
@@ -76,8 +76,7 @@ impl Reconciler {
     pub(super) fn may_step(&self) -> bool {
         self.progress == Progress::Idle
             && !self.hands_off()
-            && self.is_recorded_or_must_end()
-            && !self.is_frozen()
+            && (self.ends_change() || self.is_recorded_or_must_end() && !self.is_frozen())
             && self.settle.is_none()
             && !self.looking
             && self.snapshot.is_some()
@@ -98,7 +97,7 @@ impl Reconciler {
 
     /// What an operator stopped or holds. A change goes on to one of its ends all the same: a node
     /// between two drivers has none.
-    fn is_frozen(&self) -> bool {
+    pub(super) fn is_frozen(&self) -> bool {
         self.ledger.change.is_none()
             && !self.ends_block()
             && (self.ledger.hold.is_some() || self.ledger.stopped)
@@ -151,6 +150,7 @@ impl Reconciler {
                 self.try_step(now, step);
             }
             Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),
+            step if self.is_owed(&step) => self.try_step(now, step),
             _ if self.needs_change() => self.open_change(now),
             step => self.try_step(now, step),
         }
@@ -172,7 +172,8 @@ impl Reconciler {
         self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
         let started = vec![Entry::StepStarted(step.clone())];
-        if self.ledger.change.is_none() {
+        let available = self.ledger_health == LedgerHealth::Available;
+        if self.ledger.change.is_none() && (available || !self.is_owed(&step)) {
             return self.record(started, Some(Pending::Step(step)));
         }
         // That the change is open is on the disk. A kill of the daemon loses nothing of this either,
@@ -194,7 +195,7 @@ impl Reconciler {
 
     /// The start of a step is in the ledger. An order may have come while it got there.
     pub(super) fn begin(&mut self, now: Now, step: Step) {
-        let is_barred = self.is_frozen() || self.hands_off();
+        let is_barred = self.is_frozen() && !self.is_owed(&step) || self.hands_off();
         if is_barred || self.plan.steps.first() != Some(&step) {
             self.progress = Progress::Idle;
             self.call_off(step);

@@ -4,9 +4,9 @@ use super::*;
 use crate::reading::Reading;
 use crate::sample::{PORTS, inner, node};
 
-const AT: Moment = Moment(10_000);
+pub(super) const AT: Moment = Moment(10_000);
 
-fn all_gaps(kept: &Kept, now: &Network) -> Vec<String> {
+pub(super) fn all_gaps(kept: &Kept, now: &Network) -> Vec<String> {
     shown(&gaps(kept, now, AT, Patience::Nobody))
 }
 
@@ -417,4 +417,27 @@ fn a_name_that_leads_to_another_link_is_left_to_it_and_told() {
             "slot7 is not there: that name leads to fast1 now",
         ]
     );
+}
+
+#[test]
+fn an_address_with_an_end_is_left_to_an_owner_who_is_there_again() {
+    let owned = |by: &Owner| NetworkLink {
+        owner: by.clone(),
+        addresses: [address("10.0.0.1/24", Some(600)), address("10.9.0.1/24", None)].into(),
+        ..port(PORT, 0)
+    };
+    let (leased, lasting) =
+        ("give ens1f0 the address 10.0.0.1/24", "give ens1f0 the address 10.9.0.1/24");
+    let cases: [(Owner, Owner, &[&str]); 3] = [
+        (Owner::Networkd, Owner::Networkd, &[lasting]),
+        (Owner::Networkd, Owner::Nobody, &[leased, lasting]),
+        (Owner::Nobody, Owner::Nobody, &[leased, lasting]),
+    ];
+    for (before, after, deeds) in cases {
+        let kept = kept(network([("ens1f0", owned(&before))]));
+        let now = network([("ens1f0", NetworkLink { owner: after, ..port(PORT, 0) })]);
+        assert_eq!(all_gaps(&kept, &now), deeds, "{before:?}");
+        let told = "ens1f0: address 10.0.0.1/24 is missing".to_owned();
+        assert!(differences(&kept, &now, AT).contains(&told));
+    }
 }

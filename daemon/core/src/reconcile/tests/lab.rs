@@ -27,7 +27,7 @@ const RELEASES: [(&str, &str, char); 3] =
 pub(super) struct Faults {
     /// A port that no driver takes.
     pub unbindable: Option<PciAddress>,
-    /// Loading this module from this release fails.
+    /// Loading this module from this release fails; from every one, where it has no name.
     pub load: Option<(&'static str, &'static str)>,
     /// What shim is asked for cannot be seen.
     pub blind: bool,
@@ -224,7 +224,9 @@ impl Lab {
     fn apply(&mut self, step: &Step) -> Result<Outcome, StepError> {
         match step {
             Step::LoadModule { module, release } => {
-                if self.faults.load == Some((module.as_str(), release.as_str())) {
+                let of = |from: &str| from.is_empty() || from == release.as_str();
+                if self.faults.load.is_some_and(|(name, from)| module.as_str() == name && of(from))
+                {
                     if module.as_str() == "onload" {
                         self.leave_behind(release);
                     }

@@ -294,3 +294,40 @@ fn onloads_modules_alone_leave_the_network_as_it_is() {
     assert_eq!((tried(&lab, "give"), left(&lab)), (0, (false, None)));
     assert!(!lab.network.looks.contains(&"Network".to_owned()), "{:?}", lab.network.looks);
 }
+
+/// A swap whose way back fails too, so that Onload is not there, and the driver is.
+fn failed_both_ways() -> Lab {
+    let mut lab = lab();
+    lab.faults.load = Some(("onload", ""));
+    lab.ask(upgrade());
+    lab.run(5_000);
+    assert!(lab.brain.is_given_up(), "{:?}", lab.done);
+    lab
+}
+
+#[test]
+fn what_failed_both_ways_gives_the_network_back_whoever_holds_the_node() {
+    let failed = failed_both_ways();
+    let hold = || Command::Hold { reason: "night".to_owned(), expiry: None };
+    let cases: [fn(&mut Lab, Command); 4] = [
+        |_, _| {},
+        |lab, hold| assert!(lab.ask(hold).0 > 0),
+        |lab, _| lab.brain.ledger.stopped = true,
+        |lab, _| lab.brain.ledger_health = LedgerHealth::Unwritable("full".to_owned()),
+    ];
+    for (number, case) in cases.into_iter().enumerate() {
+        let mut lab = failed.clone();
+        assert_eq!((lab.carried().clone(), left(&lab)), (carried(&Owner::Nobody), all_back()));
+        // As if that had not come so far.
+        let (network, boot) = (carried(&Owner::Nobody), lab.brain.boot.clone());
+        let kept = crate::network::Kept { network, at: Moment(lab.at), boot, change: 1 };
+        (lab.brain.ledger.network, lab.brain.ledger.differences) = (Some(kept), None);
+        lab.carried().links.remove(&"vlan7".parse().unwrap());
+        case(&mut lab, hold());
+        lab.touch();
+        lab.run(5_000);
+        assert_eq!(*lab.carried(), carried(&Owner::Nobody), "{number}");
+        assert_eq!(left(&lab), all_back(), "{number}");
+        assert_ne!(lab.loaded().as_deref(), Some("9.2.1"), "{number}");
+    }
+}
