@@ -255,7 +255,7 @@ impl Reconciler {
     }
 
     /// Ends a change that has touched nothing.
-    fn abandon(&mut self, now: Now, why: String) {
+    pub(super) fn abandon(&mut self, now: Now, why: String) {
         let Some(change) = self.ledger.change.clone() else { return };
         let why = format!("the driver cannot be taken away: {why}");
         self.end_change(now, Outcome::Failed(why.clone()));

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::Reconciler;
+use super::network::CARRIED;
 use crate::allocation;
 use crate::blocker::Blocker;
 use crate::change::{Change, Holders, Manner, Origin, Past};
@@ -126,6 +127,11 @@ impl Reconciler {
                     self.plan.block("onload", Blocker::InUse { release, by });
                 }
             },
+        }
+        // What cannot be seen is not put back, and no confirmation mends that.
+        let unseen = snapshot.network.why_not().filter(|_| self.plan.takes == Takes::Driver);
+        if let Some(why) = unseen.map(str::to_owned) {
+            self.plan.block("node", Blocker::Unreadable { part: CARRIED.to_owned(), why });
         }
         let interfaces = self.protected(snapshot, self.manner());
         if !interfaces.is_empty() {

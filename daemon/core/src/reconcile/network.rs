@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::{LedgerHealth, Reconciler};
+use super::{LedgerHealth, Pending, Reconciler, RecordId};
 use crate::change::Origin;
 use crate::condition::Status;
 use crate::inventory::{Depth, ModuleState, Snapshot};
@@ -23,10 +23,17 @@ const ARRIVAL: Duration = Duration::from_secs(10);
 const UNASKED: Duration = Duration::from_secs(2);
 /// How long until what owners have not done is done for them. Devices are away meanwhile.
 const OWNERS: Duration = Duration::from_secs(15);
-/// How often gaps are filled: some only show when others are filled, such as a route without its address.
-const ROUNDS: u32 = 3;
+/// When gaps are filled, counted from when that could begin: some only show when others are filled, such
+/// as a route without its address; and an IPv6 route from an address fails while the kernel still probes
+/// for that address (one to two seconds), as some settings do until the link is up. All of it ends well
+/// within [`OWNERS`].
+const ROUNDS: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(7)];
 /// Pace of looks meanwhile; interfaces tell of themselves, udev's end does not.
 const PACE: Duration = Duration::from_millis(100);
+
+/// A part of the machine, in words.
+pub(super) const CARRIED: &str = "what interfaces carry";
 
 /// How far what was kept is put back.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +44,13 @@ pub(super) struct Restoring {
     since: Option<Moment>,
     /// Owners that were asked.
     asked: BTreeSet<InterfaceName>,
-    /// How often gaps were filled: while owners are waited for, or after that.
-    rounds: u32,
-    late: bool,
+    /// How often gaps were filled, and since when: while owners are waited for, or after that.
+    rounds: usize,
+    rounds_since: Moment,
+    /// Owners are waited for.
+    owned: bool,
+    /// What has what is kept written.
+    pub(super) keeping: Option<RecordId>,
 }
 
 impl Reconciler {
@@ -47,6 +58,12 @@ impl Reconciler {
     /// as late as can be: users may have been waited for, and the network set up otherwise meanwhile. Not
     /// there yet: the next look goes that far.
     pub(super) fn has_kept(&mut self, now: Now, step: &Step) -> bool {
+        // Until it is on the disk nothing goes: a power loss would take it along.
+        if step.takes_away()
+            && self.restoring.keeping.is_some_and(|record| self.pending.contains_key(&record))
+        {
+            return false;
+        }
         let Some(number) = self.keeps_for() else { return true };
         let touched = self.ledger.change.as_ref().is_some_and(|change| change.touched);
         if !step.takes_away() || touched && !takes_driver(step) {
@@ -57,19 +74,35 @@ impl Reconciler {
             return false;
         }
         let Some(snapshot) = self.snapshot.clone() else { return true };
-        // What cannot be read was judged before, and cannot be kept.
-        if let Some(network) = snapshot.network.known() {
-            let mut affected = network::affected(network, &network::driven(&snapshot)).network;
-            // Before the network is set up nobody has set rings and offloads: they are the driver's own.
-            let change = self.ledger.change.as_ref();
-            if change.is_some_and(|change| change.origin == Origin::Boot) {
-                affected.links.values_mut().for_each(|link| link.settings.clear());
-            }
-            let (at, boot) = (now.boot, self.boot.clone());
-            let kept = Kept { network: affected, at, boot, change: number };
-            self.record(vec![Entry::NetworkKept(kept)], None);
+        let Some(network) = snapshot.network.known() else {
+            return match snapshot.network.why_not() {
+                Some(why) if !touched => {
+                    self.abandon(now, unreadable(why));
+                    false
+                }
+                // Between two drivers there is no way but on.
+                Some(_) | None => true,
+            };
+        };
+        let mut affected = network::affected(network, &network::driven(&snapshot)).network;
+        // Before the network is set up nobody has set rings and offloads: they are the driver's own.
+        let change = self.ledger.change.as_ref();
+        if change.is_some_and(|change| change.origin == Origin::Boot) {
+            affected.links.values_mut().for_each(|link| link.settings.clear());
         }
-        true
+        // It is on the disk, and nothing has changed meanwhile.
+        let written = self.restoring.keeping.take().is_some();
+        let same = self.ledger.network.as_ref().is_some_and(|kept| kept.network == affected);
+        if written && same && self.ledger_health == LedgerHealth::Available {
+            return true;
+        }
+        let (at, boot) = (now.boot, self.boot.clone());
+        let kept = Kept { network: affected, at, boot, change: number };
+        self.record(vec![Entry::NetworkKept(kept)], Some(Pending::Noted));
+        let record = RecordId(self.last_record);
+        self.restoring.keeping = self.pending.contains_key(&record).then_some(record);
+        // A ledger that cannot be written holds up what was not begun (`may_step`), and only that.
+        self.restoring.keeping.is_none() && touched
     }
 
     /// Whether the driver goes next although it was not to go when the change began.
@@ -159,7 +192,8 @@ impl Reconciler {
         let looked_at = self.restoring.looked_at;
         if !self.is_restoring() {
             // The driver goes again: whoever waits begins anew when it has come.
-            self.restoring = Restoring { looked_at, ..Restoring::default() };
+            let keeping = self.restoring.keeping;
+            self.restoring = Restoring { looked_at, keeping, ..Restoring::default() };
             return;
         }
         // Outside of a change it goes before what may have failed, or never begins.
@@ -181,6 +215,20 @@ impl Reconciler {
         }
     }
 
+    /// A name that could not be given while a driver is replaced is not waited for: the change ends
+    /// without it, and what is said of names tells.
+    pub(super) fn drop_lost_names(&mut self) {
+        let is_lost = |step: &Step| {
+            let lost = |failure| !self.retrying(failure);
+            matches!(step, Step::Rename(_)) && self.failure(step).is_some_and(lost)
+        };
+        let lost: Vec<_> = self.plan.steps.iter().map(is_lost).collect();
+        if self.ledger.change.is_some() {
+            let mut lost = lost.into_iter();
+            self.plan.steps.retain(|_| !lost.next().unwrap_or(false));
+        }
+    }
+
     /// The next step that puts the network back; none while something is still to come by itself, and
     /// when all is done: then that is noted.
     fn next_to_restore(&mut self, snapshot: &Snapshot) -> Option<Step> {
@@ -189,11 +237,15 @@ impl Reconciler {
             return None;
         }
         let now = self.restoring.looked_at;
-        let waited = now.since(*self.restoring.since.get_or_insert(now));
+        let since = *self.restoring.since.get_or_insert_with(|| {
+            self.restoring.rounds_since = now;
+            now
+        });
+        let waited = now.since(since);
         let Some(seen) = snapshot.network.known() else {
             if waited >= ARRIVAL {
                 let why = snapshot.network.why_not().unwrap_or("the look did not tell");
-                self.restored(vec![format!("what interfaces carry cannot be read: {why}")]);
+                self.restored(vec![unreadable(why)]);
             }
             return None;
         };
@@ -201,24 +253,29 @@ impl Reconciler {
             return None;
         }
         let late = waited >= OWNERS;
-        if late && !self.restoring.late {
-            (self.restoring.late, self.restoring.rounds) = (true, 0);
+        let left = network::handed_back(&kept, seen, now);
+        let owned = !late && !left.is_empty();
+        if std::mem::replace(&mut self.restoring.owned, owned) && !owned {
+            (self.restoring.rounds, self.restoring.rounds_since) = (0, now);
         }
+        let due = ROUNDS.get(self.restoring.rounds).copied();
+        let is_due = due.is_some_and(|due| now.since(self.restoring.rounds_since) >= due);
         let patience = if late { Patience::Nobody } else { Patience::Owners };
-        let deeds = network::gaps(&kept, seen, now, patience);
-        if !deeds.is_empty() && self.restoring.rounds < ROUNDS {
+        let mut deeds = network::gaps(&kept, seen, now, patience);
+        if !deeds.is_empty() && is_due {
             return Some(Step::RestoreNetwork(deeds));
         }
-        let left = network::handed_back(&kept, seen, now);
-        if !late && !left.is_empty() {
+        if owned {
             let mut left = left.into_iter().filter(|_| waited >= UNASKED);
             let unasked = left.find(|(name, _)| !self.restoring.asked.contains(name));
             return unasked.map(|(interface, owner)| Step::HandBack { interface, owner });
         }
         // Owners are done, and leave out what is not theirs: a bond's former address, say.
-        let deeds = network::gaps(&kept, seen, now, Patience::Nobody);
-        if !deeds.is_empty() && self.restoring.rounds < ROUNDS {
-            return Some(Step::RestoreNetwork(deeds));
+        if deeds.is_empty() {
+            deeds = network::gaps(&kept, seen, now, Patience::Nobody);
+        }
+        if !deeds.is_empty() && due.is_some() {
+            return is_due.then_some(Step::RestoreNetwork(deeds));
         }
         self.restored(network::differences(&kept, seen, now));
         None
@@ -255,7 +312,7 @@ impl Reconciler {
         if let Step::HandBack { interface, .. } = &step {
             self.restoring.asked.insert(interface.clone());
         } else {
-            self.restoring.rounds += 1;
+            self.restoring.rounds = self.restoring.rounds.saturating_add(1);
         }
         self.record(vec![Entry::StepEnded { step, failure: None }], None);
         self.replan();
@@ -272,6 +329,11 @@ impl Reconciler {
             (_, Some(left)) => (Status::False, "Differs", left.join("; ")),
         }
     }
+}
+
+/// Without a look at the network nothing is kept.
+fn unreadable(why: &str) -> String {
+    format!("{CARRIED} cannot be read: {why}")
 }
 
 /// Whether a step takes the ports' driver away.

@@ -52,6 +52,7 @@ impl Reconciler {
             self.name_ports(&snapshot);
             self.allow_autoload(&snapshot);
             self.restore_network(&snapshot);
+            self.drop_lost_names();
             self.place_userland(&snapshot);
         }
         self.follow_job();
@@ -315,6 +316,8 @@ impl Reconciler {
             Some(snapshot) => self.loads(&step, snapshot),
             None => Vec::new(),
         };
+        // A driver that works is not taken back for a name: that is told.
+        let turns = !matches!(step, Step::Rename(_));
         // A step over which the change turned says nothing about the way back.
         let crossed = self.changing.has_crossed(&step);
         let failure = Some(failure).filter(|_| !crossed);
@@ -323,7 +326,7 @@ impl Reconciler {
         if crossed {
             return self.replan();
         }
-        if self.ledger.change.is_some() && !retrying {
+        if self.ledger.change.is_some() && !retrying && turns {
             return self.turn(now, why);
         }
         self.replan();

@@ -241,7 +241,7 @@ fn what_cannot_be_put_back_or_read_is_told_and_the_driver_stays() {
     lab.ask(upgrade());
     lab.run(60_000);
     assert_eq!((lab.loaded().as_deref(), outcomes(&lab)), (Some("9.2.1"), vec![Outcome::Done]));
-    assert_eq!(tried(&lab, "give ens0"), 3, "{:?}", lab.done);
+    assert_eq!(tried(&lab, "give ens0"), 4, "{:?}", lab.done);
     let told = left(&lab).1.unwrap();
     assert!(told.contains(&"ens0: address 10.0.0.1/24 is missing".to_owned()), "{told:?}");
     let before = lab.done.len();
@@ -318,16 +318,82 @@ fn what_failed_both_ways_gives_the_network_back_whoever_holds_the_node() {
     for (number, case) in cases.into_iter().enumerate() {
         let mut lab = failed.clone();
         assert_eq!((lab.carried().clone(), left(&lab)), (carried(&Owner::Nobody), all_back()));
-        // As if that had not come so far.
+        case(&mut lab, hold());
+        lab.run(1_000);
+        // As if it had not come so far.
         let (network, boot) = (carried(&Owner::Nobody), lab.brain.boot.clone());
         let kept = crate::network::Kept { network, at: Moment(lab.at), boot, change: 1 };
         (lab.brain.ledger.network, lab.brain.ledger.differences) = (Some(kept), None);
         lab.carried().links.remove(&"vlan7".parse().unwrap());
-        case(&mut lab, hold());
         lab.touch();
         lab.run(5_000);
         assert_eq!(*lab.carried(), carried(&Owner::Nobody), "{number}");
         assert_eq!(left(&lab), all_back(), "{number}");
         assert_ne!(lab.loaded().as_deref(), Some("9.2.1"), "{number}");
     }
+}
+
+#[test]
+fn unless_it_can_be_read_what_ports_carry_no_driver_goes() {
+    for confirm_within in [None, Some(Span(Duration::from_secs(60)))] {
+        let mut lab = lab();
+        lab.node.network = crate::reading::Reading::Unreadable("denied".to_owned());
+        lab.touch();
+        lab.run(2_000);
+        lab.ask(to("9.2.1", Manner { confirm_within, ..Manner::default() }));
+        lab.run(30_000);
+        assert_eq!((lab.loaded().as_deref(), tried(&lab, "unload")), (Some("9.1.2"), 0));
+        let message = &lab.picture.jobs.values().last().unwrap().message;
+        assert!(message.ends_with("what interfaces carry cannot be read: denied"), "{message}");
+    }
+}
+
+#[test]
+fn no_driver_goes_before_what_it_carries_is_on_the_disk() {
+    let mut lab = lab();
+    lab.ask(upgrade());
+    let at = |fuse: usize| {
+        let mut lab = lab.clone();
+        lab.fuse = Some(fuse);
+        lab.run(5_000);
+        lab
+    };
+    let mut at_hand = (1..200).map(at).find(|lab| lab.brain.restoring.keeping.is_some()).unwrap();
+    let ledger = at_hand.brain.ledger();
+    assert!(ledger.network.is_some() && ledger.change.as_ref().is_some_and(|one| !one.touched));
+    assert_eq!(tried(&at_hand, "stop"), 0, "{:?}", at_hand.done);
+    // The disk is full: nothing of it was begun.
+    let now = at_hand.now();
+    let record = at_hand.brain.restoring.keeping.unwrap();
+    let failed = Event::RecordFailed { record, why: "full".to_owned() };
+    let effects = at_hand.brain.handle(now, failed);
+    let begun = effects.iter().any(|effect| matches!(effect, Effect::Apply(_)));
+    assert!(!begun, "{effects:?}");
+}
+
+#[test]
+fn what_only_works_after_a_while_is_put_back_then() {
+    for wait in [500, 2_000, 6_000] {
+        let mut lab = lab();
+        lab.network.refuses = true;
+        lab.ask(upgrade());
+        lab.run(wait);
+        assert!(lab.brain.ledger().change.is_some(), "{wait}");
+        lab.network.refuses = false;
+        lab.run(6_500);
+        assert_eq!((lab.carried().clone(), left(&lab)), (carried(&Owner::Nobody), all_back()));
+        assert_eq!(outcomes(&lab), [Outcome::Done], "{wait}");
+    }
+}
+
+#[test]
+fn a_name_that_cannot_be_had_takes_no_driver_back() {
+    let mut lab = lab();
+    (lab.network.misnames, lab.network.keeps_names) = (true, true);
+    lab.ask(upgrade());
+    lab.run(30_000);
+    assert_eq!((lab.loaded().as_deref(), outcomes(&lab)), (Some("9.2.1"), vec![Outcome::Done]));
+    assert!(tried(&lab, "rename") > 0, "{:?}", lab.done);
+    assert_eq!(left(&lab), (false, Some(vec!["ens1 is called eth1 now".to_owned()])));
+    assert_eq!(lab.carried().links[&"eth1".parse().unwrap()].mtu, 9000);
 }

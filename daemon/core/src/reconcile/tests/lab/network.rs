@@ -15,6 +15,10 @@ pub(in super::super) struct Carried {
     pub obeys: bool,
     /// Nothing is put back.
     pub refuses: bool,
+    /// The next driver's second port gets another name.
+    pub misnames: bool,
+    /// No interface is renamed.
+    pub keeps_names: bool,
     /// The interface of this port does not come with another driver.
     pub lost: Option<usize>,
     /// The interface of this port comes by another name with another driver.
@@ -83,6 +87,9 @@ impl Lab {
             Step::RestoreNetwork(deeds) => {
                 deeds.iter().for_each(|deed| apply(deed, self.carried()))
             }
+            Step::Rename(_) if self.network.keeps_names => {
+                return Err(StepError::Failed("Device or resource busy".to_owned()));
+            }
             Step::Rename(all) => self.rename(all),
             other => assert!(matches!(other, Step::HandBack { .. }), "{other}"),
         }
@@ -110,8 +117,13 @@ impl Lab {
             return;
         }
         self.network.blind = self.network.goes_blind;
+        let there = inner(&mut self.node.interfaces).contains_key(&interface(1));
+        if self.network.misnames && there {
+            self.call("ens1", "eth1");
+        }
         for (number, address) in crate::sample::PORTS.iter().enumerate() {
-            let mut name = interface(number);
+            let misnamed = self.network.misnames && number == 1;
+            let mut name = if misnamed { "eth1".parse().unwrap() } else { interface(number) };
             if self.network.lost == Some(number) {
                 inner(&mut self.node.interfaces).remove(&name);
                 continue;
