@@ -30,7 +30,10 @@ struct Carried {
 impl Carried {
     fn is_set_as(&self, other: &Self) -> bool {
         (self.up, self.mtu) == (other.up, other.mtu)
-            && (&self.master, &self.settings) == (&other.master, &other.settings)
+            && self.master == other.master
+            && (self.settings.is_empty()
+                || other.settings.is_empty()
+                || self.settings == other.settings)
     }
 }
 
@@ -164,6 +167,7 @@ impl Networks {
             if !since.is_set_as(&carried) {
                 continue;
             }
+            since.settings.retain(|one, _| carried.settings.contains_key(one));
             since.addresses.retain(|one| carried.addresses.contains(one));
             since.above.retain(|one, _| carried.above.contains_key(one));
             for (vlan, addresses) in &mut since.above {
@@ -206,8 +210,13 @@ impl Networks {
     /// What is said to be back is back.
     pub(super) fn recorded(&mut self, entries: &[Entry], world: &World) {
         for entry in entries {
-            if let Entry::NetworkKept(_) = entry {
+            if let Entry::NetworkKept(kept) = entry {
                 self.kept = self.look.clone();
+                // At boot rings and offloads are the driver's own, and none of them is owed.
+                let owed = kept.network.links.values().any(|link| !link.settings.is_empty());
+                for link in self.kept.iter_mut().flat_map(|kept| kept.links.values_mut()) {
+                    link.settings.retain(|_, _| owed);
+                }
                 self.meddled_at.1 = Some(self.meddled_at.0);
             }
             let Entry::NetworkRestored { differences } = entry else { continue };
