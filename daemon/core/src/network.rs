@@ -109,6 +109,14 @@ pub struct NetworkLink {
     pub owner: Owner,
 }
 
+impl NetworkLink {
+    /// Whether nobody has set it up: it is down, carries nothing and is part of nothing.
+    pub fn is_bare(&self) -> bool {
+        let none = self.addresses.is_empty() && self.routes.is_empty();
+        !self.up && none && self.master.is_none()
+    }
+}
+
 /// What ethtool settings are of: rings, channels, coalescing, offloads, flags of the driver's own.
 pub const GROUPS: [&str; 5] = ["ring", "channels", "coalesce", "feature", "private"];
 

@@ -212,10 +212,10 @@ impl Networks {
         for entry in entries {
             if let Entry::NetworkKept(kept) = entry {
                 self.kept = self.look.clone();
-                // At boot rings and offloads are the driver's own, and none of them is owed.
-                let owed = kept.network.links.values().any(|link| !link.settings.is_empty());
-                for link in self.kept.iter_mut().flat_map(|kept| kept.links.values_mut()) {
-                    link.settings.retain(|_, _| owed);
+                // Of what nobody has set up at boot they are the driver's own, and not owed.
+                for (name, link) in self.kept.iter_mut().flat_map(|kept| &mut kept.links) {
+                    let owed = kept.network.links.get(name);
+                    link.settings.retain(|_, _| owed.is_some_and(|one| !one.settings.is_empty()));
                 }
                 self.meddled_at.1 = Some(self.meddled_at.0);
             }

@@ -85,10 +85,11 @@ impl Reconciler {
             };
         };
         let mut affected = network::affected(network, &network::driven(&snapshot)).network;
-        // Before the network is set up nobody has set rings and offloads: they are the driver's own.
+        // What nobody has set up at boot has the rings and offloads of its driver, and not somebody's.
         let change = self.ledger.change.as_ref();
         if change.is_some_and(|change| change.origin == Origin::Boot) {
-            affected.links.values_mut().for_each(|link| link.settings.clear());
+            let bare = affected.links.values_mut().filter(|link| link.is_bare());
+            bare.for_each(|link| link.settings.clear());
         }
         // It is on the disk, and nothing has changed meanwhile.
         let written = self.restoring.keeping.take().is_some();
