@@ -37,6 +37,23 @@ pub struct Network {
     pub rules: BTreeSet<Rule>,
 }
 
+impl Network {
+    /// The same with addresses that stay for a while but do not say how long: that runs.
+    pub fn without_lifetimes(&self) -> Self {
+        let mut all = self.clone();
+        for link in all.links.values_mut() {
+            let timeless = |mut address: Address| {
+                address.valid = address.valid.map(|_| 0);
+                address.preferred = address.preferred.map(|_| 0);
+                address
+            };
+            link.addresses =
+                std::mem::take(&mut link.addresses).into_iter().map(timeless).collect();
+        }
+        all
+    }
+}
+
 /// What is kept while a driver is away.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

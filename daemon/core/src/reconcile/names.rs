@@ -21,6 +21,9 @@ const NAMING: Duration = Duration::from_secs(10);
 /// Pace of looks meanwhile: nothing tells that udev is done.
 const PACE: Duration = Duration::from_millis(100);
 
+/// Times a port is renamed in a row for one order or change: whoever else renames it does not stop.
+const MOST_GIVEN: u32 = 3;
+
 /// What is known of names beside what a look shows.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Naming {
@@ -32,6 +35,8 @@ pub(super) struct Naming {
     since: Option<Moment>,
     /// It stays still.
     waits: bool,
+    /// How often ports were renamed while a driver is replaced, or an order is carried out.
+    given: BTreeMap<PciAddress, u32>,
 }
 
 impl Reconciler {
@@ -41,6 +46,9 @@ impl Reconciler {
         self.naming.troubles.clear();
         self.naming.waits = false;
         let begun = self.ledger.change.as_ref().is_some_and(Change::must_end);
+        if !begun && self.running_job().is_none() {
+            self.naming.given.clear();
+        }
         let settings = &self.config.settings.naming;
         let rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
         let policy = self.policy(snapshot);
@@ -102,15 +110,24 @@ impl Reconciler {
 
     fn rename_ports(&mut self, rows: &[PortName], snapshot: &Snapshot, fresh: bool) {
         let ordered = fresh || self.running_job().is_some();
-        let ports = rows.iter().filter_map(PortName::address).filter(|_| !ordered);
+        let is_fought_over = |port: &PciAddress| match ordered {
+            true => self.naming.given.get(port).is_some_and(|times| *times >= MOST_GIVEN),
+            false => self.naming.renames.is_fought_over(*port),
+        };
         let fought: BTreeSet<_> =
-            ports.filter(|port| self.naming.renames.is_fought_over(*port)).collect();
+            rows.iter().filter_map(PortName::address).filter(is_fought_over).collect();
         let former = if fresh { self.former_names() } else { BTreeMap::new() };
         let found = naming::renamings(rows, snapshot, fresh, &former, &fought);
         self.naming.troubles.extend(found.troubles);
         if !found.all.is_empty() {
             self.plan.steps.push(Step::Rename(found.all));
         }
+    }
+
+    /// Whether a step gives a name, or pins one that nobody asked for.
+    pub(super) fn is_name(&self, step: &Step) -> bool {
+        let asked = self.config.settings.naming.policy.is_some();
+        matches!(step, Step::Rename(_)) || matches!(step, Step::PinNames(_)) && !asked
     }
 
     /// What ports were called before their driver went, while that is to be put back; whoever has chosen
@@ -135,6 +152,9 @@ impl Reconciler {
 
     /// Ports were renamed. What a new driver brought says nothing about who else renames them.
     pub(super) fn renamed(&mut self, all: &[Renaming], now: Moment) {
+        for one in all {
+            *self.naming.given.entry(one.port).or_default() += 1;
+        }
         if !self.ledger.change.as_ref().is_some_and(Change::must_end) {
             all.iter().for_each(|one| self.naming.renames.note(one.port, now));
         }
@@ -214,6 +234,14 @@ impl Reconciler {
                 format!(": {error}. What to do: take the interface down, or rename it by hand")
             });
             return (Status::False, "NotAsPinned", format!("to be done: {rename}{why}"));
+        }
+        let mut failed = self.ledger.failures.iter();
+        let unwritten = failed.find(|(step, _)| matches!(step, Step::PinNames(_)));
+        if let Some((step, error)) =
+            unwritten.and_then(|(step, failure)| Some((step, failure.error.as_ref()?)))
+        {
+            let message = format!("could not {step}: {error}. What to do: {}", error.fix());
+            return (Status::False, "NotPinned", message);
         }
         match self.naming.troubles.iter().find(|one| one.weight > Weight::Aside) {
             Some(first) => (

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::{LedgerHealth, Pending, Reconciler, RecordId};
-use crate::change::Origin;
+use crate::change::{Change, Origin};
 use crate::condition::Status;
 use crate::inventory::{Depth, ModuleState, Snapshot};
 use crate::ledger::Entry;
@@ -93,7 +93,8 @@ impl Reconciler {
         }
         // It is on the disk, and nothing has changed meanwhile.
         let written = self.restoring.keeping.take().is_some();
-        let same = self.ledger.network.as_ref().is_some_and(|kept| kept.network == affected);
+        let kept = self.ledger.network.as_ref().map(|kept| kept.network.without_lifetimes());
+        let same = kept == Some(affected.without_lifetimes());
         if written && same && self.ledger_health == LedgerHealth::Available {
             return true;
         }
@@ -104,6 +105,16 @@ impl Reconciler {
         self.restoring.keeping = self.pending.contains_key(&record).then_some(record);
         // A ledger that cannot be written holds up what was not begun (`may_step`), and only that.
         self.restoring.keeping.is_none() && touched
+    }
+
+    /// A record was not written. If it was what the ports carry, and nothing is touched yet, nothing will be:
+    /// devices are not held back for a disk.
+    pub(super) fn unkept(&mut self, now: Now, record: RecordId) {
+        let begun = self.ledger.change.as_ref().is_none_or(Change::must_end);
+        if self.restoring.keeping == Some(record) && !begun {
+            self.restoring.keeping = None;
+            self.abandon(now, "what the ports carry could not be written to the ledger".to_owned());
+        }
     }
 
     /// Whether the driver goes next although it was not to go when the change began.
@@ -184,8 +195,9 @@ impl Reconciler {
 
     /// Whether a step gives back what an earlier change took.
     pub(super) fn is_owed(&self, step: &Step) -> bool {
-        self.ledger.change.is_none()
-            && (step.is_best_effort() || matches!(step, Step::Rename(_)) && self.is_restoring())
+        let goes_on = || self.failure(step).is_none_or(|failure| self.retrying(failure));
+        let renames = || matches!(step, Step::Rename(_)) && goes_on() && self.is_restoring();
+        self.ledger.change.is_none() && (step.is_best_effort() || renames())
     }
 
     /// Plans the next of what puts the network back.
@@ -221,7 +233,7 @@ impl Reconciler {
     pub(super) fn drop_lost_names(&mut self) {
         let is_lost = |step: &Step| {
             let lost = |failure| !self.retrying(failure);
-            matches!(step, Step::Rename(_)) && self.failure(step).is_some_and(lost)
+            self.is_name(step) && self.failure(step).is_some_and(lost)
         };
         let lost: Vec<_> = self.plan.steps.iter().map(is_lost).collect();
         if self.ledger.change.is_some() {

@@ -122,7 +122,7 @@ impl Reconciler {
                 self.changing.reset();
                 self.stand_pools();
             }
-            Some(Pending::Noted) | None => {}
+            Some(Pending::Noted) | None => self.unkept(now, record),
         }
         self.replan();
         self.publish_soon(now.boot);

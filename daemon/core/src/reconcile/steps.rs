@@ -316,8 +316,8 @@ impl Reconciler {
             Some(snapshot) => self.loads(&step, snapshot),
             None => Vec::new(),
         };
-        // A driver that works is not taken back for a name: that is told.
-        let turns = !matches!(step, Step::Rename(_));
+        // A driver that works is not taken back for a name, nor kept for one that nobody asked for.
+        let turns = !self.is_name(&step);
         // A step over which the change turned says nothing about the way back.
         let crossed = self.changing.has_crossed(&step);
         let failure = Some(failure).filter(|_| !crossed);

@@ -65,9 +65,15 @@ pub fn a_kill_in_between_leaves_no_trace(guest: &mut Guest) -> anyhow::Result<()
         // So many kills in a row are more than the unit's start limit.
         guest.ok("systemctl reset-failed onloadd")?;
         let killed = guest.begin(
+            // A pipeline ends only when the journal has another line, and it must not wait for that.
             &format!(
-                "timeout 60 journalctl -fu onloadd -n 0 -o cat | grep -m1 -F \"{step}\" &&
-                 systemctl kill -s KILL onloadd"
+                "rm -f /run/killed
+                 timeout 60 journalctl -fu onloadd -n 0 -o cat | while read -r line; do
+                     case $line in *\"{step}\"*)
+                         systemctl kill -s KILL onloadd && touch /run/killed; break;;
+                     esac
+                 done
+                 test -e /run/killed"
             ),
             CHANGE,
         )?;

@@ -174,6 +174,26 @@ fn a_port_that_somebody_renames_again_and_again_is_left_to_them() {
 }
 
 #[test]
+fn a_name_that_nobody_asked_for_keeps_no_driver() {
+    let mut lab = Lab::new(ON_9_1, "9.1.2");
+    lab.network.unpinnable = true;
+    assert_eq!(use_9_2(&mut lab), JobState::Done);
+    assert_eq!(lab.loaded().as_deref(), Some("9.2.1"));
+    let (status, reason, message) = lab.named();
+    assert_eq!((status, reason.as_str()), (Status::False, "NotPinned"));
+    assert!(message.contains("Read-only file system"), "{message}");
+    // One that is asked for does.
+    let mut lab = Lab::new(ON_9_1, "9.1.2");
+    lab.network.unpinnable = true;
+    lab.reconfigure(&config("keep"));
+    use_9_2(&mut lab);
+    lab.run(120_000);
+    let job = lab.picture.jobs.values().last().unwrap();
+    assert!(job.state == JobState::Failed && job.message.contains("Read-only"), "{job:?}");
+    assert_eq!(lab.loaded().as_deref(), Some("9.1.2"));
+}
+
+#[test]
 fn a_driver_stays_until_udev_has_named_its_ports_but_not_for_ever() {
     let mut lab = Lab::new(ON_9_1, "9.1.2");
     lab.udev_names("ens0", true);

@@ -369,6 +369,7 @@ fn no_driver_goes_before_what_it_carries_is_on_the_disk() {
     let effects = at_hand.brain.handle(now, failed);
     let begun = effects.iter().any(|effect| matches!(effect, Effect::Apply(_)));
     assert!(!begun, "{effects:?}");
+    assert!(at_hand.brain.ledger().change.is_none(), "and no device is held back for it");
 }
 
 #[test]

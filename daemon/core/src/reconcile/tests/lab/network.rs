@@ -15,6 +15,8 @@ pub(in super::super) struct Carried {
     pub obeys: bool,
     /// Nothing is put back.
     pub refuses: bool,
+    /// No name can be pinned.
+    pub unpinnable: bool,
     /// The next driver's second port gets another name.
     pub misnames: bool,
     /// No interface is renamed.
@@ -76,6 +78,9 @@ impl Lab {
     /// Pins, renames, asks and restores as the machine does.
     pub(super) fn network_step(&mut self, step: &Step) -> Result<Outcome, StepError> {
         match step {
+            Step::PinNames(_) if self.network.unpinnable => {
+                return Err(StepError::Failed("Read-only file system".to_owned()));
+            }
             Step::PinNames(pins) => self.node.pins = Known(pins.clone()),
             Step::HandBack { interface, .. } if self.network.obeys => {
                 let profile = self.network.profiles[interface].clone();
