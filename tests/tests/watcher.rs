@@ -10,7 +10,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use onload_tests::background::Background;
 use onload_tests::kubelet::{Devices, Fault, Holding, Kubelet, Rejected, Seen, healthy};
@@ -72,6 +72,20 @@ impl Rig {
 
     fn start(&self, pod: &Holding) -> Result<(), Rejected> {
         self.background.run(self.kubelet.start_container(pod))
+    }
+
+    /// The same, of a kubelet that may just be finding the plugin a second time: after a restart it looks
+    /// through its registry, and is told of the socket that the plugin then makes anew.
+    fn start_once_found(&self, pod: &Holding) {
+        let late = Instant::now() + PATIENCE;
+        loop {
+            match self.start(pod) {
+                Err(Rejected::Unregistered) if Instant::now() < late => {
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                started => return started.unwrap(),
+            }
+        }
     }
 
     fn lent(&self) -> usize {
@@ -142,7 +156,7 @@ fn two_pools_each_in_its_way_and_what_they_lent_survives_restarts() {
         let sizes = seen.lists(RESOURCE).iter().map(|list| list.healthy + list.unhealthy);
         assert!(sizes.into_iter().all(|size| size == 100), "{name}: capacity never changed");
         assert_eq!((rig.lent(), rig.kubelet.held().len()), (1, 1), "{name}");
-        rig.start(&pod).unwrap();
+        rig.start_once_found(&pod);
         println!("{name}: found again, and what was lent is lent");
     }
 }
