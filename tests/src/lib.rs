@@ -11,6 +11,7 @@ pub mod conformance;
 pub mod guest;
 pub mod kubelet;
 pub mod machine;
+pub mod namespace;
 pub mod node;
 pub mod skip;
 pub mod world;

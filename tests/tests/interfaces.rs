@@ -9,21 +9,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use onload_core::inventory::{Interface, Link, Routes};
 use onload_core::names::InterfaceName;
 use onload_core::reading::Reading;
+use onload_tests::namespace::{inside, ip};
 use onload_tests::skip::skip;
 use onloadd::host::Host;
 use onloadd::host::linux::{Linux, Places};
 use tokio::time::timeout;
 
-/// Set for a test that runs inside its namespace.
-const INSIDE: &str = "ONLOADD_TEST_INSIDE";
 /// Long enough for the kernel to tell of a change.
 const SOON: Duration = Duration::from_secs(5);
 /// How long silence counts as silence.
@@ -31,47 +29,12 @@ const QUIET: Duration = Duration::from_millis(200);
 /// More changes than fit the socket that hears of them: 208 KiB by default, some 4 KiB each.
 const STORM: usize = 400;
 
-/// `unshare` with a network namespace of its own, and a user namespace where that takes root.
-fn unshare() -> Command {
-    let mut command = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--net", "--"]);
-    command
-}
-
-fn said(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
-}
-
-/// Runs a test of this file in a namespace of its own, where it can make interfaces.
+/// Runs a test of this file in a namespace of its own.
 fn in_a_namespace<F: Future<Output = ()>>(test: &str, run: impl FnOnce() -> F) {
-    if std::env::var_os(INSIDE).is_some() {
+    inside(test, || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        return runtime.block_on(run());
-    }
-    let probe = unshare().args(["ip", "link", "add", "one", "type", "veth"]).output();
-    match probe {
-        Ok(out) if out.status.success() => {}
-        Ok(out) => return skip(test, &format!("no interfaces to be made: {}", said(&out).trim())),
-        Err(error) => return skip(test, &format!("unshare does not run: {error}")),
-    }
-    let out = unshare()
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    println!("{}", said(&out));
-    assert!(out.status.success() && said(&out).contains("1 passed"), "it failed inside");
-}
-
-/// Runs lines of `ip`.
-fn ip(lines: &str) {
-    let mut child = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success(), "ip {lines}");
+        runtime.block_on(run());
+    });
 }
 
 fn host() -> Linux {

@@ -17,6 +17,7 @@ use std::process::{Command, Output, Stdio};
 use onload_core::naming::Renaming;
 use onload_core::network::{Deed, Raw, Rule};
 use onload_tests::binaries::binary;
+use onload_tests::namespace::{inside, ip, printed, takes};
 use onload_tests::skip::skip;
 use onloadd::network::{ARGUMENT, Failure, INPUT_BYTES, Request, encode, said};
 use serde_json::Value;
@@ -26,58 +27,6 @@ use messages::{address, attribute, name, route};
 
 #[path = "network/messages.rs"]
 mod messages;
-
-/// Set for a test that runs inside its namespace.
-const INSIDE: &str = "ONLOADD_TEST_INSIDE";
-
-/// `unshare` with a network namespace of its own, and a user namespace where that takes root.
-fn unshare() -> Command {
-    let mut command = Command::new("unshare");
-    if !nix::unistd::geteuid().is_root() {
-        command.args(["--user", "--map-root-user"]);
-    }
-    command.args(["--net", "--"]);
-    command
-}
-
-fn printed(out: &Output) -> String {
-    String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
-}
-
-/// Runs a test of this file in a namespace of its own, where it can make interfaces.
-fn in_a_namespace(test: &str, run: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return run();
-    }
-    let probe = unshare().args(["ip", "link", "add", "one", "type", "veth"]).output();
-    match probe {
-        Ok(out) if out.status.success() => {}
-        Ok(out) => {
-            return skip(test, &format!("no interfaces to be made: {}", printed(&out).trim()));
-        }
-        Err(error) => return skip(test, &format!("unshare does not run: {error}")),
-    }
-    let out = unshare()
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    println!("{}", printed(&out));
-    assert!(out.status.success() && printed(&out).contains("1 passed"), "it failed inside");
-}
-
-/// Runs lines of `ip`; whether the kernel took them.
-fn takes(lines: &str) -> bool {
-    let mut ip = Command::new("ip");
-    let mut child = ip.args(["-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
-    child.wait().unwrap().success()
-}
-
-fn ip(lines: &str) {
-    assert!(takes(lines), "ip {lines}");
-}
 
 /// What `ip` shows, as JSON.
 fn shown(arguments: &str) -> Value {
@@ -158,7 +107,7 @@ fn restore(deeds: &[Deed]) {
 
 #[test]
 fn two_ports_trade_names_while_they_are_up() {
-    in_a_namespace("two_ports_trade_names_while_they_are_up", || {
+    inside("two_ports_trade_names_while_they_are_up", || {
         ip("link add one type veth peer name two\nlink set one up\nlink set two up\n\
             addr add 10.9.0.1/24 dev one\nlink property add dev one altname uno\n");
         let [one, two] = ["one", "two"].map(|name| link(name)["ifindex"].clone());
@@ -173,7 +122,7 @@ fn two_ports_trade_names_while_they_are_up() {
 
 #[test]
 fn the_former_name_leads_to_a_port_until_it_is_its_name_again() {
-    in_a_namespace("the_former_name_leads_to_a_port_until_it_is_its_name_again", || {
+    inside("the_former_name_leads_to_a_port_until_it_is_its_name_again", || {
         ip("link add ens1f0np0 type veth peer name far\nlink set ens1f0np0 up\n");
         let machine = Machine::new(&[("ens1f0np0", 0), ("ens1f0", 0)]);
         let far = ("far".to_owned(), BTreeSet::new());
@@ -191,7 +140,7 @@ fn the_former_name_leads_to_a_port_until_it_is_its_name_again() {
 
 #[test]
 fn nothing_is_renamed_in_part_or_by_mistake() {
-    in_a_namespace("nothing_is_renamed_in_part_or_by_mistake", || {
+    inside("nothing_is_renamed_in_part_or_by_mistake", || {
         ip("link add one type veth peer name two\nlink add third type bridge\n\
             link property add dev third altname tres\nlink set one up\n");
         let machine = Machine::new(&[("one", 0), ("two", 1)]);
@@ -219,7 +168,7 @@ fn nothing_is_renamed_in_part_or_by_mistake() {
 
 #[test]
 fn addresses_and_routes_and_rules_come_back() {
-    in_a_namespace("addresses_and_routes_and_rules_come_back", || {
+    inside("addresses_and_routes_and_rules_come_back", || {
         ip("link add one type veth peer name two\n");
         let rule = Rule {
             shown: "from all iif one lookup 77".to_owned(),
@@ -261,7 +210,7 @@ fn addresses_and_routes_and_rules_come_back() {
 
 #[test]
 fn a_route_over_two_links_leaves_by_both_in_order() {
-    in_a_namespace("a_route_over_two_links_leaves_by_both_in_order", || {
+    inside("a_route_over_two_links_leaves_by_both_in_order", || {
         ip("link add one type veth peer name two\nlink set one up\nlink set two up\n\
             addr add 10.9.0.1/25 dev one\naddr add 10.9.0.129/25 dev two\n");
         let over = ["two", "one"];
@@ -281,7 +230,7 @@ fn a_route_over_two_links_leaves_by_both_in_order() {
 
 #[test]
 fn a_route_over_one_link_gives_way_to_what_is_there() {
-    in_a_namespace("a_route_over_one_link_gives_way_to_what_is_there", || {
+    inside("a_route_over_one_link_gives_way_to_what_is_there", || {
         ip("link add one type veth peer name two\nlink set one up\nlink set two up\n\
             addr add 10.9.0.1/24 dev one\nroute add 192.0.2.0/24 via 10.9.0.7 dev one\n");
         restore(&[route(&["one"], &[9])]);
@@ -293,7 +242,7 @@ fn a_route_over_one_link_gives_way_to_what_is_there() {
 
 #[test]
 fn links_are_made_and_set_and_joined() {
-    in_a_namespace("links_are_made_and_set_and_joined", || {
+    inside("links_are_made_and_set_and_joined", || {
         ip("link add one numtxqueues 4 numrxqueues 4 type veth peer name two\nlink set one up\n");
         let mac = "02:0f:53:01:02:03";
         let settings = |all: &[(&str, u64)]| {
@@ -362,7 +311,7 @@ fn links_are_made_and_set_and_joined() {
 #[test]
 fn a_vlan_and_a_bond_come_back() {
     const TEST: &str = "a_vlan_and_a_bond_come_back";
-    in_a_namespace(TEST, || {
+    inside(TEST, || {
         ip("link add one type veth peer name two\nlink set one up\n");
         if takes("link add link one name probe type vlan id 9\nlink del probe\n") {
             let data =
@@ -389,7 +338,7 @@ fn a_vlan_and_a_bond_come_back() {
 
 #[test]
 fn what_fails_keeps_nothing_else_from_being_tried() {
-    in_a_namespace("what_fails_keeps_nothing_else_from_being_tried", || {
+    inside("what_fails_keeps_nothing_else_from_being_tried", || {
         ip("link add one type veth peer name two\nlink add third type bridge\n");
         let gone = || name("gone");
         let deeds = vec![

@@ -26,7 +26,7 @@ mod udev;
 mod wanted;
 
 pub use conflict::{Conflict, Source, Sources};
-pub use pin::{Key, Pin, Pins, Renaming, Trouble, Weight};
+pub use pin::{Key, Pin, Pins, Renaming, Trouble, Weight, is_own};
 pub use renaming::{Renamings, renamings};
 pub use udev::UdevNames;
 pub use wanted::{Wanted, wanted};

@@ -79,6 +79,7 @@ mod systemd;
 #[cfg(test)]
 mod tests;
 mod udev;
+mod udevd;
 mod userland;
 mod users;
 mod variables;

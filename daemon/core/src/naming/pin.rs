@@ -91,11 +91,13 @@ impl From<Key> for String {
     }
 }
 
-/// What the names of onloadd's own files begin with.
+/// What the names of onloadd's own files begin with: before what others write, since of all files that
+/// match a port the first counts (reference/interface-naming.md section 1).
 const PREFIX: &str = "10-onloadd-";
+const SUFFIX: &str = ".link";
 
-/// Whether a file is one of onloadd's own, by its name without directories.
-pub(super) fn is_own(file: &str) -> bool {
+/// Whether a file is called as onloadd's own are, by its name without directories.
+pub fn is_own(file: &str) -> bool {
     file.starts_with(PREFIX)
 }
 
@@ -106,7 +108,27 @@ impl Key {
             Self::Mac(mac) => mac.to_string().replace(':', ""),
             Self::Pci(address) => format!("pci-{}", address.to_string().replace([':', '.'], "-")),
         };
-        format!("{PREFIX}{key}.link")
+        format!("{PREFIX}{key}{SUFFIX}")
+    }
+
+    /// The port that a file is for, by its name without directories; none for a name that
+    /// [`Key::file`] does not give.
+    pub fn of_file(name: &str) -> Option<Self> {
+        let key = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
+        let key = match key.strip_prefix("pci-") {
+            Some(address) => {
+                let mut parts = address.splitn(4, '-');
+                let (domain, bus) = (parts.next()?, parts.next()?);
+                let (device, function) = (parts.next()?, parts.next()?);
+                Self::Pci(format!("{domain}:{bus}:{device}.{function}").parse().ok()?)
+            }
+            None => {
+                let pairs = (0..key.len()).step_by(2).map(|at| key.get(at..at + 2));
+                Self::Mac(pairs.collect::<Option<Vec<_>>>()?.join(":").parse().ok()?)
+            }
+        };
+        // Written in one way only.
+        (key.file() == name).then_some(key)
     }
 }
 

@@ -8,7 +8,8 @@ use crate::names::{InterfaceName, PciAddress};
 use crate::reading::Reading;
 
 /// Kinds that the kernel takes away with what they are made on, and that are made anew. What else is
-/// stacked by being made on a link (a tunnel, MACsec, a macvtap with whoever has its device) has secrets or peers that no look shows.
+/// stacked by being made on a link (a tunnel, MACsec, a macvtap with whoever has its device) has
+/// secrets or peers that no look shows.
 pub(super) const MADE_ANEW: [&str; 3] = ["vlan", "macvlan", "ipvlan"];
 /// Kinds that stay without a member and take it back.
 const TAKE_BACK: [&str; 2] = ["bond", "bridge"];

@@ -249,22 +249,8 @@ impl<'a> Gaps<'a> {
         let Some(name) = self.standing(of).filter(|_| !link.up && self.is_ours(link)) else {
             return;
         };
-        let joined = self.deeds.iter().any(|deed| match deed {
-            Deed::Join { link, .. } => link == name,
-            Deed::Make { .. }
-            | Deed::Functions { .. }
-            | Deed::Function { .. }
-            | Deed::Set { .. }
-            | Deed::Mac { .. }
-            | Deed::Mtu { .. }
-            | Deed::Altnames { .. }
-            | Deed::Listen { .. }
-            | Deed::Up { .. }
-            | Deed::Qdisc { .. }
-            | Deed::Address { .. }
-            | Deed::Route { .. }
-            | Deed::Rule { .. } => false,
-        });
+        let joins = |deed: &Deed| matches!(deed, Deed::Join { link, .. } if link == name);
+        let joined = self.deeds.iter().any(joins);
         if joined || self.today.link(of).is_some_and(|(_, seen)| seen.up) {
             self.deeds.push(Deed::Up { link: name.clone(), up: false });
         }

@@ -126,8 +126,8 @@ impl Reconciler {
 
     /// Whether a step gives a name, or pins one that nobody asked for.
     pub(super) fn is_name(&self, step: &Step) -> bool {
-        let asked = self.config.settings.naming.policy.is_some();
-        matches!(step, Step::Rename(_)) || matches!(step, Step::PinNames(_)) && !asked
+        matches!(step, Step::Rename(_))
+            || matches!(step, Step::PinNames(_)) && !self.asks_for_names()
     }
 
     /// What ports were called before their driver went, while that is to be put back; whoever has chosen
@@ -172,7 +172,7 @@ impl Reconciler {
     fn tell_of_names(&mut self) {
         let bars = self.plan.takes == Takes::Driver && self.ledger.change.is_none();
         let blind = self.snapshot.as_ref().is_some_and(|snapshot| snapshot.pins.is_unreadable());
-        let asked = self.config.settings.naming.policy.is_some() || blind;
+        let asked = self.asks_for_names() || blind;
         for trouble in self.naming.troubles.clone() {
             let blocker = Blocker::Name { why: trouble.why, fix: trouble.fix };
             let blocked = Blocked { subject: trouble.subject, blocker };
@@ -210,8 +210,8 @@ impl Reconciler {
         configured.or_else(|| (pinned || swaps || gives_back).then_some(NamingPolicy::Keep))
     }
 
-    /// Whether names are asked for whatever becomes of a driver.
-    pub(super) fn pins_anyway(&self) -> bool {
+    /// Whether somebody has asked for names, whatever becomes of a driver.
+    pub(super) fn asks_for_names(&self) -> bool {
         self.config.settings.naming.policy.is_some()
     }
 

@@ -25,8 +25,8 @@ const UNASKED: Duration = Duration::from_secs(2);
 const OWNERS: Duration = Duration::from_secs(15);
 /// When gaps are filled, counted from when that could begin: some only show when others are filled, such
 /// as a route without its address; and an IPv6 route from an address fails while the kernel still probes
-/// for that address (one to two seconds), as some settings do until the link is up. All of it ends well
-/// within [`OWNERS`].
+/// for that address (one to two seconds), as some settings do until the link is up. They begin anew when
+/// owners are done, so that all of it ends within [`OWNERS`] and the last of these.
 const ROUNDS: [Duration; 4] =
     [Duration::ZERO, Duration::from_secs(1), Duration::from_secs(3), Duration::from_secs(7)];
 /// Pace of looks meanwhile; interfaces tell of themselves, udev's end does not.

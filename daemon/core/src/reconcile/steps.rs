@@ -147,7 +147,9 @@ impl Reconciler {
                 self.try_step(now, step);
             }
             // Names that are asked for do not wait for a driver.
-            Step::PinNames(_) if self.plan.takes == plan::Takes::Nothing || self.pins_anyway() => {
+            Step::PinNames(_)
+                if self.plan.takes == plan::Takes::Nothing || self.asks_for_names() =>
+            {
                 self.try_step(now, step);
             }
             Step::WriteLoader(_) if self.ends_block() => self.try_step(now, step),

@@ -7,28 +7,25 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use onload_core::naming::{Key, Pin, Pins};
+use onload_core::naming::{Key, Pin, Pins, is_own};
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
 use super::Linux;
 use super::attribute;
 use super::root::Dir;
-use super::runner::Program;
+use super::udevd;
 
 /// Made by tmpfiles where no package has it, so that the sandboxes can open it for writing.
 const DIRECTORY: &str = "/etc/systemd/network";
 /// Where udev looks in an initramfs that copies are made to, the first before the others.
 const INITRAMFS_DIRECTORIES: [&str; 3] =
     ["etc/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"];
-/// Before what others write: of all files that match a port the first counts.
-const PREFIX: &str = "10-onloadd-";
+/// How udev's files end; others are not read.
 const SUFFIX: &str = ".link";
 /// Does not end in `.link`, so that udev does not read half of it. One, so that what a kill leaves is
 /// found again.
 const DRAFT: &str = "10-onloadd-draft.new";
-/// There while udevd runs.
-const UDEVD_SOCKET: &str = "/run/udev/control";
 /// A dozen lines; a port may have a few hundred alternative names.
 const FILE_BYTES: usize = 64 << 10;
 /// The kernel's ALTIFNAMSIZ, without the NUL.
@@ -88,26 +85,11 @@ impl Linux {
         if !written.map_err(|error| StepError::Failed(error.to_string()))? {
             return Ok(Outcome::Unchanged);
         }
-        // By itself it looks for changes at most every three seconds, and the ports may come sooner.
-        if Path::new(UDEVD_SOCKET).exists() {
-            let ended = self.programs.run_here(&reload()).await?;
-            if !ended.success {
-                let why = ended.output.trim();
-                return Err(StepError::Failed(format!("udevd was not told of the names: {why}")));
-            }
+        // The ports may come sooner than it would see that by itself.
+        if udevd::runs() {
+            udevd::reload(&self.programs).await?;
         }
         Ok(Outcome::Changed)
-    }
-}
-
-fn reload() -> Program {
-    Program {
-        unit: "onloadd-udev-names.service".to_owned(),
-        description: "Tell udev for onloadd which names are pinned".to_owned(),
-        name: "udevadm",
-        arguments: vec!["control".to_owned(), "--reload".to_owned()],
-        environment: Vec::new(),
-        path: Vec::new(),
     }
 }
 
@@ -159,14 +141,14 @@ fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
     for name in &there {
         let path = directory.join(name);
         let node = fs::symlink_metadata(&path).map_err(system("read", &path))?;
-        if key_of(name).is_none() || !node.is_file() {
+        if Key::of_file(name).is_none() || !node.is_file() {
             return Err(PinError::Foreign(path));
         }
     }
     let draft = directory.join(DRAFT);
     let mut changed = removed(&draft).map_err(system("removed", &draft))?;
     for (key, pin) in wanted {
-        let (path, text) = (directory.join(file_name(key)), print(key, pin));
+        let (path, text) = (directory.join(key.file()), print(key, pin));
         if fs::read(&path).is_ok_and(|there| there == text.as_bytes()) {
             continue;
         }
@@ -174,7 +156,7 @@ fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
         changed = true;
     }
     for name in there {
-        if key_of(&name).is_none_or(|key| !wanted.contains_key(&key)) {
+        if Key::of_file(&name).is_none_or(|key| !wanted.contains_key(&key)) {
             let path = directory.join(name);
             changed |= removed(&path).map_err(system("removed", &path))?;
         }
@@ -231,41 +213,13 @@ pub(super) fn carried(texts: &BTreeMap<String, Vec<u8>>) -> Pins {
 
 /// The files of these pins, as an initramfs has them.
 pub(super) fn texts(pins: &Pins) -> BTreeMap<String, Vec<u8>> {
-    let path = |key| format!("{}/{}", INITRAMFS_DIRECTORIES[0], file_name(key));
+    let path = |key: &Key| format!("{}/{}", INITRAMFS_DIRECTORIES[0], key.file());
     pins.iter().map(|(key, pin)| (path(key), print(key, pin).into_bytes())).collect()
 }
 
 /// Whether a file is called as ours are.
 fn is_ours(name: &str) -> bool {
-    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
-}
-
-/// What the file of a port is called.
-fn file_name(key: &Key) -> String {
-    let key = match key {
-        Key::Mac(mac) => mac.to_string().replace(':', ""),
-        Key::Pci(address) => format!("pci-{}", address.to_string().replace([':', '.'], "-")),
-    };
-    format!("{PREFIX}{key}{SUFFIX}")
-}
-
-/// The port that a file is for; none for a name that onloadd does not give.
-fn key_of(name: &str) -> Option<Key> {
-    let key = name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-    let key = match key.strip_prefix("pci-") {
-        Some(address) => {
-            let mut parts = address.splitn(4, '-');
-            let (domain, bus) = (parts.next()?, parts.next()?);
-            let (device, function) = (parts.next()?, parts.next()?);
-            Key::Pci(format!("{domain}:{bus}:{device}.{function}").parse().ok()?)
-        }
-        None => {
-            let pairs: Vec<_> = (0..key.len()).step_by(2).map(|at| key.get(at..at + 2)).collect();
-            Key::Mac(pairs.into_iter().collect::<Option<Vec<_>>>()?.join(":").parse().ok()?)
-        }
-    };
-    // Written in one way only.
-    (file_name(&key) == name).then_some(key)
+    is_own(name) && name.ends_with(SUFFIX)
 }
 
 fn print(key: &Key, pin: &Pin) -> String {
@@ -297,7 +251,7 @@ fn settings(key: &Key, pin: &Pin) -> Vec<String> {
 /// Only what onloadd writes, but for comments: with anything else in it, nobody knows what udev makes
 /// of it. The error has the line.
 fn parse(file: &str, text: &str) -> Result<(Key, Pin), String> {
-    let key = key_of(file).ok_or("no file of onloadd's is called so")?;
+    let key = Key::of_file(file).ok_or("no file of onloadd's is called so")?;
     let is_said = |line: &str| !line.is_empty() && !line.starts_with(['#', ';']);
     let said: Vec<_> = (1..).zip(text.lines()).filter(|(_, line)| is_said(line)).collect();
     let values = |key| said.iter().filter_map(move |(_, line)| line.strip_prefix(key));

@@ -9,18 +9,16 @@ use onload_core::release::is_imported;
 use onload_core::step::{Outcome, Step, StepError};
 
 use super::modprobe::Loading;
-use super::runner::{Program, Programs};
+use super::runner::Program;
 use super::source::Source;
 use super::{
-    Linux, af_xdp, control_plane, interfaces, loader, modules, onload, pci, pins, releases,
+    Linux, af_xdp, control_plane, interfaces, loader, modules, onload, pci, pins, releases, udevd,
     userland,
 };
 use crate::host::Host as _;
 
 /// Where the loaded `onload` is told things.
 const ONLOAD_PARAMETERS: &str = "/sys/module/onload/parameters";
-/// There while udevd runs.
-const UDEVD_SOCKET: &str = "/run/udev/control";
 
 impl Linux {
     /// Carries out a step that does not hold.
@@ -162,19 +160,11 @@ impl Linux {
     async fn write_rule(&self, autoload: Autoload) -> Result<(), StepError> {
         let changed = loader::rule(Path::new(loader::RULES), autoload)
             .map_err(|error| unwritten(loader::RULES, &error))?;
-        if changed && Path::new(UDEVD_SOCKET).exists() {
-            // By itself it looks for changes at most every three seconds: soon enough for a driver that
-            // may come back, and not for one that must not. A message to a socket needs no privilege
-            // that the daemon has not, and no unit.
+        if changed && udevd::runs() {
+            // Soon enough by itself for a driver that may come back, and not for one that must not.
             match autoload {
-                Autoload::Allowed => Programs::begin_here(reload()),
-                Autoload::Blocked => {
-                    let ended = self.programs.run_here(&reload()).await?;
-                    if !ended.success {
-                        let why = ended.output.trim();
-                        return Err(StepError::Failed(format!("udevd was not told of it: {why}")));
-                    }
-                }
+                Autoload::Allowed => udevd::begin_reload(),
+                Autoload::Blocked => udevd::reload(&self.programs).await?,
             }
         }
         Ok(())
@@ -197,17 +187,6 @@ fn restore(server: &str, clear: bool) -> Program {
         description: "Tell onload for onloadd which control-plane server to start".to_owned(),
         name: "sh",
         arguments: vec!["-c".to_owned(), script, "sh".to_owned(), server.to_owned()],
-        environment: Vec::new(),
-        path: Vec::new(),
-    }
-}
-
-fn reload() -> Program {
-    Program {
-        unit: "onloadd-udev-reload.service".to_owned(),
-        description: "Tell udev for onloadd what modprobe was told".to_owned(),
-        name: "udevadm",
-        arguments: vec!["control".to_owned(), "--reload".to_owned()],
         environment: Vec::new(),
         path: Vec::new(),
     }

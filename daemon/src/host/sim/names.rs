@@ -23,11 +23,7 @@ const OOPS: &str = "the kernel would Oops: it is registered with Onload for AF_X
 
 /// Where a pin is written. Among files that match, the first by name counts.
 fn link_file(key: &Key) -> String {
-    let key = match key {
-        Key::Mac(mac) => mac.to_string().replace(':', ""),
-        Key::Pci(address) => format!("pci-{address}").replace([':', '.'], "-"),
-    };
-    format!("/etc/systemd/network/10-onloadd-{key}.link")
+    format!("/etc/systemd/network/{}", key.file())
 }
 
 impl Netdev {

@@ -10,7 +10,7 @@ use crate::node::{configure, json};
 use crate::swap::{CHANGE, FORMER, loaded};
 
 /// There and back so often.
-const ROUNDS: usize = 3;
+pub const ROUNDS: usize = 3;
 /// Steps at which the daemon is killed: without a driver, with names to give, with half of it put back.
 const KILLED_AT: [&str; 3] = ["unload module sfc", "load module sfc from", "set ring of"];
 
@@ -64,20 +64,23 @@ pub fn a_kill_in_between_leaves_no_trace(guest: &mut Guest) -> anyhow::Result<()
     for step in KILLED_AT {
         // So many kills in a row are more than the unit's start limit.
         guest.ok("systemctl reset-failed onloadd")?;
+        // Whoever reads from here on misses nothing, however late they begin.
+        let from = guest.ok("journalctl -n 0 --show-cursor | sed -n 's/^-- cursor: //p'")?;
         let killed = guest.begin(
             // A pipeline ends only when the journal has another line, and it must not wait for that.
             &format!(
                 "rm -f /run/killed
-                 timeout 60 journalctl -fu onloadd -n 0 -o cat | while read -r line; do
+                 timeout 60 journalctl -fu onloadd --no-tail --after-cursor=\"{}\" -o cat |
+                 while read -r line; do
                      case $line in *\"{step}\"*)
                          systemctl kill -s KILL onloadd && touch /run/killed; break;;
                      esac
                  done
-                 test -e /run/killed"
+                 test -e /run/killed",
+                from.trim()
             ),
             CHANGE,
         )?;
-        guest.ok("sleep 0.5")?;
         guest.run_within(&format!("onloadctl release use {release}"), CHANGE)?;
         let killed = killed.wait()?;
         ensure!(killed.ok(), "no step `{step}` to kill at: {killed:?}");

@@ -1,8 +1,9 @@
 //! NetworkManager owns a bond: it sets it up again itself, and is asked to where it does not.
 
-use anyhow::ensure;
+use anyhow::{Context, ensure};
 use onload_tests::guest::Guest;
 
+use super::carried::ROUNDS;
 use super::picture::Picture;
 use super::ports::{IN_TREE, WITH_IN_TREE, card, pinned, swap_to};
 use crate::node::configure;
@@ -55,13 +56,16 @@ pub fn an_owner_sets_its_bond_up_again(guest: &mut Guest) -> anyhow::Result<()> 
     guest.ok(&format!("ethtool -G {} rx 512", ports[0]))?;
     let (before, picture) = (active(guest)?, Picture::of(guest, &ports)?);
     ensure!(before.len() == 4, "{before:?}");
-    for release in [FORMER, IN_TREE] {
-        swap_to(guest, release)?;
-        pinned(guest, &ports)?;
-        guest.until("the connections again", up)?;
-        let after = active(guest)?;
-        ensure!(after == before, "{after:?}, not {before:?}");
-        picture.until_again(guest, &ports)?;
+    for round in 1..=ROUNDS {
+        for release in [FORMER, IN_TREE] {
+            swap_to(guest, release)?;
+            let context = || format!("round {round}, {release}");
+            pinned(guest, &ports).with_context(context)?;
+            guest.until("the connections again", up).with_context(context)?;
+            let after = active(guest)?;
+            ensure!(after == before, "round {round}, {release}: {after:?}, not {before:?}");
+            picture.until_again(guest, &ports).with_context(context)?;
+        }
     }
     // As it was found.
     guest.ok(&format!(

@@ -85,24 +85,10 @@ fn program() -> Program {
 /// What is written below sysfs: nothing but how many virtual functions a port has. What is not there
 /// is the program's to tell.
 fn writable(interfaces: &Path, deeds: &[Deed]) -> Vec<String> {
-    let files = deeds.iter().filter_map(|deed| match deed {
-        Deed::Functions { link, .. } => {
-            let file = interfaces.join(link.as_str()).join(FUNCTIONS);
-            Some(fs::canonicalize(file).ok()?.to_str()?.to_owned())
-        }
-        Deed::Make { .. }
-        | Deed::Function { .. }
-        | Deed::Set { .. }
-        | Deed::Mac { .. }
-        | Deed::Join { .. }
-        | Deed::Mtu { .. }
-        | Deed::Altnames { .. }
-        | Deed::Listen { .. }
-        | Deed::Up { .. }
-        | Deed::Qdisc { .. }
-        | Deed::Address { .. }
-        | Deed::Route { .. }
-        | Deed::Rule { .. } => None,
+    let files = deeds.iter().filter_map(|deed| {
+        let Deed::Functions { link, .. } = deed else { return None };
+        let file = interfaces.join(link.as_str()).join(FUNCTIONS);
+        Some(fs::canonicalize(file).ok()?.to_str()?.to_owned())
     });
     files.collect()
 }

@@ -53,10 +53,10 @@ fn a_file_says_who_wrote_it_and_names_the_port_by_what_never_changes() {
 
 #[test]
 fn names_of_files_and_ports_lead_to_each_other() {
-    assert_eq!((file_name(&mac()), file_name(&pci())), (BY_MAC.to_owned(), BY_PATH.to_owned()));
+    assert_eq!((mac().file(), pci().file()), (BY_MAC.to_owned(), BY_PATH.to_owned()));
     let wide = "pci 10000:01:00.7".parse().unwrap();
     for key in [mac(), pci(), wide] {
-        assert_eq!(key_of(&file_name(&key)), Some(key));
+        assert_eq!(Key::of_file(&key.file()), Some(key));
     }
     for odd in [
         "10-onloadd-000f53a1000.link",
@@ -70,7 +70,7 @@ fn names_of_files_and_ports_lead_to_each_other() {
         "10-onloadd-.link",
         "10-onloadd-000f53a10000.link.d",
     ] {
-        assert_eq!(key_of(odd), None, "{odd}");
+        assert_eq!(Key::of_file(odd), None, "{odd}");
     }
     assert!(!is_ours(DRAFT), "udev would read it");
 }
