@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::os::fd::OwnedFd;
 
-use onload_core::inventory::{Depth, Snapshot};
+use onload_core::inventory::{Look, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::refusal::Refusal;
 use onload_core::secure_boot::request::write::Write;
@@ -14,8 +14,8 @@ pub mod sim;
 
 /// The machine, as far as the daemon may see or change it. `Linux` and `Sim` implement it.
 pub trait Host: 'static {
-    /// Reads the machine once, so far. What cannot be read is marked unreadable, never defaulted.
-    fn observe(&self, depth: Depth) -> impl Future<Output = Snapshot>;
+    /// Reads the machine once, as far as the look says. What cannot be read is marked unreadable, never defaulted.
+    fn observe(&self, look: impl Into<Look>) -> impl Future<Output = Snapshot>;
 
     /// Carries out one step; repeating a step that already holds reports [`Outcome::Unchanged`].
     ///

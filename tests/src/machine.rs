@@ -11,7 +11,7 @@ use fastrand::Rng;
 use onload_core::allocation::Process;
 use onload_core::command::{Answer, Caller, Command, RequestId};
 use onload_core::config::{Config, Fragment};
-use onload_core::inventory::Depth;
+use onload_core::inventory::Look;
 use onload_core::kubelet::Advertised;
 use onload_core::ledger::Ledger;
 use onload_core::names::{BootId, PoolName};
@@ -71,7 +71,7 @@ impl Pace {
 /// Something on its way.
 #[derive(Debug)]
 enum Arrival {
-    Looked(Depth),
+    Looked(Look),
     Applied(Result<Outcome, StepError>),
     Synced(RecordId, Sync),
     Told(Event),
@@ -330,8 +330,8 @@ impl Machine {
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
-            Arrival::Looked(depth) => {
-                let snapshot = self.world.look(depth);
+            Arrival::Looked(look) => {
+                let snapshot = self.world.look(look);
                 self.promises.looked(&snapshot);
                 self.handle(Event::Looked(Box::new(snapshot)));
             }

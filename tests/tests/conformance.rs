@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use onload_core::inventory::{Depth, Snapshot};
+use onload_core::inventory::{Depth, Look, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
@@ -87,8 +87,9 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
 struct Broken(Sim);
 
 impl Host for Broken {
-    async fn observe(&self, depth: Depth) -> Snapshot {
-        let mut snapshot = self.0.observe(depth).await;
+    async fn observe(&self, look: impl Into<Look>) -> Snapshot {
+        let look = look.into();
+        let mut snapshot = self.0.observe(look).await;
         if let Reading::Known(modules) = &mut snapshot.modules {
             modules.remove(&"onload".parse().unwrap());
         }

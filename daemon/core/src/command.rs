@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::allocation::{Process, TenureWish};
 use crate::change::Manner;
+use crate::clock::picture::Keeper;
 use crate::names::{AllocationId, DeviceId, JobId, PoolName, ReleaseName};
 use crate::refusal::Refusal;
 use crate::secure_boot::request::PasswordHash;
@@ -104,6 +105,11 @@ pub enum Command {
     RevokeRequest {
         /// Also for what others asked.
         all: bool,
+    },
+    /// Give the system clock to sfptpd, or back to whoever had it.
+    HandOver {
+        /// To whom.
+        to: Keeper,
     },
     /// Stop a job at the next step.
     Cancel {

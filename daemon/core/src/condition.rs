@@ -54,6 +54,12 @@ pub enum ConditionKind {
     NamesPinned,
     /// What a driver took with it when it was replaced is back.
     NetworkRestored,
+    /// The system clock is disciplined and near enough, for a while now.
+    ClockSynchronised,
+    /// Nobody fights over a clock.
+    ClockUndisputed,
+    /// sfptpd runs as wanted.
+    ClockSupervised,
 }
 
 impl ConditionKind {
@@ -75,18 +81,22 @@ impl ConditionKind {
             Self::KeysEnrolled => "KeysEnrolled",
             Self::NamesPinned => "NamesPinned",
             Self::NetworkRestored => "NetworkRestored",
+            Self::ClockSynchronised => "ClockSynchronised",
+            Self::ClockUndisputed => "ClockUndisputed",
+            Self::ClockSupervised => "ClockSupervised",
         }
     }
 }
 
 /// Status of a condition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Status {
     /// It holds.
     True,
     /// It does not.
     False,
     /// Cannot be told, or does not apply.
+    #[default]
     Unknown,
 }
 

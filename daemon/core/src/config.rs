@@ -13,11 +13,13 @@ use toml::{Spanned, Table, Value};
 
 mod naming;
 mod pool;
+mod ptp;
 mod secure_boot;
 mod settings;
 
 pub use naming::{NamingPolicy, NamingSettings, PortNaming};
 pub use pool::{PoolKind, PoolSettings, Registration};
+pub use ptp::{ClockMode, PtpSettings};
 pub use secure_boot::{KeyRequestSettings, SecureBootSettings};
 pub use settings::{
     Apply, DaemonSettings, Drift, KubeletSettings, LimitSettings, Mapping, ModuleSettings, Settings,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::{AfXdp, LinkFile, Profile};
 use crate::attachment::{Attached, Attachment};
+use crate::clock::{ClockLook, Clocks};
 use crate::names::{
     BootId, InterfaceHash, InterfaceName, KernelRelease, MacAddress, ModuleName, PciAddress,
     ReleaseName,
@@ -112,6 +113,9 @@ pub struct Snapshot {
     /// What is in place for containers.
     #[serde(default)]
     pub userland: Reading<Userland>,
+    /// Clocks and who steers them; absent where the look was not to find them.
+    #[serde(default, skip_serializing_if = "Reading::is_absent")]
+    pub clocks: Reading<Box<Clocks>>,
     /// Others who have to do with the modules, and what shows them.
     #[serde(default, skip_serializing_if = "Traces::is_empty")]
     pub others: Traces,
@@ -332,9 +336,26 @@ pub struct DeviceNode {
     pub mode: u32,
 }
 
+/// What a look is to find.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Look {
+    /// How far it goes.
+    pub depth: Depth,
+    /// What it is to find of clocks; none: nothing, they are left alone.
+    pub clocks: Option<ClockLook>,
+}
+
+impl From<Depth> for Look {
+    fn from(depth: Depth) -> Self {
+        Self { depth, clocks: None }
+    }
+}
+
 /// How far a look goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
+    /// Only clocks. The rest is as an earlier look found it.
+    Clocks,
     /// Only what a step of a driver change can have changed: modules, what they show of
     /// themselves, and what hangs on them. The rest may be as an earlier look found it.
     Modules,

@@ -47,6 +47,8 @@ pub enum JobKind {
     ImportKey,
     /// `keys revoke-request`.
     RevokeRequest,
+    /// `clock handover`.
+    HandOver,
 }
 
 /// How far a job is.
@@ -75,6 +77,7 @@ impl JobKind {
             Self::Remove => "remove",
             Self::ImportKey => "import-key",
             Self::RevokeRequest => "revoke-request",
+            Self::HandOver => "hand-over",
         }
     }
 
@@ -82,7 +85,11 @@ impl JobKind {
     pub fn is_change(self) -> bool {
         match self {
             Self::Apply | Self::Use | Self::Rollback | Self::Adopt => true,
-            Self::Import | Self::Remove | Self::ImportKey | Self::RevokeRequest => false,
+            Self::Import
+            | Self::Remove
+            | Self::ImportKey
+            | Self::RevokeRequest
+            | Self::HandOver => false,
         }
     }
 
@@ -95,7 +102,8 @@ impl JobKind {
             | Self::Rollback
             | Self::Adopt
             | Self::ImportKey
-            | Self::RevokeRequest => false,
+            | Self::RevokeRequest
+            | Self::HandOver => false,
         }
     }
 }

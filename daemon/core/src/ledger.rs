@@ -9,23 +9,31 @@ use std::sync::Arc;
 
 use crate::allocation::{Allocation, Holder, Tenure};
 use crate::change::{Change, Order, Past, Proven, Rejected};
-use crate::names::{AllocationId, BootId, DeviceId, InterfaceName, ModuleName, ReleaseName};
+use crate::names::{AllocationId, BootId, InterfaceName, ModuleName, ReleaseName};
 use crate::network::Kept;
 use crate::others::Adoptions;
 use crate::picture::Hold;
 use crate::secure_boot::enrolment::{Asked, Fingerprint};
 use crate::step::Step;
 
+mod clock;
 mod entry;
+mod holders;
 
+pub use clock::{ClockEntry, ClockLedger};
 pub use entry::{Adopted, Entry, Failure};
+use holders::Holders;
 
 /// The first line of the format written here. A fixture of every format ever shipped stands in
 /// `tests/formats/`.
-const HEADER: &str = "{\"onloadd-ledger\":4}";
+const HEADER: &str = "{\"onloadd-ledger\":5}";
 /// Formats that differ from it by what they lack, and so read as they are.
-const FORMER_HEADERS: [&str; 3] =
-    ["{\"onloadd-ledger\":1}", "{\"onloadd-ledger\":2}", "{\"onloadd-ledger\":3}"];
+const FORMER_HEADERS: [&str; 4] = [
+    "{\"onloadd-ledger\":1}",
+    "{\"onloadd-ledger\":2}",
+    "{\"onloadd-ledger\":3}",
+    "{\"onloadd-ledger\":4}",
+];
 
 /// The state that the entries add up to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +83,8 @@ pub struct Ledger {
     pub network: Option<Kept>,
     /// What was not as before once that was back; none while it is not, and where nothing ever was kept.
     pub differences: Option<Vec<String>>,
+    /// Clocks.
+    pub clock: ClockLedger,
 }
 
 /// The module with which registrations go.
@@ -188,6 +198,7 @@ impl Ledger {
                 self.network.take_if(|_| self.change.is_none());
                 self.differences = Some(differences);
             }
+            Entry::Clock(entry) => self.clock.take(entry),
             Entry::Unloaded { module } => {
                 if module.as_str() == REGISTRAR {
                     self.af_xdp.clear();
@@ -261,6 +272,7 @@ impl Ledger {
         entries.extend(self.network.clone().map(Entry::NetworkKept));
         let differences = self.differences.clone();
         entries.extend(differences.map(|differences| Entry::NetworkRestored { differences }));
+        entries.extend(self.clock.entries());
         entries
     }
 
@@ -307,70 +319,6 @@ impl Ledger {
             ledger.take(entry);
         }
         Ok(Replay { ledger, torn: torn.len() })
-    }
-}
-
-/// The holder of each device while a file is read.
-#[derive(Default)]
-struct Holders(BTreeMap<DeviceId, AllocationId>);
-
-impl Holders {
-    /// No device may have two holders, whatever wrote the file. `ledger` has not taken the entry
-    /// yet.
-    fn check(&mut self, ledger: &Ledger, entry: &Entry) -> Result<(), String> {
-        match entry {
-            Entry::Granted(allocation) => self.give(ledger, allocation.id, &allocation.device),
-            Entry::Moved { id, device } if ledger.allocations.contains_key(id) => {
-                self.give(ledger, *id, device)
-            }
-            Entry::Freed { id } => {
-                self.take_back(ledger, *id);
-                Ok(())
-            }
-            Entry::Moved { .. }
-            | Entry::Named { .. }
-            | Entry::NextAllocation(_)
-            | Entry::Generation(_)
-            | Entry::Held(_)
-            | Entry::Unheld
-            | Entry::Adopted(_)
-            | Entry::StepStarted(_)
-            | Entry::StepEnded { .. }
-            | Entry::FailuresForgotten
-            | Entry::Stopped(_)
-            | Entry::Ordered(_)
-            | Entry::ChangeBegan(_)
-            | Entry::ChangeTurned { .. }
-            | Entry::ChangeAwaits(_)
-            | Entry::ChangeEnded { .. }
-            | Entry::Past(_)
-            | Entry::Rejected(_)
-            | Entry::OthersAdopted(_)
-            | Entry::BootProven(_)
-            | Entry::Loaded { .. }
-            | Entry::AfXdpRegistered { .. }
-            | Entry::KeyAsked(_)
-            | Entry::KeyForgotten { .. }
-            | Entry::KeyWished { .. }
-            | Entry::NetworkKept(_)
-            | Entry::NetworkRestored { .. }
-            | Entry::Unloaded { .. } => Ok(()),
-        }
-    }
-
-    fn give(&mut self, ledger: &Ledger, id: AllocationId, device: &DeviceId) -> Result<(), String> {
-        if let Some(other) = self.0.get(device).filter(|other| **other != id) {
-            return Err(format!("{device} is lent twice, to {other} and {id}"));
-        }
-        self.take_back(ledger, id);
-        self.0.insert(device.clone(), id);
-        Ok(())
-    }
-
-    fn take_back(&mut self, ledger: &Ledger, id: AllocationId) {
-        if let Some(allocation) = ledger.allocations.get(&id) {
-            self.0.remove(&allocation.device);
-        }
     }
 }
 

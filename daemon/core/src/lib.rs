@@ -7,6 +7,7 @@ mod base64;
 pub mod blocker;
 pub mod cdi;
 pub mod change;
+pub mod clock;
 pub mod command;
 pub mod condition;
 pub mod config;

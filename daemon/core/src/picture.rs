@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::allocation::Allocation;
 use crate::blocker::Blocked;
 use crate::change::{Change, Past};
+use crate::clock::picture::ClocksPicture;
 use crate::command::ContainerAnswer;
 use crate::condition::Condition;
 use crate::config::{Entry, PoolKind, Registration};
@@ -126,6 +127,8 @@ pub struct Picture {
     pub releases: Arc<BTreeMap<ReleaseName, ReleasePicture>>,
     /// Secure Boot, keys, and what the running kernel would say to modules.
     pub secure_boot: Arc<SecureBootPicture>,
+    /// Clocks.
+    pub clocks: Arc<ClocksPicture>,
     /// Pools.
     pub pools: Arc<BTreeMap<PoolName, PoolPicture>>,
     /// What is lent.

@@ -10,7 +10,7 @@ use crate::allocation::Unit;
 use crate::command::{Answer, Caller, Command, Reply, RequestId};
 use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
-use crate::inventory::{Depth, Snapshot};
+use crate::inventory::{Depth, Look, Snapshot};
 use crate::ledger::{Entry, Ledger};
 use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
 use crate::picture::Picture;
@@ -22,6 +22,7 @@ mod binding;
 mod boots;
 mod changing;
 mod choosing;
+mod clocks;
 mod conditions;
 mod ending;
 mod event;
@@ -44,6 +45,7 @@ mod view;
 
 use binding::Repairs;
 use changing::Changing;
+use clocks::ClockKeeping;
 pub use event::{Durability, Effect, Event, RecordId};
 use keys::{KeyCommand, KeyImport, KeyRequest, Keys};
 use lending::LocalGrant;
@@ -140,6 +142,7 @@ pub struct Reconciler {
     /// The bus connection an allocation ends with; forgotten when the bus is lost.
     clients: BTreeMap<AllocationId, String>,
     keys: Keys,
+    clocks: ClockKeeping,
     naming: Naming,
     restoring: Restoring,
     registered: BTreeSet<PoolName>,
@@ -213,6 +216,7 @@ impl Reconciler {
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
             keys: Keys::default(),
+            clocks: ClockKeeping::default(),
             naming: Naming::default(),
             restoring: Restoring::default(),
             registered: BTreeSet::new(),
@@ -336,10 +340,11 @@ impl Reconciler {
             self.looking = true;
             let least = if self.leaving { Depth::Users } else { Depth::default() };
             self.asked_depth = match self.depth() {
-                depth @ (Depth::Modules | Depth::Network) => depth,
+                depth @ (Depth::Clocks | Depth::Modules | Depth::Network) => depth,
                 depth @ (Depth::Usual | Depth::Users) => depth.max(least),
             };
-            self.effects.push(Effect::Look(self.asked_depth));
+            let look = Look { depth: self.asked_depth, clocks: self.clock_look() };
+            self.effects.push(Effect::Look(look));
         }
     }
 
@@ -413,6 +418,7 @@ impl Reconciler {
             Command::RevokeRequest { all } => {
                 self.order_keys(id, caller, KeyCommand::Revoke { all })
             }
+            Command::HandOver { to } => self.hand_over(now, id, &caller, to),
             Command::Cancel { job } => self.cancel(now, id, job),
             Command::Reload => {
                 self.effects.push(Effect::ReadConfiguration(Some(id)));

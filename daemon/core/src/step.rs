@@ -5,6 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::af_xdp;
+use crate::clock::Written;
+use crate::clock::unit::{Active, Unit};
 use crate::inventory::{Autoload, Loader, ModuleState, Snapshot};
 use crate::names::{InterfaceName, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::naming::{Pins, Renaming};
@@ -35,6 +37,22 @@ pub enum Step {
         /// Its name.
         unit: String,
     },
+    /// Start a systemd unit that steers a clock.
+    StartUnit {
+        /// Its name.
+        unit: String,
+    },
+    /// Start one anew that hangs.
+    RestartUnit {
+        /// Its name.
+        unit: String,
+        /// The process that hangs: another one has taken its place when it is done.
+        process: u32,
+    },
+    /// Write the configuration of sfptpd, and have its unit use it. Nothing is restarted by that.
+    ConfigureClock(Written),
+    /// Have sfptpd's unit use its own configuration again.
+    LeaveClock,
     /// Give a port that no driver has to the one that is loaded for it.
     BindDriver {
         /// The port.
@@ -98,6 +116,9 @@ impl Step {
                 Reading::Unreadable(_) => false,
             },
             Self::StopUnit { unit } => {
+                if let Some(seen) = clock_unit(unit, snapshot) {
+                    return matches!(seen.active, Active::Inactive | Active::Failed);
+                }
                 // One that uses nothing shows by running.
                 let mut of_others = others::seen(&snapshot.others);
                 if let Some(runs) = of_others.find_map(|(_, trace)| trace.units.get(unit)) {
@@ -106,6 +127,20 @@ impl Step {
                 let uses = |user: &crate::inventory::User| user.unit.as_ref() == Some(unit);
                 snapshot.users.known().is_some_and(|users| !users.values().any(uses))
             }
+            Self::StartUnit { unit } => {
+                clock_unit(unit, snapshot).is_some_and(|seen| seen.active == Active::Active)
+            }
+            Self::RestartUnit { unit, process } => clock_unit(unit, snapshot).is_some_and(|seen| {
+                seen.active == Active::Active && seen.main_pid.is_some_and(|pid| pid != *process)
+            }),
+            Self::ConfigureClock(wanted) => match &snapshot.clocks {
+                Reading::Known(clocks) => clocks.written.known() == Some(wanted),
+                Reading::Absent | Reading::Unreadable(_) => false,
+            },
+            Self::LeaveClock => match &snapshot.clocks {
+                Reading::Known(clocks) => clocks.written.is_absent(),
+                Reading::Absent | Reading::Unreadable(_) => false,
+            },
             Self::BindDriver { port, driver } => match &snapshot.ports {
                 // Without the port there is nothing to give.
                 Reading::Known(ports) => ports
@@ -158,6 +193,10 @@ impl Step {
             Self::StopControlPlane | Self::UnloadModule { .. } => true,
             Self::LoadModule { .. }
             | Self::StopUnit { .. }
+            | Self::StartUnit { .. }
+            | Self::RestartUnit { .. }
+            | Self::ConfigureClock(_)
+            | Self::LeaveClock
             | Self::BindDriver { .. }
             | Self::RegisterAfXdp { .. }
             | Self::WriteLoader(_)
@@ -178,6 +217,10 @@ impl Step {
             | Self::UnloadModule { .. }
             | Self::StopControlPlane
             | Self::StopUnit { .. }
+            | Self::StartUnit { .. }
+            | Self::RestartUnit { .. }
+            | Self::ConfigureClock(_)
+            | Self::LeaveClock
             | Self::BindDriver { .. }
             | Self::RegisterAfXdp { .. }
             | Self::WriteLoader(_)
@@ -194,6 +237,10 @@ impl Step {
             Self::LoadModule { module, .. } | Self::UnloadModule { module } => module.to_string(),
             Self::StopControlPlane | Self::RestoreServer { .. } => "onload".to_owned(),
             Self::StopUnit { .. } | Self::WriteLoader(_) => "node".to_owned(),
+            Self::StartUnit { .. }
+            | Self::RestartUnit { .. }
+            | Self::ConfigureClock(_)
+            | Self::LeaveClock => "clock".to_owned(),
             Self::BindDriver { port, .. } => port.to_string(),
             Self::RegisterAfXdp { interface } => interface.to_string(),
             Self::PlaceUserland { pool, .. } => pool.to_string(),
@@ -216,6 +263,12 @@ impl fmt::Display for Step {
             Self::UnloadModule { module } => write!(f, "unload module {module}"),
             Self::StopControlPlane => f.write_str("stop the control-plane server"),
             Self::StopUnit { unit } => write!(f, "stop {unit}"),
+            Self::StartUnit { unit } => write!(f, "start {unit}"),
+            Self::RestartUnit { unit, .. } => write!(f, "start {unit} anew"),
+            Self::ConfigureClock(Written { unit, .. }) => {
+                write!(f, "write the configuration of {unit}")
+            }
+            Self::LeaveClock => f.write_str("have sfptpd use its own configuration again"),
             Self::BindDriver { port, driver } => write!(f, "give port {port} to driver {driver}"),
             Self::RegisterAfXdp { interface } => {
                 write!(f, "register {interface} with Onload for AF_XDP")
@@ -383,6 +436,11 @@ impl StepError {
             Self::Stuck { .. } => "see the kernel log (journalctl -k); only a reboot ends it".to_owned(),
         }
     }
+}
+
+/// What systemd says of a unit that steers a clock; none of any other.
+fn clock_unit<'a>(unit: &str, snapshot: &'a Snapshot) -> Option<&'a Unit> {
+    snapshot.clocks.known()?.units.known()?.get(unit)
 }
 
 fn by(holders: &[String]) -> String {

@@ -128,7 +128,7 @@ impl Desk {
     /// One effect. Returns what came of it, where that is known at once.
     fn carry_out_one<H: Host>(&mut self, effect: Effect, work: &mut Work<'_, H>) -> Option<Event> {
         match effect {
-            Effect::Look(depth) => work.look = Some(Box::pin(work.host.observe(depth))),
+            Effect::Look(look) => work.look = Some(Box::pin(work.host.observe(look))),
             Effect::Apply(step) => {
                 let limit = self.reconciler.settings().daemon.step_limit.0;
                 work.step = Some(Box::pin(apply(work.host, step, limit)));

@@ -78,6 +78,7 @@ impl Desk {
             | Command::Remove { .. }
             | Command::ImportKey { .. }
             | Command::RevokeRequest { .. }
+            | Command::HandOver { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => None,

@@ -17,7 +17,8 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use onload_core::inventory::{Depth, Snapshot};
+use onload_core::clock::{ClockLook, Clocks};
+use onload_core::inventory::{Depth, Look, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
@@ -42,6 +43,7 @@ mod af_xdp;
 mod attachments;
 mod attribute;
 mod capture;
+mod clocks;
 mod control_plane;
 mod dumps;
 mod ethtool;
@@ -225,6 +227,14 @@ impl Linux {
         ))
     }
 
+    /// What a look finds of clocks.
+    async fn clocks(&self, look: Option<&ClockLook>) -> Reading<Box<Clocks>> {
+        match look {
+            Some(look) => clocks::read(&self.root, look).await,
+            None => Reading::Absent,
+        }
+    }
+
     /// Has the end of the servers that were seen heard.
     fn hear_ends(&self, seen: &Snapshot) {
         if let Some(events) = &self.events {
@@ -245,8 +255,16 @@ impl Linux {
 }
 
 impl Host for Linux {
-    async fn observe(&self, depth: Depth) -> Snapshot {
+    async fn observe(&self, look: impl Into<Look>) -> Snapshot {
         let root = &self.root;
+        let Look { depth, clocks } = look.into();
+        if depth == Depth::Clocks
+            && let Some(last) = self.last.take()
+        {
+            let seen = Snapshot { clocks: self.clocks(clocks.as_ref()).await, ..last };
+            self.last.replace(Some(seen.clone()));
+            return seen;
+        }
         if let Depth::Modules | Depth::Network = depth
             && let Some(last) = self.last.take()
         {
@@ -326,6 +344,7 @@ impl Host for Linux {
             ..Snapshot::default()
         };
         seen.users = users::read(root, depth, &seen).await;
+        seen.clocks = self.clocks(clocks.as_ref()).await;
         // As far as that within a change too, where a restart left nothing of an earlier look.
         if let Depth::Users | Depth::Network = depth {
             seen.network = network::read(root, &self.source, &seen.interfaces).await;

@@ -10,7 +10,7 @@ use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use onload_core::inventory::{Depth, Snapshot};
+use onload_core::inventory::{Look, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::refusal::{Refusal, RefusalKind};
 use onload_core::secure_boot::request::write::Write;
@@ -31,6 +31,7 @@ mod boot;
 mod bus;
 mod certificate;
 mod check;
+mod clocks;
 mod control;
 mod deeds;
 mod disk;
@@ -172,8 +173,9 @@ impl State {
 }
 
 impl Host for Sim {
-    async fn observe(&self, depth: Depth) -> Snapshot {
-        self.with(|world| world.look(depth))
+    async fn observe(&self, look: impl Into<Look>) -> Snapshot {
+        let look = look.into();
+        self.with(|world| world.look(look))
     }
 
     async fn apply(&self, step: &Step) -> Result<Outcome, StepError> {

@@ -58,6 +58,10 @@ impl Changes {
             Step::StopControlPlane | Step::UnloadModule { .. } => {}
             Step::LoadModule { .. }
             | Step::StopUnit { .. }
+            | Step::StartUnit { .. }
+            | Step::RestartUnit { .. }
+            | Step::ConfigureClock(_)
+            | Step::LeaveClock
             | Step::BindDriver { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)

@@ -40,8 +40,8 @@ impl Machine {
     fn carry_out_one(&mut self, effect: Effect) -> Option<Event> {
         self.note_effect(&effect);
         match effect {
-            Effect::Look(depth) => {
-                self.later(self.pace.look, Arrival::Looked(depth));
+            Effect::Look(look) => {
+                self.later(self.pace.look, Arrival::Looked(look));
                 None
             }
             Effect::Import { job, .. } => Some(Event::Imported { job, result: Err(no_store()) }),

@@ -99,6 +99,7 @@ impl Promises {
             | Command::Remove { .. }
             | Command::ImportKey { .. }
             | Command::RevokeRequest { .. }
+            | Command::HandOver { .. }
             | Command::Cancel { .. }
             | Command::Reload
             | Command::KubeletAllocate { .. } => {}

@@ -184,7 +184,8 @@ fn obey(lent: &mut u64, caller: &Caller, command: &Command) -> (Answer, Option<C
         | Command::Import { .. }
         | Command::Remove { .. }
         | Command::ImportKey { .. }
-        | Command::RevokeRequest { .. } => {
+        | Command::RevokeRequest { .. }
+        | Command::HandOver { .. } => {
             let job = Job { uid: caller.uid, ..job(7) };
             let change: Change = Box::new(move |picture| {
                 Arc::make_mut(&mut picture.jobs).insert(job.id, job);

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use onload_core::change::{Holders, Manner};
 use onload_core::command::{Caller, Command, Reply};
 use onload_core::config::Fragment;
-use onload_core::inventory::{Depth, Snapshot};
+use onload_core::inventory::{Depth, Look, Snapshot};
 use onload_core::job::{Job, JobState};
 use onload_core::ledger::Ledger;
 use onload_core::names::{InterfaceHash, ReleaseName};
@@ -53,9 +53,10 @@ struct Machine {
 }
 
 impl Host for Machine {
-    async fn observe(&self, depth: Depth) -> Snapshot {
-        let userland = self.disk.observe(depth).await.userland;
-        Snapshot { userland, ..self.sim.observe(depth).await }
+    async fn observe(&self, look: impl Into<Look>) -> Snapshot {
+        let look = look.into();
+        let userland = self.disk.observe(look.clone()).await.userland;
+        Snapshot { userland, ..self.sim.observe(look).await }
     }
 
     async fn apply(&self, step: &Step) -> Result<Outcome, StepError> {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
 use crate::cdi;
-use crate::config::{NamingSettings, PoolSettings, SecureBootSettings};
+use crate::config::{NamingSettings, PoolSettings, PtpSettings, SecureBootSettings};
 use crate::names::{PoolName, ReleaseName};
 use crate::time::Span;
 
@@ -28,6 +28,8 @@ pub struct Settings {
     pub secure_boot: SecureBootSettings,
     /// What the ports shall be called.
     pub naming: NamingSettings,
+    /// What is done about clocks.
+    pub ptp: PtpSettings,
     /// What callers may ask for.
     pub limits: LimitSettings,
     /// Named sets of devices.
@@ -271,6 +273,7 @@ impl Settings {
         }
         self.secure_boot.check()?;
         self.naming.check()?;
+        self.ptp.check()?;
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();

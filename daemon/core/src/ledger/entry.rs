@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::clock::ClockEntry;
 use crate::allocation::{Allocation, PodContainer};
 use crate::change::{Change, Deadline, Order, Outcome, Past, Proven, Rejected};
 use crate::config::ModuleSettings;
@@ -129,6 +130,8 @@ pub enum Entry {
         /// One line for each.
         differences: Vec<String>,
     },
+    /// Something happened to clocks.
+    Clock(ClockEntry),
     /// A module was taken out: where it came from counts no more.
     Unloaded {
         /// The module.

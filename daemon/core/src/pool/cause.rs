@@ -101,6 +101,11 @@ pub enum Cause {
         /// The port.
         port: PciAddress,
     },
+    /// The system clock is not synchronised, and the pool asks for that.
+    ClockUnsynchronised {
+        /// Why not.
+        why: String,
+    },
     /// No user libraries are there.
     LibrariesMissing,
     /// There are user libraries, but none for the loaded driver: every socket would fail.
@@ -164,6 +169,9 @@ impl fmt::Display for Cause {
                 write!(f, "port {port} ({interface}) is not registered for AF_XDP")
             }
             Self::NoCarrier { port } => write!(f, "port {port} has no carrier"),
+            Self::ClockUnsynchronised { why } => {
+                write!(f, "the system clock is not synchronised: {why}")
+            }
             Self::LibrariesMissing => f.write_str("no Onload user libraries are installed"),
             Self::LibraryMismatch { driver } => {
                 write!(f, "no installed user libraries fit the loaded driver {driver}")
@@ -217,6 +225,9 @@ impl Cause {
                 format!("name a `release` in [modules]; `onloadctl status` says what else keeps {interface} from being registered")
             }
             Self::NoCarrier { .. } => "plug the cable, or drop `require-carrier` from the pool".to_owned(),
+            Self::ClockUnsynchronised { .. } => {
+                "`onloadctl clock status` says who keeps time and what is wrong; or drop `require-clock` from the pool".to_owned()
+            }
             Self::LibrariesMissing => "install Onload's user libraries on this node".to_owned(),
             Self::LibraryMismatch { .. } => {
                 "install the user libraries of the loaded release, or load the modules of the installed one".to_owned()
@@ -252,6 +263,7 @@ impl Cause {
             Self::NotAccelerated { .. } => "NotAccelerated",
             Self::Unregistered { .. } => "Unregistered",
             Self::NoCarrier { .. } => "NoCarrier",
+            Self::ClockUnsynchronised { .. } => "ClockUnsynchronised",
             Self::LibrariesMissing => "LibrariesMissing",
             Self::LibraryMismatch { .. } => "LibraryMismatch",
             Self::Profile { .. } => "Profile",

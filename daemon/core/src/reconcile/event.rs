@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::allocation::{Process, Unit};
 use crate::command::{Answer, Caller, Command, RequestId};
 use crate::config::{Config, ConfigError};
-use crate::inventory::{Depth, Snapshot};
+use crate::inventory::{Look, Snapshot};
 use crate::ledger::Entry;
 use crate::names::{JobId, PoolName, ReleaseName};
 use crate::picture::Picture;
@@ -110,7 +110,7 @@ pub enum Event {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
     /// Look at the machine, so far.
-    Look(Depth),
+    Look(Look),
     /// Do a step. One at a time.
     Apply(Step),
     /// Take a release in from the files that the edge holds for the request.

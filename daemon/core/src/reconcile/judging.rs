@@ -47,6 +47,10 @@ impl Reconciler {
             Step::UnloadModule { .. }
             | Step::StopControlPlane
             | Step::StopUnit { .. }
+            | Step::StartUnit { .. }
+            | Step::RestartUnit { .. }
+            | Step::ConfigureClock(_)
+            | Step::LeaveClock
             | Step::BindDriver { .. }
             | Step::RegisterAfXdp { .. }
             | Step::WriteLoader(_)

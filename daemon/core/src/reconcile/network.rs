@@ -136,7 +136,7 @@ impl Reconciler {
     fn saw_network(&self) -> bool {
         match self.looked_depth {
             Depth::Network | Depth::Users => true,
-            Depth::Modules | Depth::Usual => false,
+            Depth::Clocks | Depth::Modules | Depth::Usual => false,
         }
     }
 

@@ -172,6 +172,10 @@ fn moves_modules(step: &Step) -> bool {
     match step {
         Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::StopControlPlane => true,
         Step::StopUnit { .. }
+        | Step::StartUnit { .. }
+        | Step::RestartUnit { .. }
+        | Step::ConfigureClock(_)
+        | Step::LeaveClock
         | Step::BindDriver { .. }
         | Step::RegisterAfXdp { .. }
         | Step::WriteLoader(_)

@@ -46,7 +46,9 @@ pub(super) fn configured(root: &Dir) -> Reading<BTreeMap<String, Vec<Attachment>
 /// pod, so that only a look before a driver is taken away reads them.
 pub(super) fn in_use(root: &Dir, depth: Depth) -> Reading<Vec<Attached>> {
     match depth {
-        Depth::Modules | Depth::Network | Depth::Usual => return Reading::Absent,
+        Depth::Clocks | Depth::Modules | Depth::Network | Depth::Usual => {
+            return Reading::Absent;
+        }
         Depth::Users => {}
     }
     let mut found = Vec::new();

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use onload_core::inventory::{Autoload, Depth, Loader, Snapshot};
+use onload_core::clock::ClockLook;
+use onload_core::inventory::{Autoload, Depth, Loader, Look, Snapshot};
 use onload_core::names::{PoolName, ReleaseName};
 use onload_core::others::{SERVER_PARAMETERS, SERVER_PATH};
 use onload_core::release::is_imported;
@@ -46,6 +47,10 @@ impl Linux {
             Step::UnloadModule { module } => loading.unload(module).await,
             Step::StopControlPlane => control_plane::stop(&self.root).await,
             Step::StopUnit { unit } => self.programs.systemd.stop(unit).await,
+            Step::StartUnit { unit } => self.programs.systemd.start(unit).await,
+            Step::RestartUnit { unit, .. } => self.programs.systemd.restart(unit).await,
+            Step::ConfigureClock(wanted) => self.configure_clock(wanted).await,
+            Step::LeaveClock => self.leave_clock().await,
             Step::BindDriver { port, driver } => pci::bind(&self.programs, *port, driver).await,
             Step::RegisterAfXdp { interface } => af_xdp::register(&self.programs, interface).await,
             Step::WriteLoader(wanted) => self.write_loader(wanted).await,
@@ -99,6 +104,7 @@ impl Linux {
     /// As much of a look as tells whether a step holds.
     async fn glance(&self, step: &Step) -> Snapshot {
         let root = &self.root;
+        let of = |unit: &String| ClockLook { units: [unit.clone()].into(), template: None };
         match step {
             Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::RestoreServer { .. } => {
                 Snapshot { modules: modules::read(root), ..Snapshot::default() }
@@ -106,7 +112,17 @@ impl Linux {
             Step::StopControlPlane => {
                 Snapshot { driver: onload::driver(root), ..Snapshot::default() }
             }
-            Step::StopUnit { .. } => self.observe(Depth::Users).await,
+            Step::StopUnit { unit } => {
+                self.observe(Look { depth: Depth::Users, clocks: Some(of(unit)) }).await
+            }
+            Step::StartUnit { unit } | Step::RestartUnit { unit, .. } => {
+                let clocks = self.clocks(Some(&of(unit))).await;
+                Snapshot { clocks, ..Snapshot::default() }
+            }
+            Step::ConfigureClock(_) | Step::LeaveClock => {
+                let clocks = self.clocks(Some(&ClockLook::default())).await;
+                Snapshot { clocks, ..Snapshot::default() }
+            }
             Step::BindDriver { .. } => Snapshot { ports: pci::read(root), ..Snapshot::default() },
             Step::RegisterAfXdp { .. } => {
                 Snapshot { af_xdp: af_xdp::read(root), ..Snapshot::default() }

@@ -84,24 +84,46 @@ impl Systemd {
         }
     }
 
-    /// Stops a unit and waits until it has stopped.
+    /// Starts a unit and waits until it has started.
+    ///
+    /// # Errors
+    /// systemd's answer.
+    pub(super) async fn start(&self, unit: &str) -> Result<Outcome, StepError> {
+        self.have("StartUnit", unit, "started").await
+    }
+
+    /// Starts a unit anew and waits until it has started.
+    ///
+    /// # Errors
+    /// systemd's answer.
+    pub(super) async fn restart(&self, unit: &str) -> Result<Outcome, StepError> {
+        self.have("RestartUnit", unit, "started anew").await
+    }
+
+    /// Stops a unit and waits until it has stopped. One that is not there has.
     ///
     /// # Errors
     /// systemd's answer.
     pub(super) async fn stop(&self, unit: &str) -> Result<Outcome, StepError> {
-        is_booted("units are stopped")?;
+        self.have("StopUnit", unit, "stopped").await
+    }
+
+    async fn have(&self, method: &str, unit: &str, done: &str) -> Result<Outcome, StepError> {
+        is_booted(&format!("units are {done}"))?;
         let work = async {
             // Not kept: what it is told of this unit, others may cause.
             let mut manager = self.reach().await?;
-            let job = manager.call("StopUnit", unit, &(unit, "replace")).await?;
+            let job = manager.call(method, unit, &(unit, "replace")).await?;
             manager.result(|ended| ended.job == job).await
         };
         match tokio::time::timeout(STOP_LIMIT, work).await {
-            Ok(Ok(result)) => stopped(unit, &result),
-            Ok(Err(error)) if is_named(&error, NO_SUCH_UNIT) => Ok(Outcome::Unchanged),
-            Ok(Err(error)) => Err(StepError::Failed(format!(
-                "unit {unit} was not stopped: systemd says: {error}"
-            ))),
+            Ok(Ok(result)) => became(unit, &result, done),
+            Ok(Err(error)) if method == "StopUnit" && is_named(&error, NO_SUCH_UNIT) => {
+                Ok(Outcome::Unchanged)
+            }
+            Ok(Err(error)) => {
+                Err(StepError::Failed(format!("unit {unit} was not {done}: systemd says: {error}")))
+            }
             Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
         }
     }
@@ -297,11 +319,12 @@ fn succeeded(result: &str, took: Duration) -> Result<bool, StepError> {
     }
 }
 
-fn stopped(unit: &str, result: &str) -> Result<Outcome, StepError> {
+/// What became of a unit that was to be started or stopped.
+fn became(unit: &str, result: &str, done: &str) -> Result<Outcome, StepError> {
     match result {
         "done" => Ok(Outcome::Changed),
         _ => Err(StepError::Failed(format!(
-            "unit {unit} was not stopped (systemd says `{result}`); `systemctl status {unit}` has more"
+            "unit {unit} was not {done} (systemd says `{result}`); `systemctl status {unit}` has more"
         ))),
     }
 }
@@ -395,12 +418,12 @@ mod tests {
         assert!(matches!(succeeded("failed", DEADLINE), Err(StepError::Stuck { .. })));
         for result in ["failed", "canceled", "dependency", "skipped", "", "new in systemd 300"] {
             assert_eq!(of(result), Ok(false), "{result}");
-            let Err(StepError::Failed(text)) = stopped("a.service", result) else {
+            let Err(StepError::Failed(text)) = became("a.service", result, "stopped") else {
                 panic!("{result}")
             };
             assert!(text.contains("systemctl status a.service"), "{text}");
         }
-        assert_eq!(stopped("a.service", "done"), Ok(Outcome::Changed));
+        assert_eq!(became("a.service", "done", "stopped"), Ok(Outcome::Changed));
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub(super) async fn read(
         Reading::Unreadable(why) => return Reading::Unreadable(why),
     };
     let needed = match depth {
-        Depth::Modules | Depth::Network => return Reading::Absent,
+        Depth::Clocks | Depth::Modules | Depth::Network => return Reading::Absent,
         Depth::Usual => referenced.onload || referenced.sfc_char,
         Depth::Users => true,
     };

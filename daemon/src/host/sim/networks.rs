@@ -75,7 +75,9 @@ impl World {
 
     pub(super) fn attached(&self, depth: Depth) -> Reading<Vec<Attached>> {
         match depth {
-            Depth::Modules | Depth::Network | Depth::Usual => return Reading::Absent,
+            Depth::Clocks | Depth::Modules | Depth::Network | Depth::Usual => {
+                return Reading::Absent;
+            }
             Depth::Users => {}
         }
         let netdevs = self.netdevs.values();

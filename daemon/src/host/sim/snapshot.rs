@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::inventory::{
-    COMPANIONS, DEVICE_NODES, Depth, DeviceNode, Interface, Link, Module, ModuleState,
+    COMPANIONS, DEVICE_NODES, Depth, DeviceNode, Interface, Link, Look, Module, ModuleState,
     OnloadDriver, Port, STACK, Snapshot, Sriov,
 };
 use onload_core::names::{InterfaceName, ModuleName, PciAddress};
@@ -28,9 +28,11 @@ impl World {
     }
 
     /// What a look of this depth finds now.
-    pub fn look(&self, depth: Depth) -> Snapshot {
+    pub fn look(&self, look: impl Into<Look>) -> Snapshot {
+        let Look { depth, clocks } = look.into();
         let nodes = DEVICE_NODES.iter().map(|path| ((*path).to_owned(), self.node_reading(path)));
         Snapshot {
+            clocks: clocks.map_or(Reading::Absent, |look| self.clock_readings(&look)),
             kernel: self.read(Part::Kernel, || self.file.node.kernel.clone()),
             boot_id: self.read(Part::BootId, || self.boot_id.clone()),
             ports: self.read(Part::Ports, || self.port_readings()),
@@ -49,7 +51,7 @@ impl World {
             link_files: Reading::Known(self.link_files()),
             pins: Reading::Known(self.pins.clone()),
             network: match depth {
-                Depth::Modules | Depth::Usual => Reading::Absent,
+                Depth::Clocks | Depth::Modules | Depth::Usual => Reading::Absent,
                 Depth::Network | Depth::Users => {
                     self.read(Part::Interfaces, || self.network_reading())
                 }

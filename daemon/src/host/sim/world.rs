@@ -217,6 +217,10 @@ impl World {
             Step::UnloadModule { module } => self.modprobe_remove(module),
             Step::StopControlPlane => Some(self.stop_control_plane()),
             Step::StopUnit { unit } => Some(self.stop_unit(unit)),
+            Step::StartUnit { unit } => Some(self.start_unit(unit)),
+            Step::RestartUnit { unit, .. } => Some(self.restart_unit(unit)),
+            Step::ConfigureClock(wanted) => Some(self.configure_clock(Some(wanted))),
+            Step::LeaveClock => Some(self.configure_clock(None)),
             Step::BindDriver { port, driver } => Some(self.bind(port, driver)),
             Step::RegisterAfXdp { interface } => Some(self.register(interface)),
             Step::WriteLoader(loader) => {

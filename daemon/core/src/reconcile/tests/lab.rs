@@ -14,6 +14,7 @@ use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
+mod clocks;
 mod left;
 mod names;
 mod network;
@@ -191,8 +192,8 @@ impl Lab {
                 None => {}
             }
             match effect {
-                Effect::Look(depth) => {
-                    let seen = self.seen(depth);
+                Effect::Look(look) => {
+                    let seen = self.seen(&look);
                     self.coming.push_back(Event::Looked(Box::new(seen)));
                 }
                 Effect::Apply(step) => {
@@ -253,6 +254,10 @@ impl Lab {
                     self.resource_of = None;
                 }
             }
+            Step::StartUnit { .. }
+            | Step::RestartUnit { .. }
+            | Step::ConfigureClock(_)
+            | Step::LeaveClock => return self.clock_step(step),
             Step::StopControlPlane => serve(&mut self.node, false),
             Step::StopUnit { unit } => {
                 let node = &mut self.node;
@@ -336,11 +341,6 @@ impl Lab {
 
     pub fn loaded(&self) -> Option<String> {
         self.brain.loaded_release().map(|release| release.to_string())
-    }
-
-    /// Whether the hardware may load its driver by itself.
-    pub fn autoload(&self) -> Autoload {
-        self.node.loader.known().map(|loader| loader.autoload).unwrap_or_default()
     }
 }
 

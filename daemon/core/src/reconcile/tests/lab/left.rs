@@ -11,4 +11,9 @@ impl Lab {
             inner(&mut self.node.modules).entry(name.parse().unwrap()).or_insert(seen);
         }
     }
+
+    /// Whether the hardware may load its driver by itself.
+    pub fn autoload(&self) -> Autoload {
+        self.node.loader.known().map(|loader| loader.autoload).unwrap_or_default()
+    }
 }

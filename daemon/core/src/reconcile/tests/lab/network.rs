@@ -59,13 +59,14 @@ impl Lab {
     }
 
     /// What a look finds.
-    pub(super) fn seen(&mut self, depth: Depth) -> Snapshot {
+    pub(super) fn seen(&mut self, look: &Look) -> Snapshot {
+        let depth = look.depth;
         let mut seen = self.node.clone();
         let sought = depth == Depth::Users || seen.users.known().is_some();
         let users = seen.users.known().cloned().unwrap_or_default();
         seen.users = if sought { Known(users) } else { Absent };
         seen.network = match depth {
-            Depth::Modules | Depth::Usual => Absent,
+            Depth::Clocks | Depth::Modules | Depth::Usual => Absent,
             Depth::Network | Depth::Users if self.network.blind => {
                 Reading::Unreadable("denied".to_owned())
             }
