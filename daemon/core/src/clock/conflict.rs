@@ -36,6 +36,22 @@ pub enum ConflictKind {
     Freerun,
 }
 
+impl ConflictKind {
+    /// One CamelCase word for conditions and programs.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Chronyd => "Chronyd",
+            Self::Ntpd => "Ntpd",
+            Self::Timesyncd => "Timesyncd",
+            Self::Phc2sys => "Phc2sys",
+            Self::HardwareClock => "HardwareClock",
+            Self::TwoOfAKind => "TwoOfAKind",
+            Self::ClockReadonly => "ClockReadonly",
+            Self::Freerun => "Freerun",
+        }
+    }
+}
+
 /// A conflict.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

@@ -127,7 +127,7 @@ fn any_flipped_bit_in_the_middle_means_hands_off() {
 
 #[test]
 fn a_future_format_and_a_double_grant_are_named() {
-    let future = Ledger::parse(b"{\"onloadd-ledger\":5}\n").unwrap_err();
+    let future = Ledger::parse(b"{\"onloadd-ledger\":6}\n").unwrap_err();
     assert!(matches!(future, LedgerFault::Format { .. }));
     let twice =
         format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));

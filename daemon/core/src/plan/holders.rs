@@ -236,11 +236,7 @@ pub(crate) fn contained(
     }
 }
 
-fn clock_users(
-    interface: &Interface,
-    snapshot: &Snapshot,
-    spared: Option<&str>,
-) -> Option<String> {
+fn clock_users(interface: &Interface, snapshot: &Snapshot, spared: Option<&str>) -> Option<String> {
     let clock = format!("/dev/ptp{}", interface.phc_index.known()?);
     let stays = |user: &User| spared.is_none() || user.unit.as_deref() != spared;
     let mut users = snapshot.users.known()?.iter();
@@ -262,7 +258,10 @@ mod tests {
         let port = PORTS[0].parse().unwrap();
         let name = node.interface_of(&port).unwrap().0.clone();
         spoil(&mut node, &name);
-        protected(&node, None).into_iter().find(|one| one.interface == name.as_str()).map(|one| one.why)
+        protected(&node, None)
+            .into_iter()
+            .find(|one| one.interface == name.as_str())
+            .map(|one| one.why)
     }
 
     fn asked(node: &mut Snapshot, name: &InterfaceName, users: u32) {

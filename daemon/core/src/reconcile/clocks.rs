@@ -56,6 +56,8 @@ struct Judged {
     verdict: Verdict,
     status: Status,
     since: Timestamp,
+    /// Whether it has counted as synchronised in this run.
+    was: bool,
 }
 
 impl Reconciler {
@@ -127,9 +129,10 @@ impl Reconciler {
         };
         let bound = self.ptp().bound_ns;
         let system = (SYSTEM.to_owned(), verdict::system(clocks, bound));
-        let hardware = clocks.hardware.keys().map(|index| {
-            (format!("ptp{index}"), verdict::hardware(clocks, *index, bound))
-        });
+        let hardware = clocks
+            .hardware
+            .keys()
+            .map(|index| (format!("ptp{index}"), verdict::hardware(clocks, *index, bound)));
         let verdicts: BTreeMap<_, _> = std::iter::once(system).chain(hardware).collect();
         self.clocks.judged.retain(|name, _| verdicts.contains_key(name));
         for (name, verdict) in verdicts {
@@ -139,6 +142,7 @@ impl Reconciler {
                 (judged.status, judged.since) = (status, now.wall);
             }
             judged.verdict = verdict;
+            judged.was |= status == Status::True;
         }
         self.follow_pulse(now, clocks, pace);
         self.clocks.conflicts = self.conflicts_of(clocks);
@@ -152,11 +156,6 @@ impl Reconciler {
         // Both are small numbers of one process: together they tell of either.
         let pulse = said.wrapping_mul(31).wrapping_add(u64::from(process));
         self.clocks.silent = self.clocks.pulse.seen(now.boot, pulse, pace);
-    }
-
-    /// Whether the system clock is synchronised.
-    pub(super) fn clock_status(&self) -> Status {
-        self.clocks.judged.get(SYSTEM).map(|judged| judged.status).unwrap_or_default()
     }
 
     /// Why a pool that asks for a synchronised clock has none.
@@ -177,7 +176,7 @@ impl Reconciler {
         let open = self.ledger.clock.outages.last().filter(|one| one.millis.is_none()).cloned();
         let Some(judged) = self.clocks.judged.get(SYSTEM) else { return };
         match (judged.status, open) {
-            (Status::False, None) if judged.steady.was_synchronised() => {
+            (Status::False, None) if judged.was => {
                 self.clocks.lost = Some(now.boot);
                 let reason = judged.verdict.reason.clone();
                 let (began, change) = (now.wall, self.change_at_hand());

@@ -23,7 +23,9 @@ pub(super) fn explain(picture: &Picture) -> Explanation {
     let decision = match synchronised {
         Status::True => "the system clock is synchronised".to_owned(),
         Status::False => format!("the system clock is not synchronised: {}", verdict.message),
-        Status::Unknown => format!("whether the system clock is synchronised cannot be told: {}", verdict.message),
+        Status::Unknown => {
+            format!("whether the system clock is synchronised cannot be told: {}", verdict.message)
+        }
     };
     let mut told = Explanation::new(CLOCK, decision);
     let Verdict { steered_by, source, grandmaster, offset_ns, alarms, .. } = verdict;

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 
 use super::super::Reconciler;
 use super::super::steps::Progress;
+use crate::clock::Clocks;
 use crate::clock::conflict::{Conflict, ConflictKind};
 use crate::clock::picture::{Handover, Keeper};
 use crate::clock::sfptpd::config;
 use crate::clock::unit::Active;
-use crate::clock::Clocks;
 use crate::command::{Caller, Reply, RequestId};
 use crate::condition::Status;
 use crate::config::ClockMode;
@@ -86,20 +86,27 @@ impl Reconciler {
         }
         if let Some(text) = clocks.template.known() {
             let configured = config::check(text).or_else(|fault| {
-                refuse(RefusalKind::Blocked, format!("its configuration is refused: {fault}"), fault.fix)
+                refuse(
+                    RefusalKind::Blocked,
+                    format!("its configuration is refused: {fault}"),
+                    fault.fix,
+                )
             })?;
             if !configured.steers_system_clock() {
                 let why = "its configuration lets sfptpd not steer the system clock";
-                let fix = "take `system` out of `clock_readonly`, or `clock_control no-adjust` out of it";
+                let fix =
+                    "take `system` out of `clock_readonly`, or `clock_control no-adjust` out of it";
                 return refuse(RefusalKind::Blocked, why, fix);
             }
         }
-        let rivals: Vec<_> = self.clocks.conflicts.iter().filter(|one| is_about_rivals(one)).collect();
+        let rivals: Vec<_> =
+            self.clocks.conflicts.iter().filter(|one| is_about_rivals(one)).collect();
         if let Some(fixed) = rivals.iter().find(|one| one.bars_start && one.units.is_empty()) {
             return refuse(RefusalKind::Blocked, fixed.message.clone(), fixed.fix.clone());
         }
         let kept = self.ledger.clock.handover.iter().flat_map(|handover| handover.units.clone());
-        let units: BTreeSet<_> = rivals.iter().flat_map(|one| one.units.clone()).chain(kept).collect();
+        let units: BTreeSet<_> =
+            rivals.iter().flat_map(|one| one.units.clone()).chain(kept).collect();
         Ok(units.into_iter().collect())
     }
 
@@ -113,13 +120,14 @@ impl Reconciler {
             let message = format!("the node is held: {}", hold.reason);
             return self.end_handover(job, JobState::Failed, message);
         }
-        let left: Vec<_> = self.plan.steps.iter().filter(|step| self.is_of_clocks(step)).cloned().collect();
+        let left: Vec<_> =
+            self.plan.steps.iter().filter(|step| self.is_of_clocks(step)).cloned().collect();
         let failed = left.first().and_then(|step| Some((step, self.failure(step)?)));
         if let Some((step, failure)) = failed.filter(|(_, failure)| !self.retrying(failure)) {
-            let why = failure.error.as_ref().map_or_else(
-                || "the machine does not show it".to_owned(),
-                ToString::to_string,
-            );
+            let why = failure
+                .error
+                .as_ref()
+                .map_or_else(|| "the machine does not show it".to_owned(), ToString::to_string);
             return self.end_handover(job, JobState::Failed, format!("could not {step}: {why}"));
         }
         if let Some(step) = left.first() {
@@ -139,7 +147,9 @@ impl Reconciler {
                 let message = format!("sfptpd does not run: {}", told.message);
                 self.end_handover(job, JobState::Failed, message);
             }
-            (Some(Keeper::Former) | None, ..) => self.end_handover(job, JobState::Done, self.gone_back()),
+            (Some(Keeper::Former) | None, ..) => {
+                self.end_handover(job, JobState::Done, self.gone_back())
+            }
         }
     }
 
@@ -149,7 +159,9 @@ impl Reconciler {
         let clocks = self.snapshot.as_ref().and_then(|snapshot| snapshot.clocks.known());
         let units = clocks.and_then(|clocks| clocks.units.known());
         let runs = |unit: &&String| {
-            units.and_then(|units| units.get(*unit)).is_some_and(|unit| unit.active == Active::Active)
+            units
+                .and_then(|units| units.get(*unit))
+                .is_some_and(|unit| unit.active == Active::Active)
         };
         let all: Vec<_> = handed.filter(runs).map(String::as_str).collect();
         match all.as_slice() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::Reconciler;
 use crate::change::Change;
-use crate::clock::conflict::{self, Conflict, ConflictContext};
+use crate::clock::conflict::{self, Conflict, ConflictContext, Intended};
 use crate::clock::daemon::{Daemon, DaemonKind};
 use crate::clock::picture::{Handover, Keeper, Supervision};
 use crate::clock::sfptpd::config::{self, PortRef};
@@ -71,6 +71,11 @@ impl Reconciler {
     pub(super) fn find_conflicts(&self, clocks: &Clocks, template: Option<&str>) -> Vec<Conflict> {
         let own = self.supervised(clocks).map(|(name, _)| name);
         let configured = template.and_then(|text| config::check(text).ok());
+        let configured = configured.map(|configured| Intended {
+            steers_system_clock: configured.steers_system_clock(),
+            readonly: configured.readonly,
+            follows: configured.follows,
+        });
         let context = ConflictContext {
             mode: self.ptp().mode,
             configured: configured.as_ref(),
@@ -109,7 +114,9 @@ impl Reconciler {
     /// What cannot be supervised, and why.
     pub(super) fn unsupervised(&self, snapshot: &Snapshot) -> Supervision {
         let (reason, message) = match (&snapshot.clocks, self.ptp().mode) {
-            (_, ClockMode::Off) => ("Off", "clocks are left alone (`mode = \"off\"` in [ptp])".to_owned()),
+            (_, ClockMode::Off) => {
+                ("Off", "clocks are left alone (`mode = \"off\"` in [ptp])".to_owned())
+            }
             (Reading::Unreadable(why), _) => ("Unreadable", why.clone()),
             (_, ClockMode::Observe) => ("NotManaged", String::new()),
             (_, ClockMode::Manage) => ("NotSeen", "clocks were not looked at".to_owned()),
@@ -209,11 +216,14 @@ impl Reconciler {
                     let fix = format!("see `journalctl -u {name}`, then `onloadctl apply --retry`");
                     return (no(told, "KeepsHanging", message, &fix), Vec::new());
                 }
-                let step = unit.main_pid.map(|process| Step::RestartUnit { unit: name.to_owned(), process });
+                let step = unit
+                    .main_pid
+                    .map(|process| Step::RestartUnit { unit: name.to_owned(), process });
                 (no(told, "Hung", message, ""), step.into_iter().collect())
             }
             Active::Active => {
-                let told = Supervision { status: Status::True, reason: "Running".to_owned(), ..told };
+                let told =
+                    Supervision { status: Status::True, reason: "Running".to_owned(), ..told };
                 (told, Vec::new())
             }
             Active::Activating if unit.sub == "auto-restart" => {
@@ -229,7 +239,11 @@ impl Reconciler {
                 let limit = unit.result == "start-limit-hit";
                 let reason = if limit { "StartLimitHit" } else { "Failed" };
                 let fix = unit.ended.map_or("", exit::fix);
-                let given_up = if limit { "systemd has started it too often" } else { "systemd has given it up" };
+                let given_up = if limit {
+                    "systemd has started it too often"
+                } else {
+                    "systemd has given it up"
+                };
                 let message = format!("{given_up} ({words})");
                 let fix = format!("{fix}; then `onloadctl apply --retry`");
                 (no(told, reason, message, &fix), Vec::new())
@@ -293,7 +307,9 @@ impl Reconciler {
         let of_ptp = |daemon: &Daemon| match daemon.kind {
             DaemonKind::Sfptpd => daemon.unit.as_deref() != Some(own),
             DaemonKind::Ptp4l | DaemonKind::Phc2sys | DaemonKind::Ts2phc => true,
-            DaemonKind::Chronyd | DaemonKind::Ntpd | DaemonKind::Timesyncd => daemon.container.is_some(),
+            DaemonKind::Chronyd | DaemonKind::Ntpd | DaemonKind::Timesyncd => {
+                daemon.container.is_some()
+            }
         };
         let (pid, daemon) = clocks.daemons.known()?.iter().find(|(_, daemon)| of_ptp(daemon))?;
         let place = match (&daemon.container, &daemon.unit) {
@@ -311,7 +327,9 @@ impl Reconciler {
         }
         let units = clocks.units.known();
         let is_there = |unit: &&String| {
-            units.and_then(|units| units.get(*unit)).is_some_and(|unit| unit.active == Active::Inactive)
+            units
+                .and_then(|units| units.get(*unit))
+                .is_some_and(|unit| unit.active == Active::Inactive)
         };
         let paused = self.ledger.clock.paused.iter().filter(is_there);
         steps.extend(paused.map(|unit| Step::StartUnit { unit: unit.clone() }));

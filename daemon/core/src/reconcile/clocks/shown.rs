@@ -100,7 +100,8 @@ impl Reconciler {
     pub(in super::super) fn clock_supervised(&self) -> (Status, &str, String) {
         let told = &self.clocks.supervision;
         let fix = Some(&told.fix).filter(|fix| !fix.is_empty());
-        let message = fix.map_or_else(|| told.message.clone(), |fix| format!("{}: {fix}", told.message));
+        let message =
+            fix.map_or_else(|| told.message.clone(), |fix| format!("{}: {fix}", told.message));
         (told.status, &told.reason, message)
     }
 

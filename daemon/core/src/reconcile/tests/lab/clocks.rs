@@ -6,6 +6,7 @@ use crate::clock::sfptpd::{Sample, Sfptpd, State};
 use crate::clock::unit::{Active, Ended, Unit};
 use crate::clock::{Clocks, HardwareClock};
 use crate::inventory::Look;
+use crate::reading::Reading;
 
 /// What goes wrong with them.
 #[derive(Clone, Debug, Default)]
@@ -54,7 +55,8 @@ impl Lab {
     }
 
     pub fn clocks(&mut self) -> &mut Clocks {
-        inner(&mut self.node.clocks)
+        let Known(clocks) = &mut self.node.clocks else { panic!("there are clocks") };
+        clocks
     }
 
     pub fn unit(&mut self, name: &str) -> &mut Unit {
@@ -167,9 +169,8 @@ impl Lab {
                 ..Sample::default()
             };
             let all = [sample("ptp1", "gm", "phc0"), sample("system", "phc0", "system")];
-            sfptpd.samples = Known(
-                all.map(|one| (format!("{}->{}", one.instance, one.slave), one)).into(),
-            );
+            sfptpd.samples =
+                Known(all.map(|one| (format!("{}->{}", one.instance, one.slave), one)).into());
         }
         self.node.clocks.clone()
     }
