@@ -6,6 +6,7 @@ mod arguments;
 pub mod bouncer;
 pub mod caller;
 mod clients;
+mod clock;
 mod desk;
 pub mod errors;
 mod files;

@@ -27,6 +27,8 @@ pub mod interface {
     pub const RELEASE: &str = "com.amd.Onload1.Release";
     /// A pool.
     pub const POOL: &str = "com.amd.Onload1.Pool";
+    /// A clock.
+    pub const CLOCK: &str = "com.amd.Onload1.Clock";
     /// An allocation.
     pub const ALLOCATION: &str = "com.amd.Onload1.Allocation";
     /// Secure Boot and keys.
@@ -43,6 +45,8 @@ pub mod action {
     pub const MANAGE_MODULES: &str = "com.amd.onload1.manage-modules";
     /// Ask for keys.
     pub const MANAGE_KEYS: &str = "com.amd.onload1.manage-keys";
+    /// Say who steers the system clock.
+    pub const MANAGE_CLOCK: &str = "com.amd.onload1.manage-clock";
     /// Freeze the node.
     pub const HOLD: &str = "com.amd.onload1.hold";
 }

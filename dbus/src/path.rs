@@ -16,6 +16,8 @@ pub enum Kind {
     Release,
     /// A pool, by name.
     Pool,
+    /// A clock, by name.
+    Clock,
     /// An allocation, by id.
     Allocation,
     /// A job, by id.
@@ -24,8 +26,15 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Port, Self::Module, Self::Release, Self::Pool, Self::Allocation, Self::Job];
+    pub const ALL: [Self; 7] = [
+        Self::Port,
+        Self::Module,
+        Self::Release,
+        Self::Pool,
+        Self::Clock,
+        Self::Allocation,
+        Self::Job,
+    ];
 
     /// The path component.
     pub const fn as_str(self) -> &'static str {
@@ -34,6 +43,7 @@ impl Kind {
             Self::Module => "module",
             Self::Release => "release",
             Self::Pool => "pool",
+            Self::Clock => "clock",
             Self::Allocation => "allocation",
             Self::Job => "job",
         }
@@ -46,6 +56,7 @@ impl Kind {
             Self::Module => crate::interface::MODULE,
             Self::Release => crate::interface::RELEASE,
             Self::Pool => crate::interface::POOL,
+            Self::Clock => crate::interface::CLOCK,
             Self::Allocation => crate::interface::ALLOCATION,
             Self::Job => crate::interface::JOB,
         }

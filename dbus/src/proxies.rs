@@ -132,6 +132,35 @@ pub trait Manager {
     #[zbus(property)]
     fn held(&self) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
 
+    /// ClockConflicts property
+    ///
+    /// What fights over clocks: Kind (s: Chronyd, Ntpd, Timesyncd, Phc2sys, HardwareClock, TwoOfAKind, ClockReadonly or Freerun), Clock (s: name of the clock), Message (s: who and what), Fix (s: what to do), BarsStart (b: sfptpd is not started while it is so), Units (as: those that end it when they are stopped, as HandOverClock does).
+    #[zbus(property)]
+    fn clock_conflicts(
+        &self,
+    ) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;
+
+    /// ClockSupervision property
+    ///
+    /// How sfptpd is looked after: Mode (s: off, observe or manage, as configured), Status (s: True where it runs as wanted, False where it does not, Unknown where it is not looked after), Reason (s: one CamelCase word), Message (s), Unit (s), Version (s), Restarts (u: by systemd of its own accord), Hangs (u: restarts by onloadd because it hung, since the daemon runs).
+    #[zbus(property)]
+    fn clock_supervision(
+        &self,
+    ) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// ClockHandover property
+    ///
+    /// The last order about who has the system clock, while it stands; empty where there is none. To (s: sfptpd, or former for whoever had it before), Units (as: those that were stopped for it, and are started again when the clock goes back), Uid (u) of who ordered it, At (t).
+    #[zbus(property)]
+    fn clock_handover(&self)
+        -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// ClockOutages property
+    ///
+    /// Times in which the system clock was not synchronised, oldest first, as many as are remembered: when it began; how long it took in milliseconds, -1 while it lasts; the number of the change of drivers it came with, or 0; the reason it began with.
+    #[zbus(property)]
+    fn clock_outages(&self) -> zbus::Result<Vec<(u64, i64, u64, String)>>;
+
     /// Interfaces property
     ///
     /// Every network interface, by name: Name (s), Index (u), Altnames (as), and where there is one Port (s, PCI address), Mac (s), PermanentMac (s), Link (s, up or down), SpeedMbps (u), PhysPortName (s), PhcIndex (u). Unreadable (a{ss}) is there when some of these could not be read.
@@ -281,6 +310,21 @@ pub trait Manager {
     /// * `release` - Name of the release.
     /// * `job` - The job to follow.
     fn remove_release(&self, release: &str) -> zbus::Result<zbus::OwnedObjectPath>;
+
+    /// HandOverClock method
+    ///
+    /// Gives the system clock to sfptpd: whoever steers it is stopped, sfptpd is started. Or back: the reverse. Nothing is disabled, and no file of another package is touched. Options: none yet. Fails with Unsupported where onloadd does not run sfptpd, Blocked where something that no unit's end would change stands against it, and Busy while another order runs.
+    ///
+    /// # Arguments
+    ///
+    /// * `to` - sfptpd or back.
+    /// * `options` - None yet.
+    /// * `job` - The job to follow.
+    fn hand_over_clock(
+        &self,
+        to: &str,
+        options: std::collections::HashMap<&str, &zbus::Variant<'_>>,
+    ) -> zbus::Result<zbus::OwnedObjectPath>;
 
     /// Reload method
     ///
@@ -776,6 +820,134 @@ pub trait Pool {
     /// Why devices cannot work, in words, and how many of them, lent ones included.
     #[zbus(property)]
     fn causes(&self) -> zbus::Result<std::collections::HashMap<String, u32>>;
+}
+
+/// The system clock, or a PTP hardware clock. There are none where the configuration has them left alone. Of Offset, PathDelay, Frequency and AheadOfSystem the smallest number there is, -9223372036854775808, stands for none.
+#[proxy(
+    interface = "com.amd.Onload1.Clock",
+    default_service = "com.amd.Onload1",
+    assume_defaults = true
+)]
+pub trait Clock {
+    /// Name property
+    ///
+    /// system, ptp0 and so on.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+
+    /// Device property
+    ///
+    /// Its device, such as /dev/ptp0; empty for the system clock.
+    #[zbus(property)]
+    fn device(&self) -> zbus::Result<String>;
+
+    /// DriverName property
+    ///
+    /// What its driver calls it; empty for the system clock.
+    #[zbus(property)]
+    fn driver_name(&self) -> zbus::Result<String>;
+
+    /// Interfaces property
+    ///
+    /// Network interfaces whose clock it is.
+    #[zbus(property)]
+    fn interfaces(&self) -> zbus::Result<Vec<String>>;
+
+    /// Synchronised property
+    ///
+    /// yes where it has been disciplined and near enough for a while, no, or unknown.
+    #[zbus(property)]
+    fn synchronised(&self) -> zbus::Result<String>;
+
+    /// Since property
+    ///
+    /// Since when that is so.
+    #[zbus(property)]
+    fn since(&self) -> zbus::Result<u64>;
+
+    /// Standing property
+    ///
+    /// What the last look alone says: good, bad (somebody steers it, and it is not near enough or an alarm says otherwise), free (nobody steers it) or unknown.
+    #[zbus(property)]
+    fn standing(&self) -> zbus::Result<String>;
+
+    /// Reason property
+    ///
+    /// Why, as one CamelCase word.
+    #[zbus(property)]
+    fn reason(&self) -> zbus::Result<String>;
+
+    /// Message property
+    ///
+    /// The same for people.
+    #[zbus(property)]
+    fn message(&self) -> zbus::Result<String>;
+
+    /// SteeredBy property
+    ///
+    /// Who steers it; empty for nobody. Kind (s: sfptpd, chronyd, ntpd, systemd-timesyncd, ptp4l, phc2sys or ts2phc), Pid (u), and where there is one Unit (s) and Container (s).
+    #[zbus(property)]
+    fn steered_by(&self) -> zbus::Result<std::collections::HashMap<String, zbus::OwnedVariant>>;
+
+    /// Source property
+    ///
+    /// What it follows, such as an instance of PTP, an NTP server or another clock.
+    #[zbus(property)]
+    fn source(&self) -> zbus::Result<String>;
+
+    /// Grandmaster property
+    ///
+    /// The PTP grandmaster behind that.
+    #[zbus(property)]
+    fn grandmaster(&self) -> zbus::Result<String>;
+
+    /// HasOffset property
+    ///
+    /// Whether Offset is known.
+    #[zbus(property)]
+    fn has_offset(&self) -> zbus::Result<bool>;
+
+    /// Offset property
+    ///
+    /// How far it is ahead of what it follows, in nanoseconds.
+    #[zbus(property)]
+    fn offset(&self) -> zbus::Result<i64>;
+
+    /// PathDelay property
+    ///
+    /// How long the way to that takes, in nanoseconds.
+    #[zbus(property)]
+    fn path_delay(&self) -> zbus::Result<i64>;
+
+    /// Frequency property
+    ///
+    /// Correction of its frequency, in parts per billion.
+    #[zbus(property)]
+    fn frequency(&self) -> zbus::Result<i64>;
+
+    /// Alarms property
+    ///
+    /// Alarms of whoever steers it.
+    #[zbus(property)]
+    fn alarms(&self) -> zbus::Result<Vec<String>>;
+
+    /// AheadOfSystem property
+    ///
+    /// How far it is ahead of the system clock by the kernel's own reading, in nanoseconds; none for the system clock itself. Whole seconds are those between TAI and UTC, where whoever steers it has it count TAI.
+    #[zbus(property)]
+    fn ahead_of_system(&self) -> zbus::Result<i64>;
+
+    /// Leap property
+    ///
+    /// The leap second that the kernel will make: none, insert or delete; empty for others than the system clock.
+    #[zbus(property)]
+    fn leap(&self) -> zbus::Result<String>;
+
+    /// Unreadable property
+    ///
+    /// Properties of this object that could not be read, and why.
+    #[zbus(property)]
+    fn unreadable(&self) -> zbus::Result<std::collections::HashMap<String, String>>;
 }
 
 /// One device lent to a holder.

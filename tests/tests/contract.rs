@@ -7,6 +7,8 @@
 mod access;
 #[path = "contract/calls.rs"]
 mod calls;
+#[path = "contract/clock.rs"]
+mod clock;
 #[path = "contract/proxies.rs"]
 mod proxies;
 #[path = "contract/restart.rs"]

@@ -131,6 +131,13 @@ pub enum Blocker {
         /// What would be done.
         steps: Vec<String>,
     },
+    /// sfptpd does not run as it shall.
+    Clock {
+        /// Why.
+        why: String,
+        /// What to do.
+        fix: String,
+    },
     /// An interface is chosen for AF_XDP, and must not or cannot be registered.
     AfXdpRefused {
         /// Its name, or what it is called in the configuration.
@@ -237,7 +244,7 @@ impl Blocker {
             Self::AfXdpUnasked { interface } => format!(
                 "{interface} is registered for AF_XDP and the configuration does not ask for it; it stays so until sfc_resource is unloaded"
             ),
-            Self::Name { why, .. } => why.clone(),
+            Self::Name { why, .. } | Self::Clock { why, .. } => why.clone(),
             Self::PoolUnserved { pool, cause } => {
                 format!("no device of pool {pool} can work: {cause}")
             }
@@ -302,7 +309,7 @@ impl Blocker {
             Self::AfXdpUnasked { .. } => {
                 "what onloadd registered it ends by itself once no choice is left and nobody uses Onload; else leave it until the next reboot, or `modprobe -r onload sfc_resource` when nobody uses Onload; rename, move or remove the interface only after that".to_owned()
             }
-            Self::Name { fix, .. } => fix.clone(),
+            Self::Name { fix, .. } | Self::Clock { fix, .. } => fix.clone(),
             Self::PoolUnserved { cause, .. } => cause.fix(),
         }
     }
@@ -332,6 +339,7 @@ impl Blocker {
             Self::AfXdpLost { .. } => "AfXdpLost",
             Self::AfXdpUnasked { .. } => "AfXdpUnasked",
             Self::Name { .. } => "Name",
+            Self::Clock { .. } => "Clock",
             Self::PoolUnserved { .. } => "PoolUnserved",
         }
     }

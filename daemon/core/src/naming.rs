@@ -197,6 +197,11 @@ fn ports<'a>(
     ports.filter_map(|(at, port)| Some((*at, port, hardware.family(port)?))).collect()
 }
 
+/// Numbers of the node's physical Solarflare ports, by which configurations may name them.
+pub fn port_numbers(snapshot: &Snapshot, hardware: &Hardware) -> BTreeMap<PciAddress, u32> {
+    numbers(&ports(snapshot, hardware))
+}
+
 /// Numbers of the physical ports, counted from 0 by PCI address.
 fn numbers(ports: &[(PciAddress, &Port, &Family)]) -> BTreeMap<PciAddress, u32> {
     let physical = ports.iter().filter(|(_, _, family)| family.function == FunctionKind::Pf);

@@ -60,6 +60,7 @@ fn of_blocker(blocker: &Blocker) -> Outlook {
         | Blocker::AwaitingConfirmation { .. }
         | Blocker::Drifted { .. }
         | Blocker::Name { .. }
+        | Blocker::Clock { .. }
         | Blocker::PoolUnserved { .. } => Outlook::Settled,
     }
 }

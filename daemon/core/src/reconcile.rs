@@ -284,7 +284,7 @@ impl Reconciler {
         let grants = self.grants.values().filter_map(LocalGrant::settled_at);
         [settle, tick, self.publish_at, self.retry_due(), self.hold_ends(), self.lease_ends()]
             .into_iter()
-            .chain([self.change_due(), self.asking_due()])
+            .chain([self.change_due(), self.asking_due(), self.clocks_due()])
             .flatten()
             .chain(grants)
             .min()
@@ -316,6 +316,7 @@ impl Reconciler {
         self.go_on_granting(now);
         self.adopt_when_idle(now);
         self.go_on_stepping(now);
+        self.look_at_clocks(now);
         self.ask_when_due(now);
     }
 
@@ -337,27 +338,34 @@ impl Reconciler {
         if self.looking {
             self.look_again = true;
         } else {
-            self.looking = true;
             let least = if self.leaving { Depth::Users } else { Depth::default() };
-            self.asked_depth = match self.depth() {
+            self.look_at(match self.depth() {
                 depth @ (Depth::Clocks | Depth::Modules | Depth::Network) => depth,
                 depth @ (Depth::Usual | Depth::Users) => depth.max(least),
-            };
-            let look = Look { depth: self.asked_depth, clocks: self.clock_look() };
-            self.effects.push(Effect::Look(look));
+            });
         }
+    }
+
+    fn look_at(&mut self, depth: Depth) {
+        self.looking = true;
+        self.asked_depth = depth;
+        self.effects.push(Effect::Look(Look { depth, clocks: self.clock_look() }));
     }
 
     fn looked(&mut self, now: Now, mut snapshot: Snapshot) {
         self.looking = false;
-        self.looked_depth = self.asked_depth;
-        self.next_look = now.boot + self.config.settings.daemon.look_every.0;
+        // One at clocks alone leaves the rest as the look before found it, and due when it was.
+        if self.asked_depth > Depth::Clocks {
+            self.looked_depth = self.asked_depth;
+            self.next_look = now.boot + self.config.settings.daemon.look_every.0;
+        }
         self.boot = self.boot.take().or_else(|| snapshot.boot_id.known().cloned());
         self.kernel = self.kernel.take().or_else(|| snapshot.kernel.known().cloned());
         self.name_certificates(&mut snapshot);
         let snapshot = Arc::new(snapshot);
         self.snapshot = Some(snapshot.clone());
         self.follow_keys(now, &snapshot);
+        self.follow_clocks(now, &snapshot);
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -366,6 +374,7 @@ impl Reconciler {
         self.forget_adoptions();
         self.stand_pools();
         self.restoring.looked_at = now.boot;
+        self.note_resumed(&snapshot);
         self.replan();
         self.go_on_restoring(now);
         self.look_for_names(now);

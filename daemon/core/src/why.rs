@@ -12,6 +12,7 @@ use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::picture::{Device, Lent, Picture, PoolPicture, PortPicture};
 use crate::reading::Reading;
 
+mod clock;
 mod module;
 mod release;
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub struct Explanation {
     pub would_change: Vec<String>,
 }
 
-/// Explains a subject: `node`, `ledger`, `configuration`, `keys` (or `secure-boot`), a port or its
+/// Explains a subject: `node`, `ledger`, `configuration`, `clock`, `keys` (or `secure-boot`), a port or its
 /// interface, a module, a release, a pool, a device, an allocation, a key by its fingerprint (8 digits
 /// or more), its path in the configuration or its name. None: there is no such thing.
 ///
@@ -54,6 +55,9 @@ pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
 fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     if ["node", "ledger", "configuration"].contains(&subject) {
         return Some(node(picture, subject));
+    }
+    if subject == clock::CLOCK {
+        return Some(clock::explain(picture));
     }
     if trust::ALL.contains(&subject) {
         return Some(trust::all(picture, subject));

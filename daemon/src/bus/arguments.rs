@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use onload_core::allocation::TenureWish;
 use onload_core::change::{Holders, Manner};
+use onload_core::clock::picture::Keeper;
 use onload_core::secure_boot::certificate::Certificate;
 use onload_core::secure_boot::request::{PasswordHash, crypt};
 use onload_core::time::Span;
@@ -95,6 +96,18 @@ pub(super) fn certificate(bytes: &[u8]) -> Result<Vec<u8>, Failure> {
 /// `InvalidArgument` when shim could not check it.
 pub(super) fn password_hash(text: &str) -> Result<PasswordHash, Failure> {
     crypt::parse(text).map_err(|unusable| refuse("hash", unusable, unusable.fix()))
+}
+
+/// To whom the system clock goes.
+///
+/// # Errors
+/// `InvalidArgument` for another word.
+pub(super) fn keeper(text: &str) -> Result<Keeper, Failure> {
+    match text {
+        "sfptpd" => Ok(Keeper::Sfptpd),
+        "back" => Ok(Keeper::Former),
+        _ => Err(refuse("to", "it is neither sfptpd nor back", "give one of the two")),
+    }
 }
 
 /// How many changes back.
@@ -336,6 +349,15 @@ mod tests {
             assert!(failure.to_string().contains(named), "{failure}");
         }
         assert!(back(0).is_err() && back(1).is_ok());
+    }
+
+    #[test]
+    fn the_system_clock_goes_to_one_of_two() {
+        assert_eq!(keeper("sfptpd").unwrap(), Keeper::Sfptpd);
+        assert_eq!(keeper("back").unwrap(), Keeper::Former);
+        for text in ["", "former", "Sfptpd", "chronyd"] {
+            assert_eq!(keeper(text).unwrap_err().kind, Kind::InvalidArgument, "{text}");
+        }
     }
 
     #[test]

@@ -43,7 +43,7 @@ const fn rule(interface: &'static str, method: &'static str, access: Access) -> 
 }
 
 /// Every method of the contract. A test compares it with the contract's annotations.
-pub const TABLE: [Rule; 21] = [
+pub const TABLE: [Rule; 22] = [
     rule(interface::MANAGER, "Allocate", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Free", Access::Action(action::ALLOCATE)),
     rule(interface::MANAGER, "Hold", Access::Action(action::HOLD)),
@@ -55,6 +55,7 @@ pub const TABLE: [Rule; 21] = [
     rule(interface::MANAGER, "Confirm", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "ImportRelease", Access::Action(action::MANAGE_MODULES)),
     rule(interface::MANAGER, "RemoveRelease", Access::Action(action::MANAGE_MODULES)),
+    rule(interface::MANAGER, "HandOverClock", Access::Action(action::MANAGE_CLOCK)),
     rule(interface::MANAGER, "Reload", Access::Action(action::MANAGE_MODULES)),
     rule(interface::SECURE_BOOT, "ImportKey", Access::Action(action::MANAGE_KEYS)),
     rule(interface::SECURE_BOOT, "RevokeRequest", Access::Action(action::MANAGE_KEYS)),

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use onload_core::allocation::TenureWish;
 use onload_core::command::{Command, Reply};
-use onload_core::config::Origin;
 use onload_core::local;
 use onload_core::names::{AllocationId, PoolName, ReleaseName};
 use onload_core::picture::Picture;
@@ -19,7 +18,7 @@ use super::arguments::{self, Known, Options, Until};
 use super::desk::{Desk, object};
 use super::view::View;
 use super::wire::{self, Dictionary};
-use super::{errors, files};
+use super::{clock, errors, files};
 
 /// The node.
 #[derive(Debug)]
@@ -34,10 +33,6 @@ impl Node {
     fn with<T>(&self, read: impl FnOnce(&Picture) -> T) -> T {
         read(&self.view.picture())
     }
-}
-
-fn place(origin: &Origin) -> String {
-    format!("{}:{}", origin.file, origin.line)
 }
 
 #[interface(name = "com.amd.Onload1.Manager")]
@@ -114,42 +109,17 @@ impl Node {
 
     #[zbus(property)]
     fn users(&self) -> Vec<(u32, String, String, String, Vec<String>)> {
-        self.with(|picture| {
-            let users = picture.users.iter().map(|(pid, user)| {
-                let group = |name: &Option<String>| name.clone().unwrap_or_default();
-                let (unit, container) = (group(&user.unit), group(&user.container));
-                (*pid, user.comm.clone(), unit, container, wire::texts(&user.uses))
-            });
-            users.collect()
-        })
+        self.with(|picture| picture.users.iter().map(wire::user).collect())
     }
 
     #[zbus(property)]
     fn conditions(&self) -> Vec<(&'static str, &'static str, String, String, u64)> {
-        self.with(|picture| {
-            let conditions = picture.conditions.iter().map(|condition| {
-                let (kind, status) = (condition.kind.as_str(), condition.status.as_str());
-                (
-                    kind,
-                    status,
-                    condition.reason.clone(),
-                    condition.message.clone(),
-                    condition.since.0,
-                )
-            });
-            conditions.collect()
-        })
+        self.with(|picture| picture.conditions.iter().map(wire::condition).collect())
     }
 
     #[zbus(property)]
     fn blockers(&self) -> Vec<(String, &'static str, String, String)> {
-        self.with(|picture| {
-            let blockers = picture.blockers.iter().map(|blocked| {
-                let blocker = &blocked.blocker;
-                (blocked.subject.clone(), blocker.reason(), blocker.why(), blocker.fix())
-            });
-            blockers.collect()
-        })
+        self.with(|picture| picture.blockers.iter().map(wire::blocked).collect())
     }
 
     #[zbus(property)]
@@ -158,21 +128,34 @@ impl Node {
     }
 
     #[zbus(property)]
-    #[allow(clippy::type_complexity)] // The contract's row; a name for it would hide it.
-    fn others(&self) -> Vec<(&'static str, String, bool, Vec<String>, Vec<String>)> {
-        self.with(|picture| {
-            let others = picture.others.iter().map(|(manager, other)| {
-                let adopted = other.adopted.is_some();
-                let (evidence, does) = (other.evidence.clone(), other.does.clone());
-                (manager.as_str(), evidence, adopted, does, other.left.clone())
-            });
-            others.collect()
-        })
+    fn others(&self) -> Vec<wire::OtherRow> {
+        self.with(|picture| picture.others.iter().map(wire::other).collect())
     }
 
     #[zbus(property)]
     fn held(&self) -> Dictionary {
         self.with(|picture| wire::hold(picture.hold.as_ref()))
+    }
+
+    #[zbus(property)]
+    fn clock_conflicts(&self) -> Vec<Dictionary> {
+        self.with(|picture| picture.clocks.conflicts.iter().map(clock::conflict).collect())
+    }
+
+    #[zbus(property)]
+    fn clock_supervision(&self) -> Dictionary {
+        self.with(|picture| clock::supervision(&picture.clocks))
+    }
+
+    #[zbus(property)]
+    fn clock_handover(&self) -> Dictionary {
+        self.with(|picture| picture.clocks.handover.as_ref().map(clock::handover))
+            .unwrap_or_default()
+    }
+
+    #[zbus(property)]
+    fn clock_outages(&self) -> Vec<(u64, i64, u64, String)> {
+        self.with(|picture| picture.clocks.outages.iter().map(clock::outage).collect())
     }
 
     #[zbus(property)]
@@ -357,6 +340,20 @@ impl Node {
         self.desk.job(&pass, Command::Remove { release }, None, "RemoveRelease").await
     }
 
+    #[zbus(out_args("job"))]
+    async fn hand_over_clock(
+        &self,
+        #[zbus(header)] call: Header<'_>,
+        #[zbus(connection)] connection: &Connection,
+        to: &str,
+        options: Options,
+    ) -> Result<OwnedObjectPath, Failure> {
+        let to = arguments::keeper(to)?;
+        Known::of(options)?.end()?;
+        let pass = self.desk.admit(&call, connection, (MANAGER, "HandOverClock"), None).await?;
+        self.desk.job(&pass, Command::HandOver { to }, None, "HandOverClock").await
+    }
+
     async fn reload(
         &self,
         #[zbus(header)] call: Header<'_>,
@@ -433,16 +430,7 @@ impl Node {
     }
 
     #[zbus(out_args("settings"))]
-    #[allow(clippy::type_complexity)] // The contract's row; a name for it would hide it.
-    fn config(&self) -> Vec<(String, String, String, Vec<(String, String)>)> {
-        self.with(|picture| {
-            let rows = picture.config.iter().map(|(key, entry)| {
-                let masks =
-                    entry.masks.iter().map(|mask| (mask.value.clone(), place(&mask.origin)));
-                let origin = entry.origin.as_ref().map(place).unwrap_or_default();
-                (key.clone(), entry.value.clone(), origin, masks.collect())
-            });
-            rows.collect()
-        })
+    fn config(&self) -> Vec<wire::SettingRow> {
+        self.with(|picture| picture.config.iter().map(wire::setting).collect())
     }
 }

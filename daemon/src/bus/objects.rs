@@ -4,7 +4,6 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 
 use onload_core::names::{ModuleName, PciAddress, PoolName, ReleaseName};
 use onload_dbus::path::{self, Kind};
@@ -14,6 +13,7 @@ use zbus::object_server::{Interface, SignalEmitter};
 use zbus::{Connection, ObjectPath, OwnedVariant, Variant, interface};
 
 use super::allocation::Lending;
+use super::clock::Clock;
 use super::desk::{Desk, object};
 use super::job::Order;
 use super::module::Module;
@@ -52,6 +52,8 @@ impl Objects {
         let releases = &picture.releases;
         collect(&mut all, connection, Kind::Release, releases, |key| release(view(), key)).await?;
         collect(&mut all, connection, Kind::Pool, &picture.pools, |key| pool(view(), key)).await?;
+        let clocks = &picture.clocks.clocks;
+        collect(&mut all, connection, Kind::Clock, clocks, |key| clock(view(), key)).await?;
         collect(&mut all, connection, Kind::Job, &picture.jobs, order).await?;
         collect(&mut all, connection, Kind::Allocation, &picture.allocations, lending).await?;
         Ok(all)
@@ -79,7 +81,7 @@ async fn collect<K: ToString, V, I: Interface>(
     all: &mut ManagedObjects,
     connection: &Connection,
     kind: Kind,
-    of: &Arc<BTreeMap<K, V>>,
+    of: &BTreeMap<K, V>,
     make: impl Fn(&K) -> I,
 ) -> fdo::Result<()> {
     for key in of.keys() {
@@ -115,6 +117,11 @@ pub(super) fn module(view: View, name: &ModuleName) -> Module {
 /// The object of a release.
 pub(super) fn release(view: View, name: &ReleaseName) -> Release {
     Release { view, name: name.clone() }
+}
+
+/// The object of a clock.
+pub(super) fn clock(view: View, name: &str) -> Clock {
+    Clock { view, name: name.to_owned() }
 }
 
 /// The object of a pool.

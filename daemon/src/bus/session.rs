@@ -16,11 +16,12 @@ use super::allocation::Lending;
 use super::bouncer::Bouncer;
 use super::caller::Callers;
 use super::clients::Clients;
+use super::clock::Clock;
 use super::desk::Desk;
 use super::job::Order;
 use super::module::Module;
 use super::node::Node;
-use super::objects::{Objects, Values, module, pool, port, release, values};
+use super::objects::{Objects, Values, clock, module, pool, port, release, values};
 use super::pool::Pool;
 use super::port::Port;
 use super::release::Release;
@@ -143,6 +144,8 @@ impl Session {
         self.remove::<_, _, Lending>(Kind::Allocation, &before.allocations, &next.allocations)
             .await?;
         self.remove::<_, _, Order>(Kind::Job, &before.jobs, &next.jobs).await?;
+        let (old, new) = (&before.clocks.clocks, &next.clocks.clocks);
+        self.remove::<_, _, Clock>(Kind::Clock, old, new).await?;
         self.remove::<_, _, Pool>(Kind::Pool, &before.pools, &next.pools).await?;
         self.remove::<_, _, Release>(Kind::Release, &before.releases, &next.releases).await?;
         self.remove::<_, _, Module>(Kind::Module, &before.modules, &next.modules).await?;
@@ -156,6 +159,8 @@ impl Session {
         self.add(Kind::Module, &before.modules, &next.modules, |key| module(view(), key)).await?;
         self.add(Kind::Release, &before.releases, &next.releases, |k| release(view(), k)).await?;
         self.add(Kind::Pool, &before.pools, &next.pools, |key| pool(view(), key)).await?;
+        let (old, new) = (&before.clocks.clocks, &next.clocks.clocks);
+        self.add(Kind::Clock, old, new, |key| clock(view(), key)).await?;
         self.add(Kind::Job, &before.jobs, &next.jobs, order).await?;
         let (old, new) = (&before.allocations, &next.allocations);
         self.add(Kind::Allocation, old, new, |id| Lending { view: view(), id: *id }).await
@@ -168,6 +173,8 @@ impl Session {
         self.change(Kind::Module, both, |p| &p.modules, PartialEq::eq, module).await?;
         self.change(Kind::Release, both, |p| &p.releases, PartialEq::eq, release).await?;
         self.change(Kind::Pool, both, |p| &p.pools, PartialEq::eq, pool).await?;
+        let clock = |view, key: &String| clock(view, key);
+        self.change(Kind::Clock, both, |p| &p.clocks.clocks, PartialEq::eq, clock).await?;
         self.change(Kind::Job, both, |p| &p.jobs, PartialEq::eq, order).await?;
         let lending = |view, id: &_| Lending { view, id: *id };
         // An allocation is never written to in place: the same one needs no look inside.
@@ -177,10 +184,10 @@ impl Session {
     async fn remove<K: Ord + ToString, V, I: Interface>(
         &self,
         kind: Kind,
-        before: &Arc<BTreeMap<K, V>>,
-        next: &Arc<BTreeMap<K, V>>,
+        before: &BTreeMap<K, V>,
+        next: &BTreeMap<K, V>,
     ) -> zbus::Result<()> {
-        if Arc::ptr_eq(before, next) {
+        if std::ptr::eq(before, next) {
             return Ok(());
         }
         let mut turn = Turn::begin();
@@ -195,11 +202,11 @@ impl Session {
     async fn add<K: Ord + ToString, V, I: Interface>(
         &self,
         kind: Kind,
-        before: &Arc<BTreeMap<K, V>>,
-        next: &Arc<BTreeMap<K, V>>,
+        before: &BTreeMap<K, V>,
+        next: &BTreeMap<K, V>,
         make: impl Fn(&K) -> I,
     ) -> zbus::Result<()> {
-        if Arc::ptr_eq(before, next) {
+        if std::ptr::eq(before, next) {
             return Ok(());
         }
         let mut turn = Turn::begin();
@@ -215,12 +222,12 @@ impl Session {
         &self,
         kind: Kind,
         (before, next): (&Arc<Picture>, &Arc<Picture>),
-        part: impl Fn(&Picture) -> &Arc<BTreeMap<K, V>>,
+        part: impl Fn(&Picture) -> &BTreeMap<K, V>,
         same: impl Fn(&V, &V) -> bool,
         make: impl Fn(View, &K) -> I,
     ) -> zbus::Result<()> {
         let (old, new) = (part(before), part(next));
-        if Arc::ptr_eq(old, new) {
+        if std::ptr::eq(old, new) {
             return Ok(());
         }
         let mut turn = Turn::begin();

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use onload_core::blocker::Blocked;
 use onload_core::change::{self, Change, Holders, Outcome, Past};
-use onload_core::inventory::{Interface, Link, ModuleState, Origin};
+use onload_core::condition::Condition;
+use onload_core::config::{self, Entry};
+use onload_core::inventory::{Interface, Link, ModuleState, Origin, User};
 use onload_core::local;
 use onload_core::names::{InterfaceName, ModuleName};
 use onload_core::naming::{PortName, Weight};
+use onload_core::others::{Manager, OtherPicture};
 use onload_core::picture::{Hold, Lent};
 use onload_core::reading::Reading;
 use onload_core::release::ModuleFile;
@@ -66,6 +70,50 @@ pub(super) fn profiles(
         all.insert(name.clone(), said.to_owned());
     }
     (profiles.directory, files, unreadable)
+}
+
+/// Who uses the stack: process, command name, unit, container, what it uses.
+pub(super) type UserRow = (u32, String, String, String, Vec<String>);
+
+/// Who uses the stack.
+pub(super) fn user((pid, user): (&u32, &User)) -> UserRow {
+    let group = |name: &Option<String>| name.clone().unwrap_or_default();
+    let (unit, container) = (group(&user.unit), group(&user.container));
+    (*pid, user.comm.clone(), unit, container, texts(&user.uses))
+}
+
+/// A condition: type, status, reason, message, since.
+pub(super) type ConditionRow = (&'static str, &'static str, String, String, u64);
+
+/// A condition as a row.
+pub(super) fn condition(one: &Condition) -> ConditionRow {
+    let (kind, status) = (one.kind.as_str(), one.status.as_str());
+    (kind, status, one.reason.clone(), one.message.clone(), one.since.0)
+}
+
+/// What is in the way: subject, reason, why and fix.
+pub(super) fn blocked(one: &Blocked) -> (String, &'static str, String, String) {
+    (one.subject.clone(), one.blocker.reason(), one.blocker.why(), one.blocker.fix())
+}
+
+/// Another manager: its word, what shows it, whether adopted, what onloadd does, what is left.
+pub(super) type OtherRow = (&'static str, String, bool, Vec<String>, Vec<String>);
+
+/// Another manager as a row.
+pub(super) fn other((manager, other): (&Manager, &OtherPicture)) -> OtherRow {
+    let (evidence, does) = (other.evidence.clone(), other.does.clone());
+    (manager.as_str(), evidence, other.adopted.is_some(), does, other.left.clone())
+}
+
+/// A setting: key, value, where it is from, what it masks and where that is from.
+pub(super) type SettingRow = (String, String, String, Vec<(String, String)>);
+
+/// A setting as a row.
+pub(super) fn setting((key, entry): (&String, &Entry)) -> SettingRow {
+    let place = |origin: &config::Origin| format!("{}:{}", origin.file, origin.line);
+    let masks = entry.masks.iter().map(|mask| (mask.value.clone(), place(&mask.origin)));
+    let origin = entry.origin.as_ref().map(place).unwrap_or_default();
+    (key.clone(), entry.value.clone(), origin, masks.collect())
 }
 
 /// A port's names.

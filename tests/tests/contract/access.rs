@@ -64,6 +64,7 @@ fn changes() -> Vec<(String, Vec<&'static str>, &'static str)> {
         (root(), vec![HAND_OVER], action::MANAGE_MODULES),
         (root(), vec!["RemoveRelease", "s", "9.1.0"], action::MANAGE_MODULES),
         (root(), vec!["Reload"], action::MANAGE_MODULES),
+        (root(), vec!["HandOverClock", "sa{sv}", "sfptpd", "0"], action::MANAGE_CLOCK),
         // Job 1 is this user's own, job 2 somebody else's.
         (path::of(Kind::Job, "j1"), vec!["Cancel"], action::ALLOCATE),
         (path::of(Kind::Job, "j2"), vec!["Cancel"], action::MANAGE_MODULES),

@@ -30,6 +30,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use zbus::Connection;
 
+mod clocks;
 mod port_name;
 
 /// Nothing here takes longer, on a busy machine too.
@@ -331,6 +332,7 @@ pub fn node() -> Picture {
             ("host".parse().unwrap(), release("/", &[])),
             ("9.1.0".parse().unwrap(), release("/var/lib/onloadd/releases/9.1.0", &objections())),
         ])),
+        clocks: Arc::new(clocks::kept()),
         pools: Arc::new(BTreeMap::from([("onload".parse().unwrap(), pool)])),
         allocations: Arc::new(BTreeMap::from([(AllocationId(1), Arc::new(allocation(1)))])),
         jobs: Arc::new(BTreeMap::from([(JobId(1), job(1))])),

@@ -54,6 +54,7 @@ async fn live_objects_are_those_of_the_contract() {
         path::of(Kind::Module, "sfc"),
         path::of(Kind::Release, "host"),
         path::of(Kind::Pool, "onload"),
+        path::of(Kind::Clock, "system"),
         path::of(Kind::Allocation, "a1"),
         path::of(Kind::Job, "j1"),
     ] {

@@ -53,18 +53,18 @@ async fn next(stream: &mut MessageStream) -> (String, String, BTreeSet<String>) 
     }
 }
 
-async fn listen(client: &Connection) -> MessageStream {
+pub async fn listen(client: &Connection) -> MessageStream {
     let rule = MatchRule::builder().msg_type(Type::Signal).sender(BUS_NAME);
     let rule = rule.path_namespace(path::ROOT).build().unwrap();
     MessageStream::for_match_rule(rule, client, None).await.unwrap()
 }
 
 /// The last change of each test: when it has come, everything before it has.
-fn mark(picture: &mut Picture) {
+pub fn mark(picture: &mut Picture) {
     picture.generation += 1;
 }
 
-async fn until_marked(stream: &mut MessageStream) -> Vec<(String, String, BTreeSet<String>)> {
+pub async fn until_marked(stream: &mut MessageStream) -> Vec<(String, String, BTreeSet<String>)> {
     let mut seen = Vec::new();
     loop {
         let signal = next(stream).await;
@@ -76,7 +76,7 @@ async fn until_marked(stream: &mut MessageStream) -> Vec<(String, String, BTreeS
     }
 }
 
-fn names(texts: &[&str]) -> BTreeSet<String> {
+pub fn names(texts: &[&str]) -> BTreeSet<String> {
     texts.iter().map(ToString::to_string).collect()
 }
 

@@ -58,8 +58,10 @@ pub struct Supervision {
     pub status: Status,
     /// One CamelCase word.
     pub reason: String,
-    /// For people, with what to do.
+    /// For people.
     pub message: String,
+    /// What to do about it; empty where nothing is to be done.
+    pub fix: String,
     /// Its unit.
     pub unit: String,
     /// Its version.

@@ -37,6 +37,8 @@ pub struct PoolSettings {
     pub drivers: BTreeSet<String>,
     /// Whether a device is unhealthy while none of its ports has a carrier.
     pub require_carrier: bool,
+    /// Whether a device is unhealthy while the system clock is not synchronised.
+    pub require_clock: bool,
     /// Whether a container gets `LD_PRELOAD`.
     pub preload: bool,
     /// Whether a container gets the `onload` launcher. Not together with `preload`.
@@ -117,6 +119,7 @@ impl Default for PoolSettings {
             families: BTreeSet::new(),
             drivers: BTreeSet::new(),
             require_carrier: false,
+            require_clock: false,
             preload: true,
             launcher: false,
             mount_prefix: "/opt/onload".to_owned(),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
 use crate::cdi;
-use crate::config::{NamingSettings, PoolSettings, PtpSettings, SecureBootSettings};
+use crate::config::{ClockMode, NamingSettings, PoolSettings, PtpSettings, SecureBootSettings};
 use crate::names::{PoolName, ReleaseName};
 use crate::time::Span;
 
@@ -280,6 +280,10 @@ impl Settings {
         pools.sort_by_key(|(_, pool)| pool.resource.is_some());
         for (name, pool) in pools {
             pool.check(name)?;
+            if pool.require_clock && self.ptp.mode == ClockMode::Off {
+                let what = "needs clocks looked at: `mode` in [ptp] is \"off\"";
+                return Err((format!("pools.{name}.require-clock"), what.to_owned()));
+            }
             let resource = pool.resource_name(name);
             if self.kubelet.answer == KubeletAnswer::Cdi && !cdi::is_kind(&resource) {
                 let what = "with `answer = \"cdi\"` domain and name begin with a letter";

@@ -1,5 +1,7 @@
 //! The journal: what reads back, what is torn, what means hands off.
 
+mod clocks;
+
 use super::*;
 use crate::allocation::{Holder, PodContainer, Tenure, Unit};
 use crate::config::ModuleSettings;
@@ -125,7 +127,7 @@ fn any_flipped_bit_in_the_middle_means_hands_off() {
 
 #[test]
 fn a_future_format_and_a_double_grant_are_named() {
-    let future = Ledger::parse(b"{\"onloadd-ledger\":5}\n").unwrap_err();
+    let future = Ledger::parse(b"{\"onloadd-ledger\":6}\n").unwrap_err();
     assert!(matches!(future, LedgerFault::Format { .. }));
     let twice =
         format!("{HEADER}\n{}{}", line(&granted(1, "onload-0")), line(&granted(2, "onload-0")));
@@ -174,6 +176,10 @@ fn every_format_ever_shipped_still_reads() {
     let fourth = include_str!("../../../../tests/formats/ledger-4.json");
     let replay = Ledger::parse(fourth.as_bytes()).unwrap();
     network().into_iter().for_each(|entry| ledger.take(entry));
+    assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
+    let fifth = include_str!("../../../../tests/formats/ledger-5.json");
+    let replay = Ledger::parse(fifth.as_bytes()).unwrap();
+    clocks::entries().into_iter().for_each(|entry| ledger.take(entry));
     assert_eq!(replay, Replay { ledger: ledger.clone(), torn: 0 });
     let again = Ledger::parse(ledger.to_text().as_bytes()).unwrap();
     assert_eq!(again.ledger, ledger, "and so does what is written of it");
@@ -410,8 +416,8 @@ fn changes() -> Vec<Entry> {
 /// entry means a new format with a fixture of its own.
 #[test]
 fn the_newest_fixture_has_every_entry_of_its_format() {
-    let all = [journal(), changes(), keys(), network()].concat();
+    let all = [journal(), changes(), keys(), network(), clocks::entries()].concat();
     let text: String = all.iter().map(line).collect();
-    let fixture = include_str!("../../../../tests/formats/ledger-4.json");
+    let fixture = include_str!("../../../../tests/formats/ledger-5.json");
     assert_eq!(fixture, format!("{HEADER}\n{text}"));
 }

@@ -116,11 +116,13 @@ pub struct Protected {
 }
 
 /// Ports that carry something (an address, a route, another interface, a clock in use) of all that
-/// lose their driver with `sfc`, whether Onload accelerates them or not.
-pub fn protected(snapshot: &Snapshot) -> Vec<Protected> {
+/// lose their driver with `sfc`, whether Onload accelerates them or not. `spared`: the unit that gives way
+/// by itself to whoever takes a clock away.
+pub fn protected(snapshot: &Snapshot, spared: Option<&str>) -> Vec<Protected> {
     let driven = network::driven(snapshot);
     let kept = keepable(snapshot);
-    driven.iter().filter_map(|port| protected_port(port, snapshot, kept.as_ref())).collect()
+    let of = |port| protected_port(port, snapshot, kept.as_ref(), spared);
+    driven.iter().filter_map(of).collect()
 }
 
 /// What can be kept and put back of what the ports carry; none where whatever they carry counts. That is
@@ -136,6 +138,7 @@ fn protected_port(
     address: &PciAddress,
     snapshot: &Snapshot,
     kept: Option<&Affected>,
+    spared: Option<&str>,
 ) -> Option<Protected> {
     let interfaces = match &snapshot.interfaces {
         Reading::Known(_) => None,
@@ -156,7 +159,7 @@ fn protected_port(
     };
     let why = why
         .or_else(|| contained(name, interface, snapshot))
-        .or_else(|| clock_users(interface, snapshot))?;
+        .or_else(|| clock_users(interface, snapshot, spared))?;
     Some(Protected { interface: name.to_string(), why })
 }
 
@@ -233,10 +236,11 @@ pub(crate) fn contained(
     }
 }
 
-fn clock_users(interface: &Interface, snapshot: &Snapshot) -> Option<String> {
+fn clock_users(interface: &Interface, snapshot: &Snapshot, spared: Option<&str>) -> Option<String> {
     let clock = format!("/dev/ptp{}", interface.phc_index.known()?);
-    let (pid, user) =
-        snapshot.users.known()?.iter().find(|(_, user)| user.uses.contains(&clock))?;
+    let stays = |user: &User| spared.is_none() || user.unit.as_deref() != spared;
+    let mut users = snapshot.users.known()?.iter();
+    let (pid, user) = users.find(|(_, user)| user.uses.contains(&clock) && stays(user))?;
     Some(format!("pid {pid} ({}) has its clock {clock}", user.comm))
 }
 
@@ -254,7 +258,10 @@ mod tests {
         let port = PORTS[0].parse().unwrap();
         let name = node.interface_of(&port).unwrap().0.clone();
         spoil(&mut node, &name);
-        protected(&node).into_iter().find(|one| one.interface == name.as_str()).map(|one| one.why)
+        protected(&node, None)
+            .into_iter()
+            .find(|one| one.interface == name.as_str())
+            .map(|one| one.why)
     }
 
     fn asked(node: &mut Snapshot, name: &InterfaceName, users: u32) {

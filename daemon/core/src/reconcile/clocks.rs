@@ -1,37 +1,217 @@
-//! Clocks as the reconciler keeps them: looked at, sfptpd run where that is asked for, and the system clock
-//! handed over by order.
+//! Clocks as the reconciler keeps them: looked at on a pace of their own, judged with what came before,
+//! and times without a synchronised one remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use super::Reconciler;
-use crate::clock::ClockLook;
-use crate::clock::picture::Keeper;
-use crate::command::{Caller, RequestId};
-use crate::config::ClockMode;
-use crate::refusal::{Refusal, RefusalKind};
-use crate::time::Now;
+use super::steps::Progress;
+use crate::clock::conflict::Conflict;
+use crate::clock::picture::{Outage, Supervision};
+use crate::clock::steady::{Pulse, Steady};
+use crate::clock::verdict::{self, Standing, Verdict};
+use crate::clock::{ClockLook, Clocks};
+use crate::condition::Status;
+use crate::config::{ClockMode, PtpSettings};
+use crate::inventory::{Depth, Snapshot};
+use crate::ledger::{ClockEntry, Entry};
+use crate::names::JobId;
+use crate::reading::Reading;
+use crate::time::{Moment, Now, Timestamp};
+
+mod handover;
+mod keeping;
+mod shown;
+
+/// The system clock's name among clocks.
+pub(super) const SYSTEM: &str = "system";
 
 /// What is known of clocks beside what a look shows.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct ClockKeeping {}
+pub(super) struct ClockKeeping {
+    /// When they were looked at last.
+    seen: Moment,
+    /// When they are looked at next, beside the looks at everything.
+    next: Moment,
+    /// By name.
+    judged: BTreeMap<String, Judged>,
+    conflicts: Vec<Conflict>,
+    supervision: Supervision,
+    /// How long sfptpd has said nothing new.
+    pulse: Pulse,
+    silent: Duration,
+    hangs: u32,
+    /// When its unit was started or started anew; no more than the last few times.
+    starts: Vec<Moment>,
+    /// The order under way.
+    order: Option<JobId>,
+    /// When the outage began that lasts, on this boot's clock.
+    lost: Option<Moment>,
+}
+
+/// A clock, with what came before.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Judged {
+    steady: Steady,
+    verdict: Verdict,
+    status: Status,
+    since: Timestamp,
+    /// Whether it has counted as synchronised in this run.
+    was: bool,
+}
 
 impl Reconciler {
+    fn ptp(&self) -> &PtpSettings {
+        &self.config.settings.ptp
+    }
+
     /// What the next look is to find of clocks.
     pub(super) fn clock_look(&self) -> Option<ClockLook> {
-        let settings = &self.config.settings.ptp;
-        match settings.mode {
-            ClockMode::Off => None,
-            ClockMode::Observe | ClockMode::Manage => Some(ClockLook::default()),
+        if self.ptp().mode == ClockMode::Off {
+            return None;
+        }
+        let handed = self.ledger.clock.handover.iter().flat_map(|handover| &handover.units);
+        let units: BTreeSet<_> =
+            handed.chain(&self.ledger.clock.paused).cloned().chain(self.candidates()).collect();
+        Some(ClockLook { units, template: self.ptp().configuration.clone() })
+    }
+
+    /// Whether somebody depends on how clocks are, so that the slow tick is not enough.
+    fn is_clock_awaited(&self) -> bool {
+        let required = self.config.settings.pools.values().any(|pool| pool.require_clock);
+        match self.ptp().mode {
+            ClockMode::Off => false,
+            ClockMode::Observe => required || self.clocks.order.is_some(),
+            ClockMode::Manage => true,
         }
     }
 
-    /// Gives the system clock to sfptpd, or back.
-    pub(super) fn hand_over(
-        &mut self,
-        _now: Now,
-        _request: RequestId,
-        _caller: &Caller,
-        _to: Keeper,
-    ) -> Result<(), Refusal> {
-        let fix = "say `mode = \"manage\"` in [ptp]";
-        Err(Refusal::new(RefusalKind::Unsupported, "the clock was not handed over", "unwired", fix))
+    /// When clocks are to be looked at.
+    pub(super) fn clocks_due(&self) -> Option<Moment> {
+        (self.may_look_at_clocks() && self.is_clock_awaited()).then_some(self.clocks.next)
+    }
+
+    /// Not while something is done or about to be looked at: what such a look finds is not what a step
+    /// made of the machine.
+    fn may_look_at_clocks(&self) -> bool {
+        !self.looking
+            && self.settle.is_none()
+            && self.progress == Progress::Idle
+            && self.ledger.change.is_none()
+            && self.snapshot.is_some()
+    }
+
+    /// Looks at clocks alone, if it is time.
+    pub(super) fn look_at_clocks(&mut self, now: Now) {
+        if self.clocks_due().is_some_and(|at| at <= now.boot) {
+            self.look_at(Depth::Clocks);
+        }
+    }
+
+    /// Judges what a look found of clocks.
+    pub(super) fn follow_clocks(&mut self, now: Now, snapshot: &Snapshot) {
+        let pace = if self.is_clock_awaited() {
+            self.ptp().look_every.0
+        } else {
+            self.config.settings.daemon.look_every.0
+        };
+        self.clocks.next = now.boot + pace;
+        // Inside of a change a look finds nothing of them.
+        if let Depth::Modules | Depth::Network = self.asked_depth {
+            return;
+        }
+        self.clocks.seen = now.boot;
+        let Reading::Known(clocks) = &snapshot.clocks else {
+            self.clocks.judged.clear();
+            self.clocks.conflicts.clear();
+            self.clocks.supervision = self.unsupervised(snapshot);
+            return;
+        };
+        let bound = self.ptp().bound_ns;
+        let system = (SYSTEM.to_owned(), verdict::system(clocks, bound));
+        let hardware = clocks
+            .hardware
+            .keys()
+            .map(|index| (format!("ptp{index}"), verdict::hardware(clocks, *index, bound)));
+        let verdicts: BTreeMap<_, _> = std::iter::once(system).chain(hardware).collect();
+        self.clocks.judged.retain(|name, _| verdicts.contains_key(name));
+        for (name, verdict) in verdicts {
+            let judged = self.clocks.judged.entry(name).or_default();
+            let status = judged.steady.judge(now.boot, &verdict, pace);
+            if status != judged.status || judged.since == Timestamp::default() {
+                (judged.status, judged.since) = (status, now.wall);
+            }
+            judged.verdict = verdict;
+            judged.was |= status == Status::True;
+        }
+        self.follow_pulse(now, clocks, pace);
+        self.clocks.conflicts = self.conflicts_of(clocks);
+        self.note_outage(now);
+    }
+
+    /// How long sfptpd has said nothing new; one that has just come has said something.
+    fn follow_pulse(&mut self, now: Now, clocks: &Clocks, pace: Duration) {
+        let process = self.supervised(clocks).and_then(|(_, unit)| unit.main_pid).unwrap_or(0);
+        let said = clocks.sfptpd.known().map_or(0, |said| said.pulse);
+        // Both are small numbers of one process: together they tell of either.
+        let pulse = said.wrapping_mul(31).wrapping_add(u64::from(process));
+        self.clocks.silent = self.clocks.pulse.seen(now.boot, pulse, pace);
+    }
+
+    /// Why a pool that asks for a synchronised clock has none.
+    pub(super) fn clock_fault(&self) -> Option<String> {
+        match self.clocks.judged.get(SYSTEM) {
+            Some(judged) if judged.status == Status::True => None,
+            Some(judged) if judged.verdict.standing == Standing::Good => {
+                Some("it is near enough, and has to stay so for a while".to_owned())
+            }
+            Some(judged) => Some(judged.verdict.message.clone()),
+            None => Some("it was not looked at".to_owned()),
+        }
+    }
+
+    /// Writes down when the system clock is lost and when it is back. That it never was synchronised in
+    /// this run is no loss.
+    fn note_outage(&mut self, now: Now) {
+        let open = self.ledger.clock.outages.last().filter(|one| one.millis.is_none()).cloned();
+        let Some(judged) = self.clocks.judged.get(SYSTEM) else { return };
+        match (judged.status, open) {
+            (Status::False, None) if judged.was => {
+                self.clocks.lost = Some(now.boot);
+                let reason = judged.verdict.reason.clone();
+                let (began, change) = (now.wall, self.change_at_hand());
+                let outage = Outage { began, millis: None, change, reason };
+                self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
+            }
+            (Status::True, Some(outage)) => {
+                let lost = self.clocks.lost.take();
+                // Of one that an earlier run has seen begin, only wall time tells.
+                let millis = lost.map_or(now.wall.0.saturating_sub(outage.began.0), |lost| {
+                    u64::try_from(now.boot.since(lost).as_millis()).unwrap_or(u64::MAX)
+                });
+                let outage = Outage { millis: Some(millis), ..outage };
+                self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
+            }
+            (Status::False, Some(outage)) if outage.change.is_none() => {
+                // The driver goes after who has its clock was stopped.
+                if let Some(change) = self.ledger.change.as_ref().map(|change| change.number) {
+                    let outage = Outage { change: Some(change), ..outage };
+                    self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
+                }
+            }
+            (Status::True, None) | (Status::False, _) | (Status::Unknown, _) => {}
+        }
+    }
+
+    /// The change that is under way or about to begin.
+    fn change_at_hand(&self) -> Option<u64> {
+        let open = self.ledger.change.as_ref().map(|change| change.number);
+        open.or_else(|| self.is_driver_going().then(|| self.ledger.next_change()))
+    }
+
+    /// What fights over clocks, by what sfptpd is to do or does.
+    fn conflicts_of(&self, clocks: &Clocks) -> Vec<Conflict> {
+        let text = clocks.template.known().filter(|_| self.ptp().mode == ClockMode::Manage);
+        self.find_conflicts(clocks, text.map(String::as_str))
     }
 }

@@ -122,6 +122,9 @@ impl Reconciler {
             (ConditionKind::KeysEnrolled, self.keys_enrolled()),
             (ConditionKind::NamesPinned, self.names_pinned()),
             (ConditionKind::NetworkRestored, self.network_restored()),
+            (ConditionKind::ClockSynchronised, self.clock_synchronised()),
+            (ConditionKind::ClockUndisputed, self.clock_undisputed()),
+            (ConditionKind::ClockSupervised, self.clock_supervised()),
         ];
         kinds
             .into_iter()

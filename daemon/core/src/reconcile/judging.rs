@@ -150,7 +150,8 @@ impl Reconciler {
         if self.plan.takes < Takes::Driver || manner.confirm_within.is_some() || !seen {
             return Vec::new();
         }
-        let protected = holders::protected(snapshot).into_iter();
+        let own = self.clock_unit(snapshot);
+        let protected = holders::protected(snapshot, own.as_deref()).into_iter();
         protected.map(|one| format!("{}: {}", one.interface, one.why)).collect()
     }
 
@@ -169,6 +170,9 @@ impl Reconciler {
         let origin =
             self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users {
+            // sfptpd is stopped for it, and started again after it.
+            let own = self.clock_unit(snapshot);
+            holders.retain(|holder| holder.unit.is_none() || holder.unit != own);
             // By their numbers: a clock may stand anywhere after a boot.
             let before = self.before_this_boot();
             let counts = |id| origin != Origin::Boot || id > before;

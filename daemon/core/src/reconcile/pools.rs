@@ -279,6 +279,10 @@ impl Reconciler {
             } else {
                 standing
             };
+            let standing = match self.clock_fault().filter(|_| state.settings.require_clock) {
+                Some(why) => without_time(standing, &why),
+                None => standing,
+            };
             let kept_back = self.kept_back();
             if former.is_none() || state.standing != standing || state.kept_back != kept_back {
                 let mut lent = self.withdrawn(&name);
@@ -343,6 +347,14 @@ impl Reconciler {
         });
         words.collect::<Vec<_>>().join("; ")
     }
+}
+
+/// What could work cannot while the node has no time.
+fn without_time(mut standing: Standing, why: &str) -> Standing {
+    for cause in standing.places.values_mut().filter(|cause| cause.is_none()) {
+        *cause = Some(Cause::ClockUnsynchronised { why: why.to_owned() });
+    }
+    standing
 }
 
 /// Nobody knows who holds what, so nothing is offered.

@@ -54,8 +54,11 @@ impl Reconciler {
             self.restore_network(&snapshot);
             self.drop_lost_names();
             self.place_userland(&snapshot);
+            self.keep_clocks(&snapshot);
+            self.remark_on_clocks();
         }
         self.follow_job();
+        self.follow_handover();
     }
 
     /// Plans what containers are given: of every pool there is, and of those that are configured no
@@ -139,6 +142,7 @@ impl Reconciler {
         }
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
+            step if self.is_of_clocks(&step) => self.try_step(now, step),
             // Nobody is put out for a change that does not begin.
             Step::StopUnit { .. } if self.needs_change() && !self.plan.blockers.is_empty() => {
                 self.open_change(now);
@@ -174,7 +178,8 @@ impl Reconciler {
         self.retry_at.remove(&step);
         self.changing.count(&step);
         self.progress = Progress::Recording(step.clone());
-        let started = vec![Entry::StepStarted(step.clone())];
+        let noted = self.to_resume(&step);
+        let started = noted.into_iter().chain([Entry::StepStarted(step.clone())]).collect();
         let available = self.ledger_health == LedgerHealth::Available;
         if self.ledger.change.is_none() && (available || !self.is_owed(&step)) {
             return self.record(started, Some(Pending::Step(step)));
@@ -247,6 +252,7 @@ impl Reconciler {
                     if let Step::Rename(all) = &step {
                         self.renamed(all, now.boot);
                     }
+                    self.clock_step_done(&step, now.boot);
                     let mut entries = self.loads(&step, &snapshot);
                     entries.push(Entry::StepEnded { step, failure: None });
                     self.record(entries, None);

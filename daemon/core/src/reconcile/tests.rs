@@ -13,6 +13,7 @@ use crate::time::{Span, Timestamp};
 mod binding;
 mod boots;
 mod changes;
+mod clocks;
 mod keys;
 mod lab;
 mod lasting;

@@ -63,6 +63,8 @@ impl Reconciler {
     fn show_machine(&mut self, snapshot: &Arc<Snapshot>) {
         let names = self.show_names(snapshot);
         replace(&mut self.picture.naming, names);
+        let clocks = self.show_clocks(snapshot);
+        replace(&mut self.picture.clocks, clocks);
         let chosen = self.chosen(snapshot);
         let picture = &mut self.picture;
         picture.kernel = snapshot.kernel.clone();

@@ -14,7 +14,7 @@ use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, files, inner, module, module_of, userland};
 use crate::step::{Outcome, StepError};
 
-mod clocks;
+pub mod clocks;
 mod left;
 mod names;
 mod network;
@@ -63,6 +63,7 @@ pub(super) struct Lab {
     /// Effects until the daemon is killed.
     pub fuse: Option<usize>,
     pub network: network::Carried,
+    pub time: clocks::Time,
 }
 
 impl Lab {
@@ -102,6 +103,7 @@ impl Lab {
             pods: None,
             fuse: None,
             network: Default::default(),
+            time: Default::default(),
         };
         lab.carry_out(effects);
         lab.run(2_000);
@@ -259,15 +261,7 @@ impl Lab {
             | Step::ConfigureClock(_)
             | Step::LeaveClock => return self.clock_step(step),
             Step::StopControlPlane => serve(&mut self.node, false),
-            Step::StopUnit { unit } => {
-                let node = &mut self.node;
-                let users = inner(&mut node.users);
-                users.retain(|_, user| user.unit.as_ref() != Some(unit));
-                if users.is_empty() {
-                    node.users = Absent;
-                }
-                account(node);
-            }
+            Step::StopUnit { unit } => self.stop(unit),
             Step::BindDriver { port, .. } if self.faults.unbindable == Some(*port) => {
                 return Err(StepError::Failed("No such device".to_owned()));
             }

@@ -61,7 +61,8 @@ impl Lab {
     /// What a look finds.
     pub(super) fn seen(&mut self, look: &Look) -> Snapshot {
         let depth = look.depth;
-        let mut seen = self.node.clone();
+        let clocks = self.clocks_seen(look);
+        let mut seen = Snapshot { clocks, ..self.node.clone() };
         let sought = depth == Depth::Users || seen.users.known().is_some();
         let users = seen.users.known().cloned().unwrap_or_default();
         seen.users = if sought { Known(users) } else { Absent };
