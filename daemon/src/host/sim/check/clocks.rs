@@ -48,9 +48,10 @@ impl Check<'_> {
                 return self.fail(Some(text.span()), "clock-program.configuration", why, allowed);
             }
             let Some(text) = &program.configuration else { continue };
-            if let Err(why) = clocks::judge(text.get_ref()) {
-                let allowed = "what sfptpd reads";
-                return self.fail(Some(text.span()), "clock-program.configuration", why, allowed);
+            if let Err(fault) = clocks::judge(text.get_ref()) {
+                let why = format!("in it, {fault}");
+                let key = "clock-program.configuration";
+                return self.fail(Some(text.span()), key, why, fault.fix);
             }
         }
         Ok(())

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::clock::daemon::DaemonKind;
+use onload_core::clock::sfptpd::config::{self, ConfigFault, Kind};
+use onload_core::clock::sfptpd::sample;
 use onload_core::clock::sfptpd::{Instance, InterfaceCaps, Sample, Sfptpd, State};
 use onload_core::reading::Reading;
 
@@ -42,8 +44,8 @@ const SYSTEM: &str = "system";
 /// What it reads in its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::host::sim) struct Plan {
-    /// Name and kind of what it follows; free, where it is `freerun`.
-    instance: (String, &'static str),
+    /// Name and kind of what it follows.
+    instance: (String, Kind),
     /// Interfaces that instances are to use.
     interfaces: BTreeSet<String>,
     /// Clocks that it may only read.
@@ -56,8 +58,23 @@ pub(in crate::host::sim) struct Plan {
 ///
 /// # Errors
 /// What it refuses it for.
-pub(in crate::host::sim) fn judge(text: &str) -> Result<Plan, String> {
-    judged::plan(text)
+pub(in crate::host::sim) fn judge(text: &str) -> Result<Plan, ConfigFault> {
+    let configured = config::check(text)?;
+    let steers_system = configured.steers_system_clock() && configured.follows;
+    let of = |kinds: &[Kind]| {
+        let mut all = configured.instances.iter();
+        let found = all.find(|(_, kind)| kinds.contains(kind));
+        found.map(|(name, kind)| (name.clone(), *kind))
+    };
+    // By how near each kind comes, as its own rules select one where nothing else speaks.
+    let best = of(&[Kind::Ptp]).or_else(|| of(&[Kind::Pps, Kind::Gps]));
+    let best = best.or_else(|| of(&[Kind::Ntp, Kind::Crny])).or_else(|| of(&[Kind::Freerun]));
+    Ok(Plan {
+        instance: best.unwrap_or_else(|| ("crny0".to_owned(), Kind::Crny)),
+        interfaces: configured.interfaces,
+        readonly: configured.readonly,
+        steers_system,
+    })
 }
 
 /// The status that it ends with at once, if it does.
@@ -142,7 +159,10 @@ impl World {
         }
         run.good_s = good_s;
         let saves = run.worked_s.is_multiple_of(SAVE_EVERY_S);
-        let sample = |servo: &Servo| (servo.key(), servo.sample(run, &alarms));
+        let sample = |servo: &Servo| {
+            let said = servo.sample(run, &alarms);
+            (sample::key(&said), said)
+        };
         self.time.left.samples = servos.iter().map(sample).collect();
         self.time.left.said += 1;
         if saves {
@@ -165,7 +185,7 @@ impl World {
             there.phc.filter(|index| held.contains(index))
         };
         let reference = plan.interfaces.iter().find_map(used);
-        let by_interface = matches!(kind, "ptp" | "pps");
+        let by_interface = uses_interface(kind);
         if by_interface && reference.is_none() {
             alarms.insert("no-interface".to_owned());
         }
@@ -179,11 +199,14 @@ impl World {
         };
         // What everything else is kept to: the clock that the instance steers.
         let (reference_clock, reference_ns) = match (kind, reference) {
-            ("ptp" | "pps", Some(index)) => of(index),
-            (_, _) => (SYSTEM.to_owned(), system_ns),
+            (Kind::Ptp | Kind::Pps, Some(index)) => of(index),
+            (Kind::Ptp | Kind::Pps, None)
+            | (Kind::Freerun | Kind::Ntp | Kind::Crny | Kind::Gps, _) => {
+                (SYSTEM.to_owned(), system_ns)
+            }
         };
         let mut servos = Vec::new();
-        if kind != "freerun" {
+        if kind != Kind::Freerun {
             servos.push(Servo {
                 instance: name.clone(),
                 master: if by_interface { "gm" } else { "ntp" }.to_owned(),
@@ -224,10 +247,10 @@ impl World {
         let run = one.running.as_ref()?;
         let (name, kind) = run.plan.as_ref().map(|plan| (&plan.instance.0, plan.instance.1))?;
         let state = match (kind, one.found, alarms.is_empty()) {
-            ("freerun", _, _) => "freerunning-clock".to_owned(),
-            (kind, false, _) => format!("{kind}-listening"),
-            (kind, true, true) => format!("{kind}-slave"),
-            (kind, true, false) => format!("{kind}-slave-alarm"),
+            (Kind::Freerun, _, _) => "freerunning-clock".to_owned(),
+            (kind, false, _) => format!("{}-listening", word(kind)),
+            (kind, true, true) => format!("{}-slave", word(kind)),
+            (kind, true, false) => format!("{}-slave-alarm", word(kind)),
         };
         let instance = Instance {
             selected: true,
@@ -240,7 +263,7 @@ impl World {
             .iter()
             .map(|servo| (servo.file(), Reading::Known(servo.state(run, &state, alarms))))
             .collect();
-        if kind == "freerun" {
+        if kind == Kind::Freerun {
             let clock = Some(SYSTEM.to_owned());
             let free = State { state, clock, alarms: alarms.clone(), ..State::default() };
             states.insert(name.clone(), Reading::Known(free));
@@ -334,44 +357,26 @@ impl Servo {
     }
 }
 
+fn uses_interface(kind: Kind) -> bool {
+    match kind {
+        Kind::Ptp | Kind::Pps => true,
+        Kind::Freerun | Kind::Ntp | Kind::Crny | Kind::Gps => false,
+    }
+}
+
+/// What its states begin with: those of the kinds that ask a time server are called alike.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Crny => "ntp",
+        Kind::Freerun | Kind::Ptp | Kind::Pps | Kind::Ntp | Kind::Gps => kind.as_str(),
+    }
+}
+
 /// Whether a version has a metrics socket; what is no version is a development build, hence the newest.
 fn has_metrics(version: &str) -> bool {
     let mut parts = version.split('.').map(str::parse::<u32>);
     match (parts.next(), parts.next()) {
         (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= METRICS_SINCE,
         (_, _) => true,
-    }
-}
-
-mod judged {
-    use super::*;
-
-    pub fn plan(text: &str) -> Result<Plan, String> {
-        let mut instances: Vec<(String, &'static str)> = Vec::new();
-        let mut interfaces = BTreeSet::new();
-        let mut readonly = BTreeSet::new();
-        for (number, line) in text.lines().enumerate() {
-            let line = line.split('#').next().unwrap_or_default();
-            let words: Vec<&str> = line.split_ascii_whitespace().collect();
-            match words.as_slice() {
-                ["sync_module", kind, names @ ..] => {
-                    let kinds = ["freerun", "ptp", "pps", "ntp", "crny", "gps"];
-                    let kind = kinds.into_iter().find(|one| one == kind);
-                    let Some(kind) = kind else { return Err(format!("line {}", number + 1)) };
-                    instances.extend(names.iter().map(|name| ((*name).to_owned(), kind)));
-                }
-                ["clock_readonly", clocks @ ..] => {
-                    readonly.extend(clocks.iter().map(|one| (*one).to_owned()))
-                }
-                ["interface", name] => drop(interfaces.insert((*name).to_owned())),
-                ["sync_modules", ..] => return Err(format!("line {}: unknown option", number + 1)),
-                _ => {}
-            }
-        }
-        let first = instances.into_iter().next();
-        let instance = first.unwrap_or_else(|| ("crny0".to_owned(), "crny"));
-        let free_system = instance.1 == "freerun";
-        let steers_system = !free_system && !readonly.contains(SYSTEM);
-        Ok(Plan { instance, interfaces, readonly, steers_system })
     }
 }
