@@ -23,6 +23,7 @@ use onloadd::host::sim::World;
 use onloadd::host::sim::action::{Action, ActionError};
 
 pub mod changes;
+pub mod clocks;
 pub mod disk;
 mod effects;
 pub mod kubelet;
@@ -340,8 +341,9 @@ impl Machine {
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Looked(look) => {
-                let snapshot = self.world.look(look);
+                let snapshot = self.world.look(look.clone());
                 self.promises.looked(&snapshot);
+                self.promises.clocks.looked(&look, &snapshot, self.world.awake());
                 self.handle(Event::Looked(Box::new(snapshot)));
             }
             Arrival::Applied(result) => {

@@ -80,7 +80,7 @@ impl World {
             state,
             interface: Some(interface.clone()),
             hardware_clock: clock,
-            hardware_stamps: clock.is_some(),
+            hardware_stamps: Some(clock.is_some()),
         };
         Ptp4l {
             clock_identity: "3cecef.fffe.001001".to_owned(),

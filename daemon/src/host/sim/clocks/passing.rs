@@ -1,6 +1,7 @@
 //! Time that passes: clocks are steered or run off, programs work, and systemd restarts what has ended.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use onload_core::clock::daemon::DaemonKind;
 
@@ -33,6 +34,11 @@ impl World {
             self.second();
         }
         self.time.now_ms = end;
+    }
+
+    /// How long the machine has been awake since its world began.
+    pub fn awake(&self) -> Duration {
+        Duration::from_millis(self.time.now_ms)
     }
 
     /// In how many milliseconds systemd restarts something; none while it has nothing to.

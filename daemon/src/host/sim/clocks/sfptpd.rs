@@ -140,6 +140,8 @@ struct Servo {
     threshold_ns: u64,
     disciplines: bool,
     local: bool,
+    /// Where the time comes in by.
+    interface: Option<String>,
 }
 
 impl World {
@@ -215,6 +217,7 @@ impl World {
                 threshold_ns: if by_interface { THRESHOLD_NS } else { NTP_THRESHOLD_NS },
                 disciplines: one.found && (by_interface || plan.steers_system),
                 local: false,
+                interface: plan.interfaces.iter().find(|name| used(name).is_some()).cloned(),
             });
         }
         let clocks = held.iter().map(|index| (of(*index), true));
@@ -228,6 +231,7 @@ impl World {
                     threshold_ns: THRESHOLD_NS,
                     disciplines: disciplines && !plan.readonly.contains(&clock),
                     local: true,
+                    interface: None,
                     clock,
                 });
             }
@@ -350,6 +354,7 @@ impl Servo {
             path_delay_ns: sample.path_delay_ns,
             frequency_ppb: sample.frequency_ppb,
             clock: Some(self.clock.clone()),
+            interface: self.interface.clone(),
             grandmaster: sample.grandmaster,
             source: Some(self.master.clone()),
             ..State::default()

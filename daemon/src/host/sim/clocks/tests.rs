@@ -3,10 +3,12 @@
 // A test that cannot unwrap has failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+use std::collections::BTreeMap;
+
 use onload_core::clock::kernel::Leap;
 use onload_core::clock::linuxptp::PortState;
 use onload_core::clock::sfptpd::Sfptpd;
-use onload_core::clock::unit::{Active, Ended};
+use onload_core::clock::unit::{Active, Ended, Unit};
 use onload_core::clock::{ClockLook, Clocks, Written};
 use onload_core::inventory::{Depth, Look};
 use onload_core::reading::Reading;
@@ -33,6 +35,10 @@ fn clocks(world: &World) -> Clocks {
     *world.look(Look { depth: Depth::Clocks, clocks }).clocks.into_known().unwrap()
 }
 
+fn units(world: &World) -> BTreeMap<String, Unit> {
+    clocks(world).units.into_known().unwrap()
+}
+
 fn sfptpd(world: &World) -> Sfptpd {
     clocks(world).sfptpd.into_known().unwrap()
 }
@@ -47,7 +53,7 @@ fn stop(world: &mut World, unit: &str) -> Outcome {
 
 /// State, result, how it ended last, and how often systemd has restarted it.
 fn unit(world: &World) -> (Active, String, Option<Ended>, u32) {
-    let unit = clocks(world).units[SFPTPD].clone();
+    let unit = units(world)[SFPTPD].clone();
     (unit.active, unit.result, unit.ended, unit.restarts)
 }
 
@@ -112,7 +118,7 @@ fn clocks_are_steered_or_run_off() {
 #[test]
 fn systemd_restarts_what_crashes_and_counts() {
     let mut world = world();
-    let first = clocks(&world).units[SFPTPD].main_pid;
+    let first = units(&world)[SFPTPD].main_pid;
     act(&mut world, "clockd sfptpd.service crash 19");
     let ended = Some(Ended::Status(19));
     assert_eq!(unit(&world), (Active::Activating, "exit-code".to_owned(), ended, 0));
@@ -121,7 +127,7 @@ fn systemd_restarts_what_crashes_and_counts() {
     assert!(clocks(&world).daemons.known().unwrap().is_empty());
     world.pass(1_000);
     assert_eq!(unit(&world), (Active::Active, "success".to_owned(), ended, 1));
-    assert_ne!(clocks(&world).units[SFPTPD].main_pid, first);
+    assert_ne!(units(&world)[SFPTPD].main_pid, first);
     // By hand, and from nothing, it counts anew.
     stop(&mut world, SFPTPD);
     assert_eq!(unit(&world).0, Active::Inactive);
@@ -129,7 +135,7 @@ fn systemd_restarts_what_crashes_and_counts() {
     assert_eq!(start(&mut world, SFPTPD), Ok(Outcome::Unchanged));
     assert_eq!(unit(&world).3, 0);
     // A kill counts as well.
-    let pid = clocks(&world).units[SFPTPD].main_pid.unwrap();
+    let pid = units(&world)[SFPTPD].main_pid.unwrap();
     act(&mut world, &format!("exit {pid}"));
     assert_eq!(unit(&world).1, "signal");
 }
@@ -194,7 +200,7 @@ fn a_clock_goes_with_its_driver_and_whoever_holds_it_is_left_behind() {
     act(&mut world, "clockd ptp4l.service run");
     world.pass(5_000);
     let seen = clocks(&world);
-    let pid = seen.units[SFPTPD].main_pid.unwrap();
+    let pid = units(&world)[SFPTPD].main_pid.unwrap();
     assert_eq!(seen.hardware[&0].lock, Reading::Known(pid));
     assert_eq!((seen.lock, seen.hardware[&0].users.len()), (Reading::Known(pid), 2));
     let users = world.look(Depth::Users).users.into_known().unwrap();
@@ -217,7 +223,7 @@ fn a_clock_goes_with_its_driver_and_whoever_holds_it_is_left_behind() {
     assert_eq!(unit(&world).0, Active::Active, "systemd sees nothing");
     assert!(clocks(&world).hardware[&0].users.is_empty());
 
-    let process = clocks(&world).units[SFPTPD].main_pid.unwrap();
+    let process = units(&world)[SFPTPD].main_pid.unwrap();
     let step = Step::RestartUnit { unit: SFPTPD.to_owned(), process };
     assert_eq!(world.apply(&step), Ok(Outcome::Changed));
     world.pass(60_000);
@@ -253,7 +259,7 @@ fn what_is_written_is_checked_used_by_the_unit_and_gone_with_the_boot() {
 fn what_is_not_there_is_told_apart_from_what_cannot_be_read() {
     let mut world = world();
     let seen = clocks(&world);
-    assert!(!seen.units["nobody.service"].installed && seen.units["chronyd.service"].installed);
+    assert!(!units(&world)["nobody.service"].installed && units(&world)["chronyd.service"].installed);
     assert!(seen.template.known().unwrap().contains("port:0"));
     assert!(start(&mut world, "nobody.service").is_err());
     act(&mut world, "template broken");
