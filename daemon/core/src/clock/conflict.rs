@@ -111,3 +111,6 @@ pub fn find(clocks: &Clocks, context: &ConflictContext<'_>) -> Vec<Conflict> {
     found.dedup();
     found
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,3 +115,6 @@ impl Pulse {
         self.quiet
     }
 }
+
+#[cfg(test)]
+mod tests;

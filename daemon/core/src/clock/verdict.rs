@@ -2,6 +2,7 @@
 //! taken into account in [`super::steady`].
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -17,7 +18,7 @@ pub(super) mod claim;
 mod linuxptp;
 mod ntp;
 pub mod reason;
-mod sfptpd;
+pub(super) mod sfptpd;
 pub(super) mod words;
 
 use claim::{Program, Target};
@@ -149,6 +150,11 @@ fn free(clocks: &Clocks, target: Target) -> Verdict {
         return verdict;
     }
     let clock = target.spoken();
+    if let Some(pid) = claim::lock(clocks, target) {
+        let why =
+            format!("process {pid} has locked {clock}, and is no program known to tell how it is");
+        return Verdict::unknown(reason::LOCKED, why);
+    }
     let fix = match target {
         Target::System => "start sfptpd, chronyd, or ptp4l with phc2sys",
         Target::Hardware(_) => "start sfptpd or ptp4l on one of its interfaces, if it is needed",
@@ -169,6 +175,20 @@ impl Verdict {
     /// Turns it into another, keeping what was found of the clock.
     fn turn(self, standing: Standing, reason: &str, message: String) -> Self {
         Self { standing, reason: reason.to_owned(), message, ..self }
+    }
+
+    /// What is left of it where whoever steers the clock has said nothing new for `quiet`, and that is longer
+    /// than `longest`: old statistics prove nothing. Only sfptpd is held to that; the others answer when asked.
+    pub fn unless_silent(self, quiet: Duration, longest: Duration) -> Self {
+        let sfptpd = self.steered_by.as_ref().is_some_and(|one| one.kind == DaemonKind::Sfptpd);
+        if !sfptpd || self.standing != Standing::Good || quiet <= longest {
+            return self;
+        }
+        let why = format!(
+            "sfptpd has said nothing new for {} s: what it said last was good, and proves nothing now",
+            quiet.as_secs()
+        );
+        self.turn(Standing::Bad, reason::SILENT, why)
     }
 
     /// Whether a bad look may be one packet that came late, and not a statement: an offset without alarms.
@@ -238,3 +258,6 @@ impl Leap {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) mod tests;

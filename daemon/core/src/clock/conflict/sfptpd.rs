@@ -5,11 +5,9 @@ use super::case::Case;
 use super::{Conflict, ConflictKind};
 use crate::clock::daemon::DaemonKind;
 use crate::clock::verdict::claim::{self, Program, Target};
+use crate::clock::verdict::sfptpd::FREERUNNING;
 use crate::config::ClockMode;
 use crate::reading::Reading;
-
-/// The state of an instance that follows nobody by its kind.
-const FREERUNNING: &str = "freerunning-clock";
 
 /// Finds them.
 pub(super) fn find(case: &Case<'_>) -> Vec<Conflict> {

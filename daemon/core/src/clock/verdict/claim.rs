@@ -118,12 +118,8 @@ pub(in crate::clock) fn of_kind(
 /// 4. Those that steer the system clock unless told otherwise, and may do so without any source: chronyd,
 ///    ntpd, systemd-timesyncd.
 pub(in crate::clock) fn steering(clocks: &Clocks, target: Target) -> Vec<Program<'_>> {
-    let lock = match target {
-        Target::System => clocks.lock.known(),
-        Target::Hardware(index) => clocks.hardware.get(&index).and_then(|one| one.lock.known()),
-    };
     let mut found: Vec<Program<'_>> =
-        lock.and_then(|pid| holder(clocks, *pid)).into_iter().collect();
+        lock(clocks, target).and_then(|pid| holder(clocks, pid)).into_iter().collect();
     if clocks.sfptpd.known().is_some_and(|said| sfptpd::disciplines(said, target)) {
         found.extend(of_kind(clocks, DaemonKind::Sfptpd).take(1));
     }
@@ -141,6 +137,14 @@ pub(in crate::clock) fn steering(clocks: &Clocks, target: Target) -> Vec<Program
     let mut seen = BTreeSet::new();
     found.retain(|program| seen.insert(program.pid));
     found
+}
+
+/// The process that has locked a clock.
+pub(super) fn lock(clocks: &Clocks, target: Target) -> Option<u32> {
+    match target {
+        Target::System => clocks.lock.known().copied(),
+        Target::Hardware(index) => clocks.hardware.get(&index)?.lock.known().copied(),
+    }
 }
 
 /// The program behind a lock. sfptpd's privileged part takes locks for it (reference/sfptpd.md section 1), and

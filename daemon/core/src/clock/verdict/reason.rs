@@ -34,3 +34,7 @@ pub const SAYS_NOTHING: &str = "SaysNothing";
 pub const IMPRECISE: &str = "Imprecise";
 /// There is no such clock.
 pub const NO_SUCH_CLOCK: &str = "NoSuchClock";
+/// Some process has locked it that is no program known here.
+pub const LOCKED: &str = "Locked";
+/// sfptpd steers it, and has said nothing new for too long.
+pub const SILENT: &str = "Silent";
