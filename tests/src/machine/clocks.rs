@@ -83,7 +83,11 @@ impl Clocks {
                 assert!(is_own(unit) && ptp.mode == ClockMode::Manage, "{unit} is started anew");
                 let seen = self.seen.as_ref().expect("somebody has looked");
                 let known = &seen.units.known().unwrap()[unit];
-                assert_eq!(known.active, Active::Active, "systemd restarts what crashes: {known:?}");
+                assert_eq!(
+                    known.active,
+                    Active::Active,
+                    "systemd restarts what crashes: {known:?}"
+                );
                 assert_eq!(known.main_pid, Some(*process));
                 let (_, by, since) = self.said.unwrap();
                 let silent = awake.saturating_sub(since);
@@ -131,7 +135,8 @@ impl Clocks {
         let back = ledger.clock.handover.as_ref().is_some_and(|one| one.to == Keeper::Former);
         assert!(!back, "{unit} is started though it gave the clock back");
         let known = seen.units.known().and_then(|units| units.get(unit));
-        let rests = known.is_some_and(|one| matches!(one.active, Active::Inactive | Active::Failed));
+        let rests =
+            known.is_some_and(|one| matches!(one.active, Active::Inactive | Active::Failed));
         assert!(rests, "{unit} is started beside systemd: {known:?}");
         let text = seen.template.known();
         let steers = text.is_none_or(|text| {
@@ -161,9 +166,10 @@ impl Clocks {
         for one in &clocks.conflicts {
             assert!(!one.message.is_empty() && !one.fix.is_empty(), "{one:?}");
         }
-        let nobody = self.seen.as_ref().is_some_and(|seen| {
-            seen.daemons.known().is_some_and(|all| all.is_empty())
-        });
+        let nobody = self
+            .seen
+            .as_ref()
+            .is_some_and(|seen| seen.daemons.known().is_some_and(|all| all.is_empty()));
         let system = clocks.clocks.get("system").map(|clock| clock.synchronised);
         assert!(!(nobody && system == Some(Status::True)), "nobody steers it");
     }

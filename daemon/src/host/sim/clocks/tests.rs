@@ -259,7 +259,9 @@ fn what_is_written_is_checked_used_by_the_unit_and_gone_with_the_boot() {
 fn what_is_not_there_is_told_apart_from_what_cannot_be_read() {
     let mut world = world();
     let seen = clocks(&world);
-    assert!(!units(&world)["nobody.service"].installed && units(&world)["chronyd.service"].installed);
+    assert!(
+        !units(&world)["nobody.service"].installed && units(&world)["chronyd.service"].installed
+    );
     assert!(seen.template.known().unwrap().contains("port:0"));
     assert!(start(&mut world, "nobody.service").is_err());
     act(&mut world, "template broken");
