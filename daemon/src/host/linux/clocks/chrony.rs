@@ -13,13 +13,16 @@ use crate::host::linux::runner::Program;
 /// It answers in a millisecond, or not at all: chronyc itself would try for seven seconds.
 const LIMIT: Duration = Duration::from_secs(2);
 
-/// Asks the one that runs; of several, one that can be reached.
+/// Asks the one that runs; of several, one that can be reached and steers.
 pub(super) async fn read<'a>(
     machine: &Machine<'_>,
     running: impl Iterator<Item = &'a Process>,
 ) -> Reading<Chrony> {
     let mut running: Vec<_> = running.collect();
-    running.sort_by_key(|process| process.elsewhere);
+    running.sort_by_key(|process| {
+        let told = &process.daemon.told;
+        (process.elsewhere, told.command_port == Some(0), told.leaves_system_clock)
+    });
     let Some(process) = running.first() else { return Reading::Absent };
     let asked = async {
         if process.elsewhere {

@@ -55,7 +55,7 @@ pub(super) fn read(root: &Dir) -> Reading<BTreeMap<u32, Process>> {
     Reading::Known(found)
 }
 
-/// None when it has ended.
+/// None when it has ended, or is only just beginning.
 fn process(root: &Dir, pid: u32, kind: DaemonKind) -> Option<Process> {
     let text = |name: &str| {
         let bytes = root.read(&format!("proc/{pid}/{name}"), PROCESS_BYTES).into_known()?;
@@ -64,7 +64,8 @@ fn process(root: &Dir, pid: u32, kind: DaemonKind) -> Option<Process> {
     let stat = text("stat")?;
     let (_, started) = crate::processes::parse_stat(&stat)?;
     let (unit, container) = owners(&text("cgroup").unwrap_or_default());
-    let line = text("cmdline").unwrap_or_default();
+    // Empty while its program is being put in place: the next look tells what it is told.
+    let line = text("cmdline").filter(|line| !line.is_empty())?;
     let arguments: Vec<_> = line.trim_end_matches('\0').split('\0').skip(1).collect();
     let network = |whose: &str| root.link(&format!("proc/{whose}/ns/net"));
     let mut process = Process {
