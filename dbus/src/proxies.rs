@@ -142,7 +142,7 @@ pub trait Manager {
 
     /// ClockSupervision property
     ///
-    /// How sfptpd is looked after: Mode (s: off, observe or manage, as configured), Status (s: True where it runs as wanted, False where it does not, Unknown where it is not looked after), Reason (s: one CamelCase word), Message (s), Unit (s), Version (s), Restarts (u: by systemd of its own accord), Hangs (u: restarts by onloadd because it hung, since the daemon runs).
+    /// How sfptpd is looked after: Mode (s: off, observe or manage, as configured), Status (s: True where it runs as wanted, False where it does not, Unknown where it is not looked after), Reason (s: one CamelCase word), Message (s), Fix (s: what to do), Unit (s), Version (s), Restarts (u: by systemd of its own accord), Hangs (u: restarts by onloadd because it hung, since the daemon runs).
     #[zbus(property)]
     fn clock_supervision(
         &self,

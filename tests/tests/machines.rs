@@ -14,7 +14,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use onload_core::inventory::Snapshot;
+use onload_core::clock::ClockLook;
+use onload_core::inventory::{Depth, Look, Snapshot};
 use onload_core::names::MacAddress;
 use onload_core::reading::Reading;
 use onload_tests::skip::skip;
@@ -210,7 +211,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn look(root: &Path) -> Snapshot {
-    block_on(open(root).observe(onload_core::inventory::Depth::Usual))
+    let look = Look { depth: Depth::Usual, clocks: Some(ClockLook::default()) };
+    block_on(open(root).observe(look))
 }
 
 #[test]
@@ -269,7 +271,7 @@ fn a_capture_of_this_machine_reads_as_the_machine_did() {
     let (seen, took) = block_on(async {
         let seen = live.record(copy.path()).await.unwrap();
         let start = Instant::now();
-        live.observe(onload_core::inventory::Depth::Usual).await;
+        live.observe(Depth::Usual).await;
         (seen, start.elapsed())
     });
     println!("a look at this machine took {took:?}");

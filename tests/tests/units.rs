@@ -234,6 +234,19 @@ fn the_daemon_has_the_capabilities_it_says_and_none_to_load_modules() {
 }
 
 #[test]
+fn the_daemon_reads_clocks_and_can_set_none() {
+    let unit = read(repository().join("units/onloadd.service"));
+    assert_eq!(values(&unit, "DeviceAllow"), ["char-ptp r"]);
+    // The number behind that name must be known when the unit starts.
+    assert_eq!(values(&unit, "Wants"), ["modprobe@ptp.service"]);
+    assert!(values(&unit, "After").contains(&"modprobe@ptp.service"));
+    // What is named last counts.
+    assert_eq!(values(&unit, "SystemCallFilter").last(), Some(&"adjtimex"));
+    assert!(!values(&unit, "CapabilityBoundingSet").concat().contains("CAP_SYS_TIME"));
+    assert_eq!(values(&unit, "IPAddressAllow"), ["127.0.0.1"]);
+}
+
+#[test]
 fn the_units_write_where_they_say_and_nowhere_else() {
     let writable = |unit: &str| {
         let unit = read(repository().join("units").join(unit));

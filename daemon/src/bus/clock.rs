@@ -201,6 +201,7 @@ pub(super) fn supervision(clocks: &ClocksPicture) -> Dictionary {
         ("Message".to_owned(), Variant::from(text(&seen.message))),
         ("Unit".to_owned(), Variant::from(seen.unit.clone())),
         ("Version".to_owned(), Variant::from(text(&seen.version))),
+        ("Fix".to_owned(), Variant::from(seen.fix.clone())),
         ("Restarts".to_owned(), Variant::from(seen.restarts)),
         ("Hangs".to_owned(), Variant::from(seen.hangs)),
     ])

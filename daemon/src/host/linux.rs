@@ -215,7 +215,8 @@ impl Linux {
         let pace = self.initramfs.set(Pace::AtOnce);
         // What is remembered would not be in the capture.
         self.keys.forget();
-        let seen = self.root.record(into, self.observe(Depth::Usual)).await;
+        let look = Look { depth: Depth::Usual, clocks: Some(ClockLook::default()) };
+        let seen = self.root.record(into, self.observe(look)).await;
         self.initramfs.set(pace);
         Ok(seen?)
     }
@@ -230,7 +231,10 @@ impl Linux {
     /// What a look finds of clocks.
     async fn clocks(&self, look: Option<&ClockLook>) -> Reading<Box<Clocks>> {
         match look {
-            Some(look) => clocks::read(&self.root, look).await,
+            Some(look) => {
+                let live = matches!(self.source, Source::Live(_));
+                clocks::read(&self.root, live, &self.programs, look).await
+            }
             None => Reading::Absent,
         }
     }

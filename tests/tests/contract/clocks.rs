@@ -72,6 +72,7 @@ pub(super) fn kept() -> ClocksPicture {
             status: Status::True,
             reason: "Running".to_owned(),
             message: "sfptpd runs".to_owned(),
+            fix: String::new(),
             unit: "sfptpd.service".to_owned(),
             version: "3.9.0.1007".to_owned(),
             restarts: 1,

@@ -135,7 +135,9 @@ impl Reconciler {
             .map(|index| (format!("ptp{index}"), verdict::hardware(clocks, *index, bound)));
         let verdicts: BTreeMap<_, _> = std::iter::once(system).chain(hardware).collect();
         self.clocks.judged.retain(|name, _| verdicts.contains_key(name));
+        self.follow_pulse(now, clocks, pace);
         for (name, verdict) in verdicts {
+            let verdict = verdict.unless_silent(self.clocks.silent, self.ptp().hang_after.0);
             let judged = self.clocks.judged.entry(name).or_default();
             let status = judged.steady.judge(now.boot, &verdict, pace);
             if status != judged.status || judged.since == Timestamp::default() {
@@ -144,7 +146,6 @@ impl Reconciler {
             judged.verdict = verdict;
             judged.was |= status == Status::True;
         }
-        self.follow_pulse(now, clocks, pace);
         self.clocks.conflicts = self.conflicts_of(clocks);
         self.note_outage(now);
     }
@@ -211,7 +212,10 @@ impl Reconciler {
 
     /// What fights over clocks, by what sfptpd is to do or does.
     fn conflicts_of(&self, clocks: &Clocks) -> Vec<Conflict> {
-        let text = clocks.template.known().filter(|_| self.ptp().mode == ClockMode::Manage);
+        // What is written has the names of interfaces where the template has ports.
+        let written = clocks.written.known().map(|written| &written.text);
+        let text = written.or_else(|| clocks.template.known());
+        let text = text.filter(|_| self.ptp().mode == ClockMode::Manage);
         self.find_conflicts(clocks, text.map(String::as_str))
     }
 }

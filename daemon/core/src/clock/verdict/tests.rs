@@ -145,6 +145,7 @@ pub(in crate::clock) fn linuxptp_node() -> Clocks {
     });
     clocks.hardware.get_mut(&0).unwrap().users = BTreeSet::from([900, 901]);
     let port = PtpPort {
+        hardware_stamps: Some(true),
         state: PortState::Slave,
         interface: Some("eth4".to_owned()),
         hardware_clock: Some(0),

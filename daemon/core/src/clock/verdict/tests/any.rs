@@ -134,6 +134,7 @@ impl Chance {
             said.states.insert(name, state);
         }
         let port = PtpPort {
+            hardware_stamps: Some(true),
             state: self.of(&STATES),
             interface: Some(self.word()),
             hardware_clock: self.of(&[None, Some(0), Some(1), Some(u32::MAX)]),
