@@ -16,10 +16,11 @@ use onloadd::host::sim::World;
 use super::happening::Schedule;
 use super::{Account, at_rest, for_each_seed, rest};
 
-/// Configurations that come and go. The first is the one that stays.
+/// Configurations that come and go. The first is the one that stays: its sfptpd finds
+/// a port whatever that is called.
 const FILES: [&str; 6] = [
-    "[modules]\nrelease = \"host\"\n[pools.onload]\nslots = 4\n[ptp]\nmode = \"manage\"\n",
     "[modules]\nrelease = \"host\"\n[pools.onload]\nslots = 4\n[ptp]\nmode = \"manage\"\nconfiguration = \"/etc/onloadd/sfptpd.cfg\"\n",
+    "[modules]\nrelease = \"host\"\n[pools.onload]\nslots = 4\n[ptp]\nmode = \"manage\"\n",
     "[modules]\nrelease = \"host\"\n[pools.timed]\nslots = 4\nrequire-clock = true\n[ptp]\nmode = \"manage\"\nhang-after = \"30s\"\n",
     "[modules]\nrelease = \"host\"\n[pools.onload]\nslots = 4\n[ptp]\nmode = \"observe\"\n",
     "[modules]\nrelease = \"host\"\n[pools.onload]\nslots = 4\n[ptp]\nmode = \"off\"\n",
@@ -301,6 +302,7 @@ fn a_hand_over_ends_with_one_that_steers_and_can_be_taken_back() {
         assert_eq!(steerers(&facts(&machine.world)), ["sfptpd"], "{rivals:?}");
         let system = machine.picture.clocks.clocks["system"].clone();
         assert_eq!(system.synchronised, Status::True, "{system:?}");
+        rest(machine);
         at_rest(machine);
 
         // And back: those run again that were stopped, and nobody else.
@@ -310,6 +312,7 @@ fn a_hand_over_ends_with_one_that_steers_and_can_be_taken_back() {
         assert!(!after.contains(&"sfptpd".to_owned()), "{after:?}");
         let former: Vec<_> = before.into_iter().filter(|one| one != "sfptpd").collect();
         assert_eq!(after.len(), former.len(), "{former:?} had it, {after:?} have");
+        rest(machine);
         at_rest(machine);
     });
 }

@@ -58,6 +58,8 @@ pub(super) struct Running {
     pub good_s: BTreeMap<String, u64>,
     /// What sfptpd read in its configuration.
     pub plan: Option<Plan>,
+    /// Interfaces that it has found by their name, by index: it follows them when they are renamed.
+    pub interfaces: BTreeMap<String, u32>,
 }
 
 impl Program {

@@ -147,6 +147,7 @@ struct Servo {
 impl World {
     /// A second of work.
     pub(super) fn sfptpd_works(&mut self, at: usize) {
+        self.find_interfaces(at);
         let Some((servos, alarms)) = self.servos(at) else { return };
         let Some(one) = self.time.programs.get_mut(at) else { return };
         let Some(run) = &mut one.running else { return };
@@ -173,6 +174,22 @@ impl World {
         }
     }
 
+    /// Finds interfaces by name; those found once are followed (reference/sfptpd.md section 9).
+    fn find_interfaces(&mut self, at: usize) {
+        let named = |name: &str| {
+            let mut there = self.netdevs.iter();
+            there.find(|(_, one)| one.name.as_str() == name).map(|(index, _)| *index)
+        };
+        let Some(one) = self.time.programs.get_mut(at) else { return };
+        let Some(run) = &mut one.running else { return };
+        run.interfaces.retain(|_, index| self.netdevs.contains_key(index));
+        let wanted = run.plan.iter().flat_map(|plan| &plan.interfaces);
+        let found = wanted.filter(|name| !run.interfaces.contains_key(*name));
+        let found = found.filter_map(|name| Some((name.clone(), named(name)?)));
+        let found: Vec<_> = found.collect();
+        run.interfaces.extend(found);
+    }
+
     /// The servos of a running sfptpd, and the alarms of what it follows.
     fn servos(&self, at: usize) -> Option<(Vec<Servo>, BTreeSet<String>)> {
         let one = self.time.programs.get(at)?;
@@ -183,7 +200,7 @@ impl World {
         let (name, kind) = (&plan.instance.0, plan.instance.1);
         let mut alarms = self.time.alarms.clone();
         let used = |interface: &String| {
-            let there = self.netdevs.values().find(|netdev| netdev.name.as_str() == interface)?;
+            let there = self.netdevs.get(run.interfaces.get(interface)?)?;
             there.phc.filter(|index| held.contains(index))
         };
         let reference = plan.interfaces.iter().find_map(used);

@@ -155,8 +155,9 @@ impl World {
         let Some(one) = self.time.programs.get_mut(at) else { return };
         one.rest(Active::Active, "running", "success");
         let (hangs, lost_clock, worked_s) = (false, false, 0);
-        let good_s = BTreeMap::new();
-        one.running = Some(Running { pid, started, hangs, lost_clock, worked_s, good_s, plan });
+        let (good_s, interfaces) = (BTreeMap::new(), BTreeMap::new());
+        one.running =
+            Some(Running { pid, started, hangs, lost_clock, worked_s, good_s, plan, interfaces });
         if one.kind == DaemonKind::Sfptpd {
             let version = one.version.clone();
             self.time.left.begins(version);
