@@ -6,6 +6,18 @@ use serde::{Deserialize, Serialize};
 
 use crate::reading::Reading;
 
+pub mod exit;
+pub mod instances;
+pub mod interfaces;
+pub mod metrics;
+pub mod sample;
+pub mod state;
+pub mod version;
+
+mod bounded;
+mod number;
+mod table;
+
 /// What a running sfptpd says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
@@ -36,9 +48,9 @@ pub struct Sfptpd {
 pub struct Instance {
     /// Whether it is the source of time (`S`).
     pub selected: bool,
-    /// Its state, such as `ptp-slave`.
+    /// Its state, such as `slave`: releases differ in whether the table has the kind before it (`ptp-slave`).
     pub state: String,
-    /// Whether it is operational (`O`).
+    /// Whether it gives or passes on time: what its state says, else a mark under `O`.
     pub operational: bool,
     /// Alarms; the table has only that there are some, so their names come from its state.
     pub alarmed: bool,
@@ -72,7 +84,7 @@ pub struct State {
     pub grandmaster: Option<String>,
     /// `grandmaster-clock-class`.
     pub grandmaster_class: Option<u8>,
-    /// `parent-address` or `selected-peer`: whom it follows.
+    /// `parent-address`, `selected-peer` or `reference-clock-name`: whom it follows.
     pub source: Option<String>,
     /// `blocked-by`: `ntp`, `manual`, `flock`.
     pub blocked_by: BTreeSet<String>,
