@@ -104,12 +104,14 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0644 dbus/com.amd.Onload1.xml $(DESTDIR)$(dbusdir)/interfaces/com.amd.Onload1.xml
 	$(INSTALL) -D -m 0644 dbus/policy/com.amd.onload1.policy $(DESTDIR)$(polkitdir)/com.amd.onload1.policy
 	$(INSTALL) -D -m 0644 packaging/config/onloadd.toml $(DESTDIR)$(confdir)/onloadd.toml
+	$(INSTALL) -D -m 0644 packaging/config/sfptpd.cfg $(DESTDIR)$(confdir)/sfptpd.cfg
 	$(INSTALL) -d $(DESTDIR)$(bashdir) $(DESTDIR)$(zshdir) $(DESTDIR)$(fishdir)
 	$(BIN_DIR)/onloadctl completion bash > $(DESTDIR)$(bashdir)/onloadctl
 	$(BIN_DIR)/onloadctl completion zsh > $(DESTDIR)$(zshdir)/_onloadctl
 	$(BIN_DIR)/onloadctl completion fish > $(DESTDIR)$(fishdir)/onloadctl.fish
 	chmod 0644 $(DESTDIR)$(bashdir)/onloadctl $(DESTDIR)$(zshdir)/_onloadctl $(DESTDIR)$(fishdir)/onloadctl.fish
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
+	$(INSTALL) -D -m 0644 packaging/config/sfptpd.cfg $(DESTDIR)$(docdir)/sfptpd.cfg
 	$(INSTALL) -d $(DESTDIR)$(licensedir)
 	$(INSTALL) -m 0644 LICENSE LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(licensedir)
 

@@ -35,6 +35,8 @@ use onloadd::module_file;
 
 #[path = "fuzz/secure_boot.rs"]
 mod secure_boot;
+#[path = "fuzz/sfptpd.rs"]
+mod sfptpd;
 #[path = "fuzz/variables.rs"]
 mod variables;
 

@@ -107,6 +107,7 @@ fn install_puts_every_file_in_place_and_no_other() {
     let expected = [
         ("usr/bin/onloadctl", 0o755),
         ("usr/lib/onloadd/onloadd.toml", 0o644),
+        ("usr/lib/onloadd/sfptpd.cfg", 0o644),
         (UNIT, 0o644),
         (boot::UNIT, 0o644),
         ("usr/lib/systemd/system-preset/90-onloadd.preset", 0o644),
@@ -119,6 +120,7 @@ fn install_puts_every_file_in_place_and_no_other() {
         ("usr/share/dbus-1/system-services/com.amd.Onload1.service", 0o644),
         ("usr/share/dbus-1/system.d/com.amd.Onload1.conf", 0o644),
         ("usr/share/doc/onloadd/README.md", 0o644),
+        ("usr/share/doc/onloadd/sfptpd.cfg", 0o644),
         ("usr/share/fish/vendor_completions.d/onloadctl.fish", 0o644),
         ("usr/share/licenses/onloadd/LICENSE", 0o644),
         ("usr/share/licenses/onloadd/LICENSE-APACHE", 0o644),

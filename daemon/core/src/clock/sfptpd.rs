@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::reading::Reading;
 
+pub mod config;
 pub mod exit;
 pub mod instances;
 pub mod interfaces;

@@ -16,11 +16,12 @@ pub(super) fn some(text: &str) -> Option<String> {
     Some(word(text)).filter(|word| !matches!(word.as_str(), "" | "-"))
 }
 
-/// Words of a list parted by commas or white space; what stands for an empty list is none.
+/// Words of a list parted by commas or white space; neither what stands for an empty list nor what
+/// stands for the rest of a long one is a word.
 pub(super) fn words<C: FromIterator<String>>(text: &str) -> C {
     text.split(|c: char| c == ',' || c.is_whitespace())
         .filter_map(some)
-        .filter(|word| word != "none")
+        .filter(|word| !matches!(word.as_str(), "none" | "..."))
         .take(MOST)
         .collect()
 }
