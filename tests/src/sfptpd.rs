@@ -13,6 +13,7 @@ mod engine;
 pub mod fault;
 mod metrics;
 mod options;
+pub mod package;
 pub mod place;
 mod rivals;
 mod samples;
