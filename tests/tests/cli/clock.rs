@@ -3,6 +3,8 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onload_core::clock::picture::{ClocksPicture, Keeper};
 use onload_core::command::Command as Order;
 use onload_core::condition::Status;
@@ -142,8 +144,8 @@ async fn until(screen: &mut ChildStdout, shown: &mut String, wanted: &str) {
 
 /// The plot in a shell that outlives it, on a small terminal, which then is made smaller.
 const AROUND: &str = "trap : INT; stty rows 12 cols 70; before=$(stty -g); \
-    (read size < resize; stty rows 4 cols 60) & \
-    $ctl clock watch; code=$?; \
+    (read size < resize; stty rows 4 cols 60 < /dev/tty) & \
+    sh -c 'echo $$ > pid; exec $ctl clock watch'; code=$?; \
     test \"$before\" = \"$(stty -g)\" && echo as before; exit $code";
 
 #[tokio::test]
@@ -170,8 +172,16 @@ async fn a_terminal_has_a_plot_and_is_given_back_as_it_was() {
     rig.alter(|picture| system(picture, 3_400, Status::True));
     until(&mut screen, &mut shown, "+3.40 µs").await;
     until(&mut screen, &mut shown, "+5.00 µs┤").await;
-    tokio::fs::write(&pipe, "now\n").await.unwrap();
+    // Somebody waits at its other end since the beginning.
+    std::fs::write(&pipe, "now\n").unwrap();
     until(&mut screen, &mut shown, "and 1 more: a taller terminal shows them").await;
+    // Whoever asks it to rest has the terminal meanwhile.
+    let pid = std::fs::read_to_string(place.path().join("pid")).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap());
+    kill(pid, Signal::SIGTSTP).unwrap();
+    until(&mut screen, &mut shown, "\x1b[?1049l").await;
+    kill(pid, Signal::SIGCONT).unwrap();
+    until(&mut screen, &mut shown, "\x1b[?1049h").await;
     keyboard.write_all(b"\x03").await.unwrap();
     until(&mut screen, &mut shown, "as before").await;
     let (_, after) = shown.rsplit_once("\x1b[?1049l").unwrap();

@@ -105,11 +105,10 @@ pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
             }
         }
     }
-    // What was on the screen goes with it.
+    // What was on the screen goes with it; how it went stays to be read.
     if let Some(screen) = screen {
-        let columns = screen.size().0;
         drop(screen);
-        let last = |trace| format!("{}\n", frame::fitted(&frame::title(trace, now()), columns));
+        let last = |trace| format!("{}\n", frame::fitted(&frame::title(trace, now()), usize::MAX));
         output.text(&watched.traces.iter().map(last).collect::<String>())?;
     }
     Ok(())
