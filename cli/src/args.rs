@@ -287,9 +287,9 @@ pub enum Verb {
     /// Names of interfaces: what each driver makes of them, what is wanted, what is in the way
     #[command(subcommand, arg_required_else_help = false)]
     Naming(NamingVerb),
-    /// Explain the decision taken about a port, module, release, pool, device, allocation or node
+    /// Explain the decision taken about a port, module, release, pool, device, allocation, clock or node
     Why {
-        /// A PCI address, a name, an id, a resource such as amd.com/onload, or node
+        /// A PCI address, a name, an id, a resource such as amd.com/onload, clock or node
         subject: String,
         #[command(flatten)]
         read: Read,

@@ -12,6 +12,7 @@ use crate::names::{AllocationId, ModuleName, PciAddress, PoolName, ReleaseName};
 use crate::picture::{Device, Lent, Picture, PoolPicture, PortPicture};
 use crate::reading::Reading;
 
+mod clock;
 mod module;
 mod release;
 #[cfg(test)]
@@ -32,7 +33,7 @@ pub struct Explanation {
 }
 
 /// Explains a subject: `node`, `ledger`, `configuration`, `keys` (or `secure-boot`), a port or its
-/// interface, a module, a release, a pool, a device, an allocation, a key by its fingerprint (8 digits
+/// interface, a module, a release, a pool, a device, an allocation, a clock (or `clock`), a key by its fingerprint (8 digits
 /// or more), its path in the configuration or its name. None: there is no such thing.
 ///
 /// A pool is found by its resource as well, for one that has the name of a module, as the shipped
@@ -95,6 +96,9 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
         subject.parse::<AllocationId>().ok().and_then(|id| picture.allocations.get(&id))
     {
         return Some(self::allocation(allocation));
+    }
+    if let Some(clock) = clock::explain(picture, subject) {
+        return Some(clock);
     }
     let release = subject.parse::<ReleaseName>().ok().and_then(|release| {
         picture.releases.get(&release).map(|found| release::explain(picture, &release, found))
@@ -173,6 +177,7 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
             },
         );
         let told = [ConditionKind::ParametersAsAsked, ConditionKind::InitramfsMatches];
+        let told = [&told[..], &clock::CONDITIONS].concat();
         let conditions = picture.conditions.iter().filter(|one| told.contains(&one.kind));
         for condition in conditions.filter(|one| one.status == Status::False) {
             explanation.input("to know", &condition.message);

@@ -30,7 +30,7 @@ pub async fn read(bus: &Bus) -> Result<Conflicts, Ended> {
 
 impl Page for Conflicts {
     fn text(&self, _now: u64) -> String {
-        for why in self.unreadable.values() {
+        if let Some(why) = self.unreadable.values().next() {
             return format!("{} conflicts: {}\n", Paint::Warn.on("?"), plain(why));
         }
         match (self.conflicts.is_empty(), self.mode.as_deref()) {
