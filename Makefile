@@ -95,6 +95,7 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	for unit in onloadd onloadd-boot; do \
 	  sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/$$unit.service > $(DESTDIR)$(unitdir)/$$unit.service && \
 	  chmod 0644 $(DESTDIR)$(unitdir)/$$unit.service || exit 1; done
+	$(INSTALL) -m 0644 units/onloadd-sfptpd.service $(DESTDIR)$(unitdir)/onloadd-sfptpd.service
 	$(INSTALL) -D -m 0644 units/90-onloadd.preset $(DESTDIR)$(presetdir)/90-onloadd.preset
 	$(INSTALL) -D -m 0644 units/onloadd.sysusers.conf $(DESTDIR)$(sysusersdir)/onloadd.conf
 	$(INSTALL) -D -m 0644 units/onloadd.tmpfiles.conf $(DESTDIR)$(tmpfilesdir)/onloadd.conf

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 use onload_dbus::error::exit;
 use zbus::Variant;
 
+use crate::commands::clock::ClockVerb;
 use crate::commands::keys::KeysVerb;
 use crate::follow::Until;
 use crate::point;
@@ -286,9 +287,9 @@ pub enum Verb {
     /// Names of interfaces: what each driver makes of them, what is wanted, what is in the way
     #[command(subcommand, arg_required_else_help = false)]
     Naming(NamingVerb),
-    /// Explain the decision taken about a port, module, release, pool, device, allocation or node
+    /// Explain the decision taken about a port, module, release, pool, device, allocation, clock or node
     Why {
-        /// A PCI address, a name, an id, a resource such as amd.com/onload, or node
+        /// A PCI address, a name, an id, a resource such as amd.com/onload, clock or node
         subject: String,
         #[command(flatten)]
         read: Read,
@@ -317,6 +318,12 @@ pub enum Verb {
     /// Keys for kernel modules: make one and sign with it, which needs no onloadd; enrol it here
     #[command(subcommand, arg_required_else_help = false)]
     Keys(KeysVerb),
+    /// Clocks: who keeps time here and how well (`status`, when nothing is named), and the order who shall
+    Clock {
+        /// What to do with them
+        #[command(subcommand)]
+        verb: Option<ClockVerb>,
+    },
     /// Bring the node back to a release it had; Ctrl-C asks the job to stop
     Rollback {
         /// How many changes back

@@ -4,6 +4,7 @@ mod adopt;
 mod allocate;
 mod allocations;
 mod apply;
+pub mod clock;
 mod completion;
 mod config;
 mod confirm;
@@ -112,6 +113,10 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             apply::order(bus, output, retry, &manner).await?;
         }
         Verb::Release(verb) => return release::run(bus, output, verb).await,
+        Verb::Clock { verb } => {
+            let verb = verb.unwrap_or(clock::ClockVerb::Status(Read::default()));
+            return clock::run(bus, output, verb).await;
+        }
         Verb::Rollback { back, manner } => rollback::order(bus, output, back, &manner).await?,
         Verb::Adopt { dry_run: true, .. } => adopt::dry_run(bus, output).await?,
         Verb::Adopt { dry_run: false, no_follow } => {

@@ -74,10 +74,15 @@ impl Output {
         if !self.has_ages() {
             return self.text(&format!("{text}\n"));
         }
+        self.redraw(&text)
+    }
+
+    /// Text on a terminal, in place of what is there.
+    pub fn redraw(self, text: &str) -> io::Result<()> {
         // anstream takes movements out together with colours; here is a terminal in any case.
         let text = match anstream::stdout().current_choice() {
-            anstream::ColorChoice::Never => anstream::adapter::strip_str(&text).to_string(),
-            _ => text,
+            anstream::ColorChoice::Never => anstream::adapter::strip_str(text).to_string(),
+            _ => text.to_owned(),
         };
         let lines = text.replace('\n', &format!("{CLEAR_LINE}\n"));
         let mut out = io::stdout().lock();

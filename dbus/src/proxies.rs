@@ -333,11 +333,11 @@ pub trait Manager {
 
     /// Why method
     ///
-    /// Explains the decision taken about a subject: a port, module, release, pool, device, allocation, key or node.
+    /// Explains the decision taken about a subject: a port, module, release, pool, device, allocation, clock, key or node.
     ///
     /// # Arguments
     ///
-    /// * `subject` - A PCI address, a name, an id, a pool's resource, a certificate's SHA-256 (its first 8 hexadecimal digits or more), its path in the configuration or its name, or node, ledger, configuration or keys (also: secure-boot), which is the state of Secure Boot and every key; 1 to 64 bytes. Where a module and a pool have one name it is the module's.
+    /// * `subject` - A PCI address, a name, an id, a pool's resource, a certificate's SHA-256 (its first 8 hexadecimal digits or more), its path in the configuration or its name, or node, ledger, configuration or keys (also: secure-boot), which is the state of Secure Boot and every key, or clock, which is whether the system clock is kept; 1 to 64 bytes. Where a module and a pool have one name it is the module's.
     /// * `explanation` - Subject (s), Decision (s), Inputs (a(ss): what was looked at, and what it said), WouldChange (as: what would lead to another decision).
     fn why(
         &self,

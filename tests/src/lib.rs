@@ -13,5 +13,6 @@ pub mod kubelet;
 pub mod machine;
 pub mod namespace;
 pub mod node;
+pub mod sfptpd;
 pub mod skip;
 pub mod world;

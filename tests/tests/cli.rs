@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)] // Tests stop where they fail.
 
+#[path = "cli/clock.rs"]
+mod clock;
 #[path = "cli/errors.rs"]
 mod errors;
 #[path = "cli/keys.rs"]

@@ -15,6 +15,8 @@ mod bus;
 mod hardware;
 #[path = "units/modprobe.rs"]
 mod modprobe;
+#[path = "units/sfptpd.rs"]
+mod sfptpd;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -110,6 +112,7 @@ fn install_puts_every_file_in_place_and_no_other() {
         ("usr/lib/onloadd/sfptpd.cfg", 0o644),
         (UNIT, 0o644),
         (boot::UNIT, 0o644),
+        (sfptpd::UNIT, 0o644),
         ("usr/lib/systemd/system-preset/90-onloadd.preset", 0o644),
         ("usr/lib/sysusers.d/onloadd.conf", 0o644),
         ("usr/lib/tmpfiles.d/onloadd.conf", 0o644),
@@ -130,7 +133,7 @@ fn install_puts_every_file_in_place_and_no_other() {
     ];
     let expected = expected.map(|(name, mode)| (name.to_owned(), mode));
     assert_eq!(files_below(&root), BTreeMap::from(expected));
-    for unit in [UNIT, boot::UNIT] {
+    for unit in [UNIT, boot::UNIT, sfptpd::UNIT] {
         let source = repository().join("units").join(Path::new(unit).file_name().unwrap());
         assert_eq!(read(root.join(unit)), read(source));
     }
@@ -169,7 +172,9 @@ fn with_systemd(root: &Path) {
         let unit = format!("[Unit]\nDescription={target}\n");
         fs::write(root.join(format!("usr/lib/systemd/system/{target}.target")), unit).unwrap();
     }
-    executable(&root.join("usr/bin/busctl"), "#!/bin/sh\n");
+    for program in ["usr/bin/busctl", "usr/sbin/sfptpd"] {
+        executable(&root.join(program), "#!/bin/sh\n");
+    }
 }
 
 #[test]
@@ -181,8 +186,8 @@ fn systemd_finds_no_fault_with_the_units() {
     with_systemd(&root);
     let verify = || {
         let root = format!("--root={}", root.display());
-        let verify = [&root, "verify", "onloadd.service", "onloadd-boot.service"];
-        Command::new("systemd-analyze").args(verify).output().unwrap()
+        let units = ["onloadd.service", "onloadd-boot.service", "onloadd-sfptpd.service"];
+        Command::new("systemd-analyze").args([&root, "verify"]).args(units).output().unwrap()
     };
     let out = verify();
     assert!(out.status.success(), "{}", text(&out));
@@ -190,7 +195,7 @@ fn systemd_finds_no_fault_with_the_units() {
     assert_eq!(text(&out), "");
 
     // That silence means something: a misspelt key is told.
-    for unit in [UNIT, boot::UNIT] {
+    for unit in [UNIT, boot::UNIT, sfptpd::UNIT] {
         let unit = root.join(unit);
         let right = read(&unit);
         fs::write(&unit, right.replace("NoNewPrivileges=", "NoNewPrivilege=")).unwrap();

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bus::{Bus, Objects, Subject, of_kind};
 use crate::commands::adopt::{Other, others};
+use crate::commands::clock::{self, Clock};
 use crate::commands::history::{Change, change};
 use crate::commands::pools::{Pool, Pools};
 use crate::commands::ports::{Port, Ports};
@@ -45,6 +46,8 @@ pub struct Status {
     pub probing: bool,
     pub ports: Vec<PortGroup>,
     pub pools: Vec<Pool>,
+    /// The system clock; null where it is not looked at.
+    pub clock: Option<Clock>,
     pub conditions: Vec<Condition>,
     pub hold: Option<Hold>,
     pub blockers: Vec<Blocker>,
@@ -138,6 +141,7 @@ impl Status {
     fn of(mut objects: Objects) -> Self {
         let ports = Ports::of(of_kind(&mut objects, Kind::Port));
         let pools = Pools::of(of_kind(&mut objects, Kind::Pool));
+        let clocks = clock::of(&mut objects);
         let mut node = Properties::new(objects.remove(&Subject::Node).unwrap_or_default());
         Self {
             state: node.get("state"),
@@ -158,6 +162,7 @@ impl Status {
             probing: node.get("probing"),
             ports: groups(&ports.ports),
             pools: pools.pools,
+            clock: clocks.into_iter().find(|one| one.name == clock::SYSTEM),
             conditions: conditions(&mut node),
             hold: hold(&mut node),
             blockers: blockers(&mut node),

@@ -32,9 +32,9 @@ pub struct Explanation {
     pub would_change: Vec<String>,
 }
 
-/// Explains a subject: `node`, `ledger`, `configuration`, `clock`, `keys` (or `secure-boot`), a port or its
-/// interface, a module, a release, a pool, a device, an allocation, a key by its fingerprint (8 digits
-/// or more), its path in the configuration or its name. None: there is no such thing.
+/// Explains a subject: `node`, `ledger`, `configuration`, `keys` (or `secure-boot`), a port or its
+/// interface, a module, a release, a pool, a device, an allocation, a clock (or `clock`), a key by its
+/// fingerprint (8 digits or more), its path in the configuration or its name. None: there is no such thing.
 ///
 /// A pool is found by its resource as well, for one that has the name of a module, as the shipped
 /// one does.
@@ -55,9 +55,6 @@ pub fn explain(picture: &Picture, subject: &str) -> Option<Explanation> {
 fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
     if ["node", "ledger", "configuration"].contains(&subject) {
         return Some(node(picture, subject));
-    }
-    if subject == clock::CLOCK {
-        return Some(clock::explain(picture));
     }
     if trust::ALL.contains(&subject) {
         return Some(trust::all(picture, subject));
@@ -99,6 +96,9 @@ fn find(picture: &Picture, subject: &str) -> Option<Explanation> {
         subject.parse::<AllocationId>().ok().and_then(|id| picture.allocations.get(&id))
     {
         return Some(self::allocation(allocation));
+    }
+    if let Some(clock) = clock::explain(picture, subject) {
+        return Some(clock);
     }
     let release = subject.parse::<ReleaseName>().ok().and_then(|release| {
         picture.releases.get(&release).map(|found| release::explain(picture, &release, found))
@@ -177,6 +177,7 @@ fn node(picture: &Picture, subject: &str) -> Explanation {
             },
         );
         let told = [ConditionKind::ParametersAsAsked, ConditionKind::InitramfsMatches];
+        let told = [&told[..], &clock::CONDITIONS].concat();
         let conditions = picture.conditions.iter().filter(|one| told.contains(&one.kind));
         for condition in conditions.filter(|one| one.status == Status::False) {
             explanation.input("to know", &condition.message);

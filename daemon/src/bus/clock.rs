@@ -10,7 +10,7 @@ use onload_core::condition::Status;
 use zbus::{Variant, interface};
 
 use super::view::View;
-use super::wire::Dictionary;
+use super::wire::{Dictionary, said};
 
 /// Stands for no number where 0 and -1 are numbers like any other.
 const NONE: i64 = i64::MIN;
@@ -50,7 +50,7 @@ impl Clock {
 
     #[zbus(property)]
     fn driver_name(&self) -> String {
-        self.with(|clock| text(&clock.driver_name))
+        self.with(|clock| said(&clock.driver_name))
     }
 
     #[zbus(property)]
@@ -84,12 +84,12 @@ impl Clock {
 
     #[zbus(property)]
     fn reason(&self) -> String {
-        self.with(|clock| text(&clock.verdict.reason))
+        self.with(|clock| said(&clock.verdict.reason))
     }
 
     #[zbus(property)]
     fn message(&self) -> String {
-        self.with(|clock| text(&clock.verdict.message))
+        self.with(|clock| said(&clock.verdict.message))
     }
 
     #[zbus(property)]
@@ -99,12 +99,12 @@ impl Clock {
 
     #[zbus(property)]
     fn source(&self) -> String {
-        self.with(|clock| text(&clock.verdict.source))
+        self.with(|clock| said(&clock.verdict.source))
     }
 
     #[zbus(property)]
     fn grandmaster(&self) -> String {
-        self.with(|clock| text(&clock.verdict.grandmaster))
+        self.with(|clock| said(&clock.verdict.grandmaster))
     }
 
     #[zbus(property)]
@@ -129,7 +129,7 @@ impl Clock {
 
     #[zbus(property)]
     fn alarms(&self) -> Vec<String> {
-        self.with(|clock| clock.verdict.alarms.iter().map(|alarm| text(alarm)).collect())
+        self.with(|clock| clock.verdict.alarms.iter().map(|alarm| said(alarm)).collect())
     }
 
     #[zbus(property)]
@@ -144,14 +144,9 @@ impl Clock {
 
     #[zbus(property)]
     fn unreadable(&self) -> BTreeMap<String, String> {
-        let gap = |(name, why): (&String, &String)| (name.clone(), text(why));
+        let gap = |(name, why): (&String, &String)| (name.clone(), said(why));
         self.with(|clock| clock.unreadable.iter().map(gap).collect())
     }
-}
-
-/// A text from elsewhere: one on the bus has no byte 0.
-fn text(text: &str) -> String {
-    text.replace('\0', "\u{fffd}")
 }
 
 fn steerer(by: &Steerer) -> Dictionary {
@@ -160,7 +155,7 @@ fn steerer(by: &Steerer) -> Dictionary {
         ("Pid".to_owned(), Variant::from(by.pid)),
     ]);
     for (name, value) in [("Unit", &by.unit), ("Container", &by.container)] {
-        facts.extend(value.as_ref().map(|value| (name.to_owned(), Variant::from(text(value)))));
+        facts.extend(value.as_ref().map(|value| (name.to_owned(), Variant::from(said(value)))));
     }
     facts
 }
@@ -184,8 +179,8 @@ pub(super) fn conflict(conflict: &Conflict) -> Dictionary {
     Dictionary::from([
         ("Kind".to_owned(), Variant::from(conflict_kind(conflict.kind))),
         ("Clock".to_owned(), Variant::from(conflict.clock.clone())),
-        ("Message".to_owned(), Variant::from(text(&conflict.message))),
-        ("Fix".to_owned(), Variant::from(text(&conflict.fix))),
+        ("Message".to_owned(), Variant::from(said(&conflict.message))),
+        ("Fix".to_owned(), Variant::from(said(&conflict.fix))),
         ("BarsStart".to_owned(), Variant::from(conflict.bars_start)),
         ("Units".to_owned(), Variant::from(conflict.units.clone())),
     ])
@@ -198,10 +193,10 @@ pub(super) fn supervision(clocks: &ClocksPicture) -> Dictionary {
         ("Mode".to_owned(), Variant::from(clocks.mode.as_str())),
         ("Status".to_owned(), Variant::from(seen.status.as_str())),
         ("Reason".to_owned(), Variant::from(seen.reason.clone())),
-        ("Message".to_owned(), Variant::from(text(&seen.message))),
+        ("Message".to_owned(), Variant::from(said(&seen.message))),
         ("Unit".to_owned(), Variant::from(seen.unit.clone())),
-        ("Version".to_owned(), Variant::from(text(&seen.version))),
-        ("Fix".to_owned(), Variant::from(seen.fix.clone())),
+        ("Version".to_owned(), Variant::from(said(&seen.version))),
+        ("Fix".to_owned(), Variant::from(said(&seen.fix))),
         ("Restarts".to_owned(), Variant::from(seen.restarts)),
         ("Hangs".to_owned(), Variant::from(seen.hangs)),
     ])
@@ -224,5 +219,5 @@ pub(super) fn handover(order: &Handover) -> Dictionary {
 /// An outage as a row: began, milliseconds or -1, change or 0, reason.
 pub(super) fn outage(outage: &Outage) -> (u64, i64, u64, String) {
     let millis = outage.millis.map_or(-1, |millis| i64::try_from(millis).unwrap_or(i64::MAX));
-    (outage.began.0, millis, outage.change.unwrap_or_default(), text(&outage.reason))
+    (outage.began.0, millis, outage.change.unwrap_or_default(), said(&outage.reason))
 }

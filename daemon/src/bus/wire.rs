@@ -26,6 +26,11 @@ pub(super) fn text(reading: &Reading<impl ToString>) -> String {
     reading.known().map(ToString::to_string).unwrap_or_default()
 }
 
+/// A text that may be from elsewhere: one on the bus has no byte 0.
+pub(super) fn said(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
 /// A number that is 0 where there is none.
 pub(super) fn number<N: Copy + Default>(reading: &Reading<N>) -> N {
     reading.known().copied().unwrap_or_default()
@@ -88,12 +93,13 @@ pub(super) type ConditionRow = (&'static str, &'static str, String, String, u64)
 /// A condition as a row.
 pub(super) fn condition(one: &Condition) -> ConditionRow {
     let (kind, status) = (one.kind.as_str(), one.status.as_str());
-    (kind, status, one.reason.clone(), one.message.clone(), one.since.0)
+    (kind, status, said(&one.reason), said(&one.message), one.since.0)
 }
 
 /// What is in the way: subject, reason, why and fix.
 pub(super) fn blocked(one: &Blocked) -> (String, &'static str, String, String) {
-    (one.subject.clone(), one.blocker.reason(), one.blocker.why(), one.blocker.fix())
+    let (why, fix) = (said(&one.blocker.why()), said(&one.blocker.fix()));
+    (one.subject.clone(), one.blocker.reason(), why, fix)
 }
 
 /// Another manager: its word, what shows it, whether adopted, what onloadd does, what is left.

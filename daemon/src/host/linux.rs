@@ -149,6 +149,8 @@ pub struct Linux {
     on_disk: OnDisk,
     keys: Keys,
     initramfs: InitramfsFiles,
+    /// How far statistics of sfptpd were read.
+    followed: clocks::Followed,
     /// What the last look found, for one that does not go as far.
     last: RefCell<Option<Snapshot>>,
     /// None for a root that is not this machine's.
@@ -186,6 +188,7 @@ impl Linux {
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
             keys: if live { Keys::live() } else { Keys::recorded() },
+            followed: clocks::Followed::default(),
             initramfs: InitramfsFiles::new(if live { Pace::Beside } else { Pace::AtOnce }),
             last: RefCell::default(),
             places,
@@ -215,6 +218,7 @@ impl Linux {
         let pace = self.initramfs.set(Pace::AtOnce);
         // What is remembered would not be in the capture.
         self.keys.forget();
+        self.followed.forget();
         let look = Look { depth: Depth::Usual, clocks: Some(ClockLook::default()) };
         let seen = self.root.record(into, self.observe(look)).await;
         self.initramfs.set(pace);
@@ -231,9 +235,11 @@ impl Linux {
     /// What a look finds of clocks.
     async fn clocks(&self, look: Option<&ClockLook>) -> Reading<Box<Clocks>> {
         match look {
+            // Before the network nobody keeps time yet, and there is no bus to ask by.
+            Some(_) if self.programs.is_direct() => Reading::Absent,
             Some(look) => {
                 let live = matches!(self.source, Source::Live(_));
-                clocks::read(&self.root, live, &self.programs, look).await
+                clocks::read(&self.root, live, &self.programs, &self.followed, look).await
             }
             None => Reading::Absent,
         }

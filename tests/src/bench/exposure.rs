@@ -16,7 +16,10 @@ const VERDICT: &str = "Overall exposure level for ";
 /// # Errors
 /// Its answer has no figure.
 pub fn measure() -> anyhow::Result<Vec<Row>> {
-    ["onloadd.service", "onloadd-boot.service"].into_iter().map(of_unit).collect()
+    ["onloadd.service", "onloadd-boot.service", "onloadd-sfptpd.service"]
+        .into_iter()
+        .map(of_unit)
+        .collect()
 }
 
 fn of_unit(name: &str) -> anyhow::Result<Row> {

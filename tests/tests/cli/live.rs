@@ -11,29 +11,29 @@ use tokio::process::{Child, ChildStdout};
 use crate::rig::{PATIENCE, Rig, allocation, node};
 use crate::run::command;
 
-struct Live {
+pub struct Live {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Live {
-    fn start(rig: &Rig, words: &[&str]) -> Self {
+    pub fn start(rig: &Rig, words: &[&str]) -> Self {
         let mut child = command(&rig.bus.address(), words).stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
 
-    async fn line(&mut self) -> String {
+    pub async fn line(&mut self) -> String {
         let line = tokio::time::timeout(PATIENCE, self.lines.next_line()).await;
         line.expect("nothing came").unwrap().expect("onloadctl ended")
     }
 
-    async fn json(&mut self) -> Value {
+    pub async fn json(&mut self) -> Value {
         serde_json::from_str(&self.line().await).unwrap()
     }
 
     /// Ctrl-C is how people end it, and no failure.
-    async fn interrupt(mut self) {
+    pub async fn interrupt(mut self) {
         let pid = i32::try_from(self.child.id().unwrap()).unwrap();
         let pid = nix::unistd::Pid::from_raw(pid);
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();

@@ -104,7 +104,7 @@ async fn json_is_as_documented() {
     let less = place.path().join("less.opf").into_os_string().into_string().unwrap();
     fs::write(&less, "unset EF_A\n").unwrap();
     let four = ["--set", "NGINX_NUM_WORKERS=4", "--set", "EF_A=1"];
-    let verbs: [(&str, &[&str]); 25] = [
+    let verbs: [(&str, &[&str]); 29] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -130,6 +130,10 @@ async fn json_is_as_documented() {
             &[&["profile", "configmap", "safe", "--namespace", "a"], &shelf[..]].concat(),
         ),
         ("config", &["config"]),
+        ("clock-status", &["clock", "status"]),
+        ("clock-conflicts", &["clock", "conflicts"]),
+        ("clock-handover", &["clock", "handover", "--back", "--dry-run"]),
+        ("apply", &["clock", "handover", "--no-follow"]),
         ("allocate", &["allocate", "onload"]),
         ("apply", &["rollback", "--no-follow"]),
         ("plan", &["apply", "--dry-run"]),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::commands::adopt::Other;
+use crate::commands::clock::Clock;
 use crate::commands::pools::Pool;
 use crate::commands::status::{Condition, Hold, Interface, PortGroup, Status, User};
 use crate::render::Page;
@@ -53,6 +54,9 @@ impl Page for Status {
         }
         let others: Vec<_> = self.others.iter().map(Other::line).collect();
         lines.add("others", &others.join("\n"));
+        if let Some(clock) = &self.clock {
+            lines.add("clock", &kept(clock, now));
+        }
         lines.add("keys", &keys(&self.conditions));
         lines.add("conditions", &conditions(&self.conditions, now));
         if let Some(hold) = &self.hold {
@@ -186,6 +190,13 @@ fn users(users: &[User]) -> String {
         text += &Paint::Dim.on(&format!("and {more} more; --json has all"));
     }
     text
+}
+
+/// The system clock, in a line.
+fn kept(clock: &Clock, now: u64) -> String {
+    let ((word, paint), answer) = (clock.state(), plain(&clock.answer(now)));
+    let more = if clock.is_synchronised() { "" } else { " (`onloadctl clock`)" };
+    format!("{}: {answer}{more}", paint.on(word))
 }
 
 /// Keys that are not where they are wanted; nothing where all is well.

@@ -12,6 +12,8 @@ use super::attribute;
 use super::root::Dir;
 use super::runner::Programs;
 
+pub(super) use self::sfptpd::Followed;
+
 mod chrony;
 mod daemons;
 mod hardware;
@@ -31,6 +33,7 @@ pub(super) async fn read(
     root: &Dir,
     live: bool,
     programs: &Programs,
+    followed: &Followed,
     look: &ClockLook,
 ) -> Reading<Box<Clocks>> {
     let machine = Machine { root, live, programs };
@@ -48,6 +51,14 @@ pub(super) async fn read(
         clock.users = users.map(|(pid, _)| *pid).collect();
     }
     let lock = by_name(locks::SYSTEM);
+    // What it left behind stays there when it has ended, and says nothing of now.
+    let sfptpd = match of_kind(running, DaemonKind::Sfptpd).next() {
+        Some(process) => {
+            let told = process.daemon.told.configuration.as_deref();
+            sfptpd::read(root, followed, told).await
+        }
+        None => Reading::Absent,
+    };
 
     let mut names: BTreeSet<String> = look.units.clone();
     names.extend(running.values().filter_map(|process| process.daemon.unit.clone()));
@@ -55,8 +66,8 @@ pub(super) async fn read(
         kernel: kernel::read(&machine).await,
         hardware,
         lock,
-        units: machine.units(&names).await,
-        sfptpd: sfptpd::read(root, live).await,
+        units: machine.units(&names, &look.units).await,
+        sfptpd,
         ptp4l: ptp4l::read(&machine, of_kind(running, DaemonKind::Ptp4l)).await,
         chrony: chrony::read(&machine, of_kind(running, DaemonKind::Chronyd)).await,
         template: template(root, look.template.as_deref()),
@@ -70,13 +81,10 @@ fn of_kind(processes: &BTreeMap<u32, Process>, kind: DaemonKind) -> impl Iterato
     processes.values().filter(move |process| process.daemon.kind == kind)
 }
 
-/// The operator's configuration; one that is named is there.
+/// The operator's configuration.
 fn template(root: &Dir, path: Option<&str>) -> Reading<String> {
     let Some(path) = path else { return Reading::Absent };
-    match root.read(path, TEMPLATE_BYTES).and_then(attribute::text) {
-        Reading::Absent => Reading::Unreadable(format!("there is no {path}")),
-        read => read,
-    }
+    root.read(path, TEMPLATE_BYTES).and_then(attribute::text)
 }
 
 /// The machine as clocks are asked for there.
@@ -108,12 +116,13 @@ impl Machine<'_> {
     async fn units(
         &self,
         names: &BTreeSet<String>,
+        asked: &BTreeSet<String>,
     ) -> Reading<BTreeMap<String, onload_core::clock::unit::Unit>> {
         if names.is_empty() {
             return Reading::Absent;
         }
         let asked = async {
-            units::read(&self.programs.systemd, names).await.and_then(|units| {
+            units::read(&self.programs.systemd, names, asked).await.and_then(|units| {
                 serde_json::to_vec(&units)
                     .map_or_else(|error| Reading::Unreadable(error.to_string()), Reading::Known)
             })

@@ -18,6 +18,8 @@ use onload_core::reading::Reading;
 use super::attribute;
 use super::capture::{Recorder, Special};
 
+mod socket;
+
 /// Most that an attribute can hold: the kernel gives each one page, at most 64 KiB large.
 const ATTRIBUTE_BYTES: usize = 64 << 10;
 /// `openat2` answers EAGAIN when a rename anywhere on the system crosses a `..` it walks; the

@@ -136,6 +136,11 @@ impl From<Runner> for Programs {
 }
 
 impl Programs {
+    /// Whether programs are run without systemd, early in the boot.
+    pub(super) fn is_direct(&self) -> bool {
+        self.runner == Runner::Direct
+    }
+
     /// Runs a program to its end.
     ///
     /// # Errors

@@ -14,6 +14,8 @@ use zbus::{Connection, Fd, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
 use super::runner::{Confined, DEADLINE, STOP, Start, failed};
 
+mod query;
+
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
@@ -39,6 +41,8 @@ const TAKEN: Duration = Duration::from_millis(200);
 #[derive(Debug, Default)]
 pub(super) struct Systemd {
     kept: RefCell<Option<Manager>>,
+    /// For questions: nothing is listened for on it, so nothing queues up.
+    asking: RefCell<Option<Connection>>,
 }
 
 impl Systemd {

@@ -8,7 +8,7 @@ use super::*;
 
 fn look(root: &Dir, look: &ClockLook) -> Clocks {
     let programs = Programs::default();
-    match runtime().block_on(read(root, false, &programs, look)) {
+    match runtime().block_on(read(root, false, &programs, &Followed::default(), look)) {
         Reading::Known(clocks) => *clocks,
         gap => panic!("{gap:?}"),
     }
