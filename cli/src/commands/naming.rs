@@ -1,5 +1,5 @@
 //! `naming plan`: what each Solarflare port is called, what every driver on the disk would make of it,
-//! what is configured and pinned, and what is wrong with these names.
+//! what is configured and pinned, and what is wrong with these names. `naming render` is below it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,6 +12,10 @@ use crate::render::Page;
 use crate::render::paint::{Paint, plain};
 use crate::render::phrase::{ABSENT, UNREADABLE, natural};
 use crate::render::table::{Cell, table};
+
+mod render;
+
+pub use render::run as render;
 
 /// Names of all ports, by PCI address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
