@@ -2,6 +2,7 @@
 //! kernel's renaming, netlink, ethtool and NetworkManager are the real ones.
 
 mod carried;
+mod first_boot;
 mod foretold;
 mod names;
 mod owner;
@@ -10,14 +11,14 @@ mod ports;
 mod stack;
 
 use onload_tests::cases;
-use onload_tests::guest::Options;
 use onload_tests::guest::cases::Theme;
 
 pub fn theme() -> Theme {
     Theme {
         name: "naming",
-        options: Options::new(),
+        options: first_boot::options(),
         cases: cases![
+            first_boot::names_are_right_before_the_network_is_set_up,
             foretold::off_lets_names_change_as_the_plan_says,
             carried::a_network_survives_swaps,
             carried::a_kill_in_between_leaves_no_trace,

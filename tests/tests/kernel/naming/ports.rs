@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use onload_tests::guest::Guest;
 use serde_json::Value;
 
-use super::stack;
+use super::{first_boot, stack};
 use crate::node::json;
 use crate::swap::{CHANGE, FORMER, loaded};
 
@@ -25,10 +25,11 @@ pub fn card(guest: &Guest, parameters: &str) -> anyhow::Result<()> {
         swap_to(guest, IN_TREE)?;
     }
     guest.ok(&format!(
-        "{}
+        "{}{}
          rmmod onloadd_card 2>&-; insmod /opt/card/onloadd_card.ko functions=3 {parameters} && udevadm settle &&
          {{ test -d /var/lib/onloadd/releases/{FORMER} ||
             onloadctl release import /opt/releases/{FORMER} --version {FORMER}; }}",
+        first_boot::cleared(),
         stack::TEAR_DOWN
     ))?;
     let named = format!("onloadctl ports | grep -q {}", names(guest)?[2]);
