@@ -10,8 +10,8 @@ use onload_tests::guest::{Guest, Options};
 use serde_json::Value;
 
 use super::owner::{PROFILES, SETTINGS};
-use super::ports::{FUNCTIONS, MACS, WITH_IN_TREE, evaluated, names, pin, planned};
-use crate::node::json;
+use super::ports::{FUNCTIONS, MACS, WITH_IN_TREE, evaluated_all, names, pin, planned};
+use crate::node::{configure, json};
 
 /// What the ports are called, in the order of their functions.
 const NAMES: [&str; 3] = ["fast0", "fast1", "fast2"];
@@ -64,11 +64,13 @@ pub fn options() -> Options {
     options
 }
 
-/// What the guest's first boot has beyond the ordinary, taken away: nothing where that was done.
+/// What the guest's boot has beyond the ordinary, taken away: nothing where that was done. The card goes
+/// first, so that nobody pins what its ports are called.
 pub fn cleared() -> String {
     format!(
         "if ls {RENDERED}* >/dev/null 2>&1; then
-             systemctl stop NetworkManager; rm -f {RENDERED}* {PROFILES}/*; rmmod onloadd_card; udevadm settle
+             systemctl stop NetworkManager; rmmod onloadd_card; udevadm settle
+             rm -f {RENDERED}* /etc/systemd/network/10-onloadd-* {PROFILES}/*
          fi; "
     )
 }
@@ -157,9 +159,10 @@ pub fn names_are_right_before_the_network_is_set_up(guest: &mut Guest) -> anyhow
         ensure!(guest.get(&path)? == text.as_bytes(), "{path} is as it was laid");
     }
     let by = [files[0].clone(), files[1].clone(), format!("mac {}", MACS[2])];
+    let evaluated = evaluated_all(guest, &NAMES)?;
     for (at, row) in planned(guest)?.iter().enumerate() {
-        let (udev, file) = evaluated(guest, NAMES[at])?;
-        ensure!(udev == NAMES[at] && file == files[at], "{udev} by {file}");
+        let (udev, file) = &evaluated[at];
+        ensure!(udev == NAMES[at] && *file == files[at], "{udev} by {file}");
         ensure!(row["today"] == NAMES[at] && row["pinned"] == NAMES[at], "{row}");
         ensure!(row["pinned_by"] == by[at] && row["troubles"] == Value::Array(vec![]), "{row}");
     }
@@ -169,5 +172,6 @@ pub fn names_are_right_before_the_network_is_set_up(guest: &mut Guest) -> anyhow
     let status = json(guest, "status")?;
     let pinned = "ports with a pinned name: 1, and by a MachineConfig: 2";
     ensure!(status.to_string().contains(pinned), "{status}");
+    configure(guest, "[naming]\npolicy = \"off\"\n")?;
     guest.ok(&cleared()).map(drop)
 }
