@@ -198,6 +198,15 @@ pub enum ProfileVerb {
 pub enum NamingVerb {
     /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
     Plan(Read),
+    /// Link files for a MachineConfig, from [naming] of a configuration; works without onloadd
+    Render {
+        /// The configuration, or - for standard input; of several files later ones win
+        #[arg(long, value_name = "FILE|-", default_value = "-")]
+        config: Vec<String>,
+        /// Write them into this directory; otherwise they are printed, each with its path
+        #[arg(long, value_name = "DIR")]
+        output: Option<String>,
+    },
 }
 
 /// Where profiles are looked for.

@@ -69,6 +69,10 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             return Ok(exit::AS_WANTED);
         }
         Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
+        Verb::Naming(NamingVerb::Render { config, output: directory }) => {
+            naming::render(output, &config, directory.as_deref())?;
+            return Ok(exit::AS_WANTED);
+        }
         _ => {}
     }
     let bus = &Bus::connect(&args.bus).await?;
@@ -139,6 +143,9 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         // These were answered above, before there was a bus.
         Verb::Profile(verb) => profile::run(output, verb)?,
         Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
+        Verb::Naming(NamingVerb::Render { config, output: directory }) => {
+            naming::render(output, &config, directory.as_deref())?;
+        }
         Verb::Completion { shell } => completion::print(shell)?,
     }
     Ok(exit::AS_WANTED)

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use onload_core::inventory::{Depth, Look, Snapshot};
+use onload_core::inventory::{Look, Snapshot};
 use onload_core::names::ReleaseName;
 use onload_core::reading::Reading;
 use onload_core::refusal::{Refusal, RefusalKind};
