@@ -16,6 +16,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use onloadd::host::Host;
 use tokio::time::timeout;
 
+mod clocks;
 mod looks;
 mod trust;
 
@@ -62,6 +63,8 @@ pub enum Behaviour {
     StepDropped,
     /// A look that searches for users shows the same machine.
     DeepLook,
+    /// A look at clocks finds what it was asked for, and fits together.
+    ClockLook,
     /// `changed` is pending while nothing happens.
     Quiet,
     /// A dropped `changed` leaves the host usable.
@@ -69,7 +72,7 @@ pub enum Behaviour {
 }
 
 /// All cases.
-pub const CASES: [(&str, Case); 31] = [
+pub const CASES: [(&str, Case); 33] = [
     ("two looks with nothing changed between agree", Case::Behaviour(Behaviour::LooksAgree)),
     ("looks that overlap agree", Case::Behaviour(Behaviour::LooksOverlap)),
     ("a dropped look leaves the host usable", Case::Behaviour(Behaviour::LookDropped)),
@@ -78,6 +81,7 @@ pub const CASES: [(&str, Case); 31] = [
     ("whatever else holds is unchanged", Case::Behaviour(Behaviour::HoldingSteps)),
     ("a dropped step leaves the host usable", Case::Behaviour(Behaviour::StepDropped)),
     ("a look for users shows the same machine", Case::Behaviour(Behaviour::DeepLook)),
+    ("a look at clocks finds what it was asked for", Case::Behaviour(Behaviour::ClockLook)),
     ("no hint comes while nothing happens", Case::Behaviour(Behaviour::Quiet)),
     ("a dropped wait leaves the host usable", Case::Behaviour(Behaviour::ChangedDropped)),
     ("kernel and boot are known", Case::Look(looks::kernel_and_boot)),
@@ -102,6 +106,7 @@ pub const CASES: [(&str, Case); 31] = [
     ("module files are absolute and of a kernel", Case::Look(looks::module_files)),
     ("routes add up", Case::Look(looks::routes)),
     ("users use something", Case::Look(looks::users)),
+    ("clocks are found only by a look for them", Case::Look(clocks::unasked)),
     ("trust is of the kernel that runs", Case::Look(trust::kernels)),
     ("rings hold what such rings hold", Case::Look(trust::rings)),
     ("what the kernel enforces is what it was built for", Case::Look(trust::enforcement)),
@@ -138,6 +143,7 @@ async fn behaves<H: Host>(host: &H, behaviour: Behaviour) -> Result<()> {
         Behaviour::AbsentStep => absent_step(host).await,
         Behaviour::HoldingSteps => holding_steps(host).await,
         Behaviour::DeepLook => deep_look(host).await,
+        Behaviour::ClockLook => clocks::asked(host).await,
         Behaviour::StepDropped => {
             let before = settled(host).await?;
             poll_and_drop(host.apply(&no_such_step()?)).await;

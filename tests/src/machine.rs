@@ -23,6 +23,7 @@ use onloadd::host::sim::World;
 use onloadd::host::sim::action::{Action, ActionError};
 
 pub mod changes;
+pub mod clocks;
 pub mod disk;
 mod effects;
 pub mod kubelet;
@@ -299,14 +300,15 @@ impl Machine {
         loop {
             let coming = self.coming.keys().next().map(|(at, _)| *at);
             let deadline = self.brain.as_ref().map(|brain| brain.deadline().0);
-            let Some(next) = [coming, deadline].into_iter().flatten().min().filter(|at| *at <= end)
-            else {
-                break;
-            };
+            let restarts = self.world.restarts_in().map(|millis| self.boot + millis);
+            let next = [coming, deadline, restarts].into_iter().flatten().min();
+            let Some(next) = next.filter(|at| *at <= end) else { break };
             if next > self.boot {
-                self.wall += next - self.boot;
-                self.boot = next;
+                self.move_to(next);
                 self.deadlines_at_once = 0;
+            }
+            if restarts == Some(next) {
+                continue;
             }
             match self.coming.first_entry().filter(|first| first.key().0 <= self.boot) {
                 Some(first) => {
@@ -324,15 +326,24 @@ impl Machine {
                 }
             }
         }
-        self.wall += end - self.boot;
-        self.boot = end;
+        self.move_to(end);
+    }
+
+    /// Both clocks go on, and what the world does by itself in that time.
+    fn move_to(&mut self, boot: u64) {
+        let millis = boot - self.boot;
+        self.wall += millis;
+        self.boot = boot;
+        self.world.pass(millis);
+        self.world_moved();
     }
 
     fn arrive(&mut self, arrival: Arrival) {
         match arrival {
             Arrival::Looked(look) => {
-                let snapshot = self.world.look(look);
+                let snapshot = self.world.look(look.clone());
                 self.promises.looked(&snapshot);
+                self.promises.clocks.looked(&look, &snapshot, self.world.awake());
                 self.handle(Event::Looked(Box::new(snapshot)));
             }
             Arrival::Applied(result) => {

@@ -81,6 +81,22 @@ async fn the_simulated_host_keeps_its_promises_in_the_middle_of_trouble() {
         sim.act(&line.parse().unwrap()).unwrap_or_else(|error| panic!("{line}: {error}"));
         conforms(&format!("two-x2522 after `{line}`"), &sim).await;
     }
+    let moments = [
+        "clockd chronyd.service run",
+        "clockd 9c1f7f3d0a52 run",
+        "clockd sfptpd.service hang",
+        "clockd sfptpd.service crash 19",
+        "clockd sfptpd.service fails 16",
+        "driver gone sfc",
+        "template gone",
+        "fault unreadable clocks",
+    ];
+    let sim = shipped("clocks");
+    for line in moments {
+        // Refused is as good as done: what it was started into has ended it.
+        let _ = sim.act(&line.parse().unwrap());
+        conforms(&format!("clocks after `{line}`"), &sim).await;
+    }
 }
 
 /// A host that forgets one promise, so that the suite is known to notice.
@@ -140,6 +156,7 @@ async fn the_suite_notices_what_is_broken() {
         "a step that holds is unchanged",
         "a step on an absent module changes nothing",
         "whatever else holds is unchanged",
+        "a look at clocks finds what it was asked for",
         "no hint comes while nothing happens",
         "holders of a loaded module are loaded",
         "what the driver says is absent exactly when onload is",

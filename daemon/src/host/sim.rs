@@ -70,6 +70,8 @@ struct Machine {
 #[derive(Debug)]
 struct State {
     world: World,
+    /// Up to when time has passed in it.
+    passed: Instant,
     /// What is still to happen by the script, earliest first.
     script: VecDeque<(Instant, Action)>,
     /// When the control-plane server that was asked for is up.
@@ -91,8 +93,14 @@ impl Sim {
             .map(|event| (start + event.after.0, event.action.get_ref().clone()))
             .collect();
         script.sort_by_key(|(at, _)| *at);
-        let state =
-            State { world, script: script.into(), server_at: None, owner_at: None, hints: 0 };
+        let state = State {
+            world,
+            passed: start,
+            script: script.into(),
+            server_at: None,
+            owner_at: None,
+            hints: 0,
+        };
         Self(Arc::new(Machine { state: Mutex::new(state), bell: Notify::new() }))
     }
 
@@ -143,6 +151,11 @@ impl State {
 
     fn catch_up(&mut self, now: Instant) {
         while let Some(at) = self.next().filter(|at| *at <= now) {
+            let restarts = self.restart_at() == Some(at);
+            self.pass(at);
+            if restarts {
+                continue;
+            }
             let action = if self.server_at == Some(at) {
                 Action::ControlPlaneStarts
             } else if self.owner_at == Some(at) {
@@ -150,7 +163,7 @@ impl State {
             } else {
                 match self.script.pop_front() {
                     Some((_, action)) => action,
-                    None => return,
+                    None => break,
                 }
             };
             match self.change(|world| world.act(&action)) {
@@ -158,6 +171,22 @@ impl State {
                 Err(error) => warn!(%action, %error, "simulated event refused"),
             }
         }
+        self.pass(now);
+    }
+
+    /// Time passes in the world, up to then.
+    fn pass(&mut self, to: Instant) {
+        let millis = to.saturating_duration_since(self.passed).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        if millis > 0 {
+            self.passed += Duration::from_millis(millis);
+            self.change(|world| world.pass(millis));
+        }
+    }
+
+    /// When the world restarts a program by itself.
+    fn restart_at(&self) -> Option<Instant> {
+        self.world.restarts_in().map(|millis| self.passed + Duration::from_millis(millis))
     }
 
     /// When the next thing happens by itself.
@@ -168,6 +197,7 @@ impl State {
             .into_iter()
             .chain(self.server_at)
             .chain(self.owner_at)
+            .chain(self.restart_at())
             .min()
     }
 }

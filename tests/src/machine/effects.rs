@@ -106,6 +106,8 @@ impl Machine {
         let containers = || pods.step_begun(step, ledger, &self.kubelet, grace, now);
         changes.step_begun(step, ledger, &self.picture, containers);
         let limit = brain.settings().daemon.step_limit.0;
+        let ptp = &brain.settings().ptp;
+        self.promises.clocks.step_begun(step, brain.ledger(), ptp, self.world.awake());
         self.promises.network.step_begun(step, &self.world);
         let before = self.world.clone();
         let answer = self.world.answer(step);
@@ -142,6 +144,7 @@ impl Machine {
         let former = std::mem::replace(&mut self.picture, picture);
         self.promises.published(&self.picture);
         self.promises.changes.published(&self.picture);
+        self.promises.clocks.published(&self.picture);
         let pools: Vec<_> = self.picture.pools.keys().cloned().collect();
         for pool in pools {
             let shown = &self.picture.pools[&pool];

@@ -127,6 +127,13 @@ impl Networks {
             | Action::Run(_)
             | Action::Clock { .. }
             | Action::Exit(_)
+            | Action::ClockProgram { .. }
+            | Action::Alarm(_)
+            | Action::ClockOffset { .. }
+            | Action::ClockDrift { .. }
+            | Action::TimeStep(_)
+            | Action::Leap(_)
+            | Action::Template(_)
             | Action::Unit { .. }
             | Action::ControlPlaneDies
             | Action::ControlPlaneStarts

@@ -16,6 +16,7 @@ use onload_core::step::Step;
 use onload_core::time::{Moment, Now};
 
 use super::changes::Changes;
+use super::clocks::Clocks;
 use super::disk::Disk;
 use super::kubelet::Kubelet;
 use super::network::Networks;
@@ -55,6 +56,8 @@ pub struct Promises {
     pub pods: Pods,
     /// What is promised of changes.
     pub changes: Changes,
+    /// What is promised of clocks.
+    pub clocks: Clocks,
     /// What is promised of names and the network.
     pub network: Networks,
     /// Steps begun, grants answered, pods served: a run in which nothing happens proves nothing.
@@ -176,6 +179,7 @@ impl Promises {
     /// A kill keeps what was written; pods that could only be noted in memory are nobody's promise.
     pub(super) fn killed(&mut self, disk: &Disk, kubelet: &mut Kubelet) {
         self.changes.restarted();
+        self.clocks.killed();
         self.network.killed(disk.is_behind());
         self.running = None;
         if let Some(step) = self.unwritten.take() {
@@ -202,6 +206,7 @@ impl Promises {
 
     pub(super) fn rebooted(&mut self) {
         self.changes.restarted();
+        self.clocks.killed();
         self.network.rebooted();
         self.claims.retain(|_, claim| claim.allocation.tenure != Tenure::Client);
         (self.running, self.unwritten) = (None, None);

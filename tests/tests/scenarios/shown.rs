@@ -1,5 +1,5 @@
 //! `show status|plan|pools|devices POOL|allocations|why SUBJECT|conditions|jobs|release|users|
-//! change|history|keys|names`: parts of the published picture, as plain lines. `show network`: what the
+//! change|history|keys|names|clocks`: parts of the published picture, as plain lines. `show network`: what the
 //! interfaces of ports carry, and what is stacked on them, whatever the daemon makes of it.
 
 use std::fmt::Write as _;
@@ -29,6 +29,7 @@ pub fn show(picture: &Picture, what: &[&str]) -> String {
         ["history"] => history(picture),
         ["keys"] => keys(picture),
         ["names"] => names(picture),
+        ["clocks"] => clocks(picture),
         ["why", subject] => explanation(picture, subject),
         other => panic!("unknown: show {other:?}"),
     }
@@ -197,6 +198,40 @@ fn jobs(picture: &Picture) -> String {
         )
     };
     picture.jobs.values().map(line).collect()
+}
+
+/// Clocks, conflicts, who looks after sfptpd, who was handed the system clock, and when time was not kept.
+fn clocks(picture: &Picture) -> String {
+    let shown = &picture.clocks;
+    let mut text = String::new();
+    for (name, clock) in &shown.clocks {
+        let verdict = &clock.verdict;
+        let _ = writeln!(
+            text,
+            "{name}: {:?} {:?} {}: {}",
+            clock.synchronised, verdict.standing, verdict.reason, verdict.message
+        );
+    }
+    for one in &shown.conflicts {
+        let bars = if one.bars_start { ", bars a start" } else { "" };
+        let _ = writeln!(text, "{}, {}{bars}: {}", one.kind.reason(), one.clock, one.message);
+        let _ = writeln!(text, "  fix: {}", one.fix);
+    }
+    let told = &shown.supervision;
+    let _ = write!(text, "supervision: {:?} {}", told.status, told.reason);
+    for part in [&told.unit, &told.message, &told.fix].into_iter().filter(|part| !part.is_empty()) {
+        let _ = write!(text, "; {part}");
+    }
+    let _ = writeln!(text, "; restarts {}, hangs {}", told.restarts, told.hangs);
+    if let Some(handover) = &shown.handover {
+        let _ = writeln!(text, "handed to {:?}: {}", handover.to, handover.units.join(", "));
+    }
+    for outage in &shown.outages {
+        let lasted = outage.millis.map_or("lasts".to_owned(), |ms| format!("{} s", ms / 1000));
+        let change = outage.change.map(|change| format!(", change {change}")).unwrap_or_default();
+        let _ = writeln!(text, "outage: {lasted}, {}{change}", outage.reason);
+    }
+    text
 }
 
 fn release(picture: &Picture) -> String {

@@ -7,6 +7,7 @@
 //! `import-key`, of the first that the world names, `revoke-request` ·
 //! `use RELEASE MANNER`, `rollback [N] MANNER`, with a manner of `[wait [DURATION]|stop] [confirm
 //! DURATION]` ·
+//! `handover [back]` ·
 //! `kill [after N effects]`, `reboot`, `power-loss`, `disk full|ok`, `ledger damaged` ·
 //! `clock back|forward DURATION`, `after DURATION`, `settle` · `show ...` (see [`shown`]).
 
@@ -15,6 +16,7 @@ use std::fmt::Write as _;
 
 use onload_core::allocation::{Process, TenureWish};
 use onload_core::change::{Holders, Manner};
+use onload_core::clock::picture::Keeper;
 use onload_core::command::{Answer, Caller, Command, Reply, RequestId};
 use onload_core::config::Fragment;
 use onload_core::inventory::Depth;
@@ -270,6 +272,8 @@ impl Stage {
                 Command::Rollback { back, manner: manner(rest) }
             }
             ["adopt"] => Command::Adopt,
+            ["handover"] => Command::HandOver { to: Keeper::Sfptpd },
+            ["handover", "back"] => Command::HandOver { to: Keeper::Former },
             ["confirm"] => Command::Confirm,
             ["cancel", job] => Command::Cancel { job: job.parse().unwrap() },
             ["reload"] => Command::Reload,

@@ -17,6 +17,7 @@ use onload_tests::machine::kubelet::Word;
 use onload_tests::machine::{Machine, Pace};
 use onloadd::host::sim::World;
 
+mod clocks;
 mod ends;
 mod happening;
 mod kubelet;
@@ -267,6 +268,7 @@ fn every_shipped_world_comes_to_rest_as_it_says_of_itself() {
         ("no-run-time-services", NodeState::Blocked),
         ("releases", NodeState::Blocked),
         ("virtio", NodeState::Idle),
+        ("clocks", NodeState::Ready),
         ("no-card", NodeState::Idle),
     ];
     for (name, expected) in cases {

@@ -144,6 +144,13 @@ impl World {
                     return refuse("ESRCH: the process holds nothing here", "name one that does");
                 }
             }
+            Action::ClockProgram { name, turn } => self.turn_clock_program(name, *turn)?,
+            Action::Alarm(alarm) => self.time.alarm(alarm.as_deref()),
+            Action::ClockOffset { clock, nanos } => self.time.clock(*clock).keep_at(*nanos),
+            Action::ClockDrift { clock, ppb } => self.time.clock(*clock).drift_ppb = *ppb,
+            Action::TimeStep(seconds) => self.time.step(*seconds),
+            Action::Leap(leap) => self.time.kernel.leap = *leap,
+            Action::Template(state) => self.time.templates = *state,
             Action::ControlPlaneDies => match self.control_plane {
                 ControlPlane::Running(_) => self.control_plane = ControlPlane::None,
                 ControlPlane::None | ControlPlane::Due => {

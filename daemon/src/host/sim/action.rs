@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use onload_core::clock::kernel::Leap;
 use onload_core::inventory::Link;
 use onload_core::names::{InterfaceName, ModuleName, PciAddress, ReleaseName};
 use onload_core::others::Manager;
@@ -15,7 +16,7 @@ mod words;
 pub(super) use words::prefix;
 
 /// Every form a line may have, and what it does.
-pub const FORMS: [(&str, &str); 53] = [
+pub const FORMS: [(&str, &str); 64] = [
     ("load MODULE", "modprobe, from where depmod would take it"),
     ("load MODULE from RELEASE", "modprobe from one release, or from `in-tree`"),
     ("unload MODULE", "rmmod: refused while anybody uses it"),
@@ -47,6 +48,17 @@ pub const FORMS: [(&str, &str); 53] = [
     ("run PID [as COMM] [in UNIT|in container ID]", "an accelerated program starts: one stack"),
     ("clock INTERFACE PID [as COMM] [in UNIT|in container ID]", "a process opens its PTP clock"),
     ("exit PID", "a process ends, with all it held"),
+    ("clockd NAME run|stop", "somebody has systemd start or stop a program that steers clocks"),
+    ("clockd NAME hang|mend", "it hangs, or goes on"),
+    ("clockd NAME lost|found", "nobody gives it time any more, or somebody does again"),
+    ("clockd NAME crash STATUS", "it ends by itself, with this exit status"),
+    ("clockd NAME fails STATUS|none", "so does each start of it, or none any more"),
+    ("alarm NAME|none", "sfptpd raises one more alarm, or none any more"),
+    ("clock-offset system|ptpN NANOSECONDS", "a clock is kept so far from what it is steered to"),
+    ("clock-drift system|ptpN PPB", "and goes on from there, so many nanoseconds a second"),
+    ("time-step SECONDS", "somebody sets the system clock"),
+    ("leap insert|delete|none", "a leap second is announced to the kernel, or none any more"),
+    ("template broken|mended|gone", "the operator's configurations of sfptpd"),
     ("unit UNIT starts PID", "its program runs, accelerated where there is /dev/onload"),
     ("control-plane dies", "the server ends; the kernel starts no other by itself"),
     ("control-plane starts", "the server that a load of onload asked for is up"),
@@ -77,7 +89,7 @@ pub const FORMS: [(&str, &str); 53] = [
     ("fault no-room", "the firmware takes no more variables"),
     (
         "fault unreadable PART",
-        "kernel, boot-id, ports, interfaces, modules, driver, device-nodes, releases, users, trust, or a PCI address",
+        "kernel, boot-id, ports, interfaces, modules, driver, device-nodes, releases, users, trust, clocks, or a PCI address",
     ),
     ("fault rename-busy", "the kernel renames nothing that is up, as those before 6.2"),
     (
@@ -210,6 +222,35 @@ pub enum Action {
     },
     /// `exit`.
     Exit(u32),
+    /// `clockd`.
+    ClockProgram {
+        /// Its unit, or its container.
+        name: String,
+        /// What becomes of it.
+        turn: ClockTurn,
+    },
+    /// `alarm`; none: all are over.
+    Alarm(Option<String>),
+    /// `clock-offset`.
+    ClockOffset {
+        /// Which clock.
+        clock: ClockName,
+        /// How far it is kept ahead, in nanoseconds.
+        nanos: i64,
+    },
+    /// `clock-drift`.
+    ClockDrift {
+        /// Which clock.
+        clock: ClockName,
+        /// In parts per billion, which are nanoseconds a second.
+        ppb: i64,
+    },
+    /// `time-step`, in seconds.
+    TimeStep(i64),
+    /// `leap`.
+    Leap(Leap),
+    /// `template`.
+    Template(TemplateState),
     /// `unit`.
     Unit {
         /// Its name.
@@ -289,6 +330,48 @@ pub enum Presence {
     Gone,
     /// It came back.
     Back,
+}
+
+/// What becomes of a program that steers clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClockTurn {
+    /// It is started.
+    Run,
+    /// It is stopped.
+    Stop,
+    /// It hangs.
+    Hang,
+    /// It goes on.
+    Mend,
+    /// Nobody gives it time.
+    Lost,
+    /// Somebody does.
+    Found,
+    /// It ends by itself.
+    Crash(i32),
+    /// Each start of it ends so; none: it starts again.
+    Fails(Option<i32>),
+}
+
+/// A clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ClockName {
+    /// The system clock.
+    System,
+    /// `/dev/ptpN`.
+    Hardware(u32),
+}
+
+/// How the operator's configurations of sfptpd are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TemplateState {
+    /// As the world file has them.
+    #[default]
+    Mended,
+    /// With an option that sfptpd does not know.
+    Broken,
+    /// Not there.
+    Gone,
 }
 
 /// Why an action was not done, for people.

@@ -27,6 +27,7 @@ impl World {
         self.boot();
         self.coldplug();
         self.configure_network();
+        self.start_clock_programs();
     }
 
     /// A kernel that has just come up, with what is built into it and nothing else.
@@ -41,6 +42,7 @@ impl World {
         self.accelerated.clear();
         self.clocks.clear();
         self.processes.clear();
+        self.time.boot();
         self.loader = None;
         self.told = None;
         self.control_plane = ControlPlane::None;

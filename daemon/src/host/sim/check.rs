@@ -7,11 +7,12 @@ use std::ops::Range;
 use onload_core::names::{InterfaceName, MacAddress, PciAddress, ReleaseName};
 use toml::Spanned;
 
-use super::action::{Action, prefix};
+use super::action::{Action, ClockName, prefix};
 use super::faults::{Fault, Part};
-use super::file::{KeyName, OtherInterface, ReleaseOnDisk, WorldFile};
+use super::file::{ClockProgram, KeyName, OtherInterface, ReleaseOnDisk, WorldFile};
 use super::kernel::{IN_TREE, dependencies};
 
+mod clocks;
 mod secure_boot;
 mod uppers;
 
@@ -65,6 +66,7 @@ pub(super) fn check(text: &str, file: &WorldFile) -> Result<(), WorldError> {
     let check = Check { text, file };
     check.node_and_keys()?;
     check.clocks()?;
+    check.clock_programs()?;
     check.addresses()?;
     check.interface_names()?;
     check.uppers()?;
@@ -118,6 +120,18 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
             (!known.contains(&key.to_string()))
                 .then(|| (format!("there is no key {key}"), known.join(", ")))
         }
+        Action::ClockProgram { name, .. } => {
+            let known: Vec<&str> = file.clock_programs.iter().map(ClockProgram::name).collect();
+            (!known.contains(&name.as_str())).then(|| {
+                (format!("there is no program {name} that steers clocks"), known.join(", "))
+            })
+        }
+        Action::ClockOffset { clock: ClockName::Hardware(index), .. }
+        | Action::ClockDrift { clock: ClockName::Hardware(index), .. } => {
+            let known: Vec<u32> = file.clocks.iter().map(|clock| *clock.index.get_ref()).collect();
+            let names: Vec<String> = known.iter().map(|index| format!("ptp{index}")).collect();
+            (!known.contains(index)).then(|| (format!("there is no ptp{index}"), names.join(", ")))
+        }
         // Whatever may not be there yet: the kernel answers these itself.
         Action::Load { .. }
         | Action::Unload(_)
@@ -145,6 +159,12 @@ pub(super) fn unknown(file: &WorldFile, action: &Action) -> Option<(String, Stri
         | Action::Server(_)
         | Action::Attend
         | Action::Reboot
+        | Action::ClockOffset { clock: ClockName::System, .. }
+        | Action::ClockDrift { clock: ClockName::System, .. }
+        | Action::Alarm(_)
+        | Action::TimeStep(_)
+        | Action::Leap(_)
+        | Action::Template(_)
         | Action::Fault(_)
         | Action::ClearFaults
         | Action::Nothing => None,
@@ -208,19 +228,6 @@ impl Check<'_> {
         self.unique("key.name", "key", self.file.keys.iter().map(|key| &key.name))?;
         self.keys()?;
         self.trusts()
-    }
-
-    fn clocks(&self) -> Result<(), WorldError> {
-        self.unique("clock.index", "clock", self.file.clocks.iter().map(|clock| &clock.index))?;
-        let ports = self.file.cards.iter().flat_map(|card| &card.ports);
-        for phc in ports.filter_map(|port| port.phc.as_ref()) {
-            if !self.file.clocks.iter().any(|clock| clock.index.get_ref() == phc.get_ref()) {
-                let why = format!("there is no clock {}", phc.get_ref());
-                let allowed = "the index of a `[[clock]]`";
-                return self.fail(Some(phc.span()), "card.port.phc", why, allowed);
-            }
-        }
-        Ok(())
     }
 
     fn addresses(&self) -> Result<(), WorldError> {

@@ -120,6 +120,8 @@ pub enum Part {
     Users,
     /// Whom the machine trusts.
     Trust,
+    /// Clocks and who steers them.
+    Clocks,
 }
 
 /// The words for kinds of [`Deed`](onload_core::network::Deed).
@@ -141,7 +143,7 @@ pub const DEEDS: [&str; 14] = [
 ];
 
 /// The parts that one word names.
-pub const PARTS: [(&str, Part); 10] = [
+pub const PARTS: [(&str, Part); 11] = [
     ("kernel", Part::Kernel),
     ("boot-id", Part::BootId),
     ("ports", Part::Ports),
@@ -152,6 +154,7 @@ pub const PARTS: [(&str, Part); 10] = [
     ("releases", Part::Releases),
     ("users", Part::Users),
     ("trust", Part::Trust),
+    ("clocks", Part::Clocks),
 ];
 
 /// The words for load faults.

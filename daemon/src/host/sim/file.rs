@@ -14,8 +14,10 @@ use toml::{Spanned, Table};
 
 use super::action::Action;
 
+mod clocks;
 mod secure_boot;
 
+pub use clocks::ClockProgram;
 pub use secure_boot::{Key, KeyName, RunTime, SecureBoot, Trusts};
 
 /// A whole world file.
@@ -51,6 +53,12 @@ pub struct WorldFile {
     /// `[[other]]`: who else has to do with the modules.
     #[serde(default, rename = "other")]
     pub others: Vec<OtherOnDisk>,
+    /// `[[clock-program]]`.
+    #[serde(default, rename = "clock-program")]
+    pub clock_programs: Vec<ClockProgram>,
+    /// `[templates]`: operators' configurations of sfptpd, by path.
+    #[serde(default)]
+    pub templates: BTreeMap<String, String>,
     /// `[[event]]`.
     #[serde(default, rename = "event")]
     pub events: Vec<Event>,

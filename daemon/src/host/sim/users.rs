@@ -25,7 +25,7 @@ pub(super) struct Process {
 
 impl World {
     /// A process shows up, or says more of itself.
-    fn appears(&mut self, who: &Who) {
+    pub(super) fn appears(&mut self, who: &Who) {
         self.next_start += 1;
         let started = self.next_start;
         let process = self.processes.entry(who.pid).or_insert_with(|| Process {
@@ -91,6 +91,9 @@ impl World {
     /// Clocks go with the last interface that has them, and whoever had only them is no user.
     pub(super) fn drop_clocks(&mut self) {
         let there: BTreeSet<u32> = self.netdevs.values().filter_map(|netdev| netdev.phc).collect();
+        let lost = self.clocks.iter().filter(|(index, _)| !there.contains(index));
+        let losers: BTreeSet<u32> = lost.map(|(_, pid)| *pid).collect();
+        self.time.clocks_gone(&losers);
         self.clocks.retain(|(index, _)| there.contains(index));
         self.forget_idle();
     }
@@ -110,6 +113,7 @@ impl World {
     /// `exit`; false when the process holds nothing here.
     pub(super) fn exit(&mut self, pid: u32) -> bool {
         let held = self.processes.remove(&pid).is_some();
+        let steers = self.clock_program_killed(pid);
         self.accelerated.remove(&pid);
         self.opened.retain(|(_, owner), _| *owner != pid);
         self.clocks.retain(|(_, owner)| *owner != pid);
@@ -117,7 +121,7 @@ impl World {
             self.control_plane = ControlPlane::None;
             return true;
         }
-        held
+        held || steers
     }
 
     /// Stops a unit: whatever of it is here ends.
@@ -125,6 +129,9 @@ impl World {
         if self.stop_other(unit) {
             self.touch();
             return Ok(Outcome::Changed);
+        }
+        if self.is_clock_unit(unit) {
+            return self.stop_clock_unit(unit);
         }
         let is_of_it =
             |process: &Process| matches!(&process.place, Some(Place::Unit(name)) if name == unit);

@@ -1,4 +1,5 @@
-//! The simulated machine: a value that steps and actions change, without I/O and without a clock.
+//! The simulated machine: a value that steps, actions and time change, without I/O. What time it is it is
+//! told ([`World::pass`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use onload_core::step::{Outcome, Step, StepError};
 use super::action::Claim;
 use super::bus::{self, Function, Netdev};
 use super::check::{self, WorldError};
+use super::clocks::Time;
 use super::disk::OnDisk;
 use super::faults::Faults;
 use super::file::{Card, Clock, Event, Key, ReleaseOnDisk, WorldFile};
@@ -24,7 +26,7 @@ use super::others;
 use super::users::Process;
 
 /// The worlds this binary brings, by the name `--sim` takes.
-const SHIPPED: [(&str, &str); 8] = [
+const SHIPPED: [(&str, &str); 9] = [
     ("two-x2522", include_str!("../../../../packaging/worlds/two-x2522.toml")),
     ("x4", include_str!("../../../../packaging/worlds/x4.toml")),
     ("in-tree", include_str!("../../../../packaging/worlds/in-tree.toml")),
@@ -35,6 +37,7 @@ const SHIPPED: [(&str, &str); 8] = [
     ),
     ("releases", include_str!("../../../../packaging/worlds/releases.toml")),
     ("virtio", include_str!("../../../../packaging/worlds/virtio.toml")),
+    ("clocks", include_str!("../../../../packaging/worlds/clocks.toml")),
     ("no-card", include_str!("../../../../packaging/worlds/no-card.toml")),
 ];
 
@@ -80,6 +83,8 @@ pub struct World {
     pub(super) loader: Option<Loader>,
     /// What may take interfaces away.
     pub(super) claims: BTreeSet<(InterfaceName, Claim)>,
+    /// Clocks, and programs that steer them.
+    pub(super) time: Time,
     next_pid: u32,
     /// The tree of libraries that each pool's containers are given.
     pub(super) placed: BTreeMap<PoolName, String>,
@@ -128,6 +133,7 @@ impl World {
             others: others::at_start(&file.others),
             loader: None,
             claims: BTreeSet::new(),
+            time: Time::new(&file),
             next_pid: FIRST_PID,
             placed: BTreeMap::new(),
             pins: Pins::new(),
@@ -141,6 +147,7 @@ impl World {
         world.read_disk();
         world.boot();
         world.load_at_start(text)?;
+        world.start_clock_programs();
         Ok(world)
     }
 
@@ -185,7 +192,8 @@ impl World {
         Some(&loaded.release)
     }
 
-    /// How often anything has changed: equal numbers, equal snapshots.
+    /// How often anything has changed: equal numbers, equal snapshots, but for what programs that steer
+    /// clocks say with each second.
     pub fn changes(&self) -> u64 {
         self.changes
     }
@@ -293,8 +301,13 @@ impl World {
     }
 
     pub(super) fn start_control_plane(&mut self) {
-        self.control_plane = ControlPlane::Running(self.next_pid);
+        self.control_plane = ControlPlane::Running(self.take_pid());
+    }
+
+    /// A process id that no process of the world itself had.
+    pub(super) fn take_pid(&mut self) -> u32 {
         self.next_pid += 1;
+        self.next_pid - 1
     }
 }
 

@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::str::FromStr;
 
+use onload_core::clock::kernel::Leap;
 use onload_core::inventory::{DEVICE_NODES, Link};
 use onload_core::names::{InterfaceName, ReleaseName};
 use onload_core::others::Manager;
 
 use super::super::faults::{DEEDS, Fault, LOAD_FAULTS, PARTS, Part, UNLOAD_FAULTS};
-use super::{Action, Claim, Place, Presence, Who};
+use super::{Action, Claim, ClockName, ClockTurn, Place, Presence, TemplateState, Who};
 
 /// What the kernel keeps of a process's name (TASK_COMM_LEN, without its end).
 const LONGEST_COMM: usize = 15;
@@ -82,6 +83,19 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
             Action::Unit { unit: word(unit)?, pid: number(pid)?.get() }
         }
         ["exit", pid] => Action::Exit(number(pid)?.get()),
+        ["clockd", program, turn @ ..] => {
+            Action::ClockProgram { name: word(program)?, turn: clock_turn(turn)? }
+        }
+        ["alarm", alarm] => Action::Alarm(unless_none(alarm, word)?),
+        ["clock-offset", clock, nanos] => {
+            Action::ClockOffset { clock: clock_name(clock)?, nanos: signed(nanos)? }
+        }
+        ["clock-drift", clock, ppb] => {
+            Action::ClockDrift { clock: clock_name(clock)?, ppb: signed(ppb)? }
+        }
+        ["time-step", seconds] => Action::TimeStep(signed(seconds)?),
+        ["leap", leap] => Action::Leap(one_of(&LEAPS, leap, "no kind of leap second")?),
+        ["template", state] => Action::Template(one_of(&TEMPLATES, state, "no state of a file")?),
         ["control-plane", "dies"] => Action::ControlPlaneDies,
         ["control-plane", "starts"] => Action::ControlPlaneStarts,
         ["other", who, "comes"] => {
@@ -106,6 +120,62 @@ pub(super) fn parse(words: &[&str]) -> Result<Action, String> {
         ["nothing"] => Action::Nothing,
         _ => return Err(String::new()),
     })
+}
+
+/// The words for leap seconds.
+const LEAPS: [(&str, Leap); 3] =
+    [("insert", Leap::Insert), ("delete", Leap::Delete), ("none", Leap::None)];
+
+/// The words for how templates are.
+const TEMPLATES: [(&str, TemplateState); 3] = [
+    ("broken", TemplateState::Broken),
+    ("mended", TemplateState::Mended),
+    ("gone", TemplateState::Gone),
+];
+
+/// The words for turns without a number.
+const TURNS: [(&str, ClockTurn); 6] = [
+    ("run", ClockTurn::Run),
+    ("stop", ClockTurn::Stop),
+    ("hang", ClockTurn::Hang),
+    ("mend", ClockTurn::Mend),
+    ("lost", ClockTurn::Lost),
+    ("found", ClockTurn::Found),
+];
+
+/// The highest exit status.
+const HIGHEST_STATUS: i32 = 255;
+
+/// What is added to a clock at most: a century, in nanoseconds.
+const FURTHEST: i64 = 3_155_760_000_000_000_000;
+
+fn clock_turn(words: &[&str]) -> Result<ClockTurn, String> {
+    let status = |word: &str| {
+        let status = word.parse().ok().filter(|status| (0..=HIGHEST_STATUS).contains(status));
+        status.ok_or_else(|| format!("`{word}` is no exit status, 0 to {HIGHEST_STATUS}"))
+    };
+    match words {
+        [turn] => one_of(&TURNS, turn, "nothing that becomes of a program"),
+        ["crash", code] => status(code).map(ClockTurn::Crash),
+        ["fails", code] => unless_none(code, status).map(ClockTurn::Fails),
+        _ => Err(String::new()),
+    }
+}
+
+fn clock_name(word: &str) -> Result<ClockName, String> {
+    let index = |word: &str| word.strip_prefix("ptp").and_then(|index| index.parse().ok());
+    match word {
+        "system" => Ok(ClockName::System),
+        other => index(other)
+            .map(ClockName::Hardware)
+            .ok_or_else(|| format!("`{word}` is neither `system` nor a clock such as ptp0")),
+    }
+}
+
+/// A number that may be negative, and no further off than [`FURTHEST`].
+fn signed(word: &str) -> Result<i64, String> {
+    let number = word.parse().ok().filter(|number| (-FURTHEST..=FURTHEST).contains(number));
+    number.ok_or_else(|| format!("`{word}` is not a whole number, or is too large"))
 }
 
 fn fault(words: &[&str]) -> Result<Fault, String> {
@@ -257,6 +327,19 @@ impl fmt::Display for Who {
     }
 }
 
+fn word_of<T: PartialEq>(all: &[(&'static str, T)], value: &T) -> &'static str {
+    all.iter().find(|(_, known)| known == value).map_or("", |(word, _)| *word)
+}
+
+impl fmt::Display for ClockName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::System => f.write_str("system"),
+            Self::Hardware(index) => write!(f, "ptp{index}"),
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -307,6 +390,23 @@ impl fmt::Display for Action {
             Self::Clock { interface, who } => write!(f, "clock {interface} {who}"),
             Self::Unit { unit, pid } => write!(f, "unit {unit} starts {pid}"),
             Self::Exit(pid) => write!(f, "exit {pid}"),
+            Self::ClockProgram { name, turn } => match turn {
+                ClockTurn::Crash(status) => write!(f, "clockd {name} crash {status}"),
+                ClockTurn::Fails(Some(status)) => write!(f, "clockd {name} fails {status}"),
+                ClockTurn::Fails(None) => write!(f, "clockd {name} fails none"),
+                ClockTurn::Run
+                | ClockTurn::Stop
+                | ClockTurn::Hang
+                | ClockTurn::Mend
+                | ClockTurn::Lost
+                | ClockTurn::Found => write!(f, "clockd {name} {}", word_of(&TURNS, turn)),
+            },
+            Self::Alarm(alarm) => write!(f, "alarm {}", alarm.as_deref().unwrap_or("none")),
+            Self::ClockOffset { clock, nanos } => write!(f, "clock-offset {clock} {nanos}"),
+            Self::ClockDrift { clock, ppb } => write!(f, "clock-drift {clock} {ppb}"),
+            Self::TimeStep(seconds) => write!(f, "time-step {seconds}"),
+            Self::Leap(leap) => write!(f, "leap {}", word_of(&LEAPS, leap)),
+            Self::Template(state) => write!(f, "template {}", word_of(&TEMPLATES, state)),
             Self::ControlPlaneDies => f.write_str("control-plane dies"),
             Self::ControlPlaneStarts => f.write_str("control-plane starts"),
             Self::Other { manager, presence: Presence::Back } => {

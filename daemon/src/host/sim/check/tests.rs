@@ -267,7 +267,7 @@ fn the_configuration_goes_through_as_it_is() {
 
 #[test]
 fn every_shipped_world_holds() {
-    assert_eq!(World::shipped_names().count(), 8);
+    assert_eq!(World::shipped_names().count(), 9);
     for name in World::shipped_names() {
         if let Err(error) = World::parse(World::shipped(name).unwrap()) {
             panic!("{name}: {error}");
