@@ -61,6 +61,11 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack softhsm2 - have softhsm2-util
     lack libengine-pkcs11-openssl - openssl_tokens
     lack attr - have setfattr
+    # Clocks: programs whose numbers stand beside ours. Their services are neither started nor enabled below. Where
+    # another program keeps the time, chrony would take its place, so there it is not asked for.
+    lack linuxptp - have ptp4l
+    keeps_time() { have chronyd || [[ -e /lib/systemd/systemd-timesyncd ]] || have ntpd; }
+    lack chrony - keeps_time
     if ((EUID != 0 && ${#debian[@]} > needed)); then
         echo "setup: level 5 and single tests will be skipped: they need ${debian[*]:needed}"
         debian=("${debian[@]:0:needed}") fedora=("${fedora[@]:0:needed}")
@@ -84,10 +89,19 @@ if ((${#debian[@]})); then
     fi
     echo "setup: installing ${packages[*]}"
     export DEBIAN_FRONTEND=noninteractive
+    # No service is started by its installation (invoke-rc.d(8)).
+    policy=/usr/sbin/policy-rc.d
+    if have apt-get && [[ ! -e $policy ]]; then
+        trap 'rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' >"$policy"
+        chmod 0755 "$policy"
+    fi
     for command in "${commands[@]}"; do
         $command </dev/null || fail "cannot install ${packages[*]}" "'$command' failed (its output is above)" \
             "repair the package sources and run 'make setup' again"
     done
+    # Only its program was wanted: nobody asked for another keeper of the time at the next boot.
+    [[ " ${packages[*]} " != *" chrony "* ]] || ! have systemctl || systemctl --quiet disable chrony || true
 fi
 
 # Rust is not installed behind anybody's back: distributions mostly carry an older one, and which

@@ -15,6 +15,7 @@ pub mod conflict;
 pub mod daemon;
 pub mod kernel;
 pub mod linuxptp;
+pub mod offset;
 pub mod picture;
 pub mod sfptpd;
 pub mod steady;

@@ -148,6 +148,8 @@ pub struct Linux {
     events: Option<Events>,
     on_disk: OnDisk,
     keys: Keys,
+    /// What sfptpd said in earlier looks.
+    followed: clocks::Followed,
     initramfs: InitramfsFiles,
     /// What the last look found, for one that does not go as far.
     last: RefCell<Option<Snapshot>>,
@@ -186,6 +188,7 @@ impl Linux {
             events: live.then(|| Events::open(&places.kubelet_directory)),
             on_disk: OnDisk::default(),
             keys: if live { Keys::live() } else { Keys::recorded() },
+            followed: clocks::Followed::default(),
             initramfs: InitramfsFiles::new(if live { Pace::Beside } else { Pace::AtOnce }),
             last: RefCell::default(),
             places,
@@ -215,7 +218,9 @@ impl Linux {
         let pace = self.initramfs.set(Pace::AtOnce);
         // What is remembered would not be in the capture.
         self.keys.forget();
-        let seen = self.root.record(into, self.observe(Depth::Usual)).await;
+        self.followed.forget();
+        let look = Look { depth: Depth::Usual, clocks: Some(ClockLook::default()) };
+        let seen = self.root.record(into, self.observe(look)).await;
         self.initramfs.set(pace);
         Ok(seen?)
     }
@@ -230,7 +235,10 @@ impl Linux {
     /// What a look finds of clocks.
     async fn clocks(&self, look: Option<&ClockLook>) -> Reading<Box<Clocks>> {
         match look {
-            Some(look) => clocks::read(&self.root, look).await,
+            Some(look) => {
+                let live = matches!(self.source, Source::Live(_));
+                clocks::read(&self.root, live, &self.programs, &self.followed, look).await
+            }
             None => Reading::Absent,
         }
     }

@@ -5,6 +5,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+mod options;
+#[cfg(test)]
+mod tests;
+mod told;
+
+pub use told::SYSTEM_CLOCK;
+
 /// What kind of program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -40,12 +47,12 @@ pub struct Daemon {
     /// The container it belongs to, as its control group names it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// What its command line says. Command lines themselves are not kept (DESIGN section 10.6).
+    /// What its command line and the configuration that it names say. Command lines themselves are not kept (DESIGN section 10.6).
     #[serde(default)]
     pub told: Told,
 }
 
-/// What the command line of a program that steers clocks says.
+/// What the command line of a program that steers clocks says, and the configuration that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Told {
@@ -63,6 +70,21 @@ pub struct Told {
     pub automatic: bool,
     /// The path of its management socket, where the command line names one.
     pub socket: Option<String>,
+    /// The domain of PTP it works in (linuxptp).
+    pub domain: u8,
+    /// Its `transportSpecific` (linuxptp).
+    pub transport_specific: u8,
+    /// The port at which chronyd is asked, where its configuration names one; 0: it is not.
+    pub command_port: Option<u16>,
+}
+
+impl Daemon {
+    /// Which program that is, by the name of its process, and what it is told by its arguments (those
+    /// after its own name); none for one that steers no clock.
+    pub fn of(comm: &str, arguments: &[&str]) -> Option<(DaemonKind, Told)> {
+        let kind = DaemonKind::of(comm)?;
+        Some((kind, Told::of(kind, arguments, None)))
+    }
 }
 
 impl DaemonKind {
@@ -76,6 +98,21 @@ impl DaemonKind {
         Self::Phc2sys,
         Self::Ts2phc,
     ];
+
+    /// Which one has a process of this name. The kernel keeps 15 bytes of it.
+    pub fn of(comm: &str) -> Option<Self> {
+        Some(match comm {
+            "sfptpd" => Self::Sfptpd,
+            "chronyd" => Self::Chronyd,
+            // The second is that of ntpd-rs.
+            "ntpd" | "ntp-daemon" => Self::Ntpd,
+            "systemd-timesyn" | "systemd-timesyncd" => Self::Timesyncd,
+            "ptp4l" => Self::Ptp4l,
+            "phc2sys" => Self::Phc2sys,
+            "ts2phc" => Self::Ts2phc,
+            _ => return None,
+        })
+    }
 
     /// Its name.
     pub fn as_str(self) -> &'static str {

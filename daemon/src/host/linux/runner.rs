@@ -153,6 +153,22 @@ impl Programs {
         self.run_by(Runner::Direct, program).await
     }
 
+    /// The same for one that has less time.
+    ///
+    /// # Errors
+    /// As [`Programs::run`].
+    pub(super) async fn run_briefly(
+        &self,
+        program: &Program,
+        limit: Duration,
+    ) -> Result<Ended, StepError> {
+        let start = Start::new(program)?;
+        let success = direct(&start, limit).await?;
+        // What it says is told by whoever asked, each time it is asked.
+        let output = tail(&start.output).map_err(|error| failed(program, &error))?;
+        Ok(Ended { success, output })
+    }
+
     /// Runs a program of our own with what it reads and no more than it needs.
     ///
     /// # Errors
@@ -169,7 +185,7 @@ impl Programs {
     pub(super) fn begin_here(program: Program) {
         tokio::spawn(async move {
             let ended = match Start::new(&program) {
-                Ok(start) => direct(&start).await.and_then(|success| start.end(success)),
+                Ok(start) => direct(&start, DEADLINE).await.and_then(|success| start.end(success)),
                 Err(error) => Err(error),
             };
             if let Err(error) = ended {
@@ -185,7 +201,7 @@ impl Programs {
     async fn run_as(&self, runner: Runner, start: Start<'_>) -> Result<Ended, StepError> {
         let success = match runner {
             Runner::Transient => self.systemd.run(&start).await?,
-            Runner::Direct => direct(&start).await?,
+            Runner::Direct => direct(&start, DEADLINE).await?,
         };
         start.end(success)
     }
@@ -252,7 +268,7 @@ fn tail(output: &File) -> std::io::Result<String> {
 }
 
 /// Runs it as a child. Its end is heard through a pidfd, so nothing is blocked meanwhile.
-async fn direct(start: &Start<'_>) -> Result<bool, StepError> {
+async fn direct(start: &Start<'_>, limit: Duration) -> Result<bool, StepError> {
     let program = start.program;
     let refuse = |error: std::io::Error| failed(program, &error);
     let stream = |file: &File| file.try_clone().map(Stdio::from).map_err(refuse);
@@ -274,13 +290,13 @@ async fn direct(start: &Start<'_>) -> Result<bool, StepError> {
     });
     let watched = watched.unwrap_or_else(|| Err(std::io::Error::other("it has no process id")));
     let watched = watched.map_err(refuse)?;
-    if tokio::time::timeout(DEADLINE, watched.readable()).await.is_err() {
+    if tokio::time::timeout(limit, watched.readable()).await.is_err() {
         let _ = child.kill();
         if tokio::time::timeout(STOP, watched.readable()).await.is_err() {
-            return Err(StepError::Stuck { limit_secs: (DEADLINE + STOP).as_secs() });
+            return Err(StepError::Stuck { limit_secs: (limit + STOP).as_secs() });
         }
         let _ = child.wait();
-        let seconds = DEADLINE.as_secs();
+        let seconds = limit.as_secs();
         return Err(StepError::Failed(format!(
             "{} did not end within {seconds} s and was stopped",
             program.name
@@ -354,6 +370,23 @@ mod tests {
         let ended = runtime.block_on(programs.run_confined(&again, &confined)).unwrap();
         assert_eq!(ended, Ended { success: true, output: words });
         assert!(!format!("{confined:?}").contains("pipe"), "{confined:?}");
+    }
+
+    #[test]
+    fn one_that_has_little_time_is_stopped_after_it() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let programs = Programs::from(Runner::Direct);
+        let brief = |script: &str, millis| {
+            let program = shell(script);
+            runtime.block_on(programs.run_briefly(&program, Duration::from_millis(millis)))
+        };
+        assert_eq!(brief("echo 1", 10_000).unwrap().output, "1\n");
+        let started = std::time::Instant::now();
+        let Err(StepError::Failed(why)) = brief("exec sleep 60", 50) else { panic!("it sleeps") };
+        assert!(
+            why.contains("was stopped") && started.elapsed() < Duration::from_secs(20),
+            "{why}"
+        );
     }
 
     #[test]

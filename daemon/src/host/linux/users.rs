@@ -10,7 +10,7 @@ use onload_core::reading::Reading;
 use super::attribute;
 use super::root::{Dir, Kind};
 
-mod process;
+pub(super) mod process;
 
 /// What a control-plane server holds on `onload` (reference/onload-measured.md section 1).
 const SERVER_REFERENCES: u32 = 4;

@@ -131,17 +131,17 @@ pub(super) fn identify(root: &Dir, pid: u32, found: &Found) -> Reading<User> {
     text("stat", STAT_BYTES).and_then(|stat| match crate::processes::parse_stat(&stat) {
         Some((comm, started)) => {
             let groups = text("cgroup", CGROUP_BYTES).into_known().unwrap_or_default();
-            let path = control_group(&groups);
-            Reading::Known(User {
-                started,
-                comm,
-                unit: unit(path),
-                container: container(path),
-                uses: found.uses.clone(),
-            })
+            let (unit, container) = owners(&groups);
+            Reading::Known(User { started, comm, unit, container, uses: found.uses.clone() })
         }
         None => attribute::unexpected(&stat),
     })
+}
+
+/// The unit and the container of a process, by the text of its `cgroup`.
+pub(in super::super) fn owners(groups: &str) -> (Option<String>, Option<String>) {
+    let path = control_group(groups);
+    (unit(path), container(path))
 }
 
 /// The path of systemd's hierarchy: of the only one (`0::PATH`), or beside others of version 1
