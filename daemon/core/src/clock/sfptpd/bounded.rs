@@ -5,9 +5,11 @@ const LONGEST: usize = 128;
 /// The most words of a list kept: sfptpd knows eighteen alarms and five flags.
 const MOST: usize = 64;
 
-/// A word as it may be shown: cut, control characters blanked, no white space around it.
+/// A word as it may be shown: cut, without white space around it, and blanks for what cannot be seen:
+/// control characters, and those that turn or hide the text beside them.
 pub(super) fn word(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let seen = |c: char| matches!(c, '"' | '\'' | '\\') || c.escape_debug().len() == 1;
+    let shown = |c: char| if seen(c) { c } else { ' ' };
     text.trim().chars().take(LONGEST).map(shown).collect::<String>().trim().to_owned()
 }
 
@@ -33,4 +35,16 @@ pub(super) fn flag(text: &str) -> Option<bool> {
         "0" | "no" | "false" | "off" => false,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_blank() {
+        assert_eq!(word("\u{feff} a\u{202e}b\u{1b}[2J\t\n"), "a b [2J");
+        assert_eq!(word("it's \"\u{fc}\" \\"), "it's \"\u{fc}\" \\");
+        assert_eq!(words::<Vec<_>>("a, b  - none c ..."), ["a", "b", "c"]);
+    }
 }

@@ -39,7 +39,8 @@ pub(super) const NTP: &[OptionRule] = &[
     each("priority", &[Whole(0, ANY)]),
     each("sync_threshold", &[Number]),
     each("ntp_poll_interval", &[Whole(1, ANY)]),
-    rule("ntp_key", Instance, Row(&[Whole(0, ANY), Text], 0)),
+    // A number and a secret, both of which sfptpd writes as stars where it keeps its configuration.
+    rule("ntp_key", Instance, Row(&[Text, Text], 0)),
 ];
 
 /// Options of `[crny]`.

@@ -87,6 +87,13 @@ fn who_steers_the_system_clock() {
 }
 
 #[test]
+fn what_sfptpd_keeps_of_its_configuration() {
+    let kept = "# Reconstructed from: /etc/sfptpd.conf\n\n[general]\nsync_module ntp ntp1\n\n\
+                [ntp1]\nntp_key ******** ********\npriority 10\n";
+    assert_eq!(check(kept).unwrap().instances, BTreeMap::from([("ntp1".to_owned(), Kind::Ntp)]));
+}
+
+#[test]
 fn lines_that_sfptpd_refuses() {
     let general = "[general]\nsync_module ptp ptp1 ptp-2\n";
     let cases = [
