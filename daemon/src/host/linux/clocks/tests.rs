@@ -8,7 +8,13 @@ use super::*;
 
 fn look(root: &Dir) -> Clocks {
     let programs = Programs::default();
-    match runtime().block_on(read(root, false, &programs, &ClockLook::default())) {
+    match runtime().block_on(read(
+        root,
+        false,
+        &programs,
+        &Followed::default(),
+        &ClockLook::default(),
+    )) {
         Reading::Known(clocks) => *clocks,
         gap => panic!("{gap:?}"),
     }
