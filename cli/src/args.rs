@@ -9,6 +9,7 @@ use zbus::Variant;
 
 use crate::commands::clock::ClockVerb;
 use crate::commands::keys::KeysVerb;
+use crate::commands::naming::NamingVerb;
 use crate::follow::Until;
 use crate::point;
 
@@ -190,22 +191,6 @@ pub enum ProfileVerb {
         name: Option<String>,
         #[command(flatten)]
         given: Given,
-    },
-}
-
-/// What to do with names of interfaces.
-#[derive(Clone, Debug, Subcommand)]
-pub enum NamingVerb {
-    /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
-    Plan(Read),
-    /// Link files for a MachineConfig, from [naming] of a configuration; works without onloadd
-    Render {
-        /// The configuration, or - for standard input; of several files later ones win
-        #[arg(long, value_name = "FILE|-", default_value = "-")]
-        config: Vec<String>,
-        /// Write them into this directory; otherwise they are printed, each with its path
-        #[arg(long, value_name = "DIR")]
-        output: Option<String>,
     },
 }
 

@@ -3,8 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::Subcommand;
 use serde::Serialize;
 
+use crate::args::Read;
 use crate::bus::Bus;
 use crate::ended::Ended;
 use crate::properties::{Properties, json};
@@ -16,6 +18,22 @@ use crate::render::table::{Cell, table};
 mod render;
 
 pub use render::run as render;
+
+/// What to do with names of interfaces.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NamingVerb {
+    /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
+    Plan(Read),
+    /// Link files for a MachineConfig, from [naming] of a configuration; works without onloadd
+    Render {
+        /// The configuration, or - for standard input; of several files later ones win
+        #[arg(long, value_name = "FILE|-", default_value = "-")]
+        config: Vec<String>,
+        /// Write them into this directory; otherwise they are printed, each with its path
+        #[arg(long, value_name = "DIR")]
+        output: Option<String>,
+    },
+}
 
 /// Names of all ports, by PCI address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
