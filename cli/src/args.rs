@@ -9,6 +9,7 @@ use zbus::Variant;
 
 use crate::commands::clock::ClockVerb;
 use crate::commands::keys::KeysVerb;
+use crate::commands::naming::NamingVerb;
 use crate::follow::Until;
 use crate::point;
 
@@ -191,13 +192,6 @@ pub enum ProfileVerb {
         #[command(flatten)]
         given: Given,
     },
-}
-
-/// What to do with names of interfaces.
-#[derive(Clone, Debug, Subcommand)]
-pub enum NamingVerb {
-    /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
-    Plan(Read),
 }
 
 /// Where profiles are looked for.

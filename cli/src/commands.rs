@@ -15,7 +15,7 @@ mod hold;
 pub mod jobs;
 pub mod keys;
 mod modules;
-mod naming;
+pub mod naming;
 mod plan;
 mod pools;
 mod ports;
@@ -34,9 +34,10 @@ use onload_dbus::error::{exit, state_exit_code};
 use serde::Serialize;
 use zbus::Variant;
 
-use crate::args::{Args, NamingVerb, Read, Verb};
+use crate::args::{Args, Read, Verb};
 use crate::bus::Bus;
 use crate::commands::hold::End;
+use crate::commands::naming::NamingVerb;
 use crate::ended::Ended;
 use crate::follow::Until;
 use crate::live::show;
@@ -69,6 +70,10 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             return Ok(exit::AS_WANTED);
         }
         Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
+        Verb::Naming(NamingVerb::Render { config, output: directory }) => {
+            naming::render(output, &config, directory.as_deref())?;
+            return Ok(exit::AS_WANTED);
+        }
         _ => {}
     }
     let bus = &Bus::connect(&args.bus).await?;
@@ -139,6 +144,9 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         // These were answered above, before there was a bus.
         Verb::Profile(verb) => profile::run(output, verb)?,
         Verb::Keys(verb) => return keys::run(&args.bus, output, verb).await,
+        Verb::Naming(NamingVerb::Render { config, output: directory }) => {
+            naming::render(output, &config, directory.as_deref())?;
+        }
         Verb::Completion { shell } => completion::print(shell)?,
     }
     Ok(exit::AS_WANTED)

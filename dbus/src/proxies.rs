@@ -363,7 +363,7 @@ pub trait Manager {
     ///
     /// # Arguments
     ///
-    /// * `ports` - By PCI address: Port (s: PCI address; for a port that is configured and not there, by what it is meant), Today (s: name of its interface, or nothing), Configured (s: the name that [naming] wants, or nothing), Pinned (s: the name that onloadd has pinned, or nothing), PinnedBy (s: by what its .link file matches the port, "mac ADDRESS" or "pci ADDRESS", or nothing), Drivers (a{s(ss)}: release; the name, or nothing where it cannot be told, and what it is told from or why it is not), Conflicts (a(sss): what does not hold, why, what to do), Troubles (a(ssb): why the port is not called or pinned as it should be, beside conflicts; what to do; whether no driver is replaced meanwhile).
+    /// * `ports` - By PCI address: Port (s: PCI address; for a port that is configured and not there, by what it is meant), Today (s: name of its interface, or nothing), Configured (s: the name that [naming] wants, or nothing), Pinned (s: the name that onloadd or a MachineConfig has pinned, or nothing), PinnedBy (s: by what onloadd's .link file matches the port, "mac ADDRESS" or "pci ADDRESS"; or the path of a MachineConfig's .link file; or nothing), Drivers (a{s(ss)}: release; the name, or nothing where it cannot be told, and what it is told from or why it is not), Conflicts (a(sss): what does not hold, why, what to do), Troubles (a(ssb): why the port is not called or pinned as it should be, beside conflicts; what to do; whether no driver is replaced meanwhile).
     fn naming_plan(
         &self,
     ) -> zbus::Result<Vec<std::collections::HashMap<String, zbus::OwnedVariant>>>;

@@ -10,6 +10,8 @@ mod errors;
 mod keys;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/naming.rs"]
+mod naming;
 #[path = "cli/orders.rs"]
 mod orders;
 #[path = "cli/pages.rs"]

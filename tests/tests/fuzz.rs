@@ -33,6 +33,8 @@ use onloadd::host::sim::World;
 use onloadd::host::sim::action::Action;
 use onloadd::module_file;
 
+#[path = "fuzz/clock_programs.rs"]
+mod clock_programs;
 #[path = "fuzz/secure_boot.rs"]
 mod secure_boot;
 #[path = "fuzz/sfptpd.rs"]

@@ -1,10 +1,12 @@
 //! `naming plan`: what each Solarflare port is called, what every driver on the disk would make of it,
-//! what is configured and pinned, and what is wrong with these names.
+//! what is configured and pinned, and what is wrong with these names. `naming render` is below it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use clap::Subcommand;
 use serde::Serialize;
 
+use crate::args::Read;
 use crate::bus::Bus;
 use crate::ended::Ended;
 use crate::properties::{Properties, json};
@@ -12,6 +14,26 @@ use crate::render::Page;
 use crate::render::paint::{Paint, plain};
 use crate::render::phrase::{ABSENT, UNREADABLE, natural};
 use crate::render::table::{Cell, table};
+
+mod render;
+
+pub use render::run as render;
+
+/// What to do with names of interfaces.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NamingVerb {
+    /// Names of Solarflare ports: today's, with the driver of each release, configured; and conflicts
+    Plan(Read),
+    /// Link files for a MachineConfig, from [naming] of a configuration; works without onloadd
+    Render {
+        /// The configuration, or - for standard input; of several files later ones win
+        #[arg(long, value_name = "FILE|-", default_value = "-")]
+        config: Vec<String>,
+        /// Write them into this directory; otherwise they are printed, each with its path
+        #[arg(long, value_name = "DIR")]
+        output: Option<String>,
+    },
+}
 
 /// Names of all ports, by PCI address.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -27,9 +49,10 @@ pub struct Port {
     /// None while no driver shows an interface.
     pub today: Option<String>,
     pub configured: Option<String>,
-    /// The name that onloadd has pinned.
+    /// The name that onloadd or a MachineConfig has pinned.
     pub pinned: Option<String>,
-    /// By what the pin matches the port: `mac ADDRESS` or `pci ADDRESS`.
+    /// By what onloadd's pin matches the port: `mac ADDRESS` or `pci ADDRESS`; or the path of the
+    /// MachineConfig's file.
     pub pinned_by: Option<String>,
     /// By release.
     pub drivers: BTreeMap<String, Foretold>,
@@ -187,7 +210,8 @@ impl Page for Names {
         }
         let pinned = self.ports.iter().filter_map(|port| {
             let (name, by) = port.pinned.as_ref().zip(port.pinned_by.as_ref())?;
-            Some(format!("  {}: {} by {}\n", plain(&port.port), plain(name), plain(by)))
+            let whose = if by.starts_with('/') { "the MachineConfig's " } else { "" };
+            Some(format!("  {}: {} by {whose}{}\n", plain(&port.port), plain(name), plain(by)))
         });
         let pinned: String = pinned.collect();
         if !pinned.is_empty() {
@@ -248,18 +272,23 @@ mod tests {
         }];
         (second.pinned, second.pinned_by) =
             (Some("ens1f1".into()), Some("mac 00:0f:53:a6:00:01".into()));
+        let mut first = port("0000:3b:00.0", "ens1f0np0", "ens1f0");
+        (first.pinned, first.pinned_by) = (
+            Some("ens1f0np0".into()),
+            Some("/etc/systemd/network/05-onload-000f53a60000.link".into()),
+        );
         second.troubles = vec![Trouble {
             why: "ens1f1np1 is not renamed to ens1f1: programs are using Onload".into(),
             fix: "nothing".into(),
             bars: false,
         }];
-        let page = Names { ports: vec![port("0000:3b:00.0", "ens1f0np0", "ens1f0"), second] };
+        let page = Names { ports: vec![first, second] };
         assert_eq!(
             without(&page.text(0)),
             "\
-PORT          TODAY      9.2.1   10.0.0  in-tree    CONFIGURED  PINNED  REMARKS
-0000:3b:00.0  ens1f0np0  ens1f0  ?       ens1f0np0  -           -       -
-0000:3b:00.1  ens1f1np1  ens1f1  ?       ens1f1np1  fast1       ens1f1  1 conflict, 1 trouble
+PORT          TODAY      9.2.1   10.0.0  in-tree    CONFIGURED  PINNED     REMARKS
+0000:3b:00.0  ens1f0np0  ens1f0  ?       ens1f0np0  -           ens1f0np0  -
+0000:3b:00.1  ens1f1np1  ens1f1  ?       ens1f1np1  fast1       ens1f1     1 conflict, 1 trouble
 
 by release:
   9.2.1: it tells no phys_port_name
@@ -268,6 +297,7 @@ by release:
   in-tree: udev's own evaluation
 
 pinned:
+  0000:3b:00.0: ens1f0np0 by the MachineConfig's /etc/systemd/network/05-onload-000f53a60000.link
   0000:3b:00.1: ens1f1 by mac 00:0f:53:a6:00:01
 
 0000:3b:00.1: the port would not get the name fast1

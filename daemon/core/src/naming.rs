@@ -16,9 +16,11 @@ use crate::plan::standing::Loads;
 mod conflict;
 mod driver;
 mod foretell;
+mod given;
 mod link_file;
 mod pin;
 mod renaming;
+mod render;
 pub mod rule;
 #[cfg(test)]
 mod tests;
@@ -26,8 +28,10 @@ mod udev;
 mod wanted;
 
 pub use conflict::{Conflict, Source, Sources};
-pub use pin::{Key, Pin, Pins, Renaming, Trouble, Weight, is_own};
+pub use given::Given;
+pub use pin::{ALTERNATIVE, Key, Pin, Pins, Renaming, SUFFIX, Trouble, Weight, is_own};
 pub use renaming::{Renamings, renamings};
+pub use render::{DIRECTORY, is_rendered, render};
 pub use udev::UdevNames;
 pub use wanted::{Wanted, wanted};
 
@@ -62,6 +66,8 @@ pub struct PortName {
     pub configured: Option<InterfaceName>,
     /// What it is pinned to, and by what; none where it is not, or that cannot be told.
     pub pinned: Option<(Key, Pin)>,
+    /// What a file of a MachineConfig calls it, which comes before its pin.
+    pub given: Option<Given>,
     /// What each release on the disk would make of it, none of them knowing the configuration.
     pub drivers: BTreeMap<ReleaseName, Foretold>,
     /// What is wrong with any of these names.
@@ -114,6 +120,9 @@ pub fn plan(
                 today: today.map(|(name, _)| name.clone()),
                 configured: None,
                 pinned: pinned(snapshot, *address, today),
+                given: today
+                    .and_then(|(_, interface)| given::to_port(*address, interface, snapshot))
+                    .or_else(|| given::to_key(&Key::Pci(*address), snapshot)),
                 drivers: drivers.collect(),
                 conflicts: Vec::new(),
                 troubles: Vec::new(),
@@ -149,8 +158,9 @@ fn configure(
     row.configured = match settings.policy {
         Some(NamingPolicy::Off) | None => None,
         Some(NamingPolicy::Keep) => {
+            let given = row.given.as_ref().map(|given| &given.name);
             let pinned = row.pinned.as_ref().map(|(_, pin)| &pin.name);
-            pinned.or(row.today.as_ref()).cloned()
+            given.or(pinned).or(row.today.as_ref()).cloned()
         }
         Some(NamingPolicy::Explicit) if names.len() > 1 => {
             let names = names.iter().map(ToString::to_string).collect();
@@ -182,6 +192,7 @@ fn missing(one: &PortNaming, snapshot: &Snapshot) -> PortName {
         today: None,
         configured: Some(one.name.clone()),
         pinned: pin,
+        given: key.and_then(|key| given::to_key(&key, snapshot)),
         drivers: BTreeMap::new(),
         conflicts: vec![Conflict::NotThere { selector }],
         troubles: Vec::new(),

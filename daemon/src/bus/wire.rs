@@ -125,7 +125,10 @@ pub(super) fn setting((key, entry): (&String, &Entry)) -> SettingRow {
 /// A port's names.
 pub(super) fn port_name(row: &PortName) -> Dictionary {
     let name = |name: Option<&InterfaceName>| name.map(ToString::to_string).unwrap_or_default();
-    let (by, pin) = row.pinned.as_ref().map(|(by, pin)| (by, pin)).unzip();
+    // Of a file of a MachineConfig and a pin the file counts.
+    let given = row.given.as_ref().map(|given| (given.file.clone(), &given.name));
+    let pinned = row.pinned.as_ref().map(|(by, pin)| (by.to_string(), &pin.name));
+    let (by, pin) = given.or(pinned).unzip();
     let drivers: BTreeMap<String, (String, String)> = row
         .drivers
         .iter()
@@ -142,8 +145,8 @@ pub(super) fn port_name(row: &PortName) -> Dictionary {
         ("Port".to_owned(), Variant::from(row.subject.to_string())),
         ("Today".to_owned(), Variant::from(name(row.today.as_ref()))),
         ("Configured".to_owned(), Variant::from(name(row.configured.as_ref()))),
-        ("Pinned".to_owned(), Variant::from(name(pin.map(|pin| &pin.name)))),
-        ("PinnedBy".to_owned(), Variant::from(by.map(ToString::to_string).unwrap_or_default())),
+        ("Pinned".to_owned(), Variant::from(name(pin))),
+        ("PinnedBy".to_owned(), Variant::from(by.unwrap_or_default())),
         ("Drivers".to_owned(), Variant::from(drivers)),
         ("Conflicts".to_owned(), Variant::from(conflicts.collect::<Vec<_>>())),
         ("Troubles".to_owned(), Variant::from(troubles.collect::<Vec<_>>())),

@@ -148,9 +148,9 @@ pub struct Linux {
     events: Option<Events>,
     on_disk: OnDisk,
     keys: Keys,
-    initramfs: InitramfsFiles,
-    /// How far statistics of sfptpd were read.
+    /// What sfptpd said in earlier looks.
     followed: clocks::Followed,
+    initramfs: InitramfsFiles,
     /// What the last look found, for one that does not go as far.
     last: RefCell<Option<Snapshot>>,
     /// None for a root that is not this machine's.

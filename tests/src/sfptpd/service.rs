@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::{Gid, Group, Uid, User, chown, setgid, setgroups, setuid};
+use nix::unistd::{Uid, User, chown, setgid, setgroups, setuid};
 use tokio::net::{UnixDatagram, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
@@ -293,7 +293,7 @@ impl Service {
             let owned = path.map(|path| own(path, user));
             owned.transpose().map_err(|error| refused(&"its files", &error))?;
         }
-        let group = Group::from_gid(user.gid).ok().flatten().map_or(user.gid, |group| group.gid);
+        let group = user.gid;
         let dropped =
             setgroups(&[group]).and_then(|()| setgid(group)).and_then(|()| setuid(user.uid));
         dropped.map_err(|errno| refused(&user.name, &io::Error::from(errno)))
@@ -302,7 +302,7 @@ impl Service {
 
 /// Gives a file, or a directory with what is in it, to a user.
 fn own(path: &Path, user: &User) -> io::Result<()> {
-    let give = |path: &Path| chown(path, Some(user.uid), Some(Gid::from(user.gid)));
+    let give = |path: &Path| chown(path, Some(user.uid), Some(user.gid));
     give(path)?;
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         give(&entry.path())?;

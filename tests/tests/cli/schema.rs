@@ -103,8 +103,10 @@ async fn json_is_as_documented() {
     let place = tempfile::tempdir().unwrap();
     let less = place.path().join("less.opf").into_os_string().into_string().unwrap();
     fs::write(&less, "unset EF_A\n").unwrap();
+    let named = place.path().join("names.toml").into_os_string().into_string().unwrap();
+    fs::write(&named, crate::naming::CONFIGURATION).unwrap();
     let four = ["--set", "NGINX_NUM_WORKERS=4", "--set", "EF_A=1"];
-    let verbs: [(&str, &[&str]); 29] = [
+    let verbs: [(&str, &[&str]); 30] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -113,6 +115,7 @@ async fn json_is_as_documented() {
         ("allocations", &["allocations"]),
         ("plan", &["plan"]),
         ("naming-plan", &["naming", "plan"]),
+        ("naming-render", &["naming", "render", "--config", &named]),
         ("why", &["why", "sfc"]),
         ("jobs", &["jobs"]),
         ("history", &["history"]),

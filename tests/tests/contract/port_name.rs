@@ -22,6 +22,7 @@ pub(super) fn wanted_elsewhere(address: PciAddress) -> PortName {
             Key::Pci(address),
             Pin { name: "ens1f0np0".parse().unwrap(), altnames: BTreeSet::new() },
         )),
+        given: None,
         drivers: BTreeMap::from([
             ("host".parse().unwrap(), told(Some("ens1f0"), "udev's own evaluation")),
             ("9.1.0".parse().unwrap(), told(None, "it says no version")),

@@ -94,7 +94,10 @@ impl From<Key> for String {
 /// What the names of onloadd's own files begin with: before what others write, since of all files that
 /// match a port the first counts (reference/interface-naming.md section 1).
 const PREFIX: &str = "10-onloadd-";
-const SUFFIX: &str = ".link";
+/// How udev's files end; others are not read.
+pub const SUFFIX: &str = ".link";
+/// A further name in a file, which may stand several times.
+pub const ALTERNATIVE: &str = "AlternativeName=";
 
 /// Whether a file is called as onloadd's own are, by its name without directories.
 pub fn is_own(file: &str) -> bool {
@@ -104,11 +107,38 @@ pub fn is_own(file: &str) -> bool {
 impl Key {
     /// The name of the file, without directories.
     pub fn file(&self) -> String {
+        self.file_after(PREFIX)
+    }
+
+    pub(super) fn file_after(&self, prefix: &str) -> String {
         let key = match self {
             Self::Mac(mac) => mac.to_string().replace(':', ""),
             Self::Pci(address) => format!("pci-{}", address.to_string().replace([':', '.'], "-")),
         };
-        format!("{PREFIX}{key}{SUFFIX}")
+        format!("{prefix}{key}{SUFFIX}")
+    }
+
+    /// The lines of a file that gives a port these names. `NamePolicy=` is left out, for it would come
+    /// before `Name=`; of the file that would count otherwise nothing is taken over: what systemd's
+    /// default says is said again, and somebody's own is not pinned over (`naming/wanted/in_force.rs`;
+    /// reference/interface-naming.md sections 1 and 5.1).
+    pub fn settings(&self, pin: &Pin) -> Vec<String> {
+        let by = match self {
+            Self::Mac(mac) => format!("PermanentMACAddress={mac}"),
+            Self::Pci(address) => format!("Path=pci-{address} *-pci-{address}"),
+        };
+        let names = pin.altnames.iter().map(|name| format!("{ALTERNATIVE}{name}"));
+        let fixed = |line: &str| line.to_owned();
+        // A VLAN tells the permanent address of what it stands on, and has a kind.
+        [fixed("[Match]"), by, fixed("Type=ether"), fixed("Kind=!*"), fixed("[Link]")]
+            .into_iter()
+            .chain([format!("Name={}", pin.name)])
+            .chain(names)
+            .chain([
+                fixed("AlternativeNamesPolicy=database onboard slot path"),
+                fixed("MACAddressPolicy=persistent"),
+            ])
+            .collect()
     }
 
     /// The port that a file is for, by its name without directories; none for a name that

@@ -58,8 +58,18 @@ pub fn renamings(
     for row in rows {
         let Some((port, from, interface)) = there(row, snapshot) else { continue };
         let pin = pin_of(pins, port, Some(interface));
-        let to = match pin {
-            Some((_, pin)) => &pin.name,
+        // Two who want two names are told of each other (`wanted.rs`), and neither gets it.
+        if row
+            .given
+            .as_ref()
+            .is_some_and(|given| row.configured.as_ref().is_some_and(|name| *name != given.name))
+        {
+            continue;
+        }
+        // A file of a MachineConfig counts whether the port came before it or not.
+        let said = row.given.as_ref().map(|given| &given.name).or(pin.map(|(_, pin)| &pin.name));
+        let to = match said {
+            Some(said) => said,
             // A file of somebody's own may have named it.
             None if !fresh || is_called_by_file(from, port, interface, snapshot) => continue,
             None => match former.get(&port) {
@@ -72,12 +82,13 @@ pub fn renamings(
             continue;
         }
         let file = pin
+            .filter(|_| row.given.is_none())
             .and_then(|(key, _)| overruled(&key, to, port, interface, snapshot))
             .and_then(|other| other.to.map(|to| (other.by, to)));
         // What it was called is no matter of taste.
-        let unfit = pin.and_then(|_| rule::objection(to.as_str()));
+        let unfit = said.and_then(|_| rule::objection(to.as_str()));
         let unfit =
-            unfit.map(|unfit| (unfit.why().to_owned(), "mend or remove the file of the pin"));
+            unfit.map(|unfit| (unfit.why().to_owned(), "mend or remove the file that says so"));
         let against = match file {
             Some((by, to)) => Some((
                 format!("{by} comes before its pin and calls it {to}"),

@@ -3,6 +3,9 @@
 /// Most bytes of a name (`IFNAMSIZ` without its end).
 pub const LONGEST: usize = 15;
 
+/// Most bytes of an alternative name (the kernel's `ALTIFNAMSIZ` without its end).
+pub const LONGEST_ALTERNATIVE: usize = 127;
+
 /// Words that are no interface: two directories of `/proc/sys/net`, and the loopback.
 const WORDS: [&str; 3] = ["all", "default", "lo"];
 
@@ -52,6 +55,17 @@ pub fn objection(name: &str) -> Option<Objection> {
     } else {
         None
     }
+}
+
+/// Whether udev takes a text as one name, an alternative one among them, and as it is written in a file
+/// (`ifname_valid_full` of systemd; quotes and backslashes are its parser's).
+pub fn is_word(name: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b":/%\\\"'".contains(&byte);
+    let number = name.bytes().all(|byte| byte.is_ascii_digit());
+    !number
+        && ![".", ".."].contains(&name)
+        && name.len() <= LONGEST_ALTERNATIVE
+        && name.bytes().all(plain)
 }
 
 #[cfg(test)]

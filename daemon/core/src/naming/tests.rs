@@ -9,6 +9,7 @@ use crate::reading::Reading::{Absent, Known, Unreadable};
 use crate::release::{IN_TREE, Release};
 use crate::sample::{KERNEL, PORTS, files, inner, module_of, node, port_of};
 
+mod given;
 mod link_files;
 mod pins;
 mod renamings;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::link_file::{Ruling, ruling};
 use super::pin::{Index, Key, Pin, Pins, Trouble, Weight, is_own, is_permanent, pin_of};
+use super::render::is_rendered;
 use super::rule;
 use super::udev::UdevNames;
 use super::{Conflict, PortName, Source, Subject};
@@ -63,7 +64,13 @@ fn keep(rows: &[PortName], snapshot: &Snapshot, settings: &NamingSettings, now: 
     let mut former = take_out_ambiguous(&mut wanted.pins, &index);
     for row in rows {
         let Some((port, name, interface)) = there(row, snapshot) else { continue };
-        if pin_of(&wanted.pins, port, Some(interface)).is_some() {
+        let pinned = pin_of(&wanted.pins, port, Some(interface)).map(|(key, _)| key);
+        // A MachineConfig has pinned it, by a file that is asked before.
+        if row.given.is_some() {
+            pinned.and_then(|key| wanted.pins.remove(&key));
+            continue;
+        }
+        if pinned.is_some() {
             continue;
         }
         if !is_settled(interface, snapshot) {
@@ -100,7 +107,7 @@ fn keep(rows: &[PortName], snapshot: &Snapshot, settings: &NamingSettings, now: 
             continue;
         }
         if let Some(other) = overruled(&key, name, port, interface, snapshot) {
-            wanted.troubles.push(other.trouble(port, name, Weight::Tells));
+            wanted.troubles.push(other.trouble(port.to_string(), name, Weight::Tells));
             if other.to.is_some() {
                 continue;
             }
@@ -174,17 +181,18 @@ fn explicit(
         };
         let key = table.and_then(|table| key_by(table, port));
         let mut troubles = conflicts(row, table);
-        let mut called = false;
+        let mut called = row.given.is_some();
         if let (Some(table), Some(key)) = (table, key) {
             troubles.extend(misplaced(row, table, &key, &index));
+            troubles.extend(given_otherwise(row, table, interface));
             if let (Some(port), Some(interface)) = (port, interface) {
                 let other = overruled(&key, &table.name, port, interface, snapshot);
                 troubles.extend(other.map(|other| {
                     let weight = if other.to.is_some() { Weight::Bars } else { Weight::Tells };
-                    other.trouble(port, &table.name, weight)
+                    other.trouble(port.to_string(), &table.name, weight)
                 }));
                 let file = InForce::of(port, interface, snapshot);
-                called = file.as_ref().is_some_and(|file| file.calls(&table.name));
+                called |= file.as_ref().is_some_and(|file| file.calls(&table.name));
                 let fix = "remove that file";
                 let against = file
                     .filter(|_| !called)
@@ -276,6 +284,20 @@ fn misplaced(row: &PortName, table: &PortNaming, key: &Key, index: &Index<'_>) -
     trouble(why, "choose another name in [naming]", Weight::Tells)
 }
 
+/// Why a port that has no interface yet will not be called as configured; of one that has, what udev
+/// comes to tells.
+fn given_otherwise(
+    row: &PortName,
+    table: &PortNaming,
+    interface: Option<&Interface>,
+) -> Option<Trouble> {
+    let given = row.given.as_ref().filter(|given| given.name != table.name);
+    let given = given.filter(|_| interface.is_none())?;
+    let other = Overruled { by: given.file.clone(), to: Some(given.name.to_string()) };
+    let weight = if row.address().is_some() { Weight::Tells } else { Weight::Aside };
+    Some(other.trouble(row.subject.to_string(), &table.name, weight))
+}
+
 /// Leaves out alternative names that the kernel would refuse, or that would take a name from others.
 fn tidy_altnames(pins: &mut Pins, snapshot: &Snapshot, index: &Index<'_>) {
     let names: BTreeSet<String> = pins.values().map(|pin| pin.name.to_string()).collect();
@@ -316,19 +338,20 @@ pub(super) struct Overruled {
 }
 
 impl Overruled {
-    pub(super) fn trouble(
-        &self,
-        port: PciAddress,
-        name: &InterfaceName,
-        weight: Weight,
-    ) -> Trouble {
+    pub(super) fn trouble(&self, subject: String, name: &InterfaceName, weight: Weight) -> Trouble {
         let Self { by, to } = self;
         let to = to.as_ref().map(|to| format!(" and calls it {to}")).unwrap_or_default();
-        Trouble {
-            subject: port.to_string(),
-            why: format!("a pin of {name} does not count: {by} comes first{to}"),
-            fix: format!("take the port out of {by}, or have [naming] call it the same"),
-            weight,
+        let why = format!("a pin of {name} does not count: {by} comes first{to}");
+        Trouble { subject, why, fix: self.fix(), weight }
+    }
+
+    /// What to do about it.
+    pub(super) fn fix(&self) -> String {
+        let Self { by, .. } = self;
+        // What is edited on the node, its MachineConfig puts back.
+        match is_rendered(by.rsplit('/').next().unwrap_or_default()) {
+            true => "have [naming] call it the same, or render the MachineConfig's link files anew (`onloadctl naming render`)".to_owned(),
+            false => format!("take the port out of {by}, or have [naming] call it the same"),
         }
     }
 }

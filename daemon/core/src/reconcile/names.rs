@@ -29,6 +29,8 @@ const MOST_GIVEN: u32 = 3;
 pub(super) struct Naming {
     /// Ports renamed so far while no driver was replaced.
     renames: Repairs,
+    /// Ports that files of a MachineConfig name, by the last plan.
+    by_files: usize,
     /// Why ports are not called what they should be, by the last plan.
     troubles: Vec<Trouble>,
     /// Since when a driver has been staying for udev.
@@ -51,6 +53,8 @@ impl Reconciler {
         }
         let settings = &self.config.settings.naming;
         let rows = naming::plan(snapshot, settings, &self.hardware, &self.ledger.loaded);
+        let given = |row: &&PortName| row.given.is_some() && row.address().is_some();
+        self.naming.by_files = rows.iter().filter(given).count();
         let policy = self.policy(snapshot);
         // Over what cannot be read nothing is written, nor is a name taken from it.
         if let Some(why) = snapshot.pins.why_not() {
@@ -249,12 +253,20 @@ impl Reconciler {
                 "NotAsPinned",
                 format!("{}: {}. What to do: {}", first.subject, first.why, first.fix),
             ),
-            None if pins == 0 => (
+            None if pins + self.naming.by_files == 0 => (
                 Status::Unknown,
                 "NotPinned",
                 "udev names the ports as their driver has it".to_owned(),
             ),
-            None => (Status::True, "Pinned", format!("ports with a pinned name: {pins}")),
+            None if self.naming.by_files == 0 => {
+                (Status::True, "Pinned", format!("ports with a pinned name: {pins}"))
+            }
+            None => {
+                let given = self.naming.by_files;
+                let all =
+                    format!("ports with a pinned name: {pins}, and by a MachineConfig: {given}");
+                (Status::True, "Pinned", all)
+            }
         }
     }
 }

@@ -8,11 +8,10 @@ use onload_core::clock::{ClockLook, Clocks};
 use onload_core::reading::Reading;
 
 use self::daemons::Process;
+pub(super) use self::sfptpd::Followed;
 use super::attribute;
 use super::root::Dir;
 use super::runner::Programs;
-
-pub(super) use self::sfptpd::Followed;
 
 mod chrony;
 mod daemons;
@@ -51,17 +50,23 @@ pub(super) async fn read(
         clock.users = users.map(|(pid, _)| *pid).collect();
     }
     let lock = by_name(locks::SYSTEM);
-    // What it left behind stays there when it has ended, and says nothing of now.
-    let sfptpd = match of_kind(running, DaemonKind::Sfptpd).next() {
-        Some(process) => {
-            let told = process.daemon.told.configuration.as_deref();
-            sfptpd::read(root, followed, told).await
-        }
-        None => Reading::Absent,
-    };
 
     let mut names: BTreeSet<String> = look.units.clone();
     names.extend(running.values().filter_map(|process| process.daemon.unit.clone()));
+    let written = write::written(root);
+    // What it left behind stays there when it has ended, and says nothing of now.
+    let sfptpd = match of_kind(running, DaemonKind::Sfptpd).next() {
+        Some(process) => {
+            let daemon = &process.daemon;
+            // Its own unit shows it what was written under another name.
+            let ours =
+                written.known().is_some_and(|written| daemon.unit.as_ref() == Some(&written.unit));
+            let told = daemon.told.configuration.as_deref();
+            let configuration = if ours { Some(write::CONFIGURATION) } else { told };
+            sfptpd::read(root, followed, configuration).await
+        }
+        None => Reading::Absent,
+    };
     Reading::Known(Box::new(Clocks {
         kernel: kernel::read(&machine).await,
         hardware,
@@ -71,7 +76,7 @@ pub(super) async fn read(
         ptp4l: ptp4l::read(&machine, of_kind(running, DaemonKind::Ptp4l)).await,
         chrony: chrony::read(&machine, of_kind(running, DaemonKind::Chronyd)).await,
         template: template(root, look.template.as_deref()),
-        written: write::written(root),
+        written,
         daemons: found
             .map(|found| found.into_iter().map(|(pid, process)| (pid, process.daemon)).collect()),
     }))

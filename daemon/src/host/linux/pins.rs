@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use onload_core::naming::{Key, Pin, Pins, is_own};
+use onload_core::naming::{ALTERNATIVE, DIRECTORY, Key, Pin, Pins, SUFFIX, is_own, rule};
 use onload_core::reading::Reading;
 use onload_core::step::{Outcome, StepError};
 
@@ -16,22 +16,14 @@ use super::attribute;
 use super::root::Dir;
 use super::udevd;
 
-/// Made by tmpfiles where no package has it, so that the sandboxes can open it for writing.
-const DIRECTORY: &str = "/etc/systemd/network";
 /// Where udev looks in an initramfs that copies are made to, the first before the others.
 const INITRAMFS_DIRECTORIES: [&str; 3] =
     ["etc/systemd/network", "usr/lib/systemd/network", "lib/systemd/network"];
-/// How udev's files end; others are not read.
-const SUFFIX: &str = ".link";
 /// Does not end in `.link`, so that udev does not read half of it. One, so that what a kill leaves is
 /// found again.
 const DRAFT: &str = "10-onloadd-draft.new";
 /// A dozen lines; a port may have a few hundred alternative names.
 const FILE_BYTES: usize = 64 << 10;
-/// The kernel's ALTIFNAMSIZ, without the NUL.
-const LONGEST_NAME: usize = 127;
-/// `AlternativeName=`, which may stand several times.
-const ALTERNATIVE: &str = "AlternativeName=";
 
 const HEADER: &str = "\
     # Written by onloadd, which replaces or removes this file: what is changed here is lost.\n\
@@ -123,7 +115,7 @@ fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
         let path = path.to_owned();
         move |error| PinError::System { what, path, error }
     };
-    let odd = wanted.values().flat_map(names_of).find(|name| !is_name(name));
+    let odd = wanted.values().flat_map(names_of).find(|name| !rule::is_word(name));
     if let Some(odd) = odd {
         return Err(PinError::Name(odd.to_owned()));
     }
@@ -223,29 +215,7 @@ fn is_ours(name: &str) -> bool {
 }
 
 fn print(key: &Key, pin: &Pin) -> String {
-    format!("{HEADER}\n{}\n", settings(key, pin).join("\n"))
-}
-
-/// The file without comments. `NamePolicy=` is left out, for it would come before `Name=`; of the file
-/// that would count otherwise nothing is taken over: what systemd's default says is said again, and
-/// somebody's own is not pinned over (`naming/wanted/in_force.rs`; reference/interface-naming.md sections 1 and 5.1).
-fn settings(key: &Key, pin: &Pin) -> Vec<String> {
-    let by = match key {
-        Key::Mac(mac) => format!("PermanentMACAddress={mac}"),
-        Key::Pci(address) => format!("Path=pci-{address} *-pci-{address}"),
-    };
-    let names = pin.altnames.iter().map(|name| format!("{ALTERNATIVE}{name}"));
-    let fixed = |line: &str| line.to_owned();
-    // A VLAN tells the permanent address of what it stands on, and has a kind.
-    [fixed("[Match]"), by, fixed("Type=ether"), fixed("Kind=!*"), fixed("[Link]")]
-        .into_iter()
-        .chain([format!("Name={}", pin.name)])
-        .chain(names)
-        .chain([
-            fixed("AlternativeNamesPolicy=database onboard slot path"),
-            fixed("MACAddressPolicy=persistent"),
-        ])
-        .collect()
+    format!("{HEADER}\n{}\n", key.settings(pin).join("\n"))
 }
 
 /// Only what onloadd writes, but for comments: with anything else in it, nobody knows what udev makes
@@ -255,12 +225,15 @@ fn parse(file: &str, text: &str) -> Result<(Key, Pin), String> {
     let is_said = |line: &str| !line.is_empty() && !line.starts_with(['#', ';']);
     let said: Vec<_> = (1..).zip(text.lines()).filter(|(_, line)| is_said(line)).collect();
     let values = |key| said.iter().filter_map(move |(_, line)| line.strip_prefix(key));
-    let name =
-        values("Name=").next().filter(|name| is_name(name)).ok_or("it has no usable Name=")?;
+    let name = values("Name=")
+        .next()
+        .filter(|name| rule::is_word(name))
+        .ok_or("it has no usable Name=")?;
     let name = name.parse().map_err(|error| format!("its Name= cannot be used: {error}"))?;
-    let altnames = values(ALTERNATIVE).filter(|name| is_name(name)).map(str::to_owned).collect();
+    let altnames =
+        values(ALTERNATIVE).filter(|name| rule::is_word(name)).map(str::to_owned).collect();
     let pin = Pin { name, altnames };
-    let wanted = settings(&key, &pin);
+    let wanted = key.settings(&pin);
     let mut lines = said.iter();
     for wanted in &wanted {
         match lines.next() {
@@ -279,14 +252,6 @@ fn odd(number: usize, line: &str) -> String {
 
 fn names_of(pin: &Pin) -> impl Iterator<Item = &str> {
     pin.altnames.iter().map(String::as_str).chain([pin.name.as_str()])
-}
-
-/// Whether udev takes it as one name, and as it is written (`ifname_valid_full` of systemd; quotes and
-/// backslashes are its parser's).
-fn is_name(name: &str) -> bool {
-    let plain = |byte: u8| byte.is_ascii_graphic() && !b":/%\\\"'".contains(&byte);
-    let number = name.bytes().all(|byte| byte.is_ascii_digit());
-    !number && ![".", ".."].contains(&name) && name.len() <= LONGEST_NAME && name.bytes().all(plain)
 }
 
 #[cfg(test)]

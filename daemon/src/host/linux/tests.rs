@@ -14,6 +14,11 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
+/// A look that finds what a recording has.
+pub(super) fn as_recorded() -> Look {
+    Look { depth: Depth::Usual, clocks: Some(ClockLook::default()) }
+}
+
 #[test]
 fn a_recorded_root_changes_nothing_and_never_rings() {
     let place = tempfile::tempdir().unwrap();
@@ -108,6 +113,6 @@ fn a_capture_holds_no_file_that_could_only_be_written() {
     let linux = Linux::open(places(place.path())).unwrap();
     let seen = runtime().block_on(linux.record(copy.path())).unwrap();
     let copied = Linux::open(places(copy.path())).unwrap();
-    assert_eq!(runtime().block_on(copied.observe(Depth::Usual)), seen);
+    assert_eq!(runtime().block_on(copied.observe(as_recorded())), seen);
     assert_eq!(seen.module("sfc").known().unwrap().parameters.len(), 1);
 }

@@ -6,9 +6,11 @@ use anyhow::{Context, ensure};
 use onload_dbus::error::exit;
 use onload_tests::guest::Guest;
 
-use super::ports::{IN_TREE, MACS, WITH_IN_TREE, card, evaluated, names, pin, swap_to};
+use super::ports::{
+    FUNCTIONS, MACS, any_card, evaluated, evaluated_all, names, other, pin, swap_to,
+};
 use crate::node::{configure, json};
-use crate::swap::{FORMER, loaded, refused};
+use crate::swap::{loaded, refused};
 
 /// How long onloadd may take to see a name that is not the pinned one and give it back.
 const REPAIR: Duration = Duration::from_secs(20);
@@ -22,20 +24,22 @@ fn explicit(ports: &[(&str, &str)]) -> String {
 }
 
 pub fn a_name_that_another_has_bars_the_change(guest: &mut Guest) -> anyhow::Result<()> {
-    card(guest, "")?;
+    configure(guest, "[naming]\npolicy = \"off\"\n")?;
+    any_card(guest, "")?;
+    let (before, next, former) = (names(guest)?, other(guest)?, loaded(guest)?);
     guest.ok("ip link add taken0 type dummy")?;
     configure(guest, &explicit(&[(MACS[0], "taken0"), (MACS[1], "fine0")]))?;
-    let ran = refused(guest, &format!("release use {FORMER}"))?;
+    let ran = refused(guest, &format!("release use {next}"))?;
     let told = format!("{}{}", ran.stdout, ran.stderr);
     ensure!(told.contains("taken0"), "the reason names it: {ran:?}");
     ensure!(ran.status == Some(i32::from(exit::FAILED)), "{ran:?}");
-    ensure!(loaded(guest)?.as_deref() == Some(IN_TREE), "nothing was unloaded");
+    ensure!(loaded(guest)? == former, "nothing was unloaded");
     let now = names(guest)?;
-    ensure!(now[0] == WITH_IN_TREE[0] && now[2] == WITH_IN_TREE[2], "{now:?}");
+    ensure!(now[0] == before[0] && now[2] == before[2], "{now:?}, not {before:?}");
     guest.ok("test -d /sys/class/net/taken0 && ip -d link show taken0 | grep -q dummy")?;
     // The way out is as it was told.
     guest.ok("ip link del taken0")?;
-    swap_to(guest, FORMER)?;
+    swap_to(guest, next)?;
     let now = names(guest)?;
     ensure!(now[0] == "taken0" && now[1] == "fine0", "{now:?}");
     Ok(())
@@ -44,8 +48,8 @@ pub fn a_name_that_another_has_bars_the_change(guest: &mut Guest) -> anyhow::Res
 pub fn fifteen_letters_fit_and_sixteen_are_refused(guest: &mut Guest) -> anyhow::Result<()> {
     let (fits, long) = ("accelerated-en0", "accelerated-eth0");
     configure(guest, &explicit(&[(MACS[0], fits)]))?;
-    card(guest, "")?;
-    swap_to(guest, FORMER)?;
+    any_card(guest, "")?;
+    swap_to(guest, other(guest)?)?;
     let now = names(guest)?;
     ensure!(now[0] == fits, "{now:?}");
     let (udev, file) = evaluated(guest, fits)?;
@@ -62,9 +66,11 @@ pub fn fifteen_letters_fit_and_sixteen_are_refused(guest: &mut Guest) -> anyhow:
 
 pub fn a_port_that_somebody_renames_gets_its_name_back(guest: &mut Guest) -> anyhow::Result<()> {
     configure(guest, "[naming]\npolicy = \"keep\"\n")?;
-    card(guest, "")?;
-    // From the first change on names are pinned.
-    swap_to(guest, FORMER)?;
+    any_card(guest, "")?;
+    // Whoever says so has names pinned before any driver is replaced.
+    let all = FUNCTIONS.len();
+    let pinned = format!("test $(ls /etc/systemd/network/10-onloadd-*.link | wc -l) -eq {all}");
+    guest.until("the pins", &pinned)?;
     let pinned = names(guest)?;
     // This kernel renames nothing that is up; what nobody uses may go down for it.
     for (odd, state) in [("odd0", "down"), ("odd1", "up")] {
@@ -95,7 +101,7 @@ pub fn a_port_that_somebody_renames_gets_its_name_back(guest: &mut Guest) -> any
     let names_pinned = all.find(|one| one["type"] == "NamesPinned").context("no NamesPinned")?;
     ensure!(names_pinned["status"] == "False", "{names_pinned}");
     ensure!(guest.run("ip -4 address show dev odd2")?.stdout.contains("203.0.113.9"), "{status}");
-    swap_to(guest, IN_TREE)?;
+    swap_to(guest, other(guest)?)?;
     ensure!(names(guest)? == pinned, "{:?}", names(guest)?);
     let address = guest.ok(&format!("ip -4 address show dev {}", pinned[0]))?;
     ensure!(address.contains("203.0.113.9/24"), "{address}");
@@ -106,14 +112,14 @@ pub fn ports_of_one_address_are_told_apart_by_their_slot(guest: &mut Guest) -> a
     // A pin by address would call all of them the same.
     configure(guest, "[naming]\npolicy = \"off\"\n")?;
     guest.until("no pins", "! ls /etc/systemd/network/10-onloadd-*.link 2>&-")?;
-    card(guest, "one_mac=1")?;
+    any_card(guest, "one_mac=1")?;
     configure(guest, "[naming]\npolicy = \"keep\"\n")?;
     let before = names(guest)?;
-    swap_to(guest, FORMER)?;
+    swap_to(guest, other(guest)?)?;
     let after = names(guest)?;
     ensure!(after == before, "{after:?}, not {before:?}");
-    for (function, name) in before.iter().enumerate() {
-        let (udev, file) = evaluated(guest, name)?;
+    let evaluated = evaluated_all(guest, &before.each_ref().map(String::as_str))?;
+    for (function, (name, (udev, file))) in before.iter().zip(evaluated).enumerate() {
         let key = format!("10-onloadd-pci-10000-00-00-{function}.link");
         ensure!(udev == *name && file.ends_with(&key), "{udev} by {file}");
     }

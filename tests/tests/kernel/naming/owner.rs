@@ -9,8 +9,10 @@ use super::ports::{IN_TREE, WITH_IN_TREE, card, pinned, swap_to};
 use crate::node::configure;
 use crate::swap::FORMER;
 
-const SETTINGS: &str = "[main]\nplugins=keyfile\nno-auto-default=*\n[logging]\nlevel=INFO\n";
-const PROFILES: &str = "/etc/NetworkManager/system-connections";
+/// Nothing but what a profile says.
+pub const SETTINGS: &str = "[main]\nplugins=keyfile\nno-auto-default=*\n[logging]\nlevel=INFO\n";
+/// Where profiles lie.
+pub const PROFILES: &str = "/etc/NetworkManager/system-connections";
 
 const BOND: &str = "[connection]\nid=bond0\nuuid=00000000-0000-4000-8000-000000000001\ntype=bond\ninterface-name=bond0\n\
     [bond]\nmode=active-backup\nmiimon=100\nprimary=enP65536s1f0np0\n\

@@ -33,6 +33,9 @@ const FOREVER: u64 = u32::MAX as u64;
 /// How far the ends of an address may lie apart: lifetimes are whole seconds, and each change may add one
 /// or two. A lifetime that begins anew at each of six changes is further off.
 const SLACK: f64 = 15.0;
+/// Or such a part of the time between: on a machine that is busy with others a change takes the longer, while
+/// a lifetime that began anew would be off by all of it.
+const SLACK_PART: f64 = 0.2;
 /// How long carrier, duplicate address detection and a bond's choice may take after everything is set.
 const SETTLES: Duration = Duration::from_secs(8);
 /// Between two looks; each is a dozen processes in the guest.
@@ -59,6 +62,8 @@ pub struct Picture {
     altnames: BTreeSet<String>,
     /// When lifetimes end, in seconds since the boot.
     ends: BTreeMap<String, f64>,
+    /// When it was taken, in seconds since the boot.
+    taken: f64,
 }
 
 impl Picture {
@@ -66,9 +71,13 @@ impl Picture {
     pub fn of(guest: &Guest, ports: &[String]) -> anyhow::Result<Self> {
         let text = guest.ok(&format!("PORTS='{}'{ASKED}", ports.join(" ")))?;
         let mut parts = text.split(HEAD);
-        let now = parts.next().context("no uptime")?.trim().parse()?;
-        let mut picture =
-            Self { lines: BTreeSet::new(), altnames: BTreeSet::new(), ends: BTreeMap::new() };
+        let now: f64 = parts.next().context("no uptime")?.trim().parse()?;
+        let mut picture = Self {
+            lines: BTreeSet::new(),
+            altnames: BTreeSet::new(),
+            ends: BTreeMap::new(),
+            taken: now,
+        };
         for part in parts {
             let (what, said) = part.split_once('\n').context("no heading")?;
             match what.strip_prefix("ethtool ") {
@@ -130,9 +139,10 @@ impl Picture {
         let gone = gone.map(|line| format!("- {line}"));
         let new = now.lines.difference(&self.lines).map(|line| format!("+ {line}"));
         let keys: BTreeSet<_> = self.ends.keys().chain(now.ends.keys()).collect();
+        let slack = SLACK.max((now.taken - self.taken) * SLACK_PART);
         let ends = keys.into_iter().filter_map(|key| {
             let (was, is) = (self.ends.get(key), now.ends.get(key));
-            let same = was.zip(is).is_some_and(|(was, is)| (was - is).abs() <= SLACK);
+            let same = was.zip(is).is_some_and(|(was, is)| (was - is).abs() <= slack);
             (!same).then(|| format!("! {key} ends at {is:?}, was {was:?}"))
         });
         gone.chain(new).chain(ends).collect()

@@ -4,7 +4,7 @@ use anyhow::{Context, ensure};
 use onload_tests::guest::Guest;
 use serde_json::Value;
 
-use super::stack;
+use super::{first_boot, stack};
 use crate::node::json;
 use crate::swap::{CHANGE, FORMER, loaded};
 
@@ -24,15 +24,26 @@ pub fn card(guest: &Guest, parameters: &str) -> anyhow::Result<()> {
     if loaded(guest)?.is_some_and(|release| release != IN_TREE) {
         swap_to(guest, IN_TREE)?;
     }
+    any_card(guest, parameters)
+}
+
+/// The same under whichever driver there is: for who replaces it once, and does not mind by which.
+pub fn any_card(guest: &Guest, parameters: &str) -> anyhow::Result<()> {
     guest.ok(&format!(
-        "{}
+        "{}{}
          rmmod onloadd_card 2>&-; insmod /opt/card/onloadd_card.ko functions=3 {parameters} && udevadm settle &&
          {{ test -d /var/lib/onloadd/releases/{FORMER} ||
             onloadctl release import /opt/releases/{FORMER} --version {FORMER}; }}",
+        first_boot::cleared(),
         stack::TEAR_DOWN
     ))?;
     let named = format!("onloadctl ports | grep -q {}", names(guest)?[2]);
     guest.until("the card in onloadctl", &named).map(drop)
+}
+
+/// The release to change to: not the one whose driver is there.
+pub fn other(guest: &Guest) -> anyhow::Result<&'static str> {
+    Ok(if loaded(guest)?.as_deref() == Some(FORMER) { IN_TREE } else { FORMER })
 }
 
 /// A release ordered and carried out.
@@ -61,13 +72,23 @@ pub fn planned(guest: &Guest) -> anyhow::Result<[Value; 3]> {
 
 /// What udev itself comes to: the name, and the file that says so.
 pub fn evaluated(guest: &Guest, name: &str) -> anyhow::Result<(String, String)> {
-    let said = guest.ok(&format!("udevadm test-builtin net_setup_link /sys/class/net/{name}"))?;
-    let value = |key: &str| {
-        let mut lines = said.lines();
-        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-        value.map(str::to_owned).with_context(|| format!("{key}: {said}"))
+    let all = evaluated_all(guest, &[name])?;
+    all.into_iter().next().context("nothing evaluated")
+}
+
+/// What udev comes to for each of several.
+pub fn evaluated_all(guest: &Guest, names: &[&str]) -> anyhow::Result<Vec<(String, String)>> {
+    let said = guest.ok(&format!(
+        "set -e; for one in {}; do udevadm test-builtin net_setup_link /sys/class/net/$one; done",
+        names.join(" ")
+    ))?;
+    let values = |key: &str| -> Vec<String> {
+        let values = said.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        values.map(str::to_owned).collect()
     };
-    Ok((value("ID_NET_NAME")?, value("ID_NET_LINK_FILE")?))
+    let (to, by) = (values("ID_NET_NAME"), values("ID_NET_LINK_FILE"));
+    ensure!(to.len() == names.len() && by.len() == names.len(), "{names:?}: {said}");
+    Ok(to.into_iter().zip(by).collect())
 }
 
 /// The file by which onloadd pins the port with this permanent address.
@@ -79,8 +100,8 @@ pub fn pin(mac: &str) -> String {
 pub fn pinned(guest: &Guest, wanted: &[String; 3]) -> anyhow::Result<()> {
     let now = names(guest)?;
     ensure!(now == *wanted, "{now:?}, not {wanted:?}");
-    for (name, mac) in wanted.iter().zip(MACS) {
-        let (udev, file) = evaluated(guest, name)?;
+    let evaluated = evaluated_all(guest, &wanted.each_ref().map(String::as_str))?;
+    for ((name, mac), (udev, file)) in wanted.iter().zip(MACS).zip(evaluated) {
         ensure!(udev == *name && file == pin(mac), "udev comes to {udev} by {file}, not to {name}");
     }
     Ok(())

@@ -60,7 +60,7 @@ fn sfptpd(given: &[Given<'_>]) -> Told {
 
 fn chronyd(given: &[Given<'_>], configuration: &str) -> Told {
     let has = |name: &str| given.iter().any(|given| given.name == name);
-    let port = configuration.lines().filter_map(|line| {
+    let mut ports = configuration.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let is_port = words.next()?.eq_ignore_ascii_case("cmdport");
         is_port.then(|| words.next()?.parse().ok())?
@@ -69,7 +69,7 @@ fn chronyd(given: &[Given<'_>], configuration: &str) -> Told {
         // `-Q` asks once and sets nothing.
         leaves_system_clock: has("x") || has("Q"),
         configuration: last(given, &["f"]),
-        command_port: port.last(),
+        command_port: ports.next_back(),
         ..Told::default()
     }
 }

@@ -23,7 +23,7 @@ const FILE_BYTES: usize = 64 << 10;
 const STATES: usize = 64;
 const STATE_PREFIX: &str = "state-";
 /// The file of a capture that holds the mark of what had been said.
-const RECORDED_PULSE: &str = ".sfptpd/pulse";
+const RECORDED_PULSE: &str = ".clocks/sfptpd-pulse";
 
 /// What it says; absent where it has no run-time files. What it left behind stays readable when it has
 /// ended, so this is only asked while one runs. `configuration` is the file that it was started with.

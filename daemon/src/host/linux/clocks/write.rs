@@ -23,7 +23,7 @@ use super::units::is_service;
 /// Our own unit, for machines without that of the package: it reads the configuration where it is.
 const OWN_UNIT: &str = "onloadd-sfptpd.service";
 const DIRECTORY: &str = "run/onloadd";
-const CONFIGURATION: &str = "run/onloadd/sfptpd.cfg";
+pub(super) const CONFIGURATION: &str = "run/onloadd/sfptpd.cfg";
 /// What is written before it is known to be good.
 const DRAFT: &str = "run/onloadd/.sfptpd.cfg";
 /// Where systemd looks for what is true until the end of the boot.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use super::super::root::tests::{before, root_with};
 use super::*;
 use crate::host::Host as _;
+use crate::host::linux::tests::as_recorded;
 use crate::host::linux::{Linux, Places};
-use onload_core::inventory::Depth;
 use onload_core::naming::Pin;
 
 const KERNEL: &str = "6.1.0-2";
@@ -157,7 +157,7 @@ fn a_recording_reads_back() {
         let initramfs = kernels.values().next().unwrap().initramfs.clone();
         let pins = initramfs.known().map(|initramfs| initramfs.pins.values().cloned().collect());
         assert_eq!((version(initramfs).as_deref(), pins), (Some("1"), Some(vec![pin()])));
-        let again = Linux::open(places(copy.path())).unwrap().observe(Depth::Usual).await;
-        assert_eq!(again, seen);
+        let copied = Linux::open(places(copy.path())).unwrap();
+        assert_eq!(copied.observe(as_recorded()).await, seen);
     });
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use onload_core::inventory::Depth;
 use onload_core::names::ReleaseName;
 use onload_core::release::Release;
 
@@ -11,6 +10,7 @@ use super::super::releases::{self, OnDisk};
 use super::super::root::tests::{before, root_with};
 use super::*;
 use crate::host::Host as _;
+use crate::host::linux::tests::as_recorded;
 use crate::host::linux::{Linux, Places};
 use crate::module_file::stand_in;
 
@@ -190,7 +190,7 @@ fn a_recording_of_it_reads_the_same() {
     runtime.block_on(async {
         let seen = look(place.path()).record(copy.path()).await.unwrap();
         assert_eq!(seen.kernels.known().map(BTreeMap::len), Some(2));
-        assert_eq!(seen, look(copy.path()).observe(Depth::Usual).await);
+        assert_eq!(seen, look(copy.path()).observe(as_recorded()).await);
     });
 }
 

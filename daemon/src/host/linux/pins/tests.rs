@@ -178,7 +178,7 @@ fn what_onloadd_does_not_write_makes_it_unreadable_with_file_and_line() {
 #[test]
 fn a_name_that_udev_would_not_take_is_refused_before_anything_is_written() {
     let place = tempfile::tempdir().unwrap();
-    let long = "x".repeat(LONGEST_NAME + 1);
+    let long = "x".repeat(rule::LONGEST_ALTERNATIVE + 1);
     for odd in ["a b", "50%", "a\"", "7", "ä", "", "a\nName=b", long.as_str()] {
         let wanted = Pins::from([(mac(), pin("ens1f0", &[odd])), (pci(), pin("ens1f1", &[]))]);
         let error = write(place.path(), &wanted).unwrap_err();

@@ -28,7 +28,7 @@ const REQUEST: &[u8] =
 const HEAD_BYTES: usize = 8 << 10;
 const BODY_BYTES: usize = 4 << 20;
 /// The file of a capture that holds what the socket said.
-const RECORDED: &str = ".sfptpd/rt-stats.jsonl";
+const RECORDED: &str = ".clocks/sfptpd-statistics.jsonl";
 /// Most servos that are kept: one for each clock and instance.
 const SERVOS: usize = 256;
 /// How many looks that found others a servo may miss before it counts as gone.
