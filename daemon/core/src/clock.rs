@@ -4,11 +4,14 @@
 //! [`verdict`], what fights over one in [`conflict`]. Nothing here reads, and no verdict is made with wall
 //! time: the clock that would tell it is the one in question.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::reading::Reading;
+use crate::secure_boot::hex;
 
 pub mod chrony;
 pub mod conflict;
@@ -72,14 +75,64 @@ pub struct HardwareClock {
     pub lock: Reading<u32>,
 }
 
-/// What onloadd has written for sfptpd, gone with the boot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What onloadd has written for sfptpd, gone with the boot: a configuration with interfaces by the names that
+/// ports have now, and the unit it is for. It may hold keys of NTP, so that wherever it is kept or told only its
+/// digest is; two are the same by that.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Written {
-    /// The configuration, with interfaces by the names that ports have now.
-    pub text: String,
-    /// The unit that it is for.
+    /// The unit.
     pub unit: String,
+    digest: String,
+    #[serde(skip)]
+    text: String,
+}
+
+impl Written {
+    /// What a text is for a unit.
+    pub fn new(text: String, unit: String) -> Self {
+        let digest = hex(&Sha256::digest(text.as_bytes()));
+        Self { unit, digest, text }
+    }
+
+    /// What was read back without its text.
+    pub fn kept(unit: String, digest: String) -> Self {
+        Self { unit, digest, text: String::new() }
+    }
+
+    /// The text; empty for one that was read back.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// SHA-256 over the text, in hexadecimal digits.
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    fn key(&self) -> (&str, &str) {
+        (&self.unit, &self.digest)
+    }
+}
+
+impl PartialEq for Written {
+    fn eq(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Written {}
+
+impl Ord for Written {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.key().cmp(&other.key())
+    }
+}
+
+impl PartialOrd for Written {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// What a look at clocks is to find.
@@ -89,4 +142,6 @@ pub struct ClockLook {
     pub units: BTreeSet<String>,
     /// The operator's configuration of sfptpd.
     pub template: Option<String>,
+    /// Whether also a look within a change of drivers finds them anew.
+    pub again: bool,
 }

@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::hardware::Hardware;
 use crate::inventory::{Depth, Look, Snapshot};
 use crate::ledger::{Entry, Ledger};
-use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName};
+use crate::names::{AllocationId, BootId, JobId, KernelRelease, PoolName, ReleaseName};
 use crate::picture::Picture;
 use crate::plan::Plan;
 use crate::step::Step;
@@ -136,6 +136,8 @@ pub struct Reconciler {
     /// What takes the order under way back where nothing of it was begun.
     withdrawal: Option<(JobId, Vec<Entry>)>,
     last_job: u64,
+    /// Releases that were taken in, and are not seen yet.
+    arriving: Vec<(JobId, ReleaseName)>,
 
     pools: BTreeMap<PoolName, PoolState>,
     grants: BTreeMap<RequestId, LocalGrant>,
@@ -212,6 +214,7 @@ impl Reconciler {
             leaving: false,
             withdrawal: None,
             last_job: 0,
+            arriving: Vec::new(),
             pools: BTreeMap::new(),
             grants: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -364,6 +367,7 @@ impl Reconciler {
         self.name_certificates(&mut snapshot);
         let snapshot = Arc::new(snapshot);
         self.snapshot = Some(snapshot.clone());
+        self.note_arrivals(&snapshot);
         self.follow_keys(now, &snapshot);
         self.follow_clocks(now, &snapshot);
         if std::mem::take(&mut self.look_again) {
@@ -437,11 +441,6 @@ impl Reconciler {
         if let Err(refusal) = refused {
             self.answer(id, Err(refusal));
         }
-    }
-
-    fn next_job(&mut self) -> JobId {
-        self.last_job += 1;
-        JobId(self.last_job)
     }
 }
 

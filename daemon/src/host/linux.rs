@@ -297,6 +297,9 @@ impl Host for Linux {
                 seen.network = network::read(root, &self.source, &seen.interfaces).await;
             }
             seen.ports = ports;
+            if clocks.as_ref().is_some_and(|look| look.again) {
+                seen.clocks = self.clocks(clocks.as_ref()).await;
+            }
             self.hear_ends(&seen);
             self.last.replace(Some(seen.clone()));
             return seen;

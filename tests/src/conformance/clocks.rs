@@ -25,6 +25,7 @@ pub(super) async fn asked<H: Host>(host: &H) -> Result<()> {
     let clocks = Some(ClockLook {
         units: [NO_SUCH_UNIT.to_owned()].into(),
         template: Some(NO_SUCH_FILE.to_owned()),
+        again: false,
     });
     let look = Look { depth: Depth::Clocks, clocks };
     let snapshot = timeout(PATIENCE, host.observe(look)).await.context("a look did not end")?;

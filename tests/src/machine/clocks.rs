@@ -125,8 +125,8 @@ impl Clocks {
             }
             Step::ConfigureClock(written) => {
                 assert_eq!(ptp.mode, ClockMode::Manage);
-                config::check(&written.text).unwrap_or_else(|fault| panic!("written: {fault}"));
-                assert!(!written.text.contains("port:"), "{}", written.text);
+                config::check(written.text()).unwrap_or_else(|fault| panic!("written: {fault}"));
+                assert!(!written.text().contains("port:"), "{}", written.text());
             }
             Step::LeaveClock
             | Step::LoadModule { .. }
@@ -219,6 +219,7 @@ pub fn facts(world: &World) -> Facts {
     let clocks = Some(onload_core::clock::ClockLook {
         units: UNITS.map(str::to_owned).into(),
         template: None,
+        again: false,
     });
     *seen.look(Look { depth: Depth::Clocks, clocks }).clocks.into_known().unwrap()
 }

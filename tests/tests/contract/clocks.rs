@@ -10,7 +10,7 @@ use onload_core::clock::picture::{
 use onload_core::clock::verdict::{Standing, Steerer, Verdict};
 use onload_core::condition::Status;
 use onload_core::config::ClockMode;
-use onload_core::time::Timestamp;
+use onload_core::time::{Moment, Timestamp};
 
 /// sfptpd keeps the system clock, and a hardware clock runs free.
 pub(super) fn kept() -> ClocksPicture {
@@ -86,12 +86,16 @@ pub(super) fn kept() -> ClocksPicture {
         }),
         outages: vec![
             Outage {
+                at: Moment(0),
+                boot: None,
                 began: Timestamp(100),
                 millis: Some(61_000),
                 change: Some(3),
                 reason: "Unsteered".to_owned(),
             },
             Outage {
+                at: Moment(0),
+                boot: None,
                 began: Timestamp(500),
                 millis: None,
                 change: None,

@@ -8,7 +8,8 @@ use super::conflict::Conflict;
 use super::verdict::Verdict;
 use crate::condition::Status;
 use crate::config::ClockMode;
-use crate::time::Timestamp;
+use crate::names::BootId;
+use crate::time::{Moment, Timestamp};
 
 /// Clocks, as outsiders see them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,6 +103,10 @@ pub struct Handover {
 pub struct Outage {
     /// When it began.
     pub began: Timestamp,
+    /// The same on the clock of its boot.
+    pub at: Moment,
+    /// Which boot; none where it could not be read.
+    pub boot: Option<BootId>,
     /// How long it took, in milliseconds; none while it lasts.
     pub millis: Option<u64>,
     /// The change of drivers it came with; none for another reason.

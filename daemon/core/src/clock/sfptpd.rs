@@ -19,6 +19,9 @@ mod bounded;
 mod number;
 mod table;
 
+/// The configuration that its package's unit names (reference/sfptpd.md section 1).
+pub const USUAL_CONFIGURATION: &str = "/etc/sfptpd.conf";
+
 /// What a running sfptpd says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]

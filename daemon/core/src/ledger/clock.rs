@@ -24,6 +24,11 @@ pub enum ClockEntry {
         /// Its name.
         unit: String,
     },
+    /// sfptpd's configuration is written anew while this process of it runs; none: it runs no more.
+    Outdated {
+        /// Its id.
+        process: Option<u32>,
+    },
     /// The system clock is not synchronised any more, or is again: the same beginning is the same outage.
     Outage(Outage),
 }
@@ -35,6 +40,8 @@ pub struct ClockLedger {
     pub handover: Option<Handover>,
     /// Units to be started again.
     pub paused: BTreeSet<String>,
+    /// The process of sfptpd that runs with a former configuration.
+    pub outdated: Option<u32>,
     /// Times without a synchronised system clock, oldest first; so many as [`OUTAGES_KEPT`].
     pub outages: Vec<Outage>,
 }
@@ -49,6 +56,7 @@ impl ClockLedger {
             ClockEntry::HandedOver(handover) => self.handover = handover,
             ClockEntry::Paused { unit } => drop(self.paused.insert(unit)),
             ClockEntry::Resumed { unit } => drop(self.paused.remove(&unit)),
+            ClockEntry::Outdated { process } => self.outdated = process,
             ClockEntry::Outage(outage) => {
                 self.outages.retain(|one| one.began != outage.began);
                 self.outages.push(outage);
@@ -62,7 +70,8 @@ impl ClockLedger {
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
         let handover = self.handover.clone().map(|one| ClockEntry::HandedOver(Some(one)));
         let paused = self.paused.iter().cloned().map(|unit| ClockEntry::Paused { unit });
+        let outdated = self.outdated.map(|one| ClockEntry::Outdated { process: Some(one) });
         let outages = self.outages.iter().cloned().map(ClockEntry::Outage);
-        handover.into_iter().chain(paused).chain(outages).map(Entry::Clock)
+        handover.into_iter().chain(paused).chain(outdated).chain(outages).map(Entry::Clock)
     }
 }

@@ -193,6 +193,11 @@ impl Reconciler {
         if let Some(deadline) = &change.confirm_by {
             if deadline.moment <= now.boot {
                 self.turn(now, "no confirmation came in time".to_owned());
+            } else if let Some(step) = self.plan.steps.first().cloned()
+                && (self.is_of_clocks(&step) || self.resumes(&step))
+            {
+                // The driver is there; whoever has its clocks need not wait for a person.
+                self.try_step(now, step);
             }
             return;
         }

@@ -10,7 +10,7 @@ use crate::clock::conflict::Conflict;
 use crate::clock::picture::{Outage, Supervision};
 use crate::clock::steady::{Pulse, Steady};
 use crate::clock::verdict::{self, Standing, Verdict};
-use crate::clock::{ClockLook, Clocks};
+use crate::clock::{ClockLook, Clocks, Written};
 use crate::condition::Status;
 use crate::config::{ClockMode, PtpSettings};
 use crate::inventory::{Depth, Snapshot};
@@ -21,8 +21,12 @@ use crate::time::{Moment, Now, Timestamp};
 
 mod handover;
 mod keeping;
+mod pausing;
 mod shown;
 
+/// How long sfptpd may say nothing new where only its state files can be read: they are saved each minute
+/// unless it is told otherwise (reference/sfptpd.md section 4).
+const STATES_ALONE: Duration = Duration::from_secs(150);
 /// The system clock's name among clocks.
 pub(super) const SYSTEM: &str = "system";
 
@@ -40,13 +44,13 @@ pub(super) struct ClockKeeping {
     /// How long sfptpd has said nothing new.
     pulse: Pulse,
     silent: Duration,
+    /// How long it may.
+    patience: Duration,
     hangs: u32,
     /// When its unit was started or started anew; no more than the last few times.
     starts: Vec<Moment>,
     /// The order under way.
     order: Option<JobId>,
-    /// When the outage began that lasts, on this boot's clock.
-    lost: Option<Moment>,
 }
 
 /// A clock, with what came before.
@@ -73,7 +77,10 @@ impl Reconciler {
         let handed = self.ledger.clock.handover.iter().flat_map(|handover| &handover.units);
         let units: BTreeSet<_> =
             handed.chain(&self.ledger.clock.paused).cloned().chain(self.candidates()).collect();
-        Some(ClockLook { units, template: self.ptp().configuration.clone() })
+        // Within a change they are as it found them, but for what is done about them.
+        let next = self.plan.steps.first();
+        let again = next.is_some_and(|step| self.is_of_clocks(step));
+        Some(ClockLook { units, template: self.ptp().configuration.clone(), again })
     }
 
     /// Whether somebody depends on how clocks are, so that the slow tick is not enough.
@@ -97,7 +104,7 @@ impl Reconciler {
         !self.looking
             && self.settle.is_none()
             && self.progress == Progress::Idle
-            && self.ledger.change.is_none()
+            && !self.is_between_drivers()
             && self.snapshot.is_some()
     }
 
@@ -137,7 +144,7 @@ impl Reconciler {
         self.clocks.judged.retain(|name, _| verdicts.contains_key(name));
         self.follow_pulse(now, clocks, pace);
         for (name, verdict) in verdicts {
-            let verdict = verdict.unless_silent(self.clocks.silent, self.ptp().hang_after.0);
+            let verdict = verdict.unless_silent(self.clocks.silent, self.clocks.patience);
             let judged = self.clocks.judged.entry(name).or_default();
             let status = judged.steady.judge(now.boot, &verdict, pace);
             if status != judged.status || judged.since == Timestamp::default() {
@@ -152,10 +159,17 @@ impl Reconciler {
 
     /// How long sfptpd has said nothing new; one that has just come has said something.
     fn follow_pulse(&mut self, now: Now, clocks: &Clocks, pace: Duration) {
+        // One that cannot be read says nothing, and need not hang for that.
+        let Reading::Known(said) = &clocks.sfptpd else {
+            (self.clocks.pulse, self.clocks.silent) = (Pulse::default(), Duration::ZERO);
+            return;
+        };
+        // Its state alone is written once a minute, or as seldom as it is told.
+        let least = if said.samples.known().is_some() { Duration::ZERO } else { STATES_ALONE };
+        self.clocks.patience = self.ptp().hang_after.0.max(least);
         let process = self.supervised(clocks).and_then(|(_, unit)| unit.main_pid).unwrap_or(0);
-        let said = clocks.sfptpd.known().map_or(0, |said| said.pulse);
-        // Both are small numbers of one process: together they tell of either.
-        let pulse = said.wrapping_mul(31).wrapping_add(u64::from(process));
+        // One number that tells of another process as well as of something new.
+        let pulse = said.pulse.wrapping_mul(31).wrapping_add(u64::from(process));
         self.clocks.silent = self.clocks.pulse.seen(now.boot, pulse, pace);
     }
 
@@ -174,34 +188,44 @@ impl Reconciler {
     /// Writes down when the system clock is lost and when it is back. That it never was synchronised in
     /// this run is no loss.
     fn note_outage(&mut self, now: Now) {
-        let open = self.ledger.clock.outages.last().filter(|one| one.millis.is_none()).cloned();
+        let open = self.open_outage().cloned();
         let Some(judged) = self.clocks.judged.get(SYSTEM) else { return };
         match (judged.status, open) {
             (Status::False, None) if judged.was => {
-                self.clocks.lost = Some(now.boot);
                 let reason = judged.verdict.reason.clone();
                 let (began, change) = (now.wall, self.change_at_hand());
-                let outage = Outage { began, millis: None, change, reason };
+                let (at, boot) = (now.boot, self.boot.clone());
+                let outage = Outage { began, at, boot, millis: None, change, reason };
                 self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
             }
             (Status::True, Some(outage)) => {
-                let lost = self.clocks.lost.take();
-                // Of one that an earlier run has seen begin, only wall time tells.
-                let millis = lost.map_or(now.wall.0.saturating_sub(outage.began.0), |lost| {
-                    u64::try_from(now.boot.since(lost).as_millis()).unwrap_or(u64::MAX)
-                });
+                // Over a boot, only wall time tells, and the machine may have been off meanwhile.
+                let lasted = match self.is_of_this_boot(&outage) {
+                    true => now.boot.since(outage.at),
+                    false => Duration::from_millis(now.wall.0.saturating_sub(outage.began.0)),
+                };
+                let millis = u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX);
                 let outage = Outage { millis: Some(millis), ..outage };
                 self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
             }
-            (Status::False, Some(outage)) if outage.change.is_none() => {
-                // The driver goes after who has its clock was stopped.
-                if let Some(change) = self.ledger.change.as_ref().map(|change| change.number) {
-                    let outage = Outage { change: Some(change), ..outage };
-                    self.record(vec![Entry::Clock(ClockEntry::Outage(outage))], None);
-                }
-            }
             (Status::True, None) | (Status::False, _) | (Status::Unknown, _) => {}
         }
+    }
+
+    /// The outage that lasts.
+    fn open_outage(&self) -> Option<&Outage> {
+        self.ledger.clock.outages.last().filter(|one| one.millis.is_none())
+    }
+
+    fn is_of_this_boot(&self, outage: &Outage) -> bool {
+        outage.boot.is_some() && outage.boot == self.boot
+    }
+
+    /// How long the system clock has not been synchronised, as of the last look; none while it is, and where
+    /// that began in another boot.
+    fn lost_for(&self) -> Option<Duration> {
+        let outage = self.open_outage().filter(|outage| self.is_of_this_boot(outage))?;
+        Some(self.clocks.seen.since(outage.at))
     }
 
     /// The change that is under way or about to begin.
@@ -213,9 +237,8 @@ impl Reconciler {
     /// What fights over clocks, by what sfptpd is to do or does.
     fn conflicts_of(&self, clocks: &Clocks) -> Vec<Conflict> {
         // What is written has the names of interfaces where the template has ports.
-        let written = clocks.written.known().map(|written| &written.text);
-        let text = written.or_else(|| clocks.template.known());
-        let text = text.filter(|_| self.ptp().mode == ClockMode::Manage);
-        self.find_conflicts(clocks, text.map(String::as_str))
+        let written = clocks.written.known().map(Written::text).filter(|text| !text.is_empty());
+        let text = written.or_else(|| clocks.template.known().map(String::as_str));
+        self.find_conflicts(clocks, text.filter(|_| self.ptp().mode == ClockMode::Manage))
     }
 }

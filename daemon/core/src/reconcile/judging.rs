@@ -171,7 +171,7 @@ impl Reconciler {
             self.ledger.change.as_ref().map_or_else(|| self.origin(), |change| change.origin);
         if let Users::Known(holders) = &mut users {
             // sfptpd is stopped for it, and started again after it.
-            let own = self.clock_unit(snapshot);
+            let own = self.clock_unit(snapshot).filter(|_| clocks);
             holders.retain(|holder| holder.unit.is_none() || holder.unit != own);
             // By their numbers: a clock may stand anywhere after a boot.
             let before = self.before_this_boot();

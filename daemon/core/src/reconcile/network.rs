@@ -197,7 +197,9 @@ impl Reconciler {
     pub(super) fn is_owed(&self, step: &Step) -> bool {
         let goes_on = || self.failure(step).is_none_or(|failure| self.retrying(failure));
         let renames = || matches!(step, Step::Rename(_)) && goes_on() && self.is_restoring();
-        self.ledger.change.is_none() && (step.is_best_effort() || renames())
+        let comes_back = || self.resumes(step) && goes_on();
+        let owed = step.is_best_effort() || renames() || comes_back();
+        self.ledger.change.is_none() && owed
     }
 
     /// Plans the next of what puts the network back.

@@ -33,6 +33,11 @@ impl Reconciler {
     ) -> Refused {
         const WHAT: &str = "the node is not held";
         self.must_act(WHAT)?;
+        if self.hands_over() {
+            let why = "the system clock is being handed over, and somebody must have it";
+            let fix = "hold it when that is done (`onloadctl jobs`)";
+            return Err(Refusal::new(RefusalKind::Busy, WHAT, why, fix));
+        }
         if self.ledger.change.is_some() {
             let why = "the driver is being replaced, and a node between two drivers has none";
             let fix = "hold it when the change has ended (`onloadctl status`), or cancel its job";
@@ -90,6 +95,7 @@ impl Reconciler {
         for entry in undo {
             self.ledger.take(entry);
         }
+        self.take_back_handover();
         let until = self.ledger.hold.as_ref().and_then(|hold| hold.until);
         self.hold_until = until.map(|until| {
             now.boot + std::time::Duration::from_millis(until.0.saturating_sub(now.wall.0))
@@ -330,6 +336,11 @@ impl Reconciler {
     pub(super) fn running_job(&self) -> Option<JobId> {
         let running = |job: &&Job| job.state == JobState::Running && job.kind.is_change();
         self.picture.jobs.values().find(running).map(|job| job.id)
+    }
+
+    fn next_job(&mut self) -> JobId {
+        self.last_job += 1;
+        JobId(self.last_job)
     }
 
     pub(super) fn new_job(&mut self, now: Now, caller: &Caller, kind: JobKind) -> JobId {

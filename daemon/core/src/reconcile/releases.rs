@@ -2,9 +2,11 @@
 
 use super::{Effect, Reconciler};
 use crate::command::{Caller, Reply, RequestId};
+use crate::inventory::Snapshot;
 use crate::job::{JobKind, JobState};
 use crate::names::{JobId, ReleaseName};
 use crate::pool;
+use crate::reading::Reading;
 use crate::refusal::{Refusal, RefusalKind};
 use crate::release;
 use crate::time::Now;
@@ -69,9 +71,25 @@ impl Reconciler {
         Ok(())
     }
 
+    /// Ends the import of what a look shows.
+    pub(super) fn note_arrivals(&mut self, snapshot: &Snapshot) {
+        let there = |name: &ReleaseName| match &snapshot.releases {
+            Reading::Known(releases) => releases.contains_key(name),
+            Reading::Absent | Reading::Unreadable(_) => true,
+        };
+        let (seen, left) = std::mem::take(&mut self.arriving)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, name)| there(name));
+        self.arriving = left;
+        for (job, name) in seen {
+            self.end_job(job, JobState::Done, format!("release {name} is there"));
+        }
+    }
+
     pub(super) fn imported(&mut self, now: Now, job: JobId, result: Result<ReleaseName, Refusal>) {
         match result {
-            Ok(name) => self.end_job(job, JobState::Done, format!("release {name} is there")),
+            // Done means seen: whoever waits for it uses it next.
+            Ok(name) => self.arriving.push((job, name)),
             Err(refusal) => self.end_job(job, JobState::Failed, refusal.to_string()),
         }
         self.look();

@@ -142,7 +142,7 @@ impl Reconciler {
         }
         let Some(step) = self.plan.steps.first().cloned() else { return };
         match step {
-            step if self.is_of_clocks(&step) => self.try_step(now, step),
+            step if self.is_of_clocks(&step) || self.resumes(&step) => self.try_step(now, step),
             // Nobody is put out for a change that does not begin.
             Step::StopUnit { .. } if self.needs_change() && !self.plan.blockers.is_empty() => {
                 self.open_change(now);
@@ -325,7 +325,7 @@ impl Reconciler {
             None => Vec::new(),
         };
         // A driver that works is not taken back for a name, nor kept for one that nobody asked for.
-        let turns = !self.is_name(&step);
+        let turns = !self.is_name(&step) && !self.is_of_clocks(&step) && !self.resumes(&step);
         // A step over which the change turned says nothing about the way back.
         let crossed = self.changing.has_crossed(&step);
         let failure = Some(failure).filter(|_| !crossed);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use onload_core::clock::daemon::DaemonKind;
+use onload_core::clock::sfptpd::USUAL_CONFIGURATION;
 use onload_core::clock::{ClockLook, Clocks};
 use onload_core::reading::Reading;
 
@@ -36,7 +37,7 @@ pub(super) async fn read(
     look: &ClockLook,
 ) -> Reading<Box<Clocks>> {
     let machine = Machine { root, live, programs };
-    let found = daemons::read(root);
+    let found = daemons::read(root, live).await;
     let processes = found.known();
     let none = BTreeMap::new();
     let running = processes.unwrap_or(&none);
@@ -62,6 +63,7 @@ pub(super) async fn read(
             let ours =
                 written.known().is_some_and(|written| daemon.unit.as_ref() == Some(&written.unit));
             let told = daemon.told.configuration.as_deref();
+            let ours = ours && told.is_none_or(|told| told == USUAL_CONFIGURATION);
             let configuration = if ours { Some(write::CONFIGURATION) } else { told };
             sfptpd::read(root, followed, configuration).await
         }
@@ -89,7 +91,8 @@ fn of_kind(processes: &BTreeMap<u32, Process>, kind: DaemonKind) -> impl Iterato
 /// The operator's configuration.
 fn template(root: &Dir, path: Option<&str>) -> Reading<String> {
     let Some(path) = path else { return Reading::Absent };
-    root.read(path, TEMPLATE_BYTES).and_then(attribute::text)
+    // A recording has none of it: it may hold keys of NTP.
+    root.unrecorded().read(path, TEMPLATE_BYTES).and_then(attribute::text)
 }
 
 /// The machine as clocks are asked for there.

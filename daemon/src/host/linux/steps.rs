@@ -104,7 +104,7 @@ impl Linux {
     /// As much of a look as tells whether a step holds.
     async fn glance(&self, step: &Step) -> Snapshot {
         let root = &self.root;
-        let of = |unit: &String| ClockLook { units: [unit.clone()].into(), template: None };
+        let of = |unit: &String| ClockLook { units: [unit.clone()].into(), ..ClockLook::default() };
         match step {
             Step::LoadModule { .. } | Step::UnloadModule { .. } | Step::RestoreServer { .. } => {
                 Snapshot { modules: modules::read(root), ..Snapshot::default() }

@@ -8,13 +8,14 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use onload_core::step::{Outcome, StepError};
+use onload_core::step::StepError;
 use tokio_stream::StreamExt;
 use zbus::{Connection, Fd, MatchRule, MessageStream, OwnedObjectPath, Variant};
 
 use super::runner::{Confined, DEADLINE, STOP, Start, failed};
 
 mod query;
+mod units;
 
 const DESTINATION: &str = "org.freedesktop.systemd1";
 const MANAGER_PATH: &str = "/org/freedesktop/systemd1";
@@ -85,50 +86,6 @@ impl Systemd {
             Ok(Ok(result)) => succeeded(&result, started.elapsed()),
             Ok(Err(error)) => Err(failed(program, &format!("systemd says: {error}"))),
             Err(_) => Err(StepError::Stuck { limit_secs: limit.as_secs() }),
-        }
-    }
-
-    /// Starts a unit and waits until it has started.
-    ///
-    /// # Errors
-    /// systemd's answer.
-    pub(super) async fn start(&self, unit: &str) -> Result<Outcome, StepError> {
-        self.have("StartUnit", unit, "started").await
-    }
-
-    /// Starts a unit anew and waits until it has started.
-    ///
-    /// # Errors
-    /// systemd's answer.
-    pub(super) async fn restart(&self, unit: &str) -> Result<Outcome, StepError> {
-        self.have("RestartUnit", unit, "started anew").await
-    }
-
-    /// Stops a unit and waits until it has stopped. One that is not there has.
-    ///
-    /// # Errors
-    /// systemd's answer.
-    pub(super) async fn stop(&self, unit: &str) -> Result<Outcome, StepError> {
-        self.have("StopUnit", unit, "stopped").await
-    }
-
-    async fn have(&self, method: &str, unit: &str, done: &str) -> Result<Outcome, StepError> {
-        is_booted(&format!("units are {done}"))?;
-        let work = async {
-            // Not kept: what it is told of this unit, others may cause.
-            let mut manager = self.reach().await?;
-            let job = manager.call(method, unit, &(unit, "replace")).await?;
-            manager.result(|ended| ended.job == job).await
-        };
-        match tokio::time::timeout(STOP_LIMIT, work).await {
-            Ok(Ok(result)) => became(unit, &result, done),
-            Ok(Err(error)) if method == "StopUnit" && is_named(&error, NO_SUCH_UNIT) => {
-                Ok(Outcome::Unchanged)
-            }
-            Ok(Err(error)) => {
-                Err(StepError::Failed(format!("unit {unit} was not {done}: systemd says: {error}")))
-            }
-            Err(_) => Err(StepError::Stuck { limit_secs: STOP_LIMIT.as_secs() }),
         }
     }
 
@@ -323,19 +280,12 @@ fn succeeded(result: &str, took: Duration) -> Result<bool, StepError> {
     }
 }
 
-/// What became of a unit that was to be started or stopped.
-fn became(unit: &str, result: &str, done: &str) -> Result<Outcome, StepError> {
-    match result {
-        "done" => Ok(Outcome::Changed),
-        _ => Err(StepError::Failed(format!(
-            "unit {unit} was not {done} (systemd says `{result}`); `systemctl status {unit}` has more"
-        ))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use onload_core::step::Outcome;
+
     use super::super::runner::Program;
+    use super::units::became;
     use super::*;
 
     fn program() -> Program {

@@ -217,7 +217,7 @@ impl World {
         if self.time.written.as_ref() == wanted {
             return Ok(Outcome::Unchanged);
         }
-        if let Some(Err(why)) = wanted.map(|wanted| judge(&wanted.text)) {
+        if let Some(Err(why)) = wanted.map(|wanted| judge(wanted.text())) {
             let why = format!("the configuration of sfptpd was not written: it refuses it: {why}");
             return Err(StepError::Failed(why));
         }

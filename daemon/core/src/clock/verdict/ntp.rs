@@ -66,9 +66,11 @@ pub(super) fn chrony(clocks: &Clocks, bound: u64) -> Verdict {
     found.turn(Standing::Good, reason::SYNCHRONISED, String::new())
 }
 
-/// Judges it by what ntpd or systemd-timesyncd told the kernel. The largest error is left out: it grows by half a
-/// millisecond each second between two of their packets, and the kernel itself calls the clock unsynchronised when
-/// it is too large.
+/// The largest error that the kernel reckons with while packets come: it grows by half a millisecond each second, and
+/// the longest time between two of them is some 2,000 s by default (systemd-timesyncd).
+const LARGEST_ERROR_NS: u64 = 4_000_000_000;
+
+/// Judges it by what ntpd or systemd-timesyncd told the kernel.
 pub(super) fn kernel(clocks: &Clocks, program: Program<'_>, bound: u64) -> Verdict {
     let who = program.spoken();
     let said = match &clocks.kernel {
@@ -85,6 +87,13 @@ pub(super) fn kernel(clocks: &Clocks, program: Program<'_>, bound: u64) -> Verdi
     let found = Verdict { frequency_ppb: Some(said.frequency_ppb), ..Verdict::default() };
     if said.unsynchronised {
         let why = format!("{who} has not synchronised the system clock yet, or any more");
+        return found.turn(Standing::Bad, reason::UNSYNCHRONISED, why);
+    }
+    if said.maximum_error_ns > LARGEST_ERROR_NS {
+        let why = format!(
+            "{who} has told the kernel nothing for long: the system clock may be off by {}",
+            words::span(said.maximum_error_ns)
+        );
         return found.turn(Standing::Bad, reason::UNSYNCHRONISED, why);
     }
     if said.estimated_error_ns > bound {

@@ -10,6 +10,8 @@ pub(super) fn entries() -> Vec<Entry> {
     let handover = |to| Handover { to, units: units.clone(), uid: 0, at: Timestamp(7_000) };
     let outage = |millis| Outage {
         began: Timestamp(8_000),
+        at: Moment(9_000),
+        boot: Some("ab-12".parse().unwrap()),
         millis,
         change: Some(2),
         reason: "NobodySteers".to_owned(),
@@ -18,7 +20,7 @@ pub(super) fn entries() -> Vec<Entry> {
     let steps = [
         Step::StartUnit { unit: unit.clone() },
         Step::RestartUnit { unit: unit.clone(), process: 4711 },
-        Step::ConfigureClock(Written { text, unit }),
+        Step::ConfigureClock(Written::new(text, unit)),
         Step::LeaveClock,
     ];
     let steps = steps.into_iter().flat_map(|step| {
@@ -31,6 +33,8 @@ pub(super) fn entries() -> Vec<Entry> {
         ClockEntry::Paused { unit: other.clone() },
         ClockEntry::Resumed { unit: other.clone() },
         ClockEntry::Paused { unit: other },
+        ClockEntry::Outdated { process: None },
+        ClockEntry::Outdated { process: Some(4711) },
         ClockEntry::Outage(outage(None)),
         ClockEntry::Outage(outage(Some(73_000))),
     ];
@@ -43,7 +47,8 @@ fn an_outage_is_one_from_its_beginning_to_its_end_and_only_the_last_are_kept() {
     for began in 0..40 {
         for millis in [None, Some(began)] {
             let (began, reason) = (Timestamp(began), String::new());
-            let outage = Outage { began, millis, change: None, reason };
+            let (at, boot) = (Moment(0), None);
+            let outage = Outage { began, at, boot, millis, change: None, reason };
             ledger.take(Entry::Clock(ClockEntry::Outage(outage)));
         }
     }

@@ -13,6 +13,7 @@ use crate::clock::unit::Active;
 use crate::command::{Caller, Reply, RequestId};
 use crate::condition::Status;
 use crate::config::ClockMode;
+use crate::inventory::Snapshot;
 use crate::job::{JobKind, JobState};
 use crate::ledger::{ClockEntry, Entry};
 use crate::names::JobId;
@@ -41,6 +42,10 @@ impl Reconciler {
             let why = format!("the node is held: {}", hold.reason);
             return refuse(RefusalKind::Held, why, "`onloadctl unhold` when it may go on");
         }
+        if self.ledger.stopped {
+            let why = "a job was cancelled, and nothing is done until the next order about modules";
+            return refuse(RefusalKind::Held, why, "`onloadctl apply` to go on");
+        }
         if self.ledger.change.is_some() || self.clocks.order.is_some() {
             let why = "another order about clocks or drivers is being carried out";
             return refuse(RefusalKind::Busy, why, "try again when it is done (`onloadctl jobs`)");
@@ -53,7 +58,7 @@ impl Reconciler {
         };
         let former = self.ledger.clock.handover.clone();
         let units = match to {
-            Keeper::Sfptpd => self.takers(clocks)?,
+            Keeper::Sfptpd => self.takers(clocks, snapshot.as_deref())?,
             Keeper::Former => match &former {
                 Some(handover) => handover.units.clone(),
                 None => {
@@ -75,14 +80,18 @@ impl Reconciler {
     }
 
     /// Units that give way to sfptpd, if it can take the clock at all.
-    fn takers(&self, clocks: &Clocks) -> Refused<Vec<String>> {
+    fn takers(&self, clocks: &Clocks, snapshot: Option<&Snapshot>) -> Refused<Vec<String>> {
         if self.ptp().mode != ClockMode::Manage {
             let fix = "say `mode = \"manage\"` in [ptp], then `systemctl reload onloadd`";
             return refuse(RefusalKind::Unsupported, "onloadd does not run sfptpd here", fix);
         }
-        if self.supervised(clocks).is_none() {
+        let Some((own, _)) = self.supervised(clocks) else {
             let fix = "install sfptpd, or name its unit in [ptp]";
             return refuse(RefusalKind::NotFound, "no unit on this node runs sfptpd", fix);
+        };
+        // What keeps it from being started is known before anybody is stopped for it.
+        if let Some(Err((_, why, fix))) = snapshot.map(|snapshot| self.rendered(clocks, snapshot)) {
+            return refuse(RefusalKind::Blocked, why, fix);
         }
         if let Some(text) = clocks.template.known() {
             let configured = config::check(text).or_else(|fault| {
@@ -104,10 +113,16 @@ impl Reconciler {
         if let Some(fixed) = rivals.iter().find(|one| one.bars_start && one.units.is_empty()) {
             return refuse(RefusalKind::Blocked, fixed.message.clone(), fixed.fix.clone());
         }
-        let kept = self.ledger.clock.handover.iter().flat_map(|handover| handover.units.clone());
+        let handed = self.ledger.clock.handover.iter().filter(|one| one.to == Keeper::Sfptpd);
+        let kept = handed.flat_map(|handover| handover.units.clone());
         let units: BTreeSet<_> =
             rivals.iter().flat_map(|one| one.units.clone()).chain(kept).collect();
-        Ok(units.into_iter().collect())
+        let units: Vec<_> = units.into_iter().collect();
+        if let Some(other) = self.other_manager(clocks, &own, &units) {
+            let why = format!("{other} steers clocks, and two would fight over them");
+            return refuse(RefusalKind::Blocked, why, "stop it first");
+        }
+        Ok(units)
     }
 
     /// Ends the order when nothing is left to do, or nothing can be done.
@@ -128,7 +143,7 @@ impl Reconciler {
                 .error
                 .as_ref()
                 .map_or_else(|| "the machine does not show it".to_owned(), ToString::to_string);
-            return self.end_handover(job, JobState::Failed, format!("could not {step}: {why}"));
+            return self.fail_handover(job, format!("could not {step}: {why}"));
         }
         if let Some(step) = left.first() {
             let message = step.to_string();
@@ -142,10 +157,10 @@ impl Reconciler {
                 self.end_handover(job, JobState::Done, message.to_owned());
             }
             // systemd has it on its way.
-            (Some(Keeper::Sfptpd), _, "Starting" | "HandingOver" | "Paused") => {}
+            (Some(Keeper::Sfptpd), _, "Starting" | "Restarting" | "HandingOver" | "Paused") => {}
             (Some(Keeper::Sfptpd), _, _) => {
                 let message = format!("sfptpd does not run: {}", told.message);
-                self.end_handover(job, JobState::Failed, message);
+                self.fail_handover(job, message);
             }
             (Some(Keeper::Former) | None, ..) => {
                 self.end_handover(job, JobState::Done, self.gone_back())
@@ -168,6 +183,30 @@ impl Reconciler {
             [] => "sfptpd gave the system clock back; nobody had it before".to_owned(),
             all => format!("{} has the system clock again", all.join(", ")),
         }
+    }
+
+    /// An order that did not get there is taken back, so that somebody has the clock.
+    fn fail_handover(&mut self, job: JobId, message: String) {
+        let handover = self.ledger.clock.handover.clone();
+        if let Some(handover) = handover.filter(|one| one.to == Keeper::Sfptpd) {
+            let handover = Handover { to: Keeper::Former, ..handover };
+            self.record(vec![Entry::Clock(ClockEntry::HandedOver(Some(handover)))], None);
+        }
+        self.end_handover(job, JobState::Failed, message);
+        self.replan();
+    }
+
+    /// The order did not get to the disk: it was not given.
+    pub(in super::super) fn take_back_handover(&mut self) {
+        if let Some(job) = self.clocks.order {
+            let message = "the ledger cannot be written".to_owned();
+            self.end_handover(job, JobState::Failed, message);
+        }
+    }
+
+    /// Whether the system clock is being handed over.
+    pub(in super::super) fn hands_over(&self) -> bool {
+        self.clocks.order.is_some()
     }
 
     fn end_handover(&mut self, job: JobId, state: JobState, message: String) {

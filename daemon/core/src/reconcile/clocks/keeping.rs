@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use super::super::Reconciler;
-use crate::change::Change;
 use crate::clock::conflict::{self, Conflict, ConflictContext, Intended};
 use crate::clock::daemon::{Daemon, DaemonKind};
 use crate::clock::picture::{Handover, Keeper, Supervision};
@@ -14,8 +13,7 @@ use crate::clock::unit::{Active, Unit};
 use crate::clock::{Clocks, Written};
 use crate::condition::Status;
 use crate::config::ClockMode;
-use crate::inventory::Snapshot;
-use crate::ledger::{ClockEntry, Entry};
+use crate::inventory::{Depth, Snapshot};
 use crate::naming;
 use crate::plan::Takes;
 use crate::reading::Reading;
@@ -29,14 +27,20 @@ const OURS: &str = "onloadd-sfptpd.service";
 /// Starts, within so long, after which somebody else stops it, or it does not live.
 const MOST_STARTS: usize = 3;
 const WITHIN: Duration = Duration::from_secs(10 * 60);
+/// Restarts by systemd after which what ends each time is told as more than an incident.
+const OFTEN: u32 = 5;
 
 impl Reconciler {
     /// Units that may run sfptpd, the first that is installed counts.
     pub(super) fn candidates(&self) -> Vec<String> {
-        match (&self.ptp().unit, self.ptp().mode) {
-            (Some(unit), _) => vec![unit.clone()],
-            (None, ClockMode::Manage) => vec![PACKAGED.to_owned(), OURS.to_owned()],
-            (None, ClockMode::Off | ClockMode::Observe) => Vec::new(),
+        // One that the clock was handed to is known whatever the mode is by now.
+        let handed = self.ledger.clock.handover.is_some();
+        match &self.ptp().unit {
+            Some(unit) => vec![unit.clone()],
+            None if handed || self.ptp().mode == ClockMode::Manage => {
+                vec![PACKAGED.to_owned(), OURS.to_owned()]
+            }
+            None => Vec::new(),
         }
     }
 
@@ -57,15 +61,21 @@ impl Reconciler {
         self.supervised(clocks).map(|(name, _)| name)
     }
 
-    /// Whether a driver is about to go, or goes: whoever has its clock is out of the way by then.
+    /// Whether a change of drivers is open, and not done: what waits to be confirmed is.
+    pub(super) fn is_between_drivers(&self) -> bool {
+        self.ledger.change.as_ref().is_some_and(|change| change.confirm_by.is_none())
+    }
+
+    /// Whether a driver is about to go, or goes: whoever has its clock is out of the way by then. One that
+    /// may not go after all is known by a look that sought for its users.
     pub(super) fn is_driver_going(&self) -> bool {
-        let open = self.ledger.change.as_ref();
         let takes = self.plan.takes == Takes::Driver;
         let begins = self.plan.blockers.is_empty()
+            && self.looked_depth >= Depth::Users
             && !self.is_given_up()
             && self.ledger.hold.is_none()
             && !self.ledger.stopped;
-        takes && open.map_or(begins, |change| change.turned.is_none())
+        takes && (self.is_between_drivers() || begins)
     }
 
     pub(super) fn find_conflicts(&self, clocks: &Clocks, template: Option<&str>) -> Vec<Conflict> {
@@ -76,25 +86,22 @@ impl Reconciler {
             readonly: configured.readonly,
             follows: configured.follows,
         });
-        let context = ConflictContext {
-            mode: self.ptp().mode,
-            configured: configured.as_ref(),
-            unit: own.as_deref(),
-        };
+        // Whoever has it back by order is not in the way of what shall not run.
+        let handover = self.ledger.clock.handover.as_ref();
+        let back = handover.is_some_and(|one| one.to == Keeper::Former);
+        let mode = if back { ClockMode::Observe } else { self.ptp().mode };
+        let context =
+            ConflictContext { mode, configured: configured.as_ref(), unit: own.as_deref() };
         conflict::find(clocks, &context)
     }
 
     /// Plans what keeps clocks as they shall be. It waits for no module, so that it goes first where no
     /// driver is about to be replaced, and last once it has failed.
     pub(in super::super) fn keep_clocks(&mut self, snapshot: &Snapshot) {
-        let begun = self.ledger.change.as_ref().is_some_and(Change::must_end);
         let Reading::Known(clocks) = &snapshot.clocks else {
             self.clocks.supervision = self.unsupervised(snapshot);
             return;
         };
-        if begun {
-            return;
-        }
         let (supervision, mut steps) = self.supervise(clocks, snapshot);
         self.clocks.supervision = supervision;
         self.resume(clocks, &mut steps);
@@ -102,8 +109,13 @@ impl Reconciler {
         // One at a time: what follows may look otherwise after it.
         steps.truncate(1);
         let going = self.is_driver_going();
-        let failed = steps.first().is_some_and(|step| self.failure(step).is_some());
-        let at = if failed && !going {
+        let failure = steps.first().and_then(|step| self.failure(step));
+        let given_up = failure.is_some_and(|failure| !self.retrying(failure));
+        // What is tried again a little later must not wait for modules that may never come, nor they for it.
+        let blocked =
+            self.plan.steps.is_empty() || self.needs_change() && !self.plan.blockers.is_empty();
+        let last = given_up || failure.is_some() && !blocked;
+        let at = if last && !going {
             self.plan.steps.len()
         } else {
             usize::from(self.ends_block() || self.ends_change())
@@ -133,11 +145,17 @@ impl Reconciler {
         let written = !clocks.written.is_absent();
         let handed = self.ledger.clock.handover.as_ref();
         if self.ptp().mode != ClockMode::Manage {
+            if self.is_between_drivers() {
+                return (told, Vec::new());
+            }
+            let back = handed.filter(|handover| handover.to == Keeper::Former);
+            let back = back.filter(|handover| !handover.units.is_empty());
+            let own = self.supervised(clocks).filter(|_| back.is_some());
+            let stop = own.map(|(unit, _)| Step::StopUnit { unit });
+            let start = back.into_iter().flat_map(|handover| start_all(handover, clocks));
             // What onloadd gave it goes with onloadd's wish to run it.
             let leave = written.then_some(Step::LeaveClock);
-            let back = handed.filter(|handover| handover.to == Keeper::Former);
-            let steps = leave.into_iter().chain(back.into_iter().flat_map(start_all));
-            return (told, steps.collect());
+            return (told, stop.into_iter().chain(start).chain(leave).collect());
         }
         if let Some(why) = clocks.units.why_not() {
             let message = format!("systemd does not tell of units: {why}");
@@ -149,14 +167,15 @@ impl Reconciler {
             let fix = "install sfptpd, or name its unit in [ptp]";
             return (no(told, "NotInstalled", message, fix), Vec::new());
         };
-        told = Supervision { unit: name.clone(), restarts: unit.restarts, ..told };
+        let (message, restarts) = (String::new(), unit.restarts);
+        told = Supervision { unit: name.clone(), message, restarts, ..told };
         let stop = || vec![Step::StopUnit { unit: name.clone() }];
         if self.is_driver_going() {
             let message = "stopped while the driver of its clocks is replaced".to_owned();
             let told = Supervision { reason: "Paused".to_owned(), message, ..told };
             return (told, stop());
         }
-        if self.ledger.change.is_some() {
+        if self.is_between_drivers() {
             return (Supervision { reason: "Paused".to_owned(), ..told }, Vec::new());
         }
         if let Some(handover) = handed.filter(|handover| handover.to == Keeper::Former) {
@@ -164,31 +183,45 @@ impl Reconciler {
             let message = format!("the system clock was given back by order of uid {uid}");
             let fix = "`onloadctl clock handover` gives it to sfptpd again".to_owned();
             let told = Supervision { reason: "HandedBack".to_owned(), message, fix, ..told };
-            return (told, stop().into_iter().chain(start_all(handover)).collect());
+            return (told, stop().into_iter().chain(start_all(handover, clocks)).collect());
         }
-        let taken = handed.into_iter().flat_map(|handover| &handover.units);
-        let stops: Vec<_> = taken.map(|unit| Step::StopUnit { unit: unit.clone() }).collect();
-        let runs = stops.iter().any(|step| !step.holds_in(snapshot));
-        if runs {
-            let message = "the system clock is being handed over".to_owned();
-            return (no(told, "HandingOver", message, ""), stops);
-        }
-        if let Some(other) = self.other_manager(clocks, &name) {
+        let taken: Vec<_> =
+            handed.into_iter().flat_map(|handover| handover.units.clone()).collect();
+        if let Some(other) = self.other_manager(clocks, &name, &taken) {
             let fix = "stop it, or say `mode = \"observe\"` in [ptp]";
             let message = format!("{other} steers clocks, and two would fight over them");
             return (no(told, "OtherManager", message, fix), Vec::new());
         }
         let wanted = match self.rendered(clocks, snapshot) {
-            Ok(text) => text.map(|text| Written { text, unit: name.clone() }),
+            Ok(text) => text.map(|text| Written::new(text, name.clone())),
             Err((reason, message, fix)) => return (no(told, reason, message, &fix), Vec::new()),
         };
+        let stops: Vec<_> = taken.into_iter().map(|unit| Step::StopUnit { unit }).collect();
+        let runs = stops.iter().any(|step| !step.holds_in(snapshot));
+        if runs {
+            let message = "the system clock is being handed over".to_owned();
+            return (no(told, "HandingOver", message, ""), stops);
+        }
         if let Some(barring) = self.clocks.conflicts.iter().find(|one| one.bars_start) {
             let (message, fix) = (barring.message.clone(), barring.fix.clone());
             return (no(told, "Conflict", message, &fix), Vec::new());
         }
         let fits = clocks.written.known() == wanted.as_ref();
         let write = (!fits).then(|| wanted.map_or(Step::LeaveClock, Step::ConfigureClock));
-        self.run(told, &name, unit, write)
+        // What sfptpd itself does not take keeps nobody from running it with what it has.
+        let failure = write.as_ref().and_then(|step| self.failure(step));
+        match failure.filter(|failure| !self.retrying(failure)) {
+            None => self.run(told, &name, unit, write),
+            Some(failure) => {
+                let (told, steps) = self.run(told, &name, unit, None);
+                let why = failure.error.as_ref().map_or_else(
+                    || "it was written, and is not there".to_owned(),
+                    ToString::to_string,
+                );
+                let fix = "mend it, then `onloadctl apply --retry`; it runs with the former one";
+                (no(told, "ConfigurationRefused", why, fix), steps)
+            }
+        }
     }
 
     /// What its unit's state asks for, where nothing speaks against its running.
@@ -200,15 +233,18 @@ impl Reconciler {
         write: Option<Step>,
     ) -> (Supervision, Vec<Step>) {
         let start = Step::StartUnit { unit: name.to_owned() };
-        let stop = Step::StopUnit { unit: name.to_owned() };
         let words = unit.ended.map(exit::said).unwrap_or_default();
         match unit.active {
-            // Stopped, written, started: each of them shows on the machine, whenever it is cut off.
-            Active::Active if write.is_some() => {
+            // What it runs with is not touched by that, and one that sfptpd refuses changes nothing.
+            Active::Active if write.is_some() || self.is_outdated(unit) => {
                 let message = "it gets another configuration".to_owned();
-                (no(told, "Reconfigured", message, ""), vec![stop])
+                let process = unit.main_pid.filter(|_| self.is_outdated(unit));
+                let anew =
+                    process.map(|process| Step::RestartUnit { unit: name.to_owned(), process });
+                let steps = write.into_iter().chain(anew).collect();
+                (no(told, "Reconfigured", message, ""), steps)
             }
-            Active::Active if self.clocks.silent >= self.ptp().hang_after.0 => {
+            Active::Active if self.clocks.silent >= self.clocks.patience => {
                 let silent = self.clocks.silent.as_secs();
                 let message = format!("it has said nothing new for {silent} s");
                 if self.is_fought_over_clock() {
@@ -228,14 +264,17 @@ impl Reconciler {
             }
             Active::Activating if unit.sub == "auto-restart" => {
                 let message = format!("it ended ({words}); systemd starts it again");
+                // Whoever ends so often does not live.
+                let often = unit.restarts >= OFTEN;
+                let reason = if often { "KeepsEnding" } else { "Restarting" };
                 let fix = unit.ended.map_or("", exit::fix);
-                (no(told, "Restarting", message, fix), Vec::new())
+                (no(told, reason, message, fix), Vec::new())
             }
             Active::Activating | Active::Deactivating => {
                 let message = format!("systemd has {name} on its way");
                 (no(told, "Starting", message, ""), Vec::new())
             }
-            Active::Failed if write.is_none() && self.running_job().is_none() => {
+            Active::Failed if write.is_none() && !self.is_ordered() => {
                 let limit = unit.result == "start-limit-hit";
                 let reason = if limit { "StartLimitHit" } else { "Failed" };
                 let fix = unit.ended.map_or("", exit::fix);
@@ -261,7 +300,7 @@ impl Reconciler {
     }
 
     /// The configuration as it is to be written; none where sfptpd's own file is left alone.
-    fn rendered(
+    pub(super) fn rendered(
         &self,
         clocks: &Clocks,
         snapshot: &Snapshot,
@@ -303,7 +342,14 @@ impl Reconciler {
     }
 
     /// Somebody else who runs a PTP daemon: two supervisors would fight.
-    fn other_manager(&self, clocks: &Clocks, own: &str) -> Option<String> {
+    pub(super) fn other_manager(
+        &self,
+        clocks: &Clocks,
+        own: &str,
+        taken: &[String],
+    ) -> Option<String> {
+        let gives_way =
+            |daemon: &Daemon| daemon.unit.as_ref().is_some_and(|one| taken.contains(one));
         let of_ptp = |daemon: &Daemon| match daemon.kind {
             DaemonKind::Sfptpd => daemon.unit.as_deref() != Some(own),
             DaemonKind::Ptp4l | DaemonKind::Phc2sys | DaemonKind::Ts2phc => true,
@@ -311,7 +357,8 @@ impl Reconciler {
                 daemon.container.is_some()
             }
         };
-        let (pid, daemon) = clocks.daemons.known()?.iter().find(|(_, daemon)| of_ptp(daemon))?;
+        let (pid, daemon) =
+            clocks.daemons.known()?.iter().find(|(_, one)| of_ptp(one) && !gives_way(one))?;
         let place = match (&daemon.container, &daemon.unit) {
             (Some(id), _) => format!("container {}", id.get(..12).unwrap_or(id)),
             (None, Some(unit)) => unit.clone(),
@@ -320,56 +367,18 @@ impl Reconciler {
         Some(format!("{} (pid {pid}, {place})", daemon.kind))
     }
 
-    /// Starts again what was stopped for a change of drivers, whosever it is.
-    fn resume(&self, clocks: &Clocks, steps: &mut Vec<Step>) {
-        if self.ledger.change.is_some() || self.is_driver_going() {
-            return;
-        }
-        let units = clocks.units.known();
-        let is_there = |unit: &&String| {
-            units
-                .and_then(|units| units.get(*unit))
-                .is_some_and(|unit| unit.active == Active::Inactive)
-        };
-        let paused = self.ledger.clock.paused.iter().filter(is_there);
-        steps.extend(paused.map(|unit| Step::StartUnit { unit: unit.clone() }));
-    }
-
-    /// Notes units that run again, or never will, so that they are started no more.
-    pub(in super::super) fn note_resumed(&mut self, snapshot: &Snapshot) {
-        let units = snapshot.clocks.known().and_then(|clocks| clocks.units.known());
-        let Some(units) = units.filter(|_| self.ledger.change.is_none()) else { return };
-        // One that is about to be stopped still runs.
-        let going = self.is_driver_going();
-        let over = |unit: &&String| match units.get(*unit).map(|unit| unit.active) {
-            Some(Active::Active | Active::Failed) => !going,
-            None => true,
-            Some(Active::Activating | Active::Deactivating | Active::Inactive) => false,
-        };
-        let over = self.ledger.clock.paused.iter().filter(over).cloned();
-        let over: Vec<_> = over.map(|unit| Entry::Clock(ClockEntry::Resumed { unit })).collect();
-        if !over.is_empty() {
-            self.record(over, None);
-        }
-    }
-
-    /// What is written down before a step begins: a unit that steers a clock, and is stopped for a change
-    /// of drivers, is started again after it. sfptpd is anyway.
-    pub(in super::super) fn to_resume(&self, step: &Step) -> Option<Entry> {
-        let Step::StopUnit { unit } = step else { return None };
-        let snapshot = self.snapshot.as_deref()?;
-        let clocks = snapshot.clocks.known().filter(|_| self.plan.takes == Takes::Driver)?;
-        let mut daemons = clocks.daemons.known()?.values();
-        let steers = daemons.any(|daemon| daemon.unit.as_ref() == Some(unit));
-        let own = self.clock_unit(snapshot).as_ref() == Some(unit);
-        let unit = unit.clone();
-        (steers && !own).then_some(Entry::Clock(ClockEntry::Paused { unit }))
-    }
-
     /// A step about clocks is done.
     pub(in super::super) fn clock_step_done(&mut self, step: &Step, now: Moment) {
         let starts = match step {
             Step::StartUnit { unit } => self.candidates().contains(unit),
+            // Stopped by onloadd itself: who starts it again is nobody's fight.
+            Step::StopUnit { unit } if self.candidates().contains(unit) => {
+                self.clocks.starts.clear();
+                false
+            }
+            Step::RestartUnit { process, .. } if self.ledger.clock.outdated == Some(*process) => {
+                false
+            }
             Step::RestartUnit { .. } => {
                 self.clocks.hangs = self.clocks.hangs.saturating_add(1);
                 true
@@ -383,9 +392,19 @@ impl Reconciler {
         }
     }
 
+    /// Whether it runs with another configuration than is written.
+    fn is_outdated(&self, unit: &Unit) -> bool {
+        unit.main_pid.is_some() && unit.main_pid == self.ledger.clock.outdated
+    }
+
+    /// Whether an order is being carried out, for which everything is tried once more.
+    fn is_ordered(&self) -> bool {
+        self.running_job().is_some() || self.clocks.order.is_some()
+    }
+
     /// Whether it was started again and again. An order settles that for the moment.
     fn is_fought_over_clock(&self) -> bool {
-        let ordered = self.running_job().is_some() || self.clocks.order.is_some();
+        let ordered = self.is_ordered();
         let since = |first: &Moment, last: &Moment| last.since(*first) < WITHIN;
         match self.clocks.starts.as_slice() {
             [first, .., last] if self.clocks.starts.len() == MOST_STARTS => {
@@ -416,6 +435,11 @@ fn no(told: Supervision, reason: &str, message: String, fix: &str) -> Supervisio
     Supervision { status, reason, message, fix, ..told }
 }
 
-fn start_all(handover: &Handover) -> impl Iterator<Item = Step> {
-    handover.units.iter().map(|unit| Step::StartUnit { unit: unit.clone() })
+/// Starts those who have the clock back, as far as they are still there.
+fn start_all<'a>(handover: &'a Handover, clocks: &'a Clocks) -> impl Iterator<Item = Step> + 'a {
+    let units = clocks.units.known();
+    let is_there = move |unit: &&String| {
+        units.and_then(|units| units.get(*unit)).is_some_and(|unit| unit.installed)
+    };
+    handover.units.iter().filter(is_there).map(|unit| Step::StartUnit { unit: unit.clone() })
 }

@@ -10,7 +10,6 @@ use crate::clock::verdict::Standing;
 use crate::condition::Status;
 use crate::config::ClockMode;
 use crate::inventory::Snapshot;
-use crate::time::Moment;
 
 impl Reconciler {
     /// What is published of clocks.
@@ -59,11 +58,12 @@ impl Reconciler {
             (Status::False, Standing::Free) => "NobodySteers",
             (Status::False, Standing::Unknown) | (Status::Unknown, _) => "Unknown",
         };
-        let message = match self.clocks.lost.filter(|_| judged.status == Status::False) {
+        let message = match self.lost_for().filter(|_| judged.status == Status::False) {
             Some(lost) => {
-                let lasts = self.clock_seen().since(lost).as_secs();
+                // No count of it: each would be another picture.
                 let within = self.ptp().sync_within.0.as_secs();
-                format!("{message}; lost for {lasts} s (`sync-within` in [ptp] allows {within} s)")
+                let late = if lost.as_secs() > within { "longer than" } else { "at most" };
+                format!("{message}; lost, for {late} the {within} s of `sync-within` in [ptp]")
             }
             None => message,
         };
@@ -73,12 +73,7 @@ impl Reconciler {
     /// Whether an outage lasts longer than it may.
     fn is_late(&self) -> bool {
         let within = self.ptp().sync_within.0;
-        self.clocks.lost.is_some_and(|lost| self.clock_seen().since(lost) > within)
-    }
-
-    /// When clocks were last looked at.
-    fn clock_seen(&self) -> Moment {
-        self.clocks.seen
+        self.lost_for().is_some_and(|lost| lost > within)
     }
 
     /// Whether nobody fights over a clock.
@@ -102,7 +97,8 @@ impl Reconciler {
         let fix = Some(&told.fix).filter(|fix| !fix.is_empty());
         let message =
             fix.map_or_else(|| told.message.clone(), |fix| format!("{}: {fix}", told.message));
-        (told.status, &told.reason, message)
+        let reason = if told.reason.is_empty() { "NotSeen" } else { &told.reason };
+        (told.status, reason, message)
     }
 
     /// What keeps clocks from being as the configuration asks: said as other blockers are, and in the way

@@ -31,8 +31,15 @@ pub(super) struct Process {
     parent: u32,
 }
 
+/// Processes of one kind that are looked at: a node has one or two.
+const MOST: usize = 16;
+/// Processes looked at before others get their turn.
+const AT_ONCE: usize = 64;
+/// The bit of that capability (`linux/capability.h`).
+const CAP_SYS_TIME: u64 = 1 << 25;
+
 /// All that run. A process of the same program that one has begun (chronyd's and ntpd's helpers) is a part of it.
-pub(super) fn read(root: &Dir) -> Reading<BTreeMap<u32, Process>> {
+pub(super) async fn read(root: &Dir, live: bool) -> Reading<BTreeMap<u32, Process>> {
     let quiet = root.unrecorded();
     // The directory itself is a fact: without it nothing is known.
     let entries = match root.list("proc") {
@@ -41,9 +48,19 @@ pub(super) fn read(root: &Dir) -> Reading<BTreeMap<u32, Process>> {
         Reading::Unreadable(why) => return Reading::Unreadable(why),
     };
     let mut found = BTreeMap::new();
-    for pid in entries.into_keys().filter_map(|name| name.parse::<u32>().ok()) {
+    let mut of_kind = BTreeMap::new();
+    let pids = entries.into_keys().filter_map(|name| name.parse::<u32>().ok());
+    for (at, pid) in pids.enumerate() {
+        if at % AT_ONCE == AT_ONCE - 1 {
+            tokio::task::yield_now().await;
+        }
         let comm = quiet.line(&format!("proc/{pid}/comm"));
         let Some(kind) = comm.known().and_then(|comm| DaemonKind::of(comm)) else { continue };
+        let many: &mut usize = of_kind.entry(kind).or_default();
+        if *many == MOST || live && !may_steer(&quiet, pid) {
+            continue;
+        }
+        *many += 1;
         let _ = root.line(&format!("proc/{pid}/comm"));
         if let Some(process) = process(root, pid, kind) {
             found.insert(pid, process);
@@ -53,6 +70,23 @@ pub(super) fn read(root: &Dir) -> Reading<BTreeMap<u32, Process>> {
         found.iter().map(|(pid, process)| (*pid, process.daemon.kind)).collect();
     found.retain(|_, process| kinds.get(&process.parent) != Some(&process.daemon.kind));
     Reading::Known(found)
+}
+
+/// Whether a process can steer a clock at all: anybody's may call itself as such a program does, and with that
+/// keep sfptpd from running. It is root's, or has CAP_SYS_TIME of this system and not of a namespace of its own.
+fn may_steer(root: &Dir, pid: u32) -> bool {
+    let status = root.read(&format!("proc/{pid}/status"), PROCESS_BYTES).into_known();
+    let status = status.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let Some(status) = status else { return false };
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+    let user = field("Uid:").and_then(|ids| ids.split_ascii_whitespace().nth(1));
+    if user == Some("0") {
+        return true;
+    }
+    let effective = field("CapEff:").and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    let namespace = |whose: &str| root.link(&format!("proc/{whose}/ns/user")).into_known();
+    let here = namespace(&pid.to_string()).is_some_and(|theirs| namespace("self") == Some(theirs));
+    here && effective.is_some_and(|set| set & CAP_SYS_TIME != 0)
 }
 
 /// None when it has ended, or is only just beginning.

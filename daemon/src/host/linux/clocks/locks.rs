@@ -65,12 +65,12 @@ fn found(root: &Dir, files: impl Iterator<Item = String>) -> Reading<BTreeMap<St
     })
 }
 
-/// Process, device and inode of a lock by flock(2) that is held:
+/// Process, device and inode of a lock that is held, by flock(2) or, as releases of sfptpd differ, by fcntl(2):
 /// `1: FLOCK  ADVISORY  WRITE 1234 00:19:56 0 EOF` (proc_locks(5)).
 fn lock(line: &str) -> Option<(u32, u64, u64)> {
     let mut words = line.split_ascii_whitespace().skip(1);
     // One that waits has an arrow here.
-    (words.next()? == "FLOCK").then_some(())?;
+    ["FLOCK", "POSIX"].contains(&words.next()?).then_some(())?;
     let mut words = words.skip(2);
     // 0 or -1: a process that cannot be seen from here.
     let pid = words.next()?.parse::<u32>().ok().filter(|pid| *pid != 0)?;

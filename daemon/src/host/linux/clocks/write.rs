@@ -33,7 +33,7 @@ const DROP_IN: &str = "50-onloadd.conf";
 const DROP_IN_TEXT: &str = "\
 # Written by onloadd until the end of the boot: sfptpd uses the configuration that onloadd has made of its own.
 [Service]
-BindReadOnlyPaths=/run/onloadd/sfptpd.cfg:/etc/sfptpd.conf
+BindReadOnlyPaths=-/run/onloadd/sfptpd.cfg:/etc/sfptpd.conf
 ";
 /// The program that is asked whether it takes a configuration.
 const PROGRAM: &str = "usr/sbin/sfptpd";
@@ -44,17 +44,23 @@ pub(super) const CONFIGURATION_BYTES: usize = 256 << 10;
 
 /// What has been written. Absent while nothing has been, or not all of it.
 pub(super) fn written(root: &Dir) -> Reading<Written> {
-    let text = root.read(CONFIGURATION, CONFIGURATION_BYTES).and_then(attribute::text);
-    text.and_then(|text| {
-        let unit = drop_ins(root).map(|units| units.into_iter().next());
-        match unit {
-            Reading::Known(Some(unit)) => Reading::Known(Written { text, unit }),
-            Reading::Known(None) | Reading::Absent => {
-                Reading::Known(Written { text, unit: OWN_UNIT.to_owned() })
-            }
-            Reading::Unreadable(why) => Reading::Unreadable(why),
+    // A recording has none of it: it may hold keys of NTP.
+    let text = root.unrecorded().read(CONFIGURATION, CONFIGURATION_BYTES);
+    let unit = drop_ins(root).map(|units| units.into_iter().next());
+    match (text.and_then(attribute::text), unit) {
+        (_, Reading::Unreadable(why)) | (Reading::Unreadable(why), _) => Reading::Unreadable(why),
+        (Reading::Known(text), Reading::Known(Some(unit))) => {
+            Reading::Known(Written::new(text, unit))
         }
-    })
+        (Reading::Known(text), Reading::Known(None) | Reading::Absent) => {
+            Reading::Known(Written::new(text, OWN_UNIT.to_owned()))
+        }
+        // Cut off between the two: there is something to take back.
+        (Reading::Absent, Reading::Known(Some(unit))) => {
+            Reading::Known(Written::new(String::new(), unit))
+        }
+        (Reading::Absent, Reading::Known(None) | Reading::Absent) => Reading::Absent,
+    }
 }
 
 /// Units that have a drop-in of ours.
@@ -109,7 +115,7 @@ struct Place<'a, R> {
 
 impl<R: AsyncFn() -> Result<(), StepError>> Place<'_, R> {
     async fn configure(&self, wanted: &Written) -> Result<Outcome, StepError> {
-        let Written { text, unit } = wanted;
+        let (text, unit) = (wanted.text(), &wanted.unit);
         if !is_service(unit) {
             return Err(failed("it was not written", &format!("{unit} is no name of a service")));
         }
@@ -271,7 +277,7 @@ mod tests {
     }
 
     fn wanted(text: &str, unit: &str) -> Written {
-        Written { text: text.to_owned(), unit: unit.to_owned() }
+        Written::new(text.to_owned(), unit.to_owned())
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use onload_core::clock::Written;
 use onload_core::clock::daemon::DaemonKind;
 use onload_core::clock::unit::{Active, Ended, Unit};
 use onload_core::step::{Outcome, StepError};
@@ -273,7 +274,7 @@ impl World {
     /// Starts sfptpd in mind, with what it reads.
     fn begin_sfptpd(&self, one: &Program) -> Result<Plan, i32> {
         let written = self.time.written.as_ref().filter(|written| one.is_unit(&written.unit));
-        let text = written.map(|written| written.text.as_str()).or(one.configuration.as_deref());
+        let text = written.map(Written::text).or(one.configuration.as_deref());
         let plan = sfptpd::judge(text.unwrap_or(sfptpd::PACKAGED)).map_err(|_| sfptpd::EINVAL)?;
         sfptpd::hindrance(self, &plan).map_or(Ok(plan), Err)
     }

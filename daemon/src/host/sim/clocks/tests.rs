@@ -31,6 +31,7 @@ fn clocks(world: &World) -> Clocks {
     let clocks = Some(ClockLook {
         units: names.map(str::to_owned).into(),
         template: Some("/etc/onloadd/sfptpd.cfg".to_owned()),
+        again: false,
     });
     *world.look(Look { depth: Depth::Clocks, clocks }).clocks.into_known().unwrap()
 }
@@ -234,11 +235,10 @@ fn a_clock_goes_with_its_driver_and_whoever_holds_it_is_left_behind() {
 #[test]
 fn what_is_written_is_checked_used_by_the_unit_and_gone_with_the_boot() {
     let mut world = world();
-    let bad =
-        Written { text: "[general]\nsync_modules ptp1\n".to_owned(), unit: SFPTPD.to_owned() };
+    let bad = Written::new("[general]\nsync_modules ptp1\n".to_owned(), SFPTPD.to_owned());
     assert!(world.apply(&Step::ConfigureClock(bad)).unwrap_err().to_string().contains("line 2"));
     let text = "[general]\nsync_module ptp far\n[far]\ninterface ens1f1\n".to_owned();
-    let step = Step::ConfigureClock(Written { text, unit: SFPTPD.to_owned() });
+    let step = Step::ConfigureClock(Written::new(text, SFPTPD.to_owned()));
     assert_eq!(world.apply(&step), Ok(Outcome::Changed));
     assert_eq!(world.apply(&step), Ok(Outcome::Unchanged));
     world.pass(60_000);
