@@ -26,13 +26,13 @@ PACKAGES=(
     mokutil keyutils openssl                           # Secure Boot, looked at by others' tools; keys
 )
 # Others that steer clocks. apt installs one of them at a time, so of these the files are laid in: what runs,
-# off until a case starts it.
-RIVALS=(systemd-timesyncd ntpsec)
+# off until a case starts it. And what sets the kernel's own flags, without the service that does so at boot.
+RIVALS=(systemd-timesyncd ntpsec adjtimex)
 RIVAL_FILES=(
     lib/systemd/systemd-timesyncd lib/systemd/system/systemd-timesyncd.service etc/systemd/timesyncd.conf
     usr/lib/sysusers.d/systemd-timesync.conf usr/share/dbus-1/system.d/org.freedesktop.timesync1.conf
     usr/sbin/ntpd lib/systemd/system/ntpsec.service usr/libexec/ntpsec/ntp-systemd-wrapper
-    etc/ntpsec/ntp.conf etc/default/ntpsec
+    etc/ntpsec/ntp.conf etc/default/ntpsec sbin/adjtimex
 )
 # Of the kernel's modules, those below these paths, and whatever they need. Of network drivers only those that
 # QEMU has cards for, virtual ones, and sfc.
