@@ -42,7 +42,8 @@ static netdev_tx_t sfc_start_xmit(struct sk_buff *skb, struct net_device *dev)
 
 	rcu_read_lock();
 	peer = rcu_dereference(wire[port->function ^ 1]);
-	if (peer) {
+	/* What tells the sender of its timestamp shares the place where the peer's is written. */
+	if (peer && !skb_unclone(skb, GFP_ATOMIC)) {
 		timestamp_received(netdev_priv(peer), skb);
 		if (dev_forward_skb(peer, skb) == NET_RX_SUCCESS)
 			dev_sw_netstats_rx_add(peer, len);
