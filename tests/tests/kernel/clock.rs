@@ -2,6 +2,7 @@
 //! says of clocks is so. sfptpd is a stand-in that steers nothing; systemd, chronyd, ntpd, systemd-timesyncd,
 //! ptp4l and phc2sys are the distribution's, and clocks are the kernel's.
 
+mod chrony;
 mod conflicts;
 mod driver;
 mod handover;
@@ -21,6 +22,7 @@ pub fn theme() -> Theme {
         options: Options::new(),
         cases: cases![
             linuxptp::our_numbers_are_those_of_pmc,
+            chrony::our_numbers_are_those_of_chronyc,
             conflicts::each_that_steers_the_system_clock_bars_sfptpd,
             conflicts::sfptpd_that_steers_nothing_is_told_of,
             supervised::what_crashes_is_left_to_systemd_and_what_hangs_is_restarted,

@@ -1,6 +1,7 @@
 //! Who fights over a clock: seen with the fix, and sfptpd is not started into it.
 
 use anyhow::ensure;
+use onload_dbus::error::exit;
 use onload_tests::guest::Guest;
 
 use super::package::{self, MANAGED, UNIT, hardware_clock, port, process, property};
@@ -72,8 +73,9 @@ pub fn each_that_steers_the_system_clock_bars_sfptpd(guest: &mut Guest) -> anyho
     );
     guest.ok("systemctl stop second; rm -r /run/second; systemctl start chrony")?;
     until_conflict(guest, "Chronyd")?;
-    let listed = guest.ok("onloadctl clock conflicts")?;
-    ensure!(listed.contains("chrony.service"), "{listed}");
+    let listed = guest.run("onloadctl clock conflicts")?;
+    ensure!(listed.status == Some(exit::BLOCKED.into()), "{listed:?}");
+    ensure!(listed.stdout.contains("chrony.service"), "{listed:?}");
     ensure!(process(guest)? == before, "sfptpd runs on");
     guest.ok("systemctl stop chrony")?;
     until_undisputed(guest)
