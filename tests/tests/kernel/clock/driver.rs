@@ -18,6 +18,7 @@ pub fn sfptpd_is_out_of_the_way_while_its_driver_is_replaced(
         "test -d /var/lib/onloadd/releases/{FORMER} ||
          onloadctl release import /opt/releases/{FORMER} --version {FORMER}"
     ))?;
+    guest.until("the release", &format!("onloadctl release list | grep -q {FORMER}"))?;
     let outages = told::node(guest)?["ClockOutages"].as_array().map_or(0, Vec::len);
     let used = guest.run_within(&format!("onloadctl release use {FORMER}"), CHANGE)?;
     ensure!(used.ok(), "{used:?}\n{}", guest.journal("-u onloadd -b -o cat -n 60")?);

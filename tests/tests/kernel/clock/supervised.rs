@@ -70,7 +70,7 @@ pub fn a_unit_that_systemd_has_given_up_is_left_alone(guest: &mut Guest) -> anyh
     ensure!(property(guest, "ActiveState")? == "failed", "left as systemd left it");
     ensure!(property(guest, "ExecMainStartTimestampMonotonic")? == tried);
 
-    guest.ok("onloadctl apply --retry")?;
+    guest.ok(&format!("systemctl reset-failed {UNIT} && onloadctl apply --retry"))?;
     until_supervised(guest, "Running")?;
     guest.ok(&format!("rm {limit} && systemctl daemon-reload")).map(drop)
 }

@@ -11,7 +11,7 @@ use super::package::{self, HANG_AFTER, process};
 use super::told::{self, until};
 
 /// How often it is looked after something happened.
-const LOOKS: usize = 5;
+const LOOKS: usize = 3;
 /// What the daemon may use of a processor while nothing but looks happens, as a share: a debug build on an
 /// emulated one takes a few tens of milliseconds for each.
 const SHARE: f64 = 0.5;
