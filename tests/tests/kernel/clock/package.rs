@@ -28,16 +28,17 @@ pub const OBSERVED: &str = "[ptp]\nmode = \"observe\"\nlook-every = \"1s\"\n\
 
 /// The card with two ports, the package installed, and nobody who steers a clock; whatever ran before.
 pub fn node(guest: &Guest) -> anyhow::Result<()> {
+    if !guest.run("test -x /usr/sbin/sfptpd")?.ok() {
+        guest.put("/etc/systemd/system/sfptpd.service.d/50-haste.conf", HASTE.as_bytes(), 0o644)?;
+        guest.ok("cp -r /opt/sfptpd/. / && systemd-sysusers /usr/lib/sysusers.d/sfptpd.conf
+             udevadm control --reload && systemctl daemon-reload")?;
+    }
+    guest.put(TEMPLATE, ON_THE_FIRST_PORT.as_bytes(), 0o644)?;
     guest.ok(&format!(
-        "test -x /usr/sbin/sfptpd || {{
-             cp -r /opt/sfptpd/. / && systemd-sysusers /usr/lib/sysusers.d/sfptpd.conf && udevadm control --reload; }}
-         test -d /sys/module/onloadd_card || insmod /opt/card/onloadd_card.ko functions=2
+        "test -d /sys/module/onloadd_card || insmod /opt/card/onloadd_card.ko functions=2
          udevadm settle; rm -f {FAULTS}; {}",
         nobody()
     ))?;
-    guest.put("/etc/systemd/system/sfptpd.service.d/50-haste.conf", HASTE.as_bytes(), 0o644)?;
-    guest.put(TEMPLATE, ON_THE_FIRST_PORT.as_bytes(), 0o644)?;
-    guest.ok("systemctl daemon-reload")?;
     Ok(())
 }
 

@@ -53,6 +53,7 @@ fn told_to(guest: &Guest, what: &str) -> anyhow::Result<bool> {
 pub fn a_unit_that_systemd_has_given_up_is_left_alone(guest: &mut Guest) -> anyhow::Result<()> {
     let limit = format!("/etc/systemd/system/{UNIT}.d/60-limit.conf");
     guest.put(&limit, LIMIT.as_bytes(), 0o644)?;
+    guest.ok("systemctl daemon-reload")?;
     package::managed(guest)?;
     faults(guest, BUSY)?;
     let told = until(guest, "a unit given up", told::node, |node| {
