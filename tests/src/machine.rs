@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 use onload_core::allocation::Process;
@@ -343,7 +344,8 @@ impl Machine {
             Arrival::Looked(look) => {
                 let snapshot = self.world.look(look.clone());
                 self.promises.looked(&snapshot);
-                self.promises.clocks.looked(&look, &snapshot, self.world.awake());
+                let boot = Duration::from_millis(self.boot);
+                self.promises.clocks.looked(&look, &snapshot, boot, self.world.awake());
                 self.handle(Event::Looked(Box::new(snapshot)));
             }
             Arrival::Applied(result) => {

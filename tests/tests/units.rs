@@ -258,7 +258,7 @@ fn the_units_write_where_they_say_and_nowhere_else() {
         assert_eq!(values(&unit, "ProtectSystem"), ["strict"]);
         values(&unit, "ReadWritePaths").join(" ")
     };
-    let run = "-/run/modprobe.d -/run/udev/rules.d -/run/cdi";
+    let run = "-/run/modprobe.d -/run/udev/rules.d -/run/systemd/system -/run/cdi";
     assert_eq!(writable("onloadd.service"), format!("/var/lib {run} -/etc/systemd/network"));
     assert_eq!(writable("onloadd-boot.service"), "-/var/lib -/run/udev -/etc/systemd/network");
 }

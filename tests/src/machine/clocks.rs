@@ -26,6 +26,10 @@ pub struct Clocks {
     seen: Option<Box<Facts>>,
     /// What sfptpd said last, by which process, and how long the machine had been awake when it was new.
     said: Option<(u64, Option<u32>, Duration)>,
+    /// How often it was asleep since.
+    naps: u32,
+    /// How long it had been, when it was looked at last.
+    asleep: Duration,
     /// How often sfptpd was started, and started anew: a run in which nothing happens proves nothing.
     pub starts: u32,
     /// The latter.
@@ -33,7 +37,13 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    pub(super) fn looked(&mut self, look: &Look, snapshot: &Snapshot, awake: Duration) {
+    pub(super) fn looked(
+        &mut self,
+        look: &Look,
+        snapshot: &Snapshot,
+        boot: Duration,
+        awake: Duration,
+    ) {
         // Inside of a change nothing is made of them.
         if let Depth::Modules | Depth::Network = look.depth {
             return;
@@ -43,16 +53,20 @@ impl Clocks {
             Reading::Absent | Reading::Unreadable(_) => None,
         };
         let Some(seen) = &self.seen else { return };
+        let asleep = boot.saturating_sub(awake);
+        self.naps += u32::from(asleep > self.asleep);
+        self.asleep = asleep;
         let pulse = seen.sfptpd.known().map_or(0, |said| said.pulse);
         let pid = own(seen).and_then(|(_, unit)| unit.main_pid);
         if self.said.is_none_or(|(last, by, _)| (last, by) != (pulse, pid)) {
-            self.said = Some((pulse, pid, awake));
+            (self.said, self.naps) = (Some((pulse, pid, awake)), 0);
         }
     }
 
     /// Whoever comes after a kill has seen nothing.
     pub(super) fn killed(&mut self) {
-        (self.seen, self.said) = (None, None);
+        // The first look of the next one is its first.
+        (self.seen, self.said, self.naps, self.asleep) = (None, None, 0, Duration::MAX);
     }
 
     /// What holds when a step begins.
@@ -92,8 +106,10 @@ impl Clocks {
                 let (_, by, since) = self.said.unwrap();
                 let silent = awake.saturating_sub(since);
                 assert_eq!(by, Some(*process), "the process is new");
-                let pace = ptp.look_every.0;
-                assert!(silent + pace >= ptp.hang_after.0, "{unit} was silent for {silent:?}");
+                // What passes between two looks is not known to have been quiet, and of a sleep counts as
+                // much as two of them are apart.
+                let unseen = ptp.look_every.0 * (1 + 2 * self.naps);
+                assert!(silent + unseen >= ptp.hang_after.0, "{unit} was silent for {silent:?}");
             }
             Step::StopUnit { unit } => {
                 let Some(seen) = &self.seen else { return };

@@ -27,7 +27,7 @@ const FILES: [&str; 6] = [
     "[modules]\nrelease = \"host\"\n[ptp]\nmode = \"manage\"\nunit = \"nobody.service\"\n",
 ];
 /// Schedules of a plain run.
-const SCHEDULES: u64 = 60;
+const SCHEDULES: u64 = 16;
 /// Happenings in one.
 const LENGTH: u32 = 80;
 /// Programs that fight with sfptpd.
@@ -147,6 +147,11 @@ fn happen(schedule: &mut Schedule) {
         }
         94 if machine.is_up() => machine.kill(),
         95 => machine.reboot(random.bool(), 30_000),
+        96 | 97 => {
+            // Nobody does anything about it for long enough.
+            let _ = machine.act(&"clockd sfptpd.service hang".parse().unwrap());
+            machine.pass(200_000);
+        }
         _ => drop(machine.act(&"clear faults".parse().unwrap())),
     }
     let pause = match random.u32(0..10) {
@@ -264,7 +269,7 @@ fn handed(machine: &mut Machine, to: Keeper) -> Option<JobState> {
 
 #[test]
 fn a_hand_over_ends_with_one_that_steers_and_can_be_taken_back() {
-    for_each_seed(&(0..40).collect::<Vec<_>>(), |seed| {
+    for_each_seed(&(0..12).collect::<Vec<_>>(), |seed| {
         let mut random = Rng::with_seed(seed);
         let machine = Machine::new(world(), files(usize::from(random.bool())), Pace::RAGGED, seed);
         let mut account = Account(Schedule {
@@ -297,7 +302,9 @@ fn a_hand_over_ends_with_one_that_steers_and_can_be_taken_back() {
         if fuse.is_some() && taken.is_none() {
             return;
         }
-        assert!(fuse.is_some() || state == Some(JobState::Done), "{state:?}");
+        // One that systemd is about to start again by itself may count as failed before that.
+        let ended = matches!(state, Some(JobState::Done | JobState::Failed));
+        assert!(fuse.is_some() || ended, "{state:?}");
         machine.pass(INTO_SYNC_MS);
         assert_eq!(steerers(&facts(&machine.world)), ["sfptpd"], "{rivals:?}");
         let system = machine.picture.clocks.clocks["system"].clone();
@@ -313,6 +320,15 @@ fn a_hand_over_ends_with_one_that_steers_and_can_be_taken_back() {
         let former: Vec<_> = before.into_iter().filter(|one| one != "sfptpd").collect();
         assert_eq!(after.len(), former.len(), "{former:?} had it, {after:?} have");
         rest(machine);
-        at_rest(machine);
+        nothing_is_done(machine);
     });
+}
+
+/// Nothing is done; what is said of a clock that is lost may count its seconds.
+fn nothing_is_done(machine: &mut Machine) {
+    let before = machine.journal.len();
+    machine.pass(600_000);
+    for line in machine.journal[before..].lines() {
+        assert!(!line.contains(" apply "), "not at rest: {line}");
+    }
 }

@@ -24,6 +24,10 @@ impl World {
     /// Time passes that the machine is awake in.
     pub fn pass(&mut self, millis: u64) {
         let end = self.time.now_ms.saturating_add(millis);
+        if self.time.programs.is_empty() {
+            self.time.now_ms = end;
+            return;
+        }
         self.time.now_ms = self.time.now_ms.max(end.saturating_sub(LONGEST_MS));
         loop {
             let next = (self.time.now_ms / SECOND_MS + 1) * SECOND_MS;
@@ -51,9 +55,6 @@ impl World {
     }
 
     fn second(&mut self) {
-        if self.time.programs.is_empty() {
-            return;
-        }
         self.restart_programs();
         self.quarrel();
         let steered = self.steered();
