@@ -11,7 +11,7 @@ use super::package::{self, HANG_AFTER, process};
 use super::told::{self, until};
 
 /// How often it is looked after something happened.
-const LOOKS: usize = 3;
+const LOOKS: usize = 2;
 /// What the daemon may use of a processor while nothing but looks happens, as a share: a debug build on an
 /// emulated one takes a few tens of milliseconds for each.
 const SHARE: f64 = 0.5;
@@ -55,9 +55,9 @@ pub fn neither_jumps_nor_leap_seconds_nor_pauses_lose_it(guest: &mut Guest) -> a
     unharmed("a pause")
 }
 
-/// The daemon's share of a processor in the next three seconds.
+/// The daemon's share of a processor in the next two seconds.
 const USED: &str = "used() { systemctl show --value -p CPUUsageNSec onloadd; }
-    from=$(used); sleep 3; echo \"$(used) $from\" | awk '{ print ($1 - $2) / 3e9 }'";
+    from=$(used); sleep 2; echo \"$(used) $from\" | awk '{ print ($1 - $2) / 2e9 }'";
 
 fn leap(guest: &Guest, word: &str) -> anyhow::Result<()> {
     let show = |guest: &Guest| told::clock(guest, "system");
