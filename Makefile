@@ -50,13 +50,13 @@ test-kernel: setup ## the installed project in an emulated machine
 .PHONY: bench
 bench: setup ## measure memory, start and latency
 	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent
+	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent --bin sfptpd
 	$(TARGET_DIR)/release/bench
 
 .PHONY: bench-check
 bench-check: setup ## measure and fail on a missed budget; BENCH="memory exposure" for some
 	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent
+	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent --bin sfptpd
 	$(TARGET_DIR)/release/bench --check $(BENCH)
 
 .PHONY: check

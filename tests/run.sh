@@ -135,7 +135,7 @@ run() {
         # What ships goes into the guest: a debug build takes several times as long on an emulated processor.
         local bin=${CARGO_TARGET_DIR:-target}/release
         if cargo build --release --locked --quiet -p onloadd -p onloadctl -p onload-tests \
-            --bin onloadd --bin onloadctl --bin guest-agent </dev/null; then
+            --bin onloadd --bin onloadctl --bin guest-agent --bin sfptpd </dev/null; then
             ONLOADD_GUEST_BIN=$(realpath "$bin") single 5 kernel
         else
             vanished 5 kernel "the release build failed; its messages are above"

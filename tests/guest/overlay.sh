@@ -24,12 +24,15 @@ lay() { tar -C "$1" -c . | tar -C "$2" -x --no-same-owner --keep-directory-symli
 
 lay tests/guest/files "$stage"
 # A tenth of the size, for a processor that unpacks it slowly.
-for name in onloadd onloadctl guest-agent; do
+for name in onloadd onloadctl guest-agent sfptpd; do
     strip --strip-debug -o "$work/bin/$name" "$binaries/$name"
 done
 # Under `make test` those would make this a part of that run.
 env -u MAKEFLAGS -u MAKELEVEL -u PREFIX make --silent install "DESTDIR=$stage" "BIN_DIR=$work/bin" >&2
 install -D -m 0755 "$work/bin/guest-agent" "$stage/usr/lib/guest/agent"
+# A package that a case installs: the stand-in for sfptpd, with what surrounds the real one.
+cp -r tests/guest/sfptpd "$stage/opt/sfptpd"
+install -D -m 0755 "$work/bin/sfptpd" "$stage/opt/sfptpd/usr/sbin/sfptpd"
 systemctl --quiet --root="$stage" enable guest-agent.service onloadd.service >&2
 
 # The modules, below the name of what they were made from; a lock, so that two runs do not make them at once.

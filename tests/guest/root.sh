@@ -21,8 +21,18 @@ PACKAGES=(
     xz-utils zstd                                      # archives of releases
     iproute2 ethtool                                   # looking at interfaces
     network-manager                                    # what owns them on many nodes; off until a case starts it
+    chrony linuxptp                                    # what steers clocks on many nodes; off likewise
     util-linux e2fsprogs                               # mounting /var
     mokutil keyutils openssl                           # Secure Boot, looked at by others' tools; keys
+)
+# Others that steer clocks. apt installs one of them at a time, so of these the files are laid in: what runs,
+# off until a case starts it. And what sets the kernel's own flags, without the service that does so at boot.
+RIVALS=(systemd-timesyncd ntpsec adjtimex)
+RIVAL_FILES=(
+    lib/systemd/systemd-timesyncd lib/systemd/system/systemd-timesyncd.service etc/systemd/timesyncd.conf
+    usr/lib/sysusers.d/systemd-timesync.conf usr/share/dbus-1/system.d/org.freedesktop.timesync1.conf
+    usr/sbin/ntpd lib/systemd/system/ntpsec.service usr/libexec/ntpsec/ntp-systemd-wrapper
+    etc/ntpsec/ntp.conf etc/default/ntpsec sbin/adjtimex
 )
 # Of the kernel's modules, those below these paths, and whatever they need. Of network drivers only those that
 # QEMU has cards for, virtual ones, and sfc.
@@ -100,6 +110,7 @@ build() { # DIRECTORY
     inside() { LC_ALL=C DEBIAN_FRONTEND=noninteractive chroot "$tree" "$@" </dev/null >&2; }
     inside apt-get -q update
     inside apt-get -q install -y --no-install-recommends "${PACKAGES[@]}"
+    rivals "$work/rivals" "$tree"
     # Unpacked, not installed: installing makes an initramfs, which takes long and nobody boots.
     inside sh -c "cd /tmp && apt-get -q download 'linux-image-$kver'" ||
         fail "no kernel for test guests" "the package linux-image-$kver of the installed headers is not to be had" \
@@ -114,8 +125,19 @@ build() { # DIRECTORY
     mkfs.ext4 -q -F -L guest-var -m 0 -E lazy_itable_init=0,lazy_journal_init=1 -d "$tree/var" "$work/var.ext4" "$VAR_SIZE" >&2
     find "$tree/var" -mindepth 1 -delete
     (cd "$tree" && find . -print0 | cpio --null --quiet -o -H newc) >"$work/root.cpio"
-    rm -rf "$tree" "$work/kernel"
+    rm -rf "$tree" "$work/kernel" "$work/rivals"
     echo "$kver" >"$work/kver"
+}
+
+# Lays in what RIVALS run, with whom they run as.
+rivals() { # TO_UNPACK TREE
+    local package
+    inside sh -c "cd /tmp && apt-get -q download ${RIVALS[*]}"
+    for package in "${RIVALS[@]}"; do dpkg-deb -x "$2"/tmp/"$package"_*.deb "$1"; done
+    tar -C "$1" -c "${RIVAL_FILES[@]}" | tar -C "$2" -x --keep-directory-symlink --no-overwrite-dir
+    inside systemd-sysusers
+    inside useradd --system --no-create-home --home-dir /var/lib/ntpsec ntpsec
+    inside install -d -o ntpsec -g ntpsec /var/lib/ntpsec /var/log/ntpsec
 }
 
 # Copies what MODULES asks for, with all that needs.
@@ -138,7 +160,8 @@ prune() { # TREE
         "$1"/usr/lib/python3* "$1"/usr/share/perl* "$1"/usr/lib/systemd/catalog \
         "$1"/var/cache/apt/* "$1"/var/lib/apt/lists/* "$1"/var/log/* "$1"/var/lib/dpkg/info \
         "$1"/etc/ssl/certs/ca-certificates.crt "$1"/etc/apt/{apt.conf.d,sources.list} "$1"/etc/dpkg/dpkg.cfg.d/unsafe-io \
-        "$1"/usr/sbin/policy-rc.d "$1"/etc/resolv.conf "$1"/tmp/* "$1"/boot/* "$1"/usr/bin/apt* "$1"/usr/bin/perl*
+        "$1"/usr/sbin/policy-rc.d "$1"/etc/resolv.conf "$1"/tmp/* "$1"/boot/* "$1"/usr/bin/apt* "$1"/usr/bin/perl* \
+        "$1"/etc/init.d/*
     # Of NetworkManager what serves other links than Ethernet, and its text interface.
     rm -f "$1"/usr/lib/x86_64-linux-gnu/NetworkManager/*/libnm-{device-plugin-{adsl,bluetooth,ovs,team,wifi,wwan},wwan,ppp-plugin}.so \
         "$1"/usr/bin/nmtui*
@@ -164,6 +187,9 @@ settle() { # TREE
         systemctl --quiet --root="$1" disable "$unit.service" >&2
     done
     ln -sf /dev/null "$1/etc/udev/rules.d/84-nm-drivers.rules"
+    for unit in chrony ptp4l@ phc2sys@ timemaster systemd-timesyncd ntpsec; do
+        systemctl --quiet --root="$1" disable "$unit.service" >&2
+    done
     # A person without any rights.
     chroot "$1" useradd --no-create-home --shell /bin/sh visitor
     touch "$1/etc/.updated" "$1/var/.updated" "$1/usr"

@@ -364,6 +364,14 @@ impl Guest {
         machine.wait(SHUTDOWN).map(drop)
     }
 
+    /// Stops the whole machine for so long.
+    ///
+    /// # Errors
+    /// The guest is off.
+    pub fn pause(&self, pause: Duration) -> anyhow::Result<()> {
+        self.machine()?.pause(pause)
+    }
+
     /// Cuts the power.
     pub fn cut_power(&mut self) {
         self.machine = None;

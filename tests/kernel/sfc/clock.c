@@ -27,16 +27,17 @@ static void advance(struct sfc_port *port)
 	port->clock_ns += port->clock_scaled_ppm < 0 ? passed - drift : passed + drift;
 }
 
-ktime_t sfc_clock_now(struct sfc_port *port)
+/* At a moment just gone by, of the raw system clock. */
+ktime_t sfc_clock_at(struct sfc_port *port, u64 raw)
 {
 	unsigned long flags;
-	u64 now;
+	u64 then;
 
 	spin_lock_irqsave(&port->clock_lock, flags);
 	advance(port);
-	now = port->clock_ns;
+	then = port->clock_ns - (port->clock_raw_ns - raw);
 	spin_unlock_irqrestore(&port->clock_lock, flags);
-	return ns_to_ktime(now);
+	return ns_to_ktime(then);
 }
 
 static int adjust_rate(struct ptp_clock_info *info, long scaled_ppm)
@@ -66,7 +67,7 @@ static int get_time(struct ptp_clock_info *info, struct timespec64 *time,
 		    struct ptp_system_timestamp *system)
 {
 	ptp_read_system_prets(system);
-	*time = ktime_to_timespec64(sfc_clock_now(clock_port(info)));
+	*time = ktime_to_timespec64(sfc_clock_at(clock_port(info), ktime_get_raw_ns()));
 	ptp_read_system_postts(system);
 	return 0;
 }

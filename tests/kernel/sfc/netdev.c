@@ -12,7 +12,7 @@
 /* Who sits at which end of the wires, by PCI function. */
 static struct net_device __rcu *wire[MAX_FUNCTIONS];
 
-static void timestamp_sent(struct sfc_port *port, struct sk_buff *skb)
+static void timestamp_sent(struct sfc_port *port, struct sk_buff *skb, u64 raw)
 {
 	struct skb_shared_hwtstamps stamp = { };
 
@@ -20,30 +20,33 @@ static void timestamp_sent(struct sfc_port *port, struct sk_buff *skb)
 	    !(skb_shinfo(skb)->tx_flags & SKBTX_HW_TSTAMP))
 		return;
 	skb_shinfo(skb)->tx_flags |= SKBTX_IN_PROGRESS;
-	stamp.hwtstamp = sfc_clock_now(port);
+	stamp.hwtstamp = sfc_clock_at(port, raw);
 	skb_tstamp_tx(skb, &stamp);
 }
 
-static void timestamp_received(struct sfc_port *port, struct sk_buff *skb)
+static void timestamp_received(struct sfc_port *port, struct sk_buff *skb, u64 raw)
 {
 	if (port->timestamping.rx_filter != HWTSTAMP_FILTER_NONE)
-		skb_hwtstamps(skb)->hwtstamp = sfc_clock_now(port);
+		skb_hwtstamps(skb)->hwtstamp = sfc_clock_at(port, raw);
 }
 
 static netdev_tx_t sfc_start_xmit(struct sk_buff *skb, struct net_device *dev)
 {
 	struct sfc_port *port = netdev_priv(dev);
 	unsigned int len = skb->len;
+	/* No time passes on the wire: how long this takes here is nobody's delay. */
+	u64 raw = ktime_get_raw_ns();
 	struct net_device *peer;
 
-	timestamp_sent(port, skb);
+	timestamp_sent(port, skb, raw);
 	skb_tx_timestamp(skb);
 	dev_sw_netstats_tx_add(dev, 1, len);
 
 	rcu_read_lock();
 	peer = rcu_dereference(wire[port->function ^ 1]);
-	if (peer) {
-		timestamp_received(netdev_priv(peer), skb);
+	/* What tells the sender of its timestamp shares the place where the peer's is written. */
+	if (peer && !skb_unclone(skb, GFP_ATOMIC)) {
+		timestamp_received(netdev_priv(peer), skb, raw);
 		if (dev_forward_skb(peer, skb) == NET_RX_SUCCESS)
 			dev_sw_netstats_rx_add(peer, len);
 	} else {

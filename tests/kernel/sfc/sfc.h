@@ -63,7 +63,7 @@ void sfc_netdev_free(struct sfc_port *port);
 
 int sfc_clock_register(struct sfc_port *port);
 void sfc_clock_unregister(struct sfc_port *port);
-ktime_t sfc_clock_now(struct sfc_port *port);
+ktime_t sfc_clock_at(struct sfc_port *port, u64 raw);
 
 int sfc_auxiliary_add(struct sfc_port *port);
 void sfc_auxiliary_remove(struct sfc_port *port);

@@ -13,6 +13,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use super::console::{self, Console};
@@ -225,6 +227,18 @@ impl Machine {
         let mut wire = self.wire.lock().unwrap_or_else(PoisonError::into_inner);
         frame::write(&mut *wire, &Request { id, order }, body).context("the guest is gone")?;
         Ok(Awaited { receiver })
+    }
+
+    /// Stops it for so long, as a hypervisor does that moves or saves it: nothing in it runs, and its
+    /// clocks have gone on when it wakes.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause(&self, pause: Duration) -> anyhow::Result<()> {
+        let process = Pid::from_raw(i32::try_from(self.qemu.id())?);
+        kill(process, Signal::SIGSTOP)?;
+        thread::sleep(pause);
+        Ok(kill(process, Signal::SIGCONT)?)
     }
 
     /// Waits until the machine ends by itself.

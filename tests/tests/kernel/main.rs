@@ -11,6 +11,7 @@
 mod afxdp;
 mod agent;
 mod boot;
+mod clock;
 mod firmware;
 mod keys;
 mod modules;
@@ -36,5 +37,6 @@ fn main() -> ExitCode {
         secure_boot::theme(),
         firmware::theme(),
         naming::theme(),
+        clock::theme(),
     ])
 }
