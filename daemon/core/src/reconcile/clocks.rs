@@ -19,6 +19,7 @@ use crate::names::JobId;
 use crate::reading::Reading;
 use crate::time::{Moment, Now, Timestamp};
 
+mod configuration;
 mod handover;
 mod keeping;
 mod pausing;

@@ -7,14 +7,13 @@ use super::super::Reconciler;
 use crate::clock::conflict::{self, Conflict, ConflictContext, Intended};
 use crate::clock::daemon::{Daemon, DaemonKind};
 use crate::clock::picture::{Handover, Keeper, Supervision};
-use crate::clock::sfptpd::config::{self, PortRef};
+use crate::clock::sfptpd::config;
 use crate::clock::sfptpd::exit;
 use crate::clock::unit::{Active, Unit};
 use crate::clock::{Clocks, Written};
 use crate::condition::Status;
 use crate::config::ClockMode;
 use crate::inventory::{Depth, Snapshot};
-use crate::naming;
 use crate::plan::Takes;
 use crate::reading::Reading;
 use crate::step::Step;
@@ -211,7 +210,15 @@ impl Reconciler {
         // What sfptpd itself does not take keeps nobody from running it with what it has.
         let failure = write.as_ref().and_then(|step| self.failure(step));
         match failure.filter(|failure| !self.retrying(failure)) {
-            None => self.run(told, &name, unit, write),
+            None => {
+                let (told, steps) = self.run(told, &name, unit, write);
+                match self.other_file(clocks, &name).filter(|_| told.status == Status::True) {
+                    Some((message, fix)) => {
+                        (no(told, "ConfigurationNotUsed", message, &fix), steps)
+                    }
+                    None => (told, steps),
+                }
+            }
             Some(failure) => {
                 let (told, steps) = self.run(told, &name, unit, None);
                 let why = failure.error.as_ref().map_or_else(
@@ -297,48 +304,6 @@ impl Reconciler {
                 (told, write.into_iter().chain([start]).collect())
             }
         }
-    }
-
-    /// The configuration as it is to be written; none where sfptpd's own file is left alone.
-    pub(super) fn rendered(
-        &self,
-        clocks: &Clocks,
-        snapshot: &Snapshot,
-    ) -> Result<Option<String>, (&'static str, String, String)> {
-        let Some(path) = &self.ptp().configuration else { return Ok(None) };
-        let text = match &clocks.template {
-            Reading::Known(text) => text,
-            Reading::Absent => {
-                let fix = "write it, or take `configuration` out of [ptp]".to_owned();
-                return Err(("ConfigurationMissing", format!("{path} is not there"), fix));
-            }
-            Reading::Unreadable(why) => {
-                let message = format!("{path} cannot be read: {why}");
-                let fix = "see whether onloadd's unit may read it: /etc is the place".to_owned();
-                return Err(("ConfigurationUnreadable", message, fix));
-            }
-        };
-        let refuse = |fault: config::ConfigFault| {
-            ("ConfigurationRefused", format!("{path}, {fault}"), fault.fix)
-        };
-        config::check(text).map_err(refuse)?;
-        config::render(text, &self.port_refs(snapshot)).map(Some).map_err(refuse)
-    }
-
-    /// The node's physical Solarflare ports, as a configuration of sfptpd may name them.
-    fn port_refs(&self, snapshot: &Snapshot) -> Vec<PortRef> {
-        naming::port_numbers(snapshot, &self.hardware)
-            .into_iter()
-            .map(|(pci, number)| {
-                let interface = snapshot.interface_of(&pci);
-                PortRef {
-                    number,
-                    pci,
-                    mac: interface.and_then(|(_, seen)| seen.permanent_mac.known().copied()),
-                    interface: interface.map(|(name, _)| name.clone()),
-                }
-            })
-            .collect()
     }
 
     /// Somebody else who runs a PTP daemon: two supervisors would fight.

@@ -105,12 +105,14 @@ mod tests {
     #[test]
     fn only_a_lock_of_the_kind_that_is_held_counts() {
         let line = "12: FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF";
-        assert_eq!(lock(line), Some((4711, libc::makedev(0, 0x1a), 1234)));
+        let held = Some((4711, libc::makedev(0, 0x1a), 1234));
+        assert_eq!(lock(line), held);
+        assert_eq!(lock(&line.replace("FLOCK", "POSIX")), held);
         for other in [
             "",
             "12:",
             "12: -> FLOCK  ADVISORY  WRITE 4711 00:1a:1234 0 EOF",
-            "12: POSIX  ADVISORY  WRITE 4711 00:1a:1234 0 EOF",
+            "12: OFDLCK ADVISORY  WRITE 4711 00:1a:1234 0 EOF",
             "12: FLOCK  ADVISORY  WRITE -1 00:1a:1234 0 EOF",
             "12: FLOCK  ADVISORY  WRITE 0 00:1a:1234 0 EOF",
             "12: FLOCK  ADVISORY  WRITE 4711 1a:1234 0 EOF",
