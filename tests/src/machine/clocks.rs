@@ -92,6 +92,10 @@ impl Clocks {
                 let resumed = ledger.clock.paused.contains(unit);
                 assert!(back || resumed, "{unit} is nobody's to start");
             }
+            // It runs with a former configuration.
+            Step::RestartUnit { unit, process } if ledger.clock.outdated == Some(*process) => {
+                assert!(is_own(unit) && ptp.mode == ClockMode::Manage, "{unit} is started anew");
+            }
             Step::RestartUnit { unit, process } => {
                 self.restarts += 1;
                 assert!(is_own(unit) && ptp.mode == ClockMode::Manage, "{unit} is started anew");

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Reconciler;
 use super::steps::Progress;
 use crate::clock::conflict::Conflict;
-use crate::clock::picture::{Outage, Supervision};
+use crate::clock::picture::{Keeper, Outage, Supervision};
 use crate::clock::steady::{Pulse, Steady};
 use crate::clock::verdict::{self, Standing, Verdict};
 use crate::clock::{ClockLook, Clocks, Written};
@@ -237,9 +237,14 @@ impl Reconciler {
 
     /// What fights over clocks, by what sfptpd is to do or does.
     fn conflicts_of(&self, clocks: &Clocks) -> Vec<Conflict> {
+        let handover = self.ledger.clock.handover.as_ref();
+        self.conflicts_where(clocks, handover.is_some_and(|one| one.to == Keeper::Former))
+    }
+
+    fn conflicts_where(&self, clocks: &Clocks, back: bool) -> Vec<Conflict> {
         // What is written has the names of interfaces where the template has ports.
         let written = clocks.written.known().map(Written::text).filter(|text| !text.is_empty());
         let text = written.or_else(|| clocks.template.known().map(String::as_str));
-        self.find_conflicts(clocks, text.filter(|_| self.ptp().mode == ClockMode::Manage))
+        self.find_conflicts(clocks, text.filter(|_| self.ptp().mode == ClockMode::Manage), back)
     }
 }

@@ -108,8 +108,9 @@ impl Reconciler {
                 return refuse(RefusalKind::Blocked, why, fix);
             }
         }
-        let rivals: Vec<_> =
-            self.clocks.conflicts.iter().filter(|one| is_about_rivals(one)).collect();
+        // As if it had not gone back before.
+        let conflicts = self.conflicts_where(clocks, false);
+        let rivals: Vec<_> = conflicts.iter().filter(|one| is_about_rivals(one)).collect();
         if let Some(fixed) = rivals.iter().find(|one| one.bars_start && one.units.is_empty()) {
             return refuse(RefusalKind::Blocked, fixed.message.clone(), fixed.fix.clone());
         }
@@ -157,7 +158,11 @@ impl Reconciler {
                 self.end_handover(job, JobState::Done, message.to_owned());
             }
             // systemd has it on its way.
-            (Some(Keeper::Sfptpd), _, "Starting" | "Restarting" | "HandingOver" | "Paused") => {}
+            (
+                Some(Keeper::Sfptpd),
+                _,
+                "Starting" | "Restarting" | "KeepsEnding" | "HandingOver" | "Paused",
+            ) => {}
             (Some(Keeper::Sfptpd), _, _) => {
                 let message = format!("sfptpd does not run: {}", told.message);
                 self.fail_handover(job, message);

@@ -77,7 +77,14 @@ impl Reconciler {
         takes && (self.is_between_drivers() || begins)
     }
 
-    pub(super) fn find_conflicts(&self, clocks: &Clocks, template: Option<&str>) -> Vec<Conflict> {
+    /// What fights over clocks. `back`: somebody has the system clock by order, and is not in the way of what
+    /// shall not run.
+    pub(super) fn find_conflicts(
+        &self,
+        clocks: &Clocks,
+        template: Option<&str>,
+        back: bool,
+    ) -> Vec<Conflict> {
         let own = self.supervised(clocks).map(|(name, _)| name);
         let configured = template.and_then(|text| config::check(text).ok());
         let configured = configured.map(|configured| Intended {
@@ -85,10 +92,9 @@ impl Reconciler {
             readonly: configured.readonly,
             follows: configured.follows,
         });
-        // Whoever has it back by order is not in the way of what shall not run.
-        let handover = self.ledger.clock.handover.as_ref();
-        let back = handover.is_some_and(|one| one.to == Keeper::Former);
         let mode = if back { ClockMode::Observe } else { self.ptp().mode };
+        let own = own.filter(|_| !back);
+        let configured = configured.filter(|_| !back);
         let context =
             ConflictContext { mode, configured: configured.as_ref(), unit: own.as_deref() };
         conflict::find(clocks, &context)
