@@ -7,6 +7,7 @@
 
 pub mod awake;
 pub mod calls;
+pub mod clocks;
 pub mod daemon;
 pub mod echo;
 pub mod exposure;

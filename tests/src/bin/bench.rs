@@ -4,11 +4,13 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use onload_tests::background::Background;
-use onload_tests::bench::{calls, echo, exposure, idle, lists, machine, memory, start, swap};
+use onload_tests::bench::{
+    calls, clocks, echo, exposure, idle, lists, machine, memory, start, swap,
+};
 use tokio::runtime::{Builder, Runtime};
 
 /// What can be measured by itself; all of it unless named.
-const GROUPS: [&str; 7] = ["exposure", "memory", "start", "calls", "bus", "swap", "idle"];
+const GROUPS: [&str; 8] = ["exposure", "memory", "clocks", "start", "calls", "bus", "swap", "idle"];
 /// Exit status for words that make no sense.
 const USAGE: u8 = 2;
 
@@ -60,6 +62,7 @@ fn bench(check: bool, groups: &[&str]) -> anyhow::Result<bool> {
         let measured = match *group {
             "exposure" => exposure::measure()?,
             "memory" => memory::measure(&background)?,
+            "clocks" => clocks::measure(&runtime)?,
             "start" => start::measure(&background)?,
             "calls" => calls::measure(&background, &runtime)?,
             "bus" => [echo::measure(&runtime)?, lists::measure(&runtime)?].concat(),
