@@ -22,7 +22,7 @@ const MEANINGS: [Meaning; 14] = [
     Meaning(11, "EAGAIN", "another sfptpd holds its lock", SECOND),
     Meaning(12, "ENOMEM", "it ran out of memory", ELSE),
     Meaning(13, "EACCES", "it lacks privileges", PRIVILEGES),
-    Meaning(16, "EBUSY", "ntpd controls the clock", NTPD),
+    Meaning(16, "EBUSY", "ntpd controls the clock, or another PTP daemon runs", NTPD),
     Meaning(17, "EEXIST", "another sfptpd holds its lock", SECOND),
     Meaning(19, "ENODEV", "there is no PTP clock, or no such interface", DEVICE),
     Meaning(22, "EINVAL", "its configuration is wrong", FILE),
@@ -39,7 +39,8 @@ const MEANINGS: [Meaning; 14] = [
 const PRIVILEGES: &str = "run it by its unit, which gives it what it needs";
 const FILE: &str = "check its configuration: sfptpd -t -f FILE";
 const SECOND: &str = "stop the other daemon, or give them different unique_clockid_bits";
-const NTPD: &str = "stop ntpd, or hand the clock over: onloadctl clock handover";
+const NTPD: &str =
+    "stop ntpd and any other sfptpd or ptpd, or hand the clock over: onloadctl clock handover";
 const DEVICE: &str =
     "see that the driver of the port is loaded and its interface up: onloadctl ports";
 const TIMESYNCD: &str = "stop systemd-timesyncd, or hand the clock over: onloadctl clock handover";
@@ -66,7 +67,7 @@ fn meaning(status: i32) -> Option<&'static Meaning> {
     MEANINGS.iter().find(|meaning| meaning.0 == status)
 }
 
-/// How it ended, for people: `status 16 (EBUSY): ntpd controls the clock`.
+/// How it ended, for people: `status 16 (EBUSY): ntpd controls the clock, or another PTP daemon runs`.
 pub fn said(ended: Ended) -> String {
     match ended {
         Ended::Status(0) => "status 0: it ended by itself".to_owned(),
@@ -100,7 +101,10 @@ mod tests {
     fn statuses_are_told_by_name() {
         let cases = [
             (Ended::Status(0), "status 0: it ended by itself"),
-            (Ended::Status(16), "status 16 (EBUSY): ntpd controls the clock"),
+            (
+                Ended::Status(16),
+                "status 16 (EBUSY): ntpd controls the clock, or another PTP daemon runs",
+            ),
             (Ended::Status(93), "status 93 (EPROTONOSUPPORT): systemd-timesyncd runs"),
             (Ended::Status(203), "status 203: systemd could not start it"),
             (Ended::Status(-1), "status -1"),

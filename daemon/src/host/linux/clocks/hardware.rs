@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -18,6 +19,8 @@ const CLASS: &str = "sys/class/ptp";
 /// A clock is read within microseconds, or within milliseconds where the card's firmware does it; one
 /// that takes this long has a card that does not answer.
 const LIMIT: Duration = Duration::from_millis(500);
+/// Clocks that were asked and have not answered, a bit for each.
+static ASKED: AtomicU64 = AtomicU64::new(0);
 
 /// Every clock; only if `steered` are they read as well. Nobody steers one while no such program runs, and a
 /// question may have to wait for the card.
@@ -46,8 +49,19 @@ pub(super) fn index(name: &str) -> Option<u32> {
 /// A capture has it as `NANOSECONDS WINDOW`.
 async fn ahead(machine: &Machine<'_>, index: u32) -> Reading<Ahead> {
     let asked = async {
-        // Beside the loop: a card that does not answer would stop it.
-        let read = tokio::task::spawn_blocking(move || ask(index));
+        // Beside the loop: a card that does not answer would stop it, and is not asked again while it does
+        // not, or all threads would wait for it.
+        let bit = 1_u64 << (index % u64::BITS);
+        if ASKED.fetch_or(bit, Ordering::Relaxed) & bit != 0 {
+            return Reading::Unreadable(format!(
+                "/dev/ptp{index} has not answered since it was asked"
+            ));
+        }
+        let read = tokio::task::spawn_blocking(move || {
+            let read = ask(index);
+            ASKED.fetch_and(!bit, Ordering::Relaxed);
+            read
+        });
         match tokio::time::timeout(LIMIT, read).await {
             Ok(Ok(read)) => read.map(|ahead| format!("{} {}", ahead.ns, ahead.window_ns).into()),
             Ok(Err(error)) => Reading::Unreadable(error.to_string()),

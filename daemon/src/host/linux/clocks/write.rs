@@ -37,6 +37,8 @@ BindReadOnlyPaths=-/run/onloadd/sfptpd.cfg:/etc/sfptpd.conf
 ";
 /// The program that is asked whether it takes a configuration.
 const PROGRAM: &str = "usr/sbin/sfptpd";
+/// The configuration of the package, over which ours is laid.
+const USUAL: &str = "etc/sfptpd.conf";
 /// Only root reads it: it may hold keys of NTP.
 const MODE: u32 = 0o600;
 /// Most that a configuration holds; the longest that are shipped as examples have 20 KiB.
@@ -118,6 +120,12 @@ impl<R: AsyncFn() -> Result<(), StepError>> Place<'_, R> {
         let (text, unit) = (wanted.text(), &wanted.unit);
         if !is_service(unit) {
             return Err(failed("it was not written", &format!("{unit} is no name of a service")));
+        }
+        // systemd would make what it lays a file over, and that would stay.
+        if unit != OWN_UNIT && !self.base.join(USUAL).exists() {
+            let why =
+                format!("/{USUAL}, which {unit} reads, is not there: put one there, be it empty");
+            return Err(failed("it was not written", &why));
         }
         let (draft, place) = (self.base.join(DRAFT), self.base.join(CONFIGURATION));
         let refuse = |error: io::Error| failed("it was not written", &error);
@@ -240,7 +248,7 @@ mod tests {
 
     impl Node {
         fn new() -> Self {
-            let (place, root) = root_with(&[("run/systemd/system/x.service", "")]);
+            let (place, root) = root_with(&[("run/systemd/system/x.service", ""), (USUAL, "")]);
             Self { place, root, reloads: Cell::new(0), fails: Cell::new(false) }
         }
 
