@@ -353,3 +353,33 @@ fn ptp4l_says_to_us_what_it_says_to_pmc() {
         assert!(signal("-CONT").success());
     });
 }
+
+#[test]
+fn who_may_not_set_the_clock_is_no_clock_daemon() {
+    alone("who_may_not_set_the_clock_is_no_clock_daemon", &["setpriv"], || {
+        let place = tempfile::tempdir().unwrap();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(place.path(), open).unwrap();
+        let program = place.path().join("ptp4l");
+        fs::copy("/bin/sleep", &program).unwrap();
+        let begin = |before: &str| {
+            let line = format!("{before}{} 60", program.display());
+            let running = Running::start(&line, &place.path().join("log"));
+            let comm = format!("/proc/{}/comm", running.0.id());
+            let end = Instant::now() + PATIENCE;
+            while fs::read_to_string(&comm).is_ok_and(|comm| comm.trim() != "ptp4l") {
+                assert!(Instant::now() < end, "{line} does not begin");
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            running
+        };
+        let roots = begin("");
+        let nobodys = begin("setpriv --reuid 65534 --clear-groups ");
+        // Root in a user namespace of its own, with every capability there.
+        let apart = begin("setpriv --reuid 65534 --clear-groups unshare --user --map-root-user ");
+        let seen = Rig::on(Path::new("/")).look(Depth::Usual).daemons.into_known().unwrap();
+        let pids: Vec<_> = seen.keys().copied().collect();
+        let others = [nobodys.0.id(), apart.0.id()];
+        assert_eq!(pids, [roots.0.id()], "and none of {others:?}");
+    });
+}
