@@ -163,6 +163,7 @@ impl Reconciler {
         // One that cannot be read says nothing, and need not hang for that.
         let Reading::Known(said) = &clocks.sfptpd else {
             (self.clocks.pulse, self.clocks.silent) = (Pulse::default(), Duration::ZERO);
+            self.clocks.patience = self.ptp().hang_after.0;
             return;
         };
         // Its state alone is written once a minute, or as seldom as it is told.

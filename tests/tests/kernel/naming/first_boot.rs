@@ -71,6 +71,8 @@ pub fn cleared() -> String {
         "if ls {RENDERED}* >/dev/null 2>&1; then
              systemctl stop NetworkManager; rmmod onloadd_card; udevadm settle
              rm -f {RENDERED}* /etc/systemd/network/10-onloadd-* {PROFILES}/*
+             # udevd looks for changed files every few seconds only.
+             udevadm control --reload
          fi; "
     )
 }

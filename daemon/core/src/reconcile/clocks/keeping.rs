@@ -257,7 +257,10 @@ impl Reconciler {
                 let steps = write.into_iter().chain(anew).collect();
                 (no(told, "Reconfigured", message, ""), steps)
             }
-            Active::Active if self.clocks.silent >= self.clocks.patience => {
+            // One that has not been looked at yet is not silent.
+            Active::Active
+                if !self.clocks.silent.is_zero() && self.clocks.silent >= self.clocks.patience =>
+            {
                 let silent = self.clocks.silent.as_secs();
                 let message = format!("it has said nothing new for {silent} s");
                 if self.is_fought_over_clock() {
