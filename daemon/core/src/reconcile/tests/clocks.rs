@@ -10,7 +10,7 @@ use crate::clock::unit::{Active, Ended};
 use crate::condition::{ConditionKind, Status};
 use crate::job::JobState;
 use crate::picture::NodeState;
-use crate::reading::Reading::{Absent, Known};
+use crate::reading::Reading::{Absent, Known, Unreadable};
 use crate::sample::inner;
 
 const NODE: &str =
@@ -128,6 +128,18 @@ fn one_that_hangs_is_started_anew_three_times_and_no_other_is() {
     assert!((2..=3).contains(&all), "{:?}", lab.done);
     assert_eq!(supervised(&lab).1, "KeepsHanging");
     assert_eq!(usize::try_from(lab.picture.clocks.supervision.hangs).unwrap(), all);
+}
+
+#[test]
+fn one_that_cannot_be_read_is_not_taken_for_one_that_hangs() {
+    for gap in [Absent, Unreadable("denied".to_owned())] {
+        let mut lab = Lab::keeps_time(NODE, "9.1.2", &["+sfptpd.service"]);
+        lab.clocks().sfptpd = gap.clone();
+        lab.reconfigure(&managed(""));
+        lab.run(600_000);
+        assert_eq!(lab.done, [""; 0], "{gap:?}");
+        assert_eq!(supervised(&lab).1, "Running");
+    }
 }
 
 #[test]
