@@ -61,11 +61,15 @@ pub(super) async fn read(root: &Dir, live: bool) -> Reading<BTreeMap<u32, Proces
             continue;
         }
         *many += 1;
-        // Or it has a clock open, which nobody else may open.
+        // Or it has a clock open, which nobody else may open, or is a service of the system, which only root has
+        // begun.
         let may = !live || may_steer(&quiet, pid);
+        let is_trusted = |one: &Process| {
+            may || !one.clocks.is_empty()
+                || one.daemon.unit.is_some() && one.daemon.container.is_none()
+        };
         let _ = root.line(&format!("proc/{pid}/comm"));
-        if let Some(process) = process(root, pid, kind).filter(|one| may || !one.clocks.is_empty())
-        {
+        if let Some(process) = process(root, pid, kind).filter(is_trusted) {
             found.insert(pid, process);
         }
     }
