@@ -7,9 +7,17 @@ use clap_complete::Shell;
 use onload_dbus::error::exit;
 use zbus::Variant;
 
+use crate::commands::capture::CaptureArgs;
 use crate::commands::clock::ClockVerb;
 use crate::commands::keys::KeysVerb;
+use crate::commands::machineconfig::MachineconfigVerb;
+use crate::commands::nad::NadVerb;
 use crate::commands::naming::NamingVerb;
+use crate::commands::nfd::NfdVerb;
+use crate::commands::pod::PodVerb;
+use crate::commands::profile::ProfileVerb;
+use crate::commands::release::ReleaseVerb;
+use crate::commands::verify::VerifyArgs;
 use crate::follow::Until;
 use crate::point;
 
@@ -109,118 +117,6 @@ impl Manner {
     pub fn until(&self) -> Until {
         if self.no_follow { Until::Taken } else { Until::Ended }
     }
-}
-
-/// What to do with releases.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ReleaseVerb {
-    /// Releases on this node, and whether the running kernel takes them
-    List(Read),
-    /// Everything about one
-    Show {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        read: Read,
-    },
-    /// Everything that speaks against loading one; ends with 4 when something does
-    Check {
-        /// Its name
-        name: String,
-        /// Another kernel than the running one, such as the one of the next boot
-        #[arg(long, value_name = "KERNEL")]
-        kernel: Option<String>,
-    },
-    /// Take one in: a directory, a tar archive (- for standard input), or an image through podman
-    Import {
-        /// A path, -, or an image reference such as registry.example/onload:9.1.0
-        #[arg(value_name = "PATH|IMAGE")]
-        source: String,
-        /// Its name; otherwise what its onload module says
-        #[arg(long, value_name = "NAME")]
-        version: Option<String>,
-    },
-    /// Bring the node to one, whatever the configuration names; Ctrl-C asks the job to stop
-    Use {
-        /// Its name
-        name: String,
-        #[command(flatten)]
-        manner: Manner,
-    },
-    /// Remove one that was taken in and that nothing needs
-    Remove {
-        /// Its name
-        name: String,
-    },
-}
-
-/// What to do with profiles. None of it needs onloadd.
-#[derive(Clone, Debug, Subcommand)]
-pub enum ProfileVerb {
-    /// Profiles that can be named, and where each is from
-    List(Shelf),
-    /// The text of one, where it is from, and what it imports
-    Show {
-        /// Its name, or the path of a file
-        #[arg(value_name = "NAME|FILE")]
-        profile: String,
-        #[command(flatten)]
-        shelf: Shelf,
-    },
-    /// The variables that profiles come to, one NAME=VALUE per line, quoted for a shell
-    Env {
-        /// Names or paths, from left to right; commas part them as well
-        #[arg(value_name = "NAME|FILE", required = true, value_delimiter = ',')]
-        profiles: Vec<String>,
-        #[command(flatten)]
-        given: Given,
-        /// The program's command line, which some profiles look at
-        #[arg(last = true, value_name = "COMMAND")]
-        arguments: Vec<String>,
-    },
-    /// A ConfigMap of each profile, as YAML
-    Configmap {
-        /// Names or paths; commas part them as well
-        #[arg(value_name = "NAME|FILE", required = true, value_delimiter = ',')]
-        profiles: Vec<String>,
-        /// Namespace to write into them
-        #[arg(long, value_name = "NAME")]
-        namespace: Option<String>,
-        /// Name of the one that is made; onload-PROFILE-profile otherwise
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-        #[command(flatten)]
-        given: Given,
-    },
-}
-
-/// Where profiles are looked for.
-#[derive(Clone, Debug, Default, Group)]
-pub struct Shelf {
-    /// Look here and nowhere else; may be given several times, the first is looked at first
-    #[arg(long, value_name = "DIR")]
-    pub directory: Vec<String>,
-}
-
-/// What a profile meets.
-#[derive(Clone, Debug, Default, Group)]
-pub struct Given {
-    /// A variable that the program's environment already has; it wins over profiles
-    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = variable)]
-    pub set: Vec<(String, String)>,
-    /// Let profiles win over the environment, and later ones over earlier ones
-    #[arg(long)]
-    pub force_profiles: bool,
-    #[command(flatten)]
-    pub shelf: Shelf,
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let parts = text.split_once('=').filter(|(name, _)| onload_core::profile::is_name(name));
-    let parts = parts.filter(|(_, value)| !value.contains('\0'));
-    parts
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .ok_or_else(|| "not of the form NAME=VALUE".to_owned())
 }
 
 /// What to do.
@@ -360,6 +256,28 @@ pub enum Verb {
     Reload,
     /// Every setting in force, where it comes from, and what it masks
     Config(Read),
+    /// Check, step by step, what makes Onload work on this node, and say what to do where it does not
+    Verify(VerifyArgs),
+    /// Pack what a bug report needs into one archive: root's, on the node itself
+    Capture(CaptureArgs),
+    /// A MachineConfig that brings onloadd to nodes of OpenShift at their first boot; works without onloadd
+    #[command(subcommand, arg_required_else_help = false)]
+    Machineconfig(MachineconfigVerb),
+    /// NetworkAttachmentDefinitions for ports of this node, for Multus
+    #[command(subcommand, arg_required_else_help = false)]
+    Nad(NadVerb),
+    /// Features of this node for Node Feature Discovery
+    #[command(subcommand, arg_required_else_help = false)]
+    Nfd(NfdVerb),
+    /// Pods that use Onload, to begin with; works without onloadd
+    #[command(subcommand, arg_required_else_help = false)]
+    Pod(PodVerb),
+    /// Write the manual pages of every command
+    #[command(hide = true)]
+    Man {
+        /// Into this directory
+        directory: std::path::PathBuf,
+    },
     /// Print a completion script
     Completion {
         /// For which shell

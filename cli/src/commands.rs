@@ -4,6 +4,7 @@ mod adopt;
 mod allocate;
 mod allocations;
 mod apply;
+pub mod capture;
 pub mod clock;
 mod completion;
 mod config;
@@ -14,17 +15,23 @@ pub mod history;
 mod hold;
 pub mod jobs;
 pub mod keys;
+pub mod machineconfig;
+mod man;
 mod modules;
+pub mod nad;
 pub mod naming;
+pub mod nfd;
 mod plan;
+pub mod pod;
 mod pools;
 mod ports;
-mod profile;
-mod release;
+pub mod profile;
+pub mod release;
 mod reload;
 mod rollback;
 mod run;
 pub mod status;
+pub mod verify;
 mod watch;
 mod why;
 
@@ -74,6 +81,16 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             naming::render(output, &config, directory.as_deref())?;
             return Ok(exit::AS_WANTED);
         }
+        Verb::Man { directory } => {
+            man::write(&directory)?;
+            return Ok(exit::AS_WANTED);
+        }
+        Verb::Machineconfig(verb) => return machineconfig::run(output, verb),
+        Verb::Pod(verb) => return pod::run(output, verb),
+        Verb::Nad(verb) => return nad::run(&args.bus, output, verb).await,
+        Verb::Nfd(verb) => return nfd::run(&args.bus, output, verb).await,
+        Verb::Verify(how) => return verify::run(&args.bus, output, how).await,
+        Verb::Capture(how) => return capture::run(&args.bus, output, how).await,
         _ => {}
     }
     let bus = &Bus::connect(&args.bus).await?;
@@ -148,6 +165,13 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             naming::render(output, &config, directory.as_deref())?;
         }
         Verb::Completion { shell } => completion::print(shell)?,
+        Verb::Man { directory } => man::write(&directory)?,
+        Verb::Machineconfig(verb) => return machineconfig::run(output, verb),
+        Verb::Pod(verb) => return pod::run(output, verb),
+        Verb::Nad(verb) => return nad::run(&args.bus, output, verb).await,
+        Verb::Nfd(verb) => return nfd::run(&args.bus, output, verb).await,
+        Verb::Verify(how) => return verify::run(&args.bus, output, how).await,
+        Verb::Capture(how) => return capture::run(&args.bus, output, how).await,
     }
     Ok(exit::AS_WANTED)
 }

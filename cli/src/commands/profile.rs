@@ -12,13 +12,13 @@ use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read as _};
 use std::path::Path;
 
+use clap::{Args as Group, Subcommand};
 use onload_core::profile::{
     Outcome, Precedence, Reason, Refused, Request, SUFFIX, candidates, evaluate,
 };
 use onload_dbus::error::Kind;
 use serde::Serialize;
 
-use crate::args::{Given, ProfileVerb, Shelf};
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
 use crate::render::paint::plain;
@@ -31,6 +31,75 @@ const OF_RELEASE: &str = "/var/lib/onloadd/releases/current/usr/libexec/onload/p
 const OF_HOST: &str = "/usr/libexec/onload/profiles";
 /// More than any profile has; what is longer is refused by its length.
 const LONGEST_FILE: u64 = 65 * 1024;
+
+/// What to do with profiles. None of it needs onloadd.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ProfileVerb {
+    /// Profiles that can be named, and where each is from
+    List(Shelf),
+    /// The text of one, where it is from, and what it imports
+    Show {
+        /// Its name, or the path of a file
+        #[arg(value_name = "NAME|FILE")]
+        profile: String,
+        #[command(flatten)]
+        shelf: Shelf,
+    },
+    /// The variables that profiles come to, one NAME=VALUE per line, quoted for a shell
+    Env {
+        /// Names or paths, from left to right; commas part them as well
+        #[arg(value_name = "NAME|FILE", required = true, value_delimiter = ',')]
+        profiles: Vec<String>,
+        #[command(flatten)]
+        given: Given,
+        /// The program's command line, which some profiles look at
+        #[arg(last = true, value_name = "COMMAND")]
+        arguments: Vec<String>,
+    },
+    /// A ConfigMap of each profile, as YAML
+    Configmap {
+        /// Names or paths; commas part them as well
+        #[arg(value_name = "NAME|FILE", required = true, value_delimiter = ',')]
+        profiles: Vec<String>,
+        /// Namespace to write into them
+        #[arg(long, value_name = "NAME")]
+        namespace: Option<String>,
+        /// Name of the one that is made; onload-PROFILE-profile otherwise
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+        #[command(flatten)]
+        given: Given,
+    },
+}
+
+/// Where profiles are looked for.
+#[derive(Clone, Debug, Default, Group)]
+pub struct Shelf {
+    /// Look here and nowhere else; may be given several times, the first is looked at first
+    #[arg(long, value_name = "DIR")]
+    pub directory: Vec<String>,
+}
+
+/// What a profile meets.
+#[derive(Clone, Debug, Default, Group)]
+pub struct Given {
+    /// A variable that the program's environment already has; it wins over profiles
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = variable)]
+    pub set: Vec<(String, String)>,
+    /// Let profiles win over the environment, and later ones over earlier ones
+    #[arg(long)]
+    pub force_profiles: bool,
+    #[command(flatten)]
+    pub shelf: Shelf,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let parts = text.split_once('=').filter(|(name, _)| onload_core::profile::is_name(name));
+    let parts = parts.filter(|(_, value)| !value.contains('\0'));
+    parts
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| "not of the form NAME=VALUE".to_owned())
+}
 
 /// A directory with profiles.
 #[derive(Clone, Debug, PartialEq, Eq)]

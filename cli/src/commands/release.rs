@@ -10,11 +10,12 @@ mod r#use;
 
 use std::collections::BTreeMap;
 
+use clap::Subcommand;
 use onload_dbus::error::{Kind as ErrorKind, exit};
 use onload_dbus::path::Kind;
 use serde::{Deserialize, Serialize};
 
-use crate::args::ReleaseVerb;
+use crate::args::{Manner, Read};
 use crate::bus::{Bus, Subject, of_kind};
 use crate::ended::{Complaint, Ended};
 use crate::live::show;
@@ -22,6 +23,49 @@ use crate::properties::Properties;
 use crate::render::Output;
 use crate::render::paint::plain;
 use crate::render::phrase::natural;
+
+/// What to do with releases.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ReleaseVerb {
+    /// Releases on this node, and whether the running kernel takes them
+    List(Read),
+    /// Everything about one
+    Show {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        read: Read,
+    },
+    /// Everything that speaks against loading one; ends with 4 when something does
+    Check {
+        /// Its name
+        name: String,
+        /// Another kernel than the running one, such as the one of the next boot
+        #[arg(long, value_name = "KERNEL")]
+        kernel: Option<String>,
+    },
+    /// Take one in: a directory, a tar archive (- for standard input), or an image through podman
+    Import {
+        /// A path, -, or an image reference such as registry.example/onload:9.1.0
+        #[arg(value_name = "PATH|IMAGE")]
+        source: String,
+        /// Its name; otherwise what its onload module says
+        #[arg(long, value_name = "NAME")]
+        version: Option<String>,
+    },
+    /// Bring the node to one, whatever the configuration names; Ctrl-C asks the job to stop
+    Use {
+        /// Its name
+        name: String,
+        #[command(flatten)]
+        manner: Manner,
+    },
+    /// Remove one that was taken in and that nothing needs
+    Remove {
+        /// Its name
+        name: String,
+    },
+}
 
 /// All releases, by name, with what they are compared to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]

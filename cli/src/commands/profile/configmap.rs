@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use onload_dbus::error::Kind;
 use serde::Serialize;
 
+use super::Given;
 use super::{name_of, notes, outcome, tell};
-use crate::args::Given;
 use crate::ended::{Complaint, Ended};
 use crate::render::Output;
 use crate::render::paint::plain;

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use onload_core::profile::Outcome;
 use serde::Serialize;
 
+use super::Given;
 use super::{Note, notes, outcome, tell};
-use crate::args::Given;
 use crate::ended::Ended;
 use crate::render::Output;
 use crate::render::paint::plain;
