@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use onload_tests::guest::cases;
 
 fn main() -> ExitCode {
-    let mut themes = vec![
+    cases::main(vec![
         service::theme(),
         modules::theme(),
         swap::theme(),
@@ -37,12 +37,6 @@ fn main() -> ExitCode {
         secure_boot::theme(),
         firmware::theme(),
         naming::theme(),
-    ];
-    // Its last changes were not seen whole in a guest: by order until they are.
-    if std::env::var_os("ONLOADD_GUEST_CLOCK").is_some() {
-        themes.push(clock::theme());
-    } else {
-        println!("skipped: clock: set ONLOADD_GUEST_CLOCK to run it");
-    }
-    cases::main(themes)
+        clock::theme(),
+    ])
 }

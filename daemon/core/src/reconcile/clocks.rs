@@ -28,6 +28,10 @@ mod shown;
 /// How long sfptpd may say nothing new where only its state files can be read: they are saved each minute
 /// unless it is told otherwise (reference/sfptpd.md section 4).
 const STATES_ALONE: Duration = Duration::from_secs(150);
+/// Between two looks while systemd does not say how units are and an order waits for it; and how long that
+/// may last.
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+const UNTOLD: Duration = Duration::from_secs(60);
 /// The system clock's name among clocks.
 pub(super) const SYSTEM: &str = "system";
 
@@ -52,6 +56,8 @@ pub(super) struct ClockKeeping {
     starts: Vec<Moment>,
     /// The order under way.
     order: Option<JobId>,
+    /// Since when systemd has not said how units are.
+    untold: Option<Moment>,
 }
 
 /// A clock, with what came before.
@@ -129,6 +135,14 @@ impl Reconciler {
             return;
         }
         self.clocks.seen = now.boot;
+        let units = snapshot.clocks.known().map(|clocks| &clocks.units);
+        self.clocks.untold = match units {
+            Some(Reading::Unreadable(_)) => self.clocks.untold.or(Some(now.boot)),
+            _ => None,
+        };
+        if self.clocks.untold.is_some() && self.clocks.order.is_some() {
+            self.clocks.next = now.boot + pace.min(ASKED_AGAIN);
+        }
         let Reading::Known(clocks) = &snapshot.clocks else {
             self.clocks.judged.clear();
             self.clocks.conflicts.clear();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::super::Reconciler;
 use super::super::steps::Progress;
+use super::UNTOLD;
 use crate::clock::Clocks;
 use crate::clock::conflict::{Conflict, ConflictKind};
 use crate::clock::picture::{Handover, Keeper};
@@ -56,6 +57,10 @@ impl Reconciler {
             let fix = "see `onloadctl clock status`; `mode` in [ptp] must not be \"off\"";
             return refuse(RefusalKind::Unsupported, "clocks are not looked at, or cannot be", fix);
         };
+        if let Some(why) = clocks.units.why_not() {
+            let why = format!("systemd does not say how units are: {why}");
+            return refuse(RefusalKind::Busy, why, "try again in a moment");
+        }
         let former = self.ledger.clock.handover.clone();
         let units = match to {
             Keeper::Sfptpd => self.takers(clocks, snapshot.as_deref())?,
@@ -149,6 +154,14 @@ impl Reconciler {
         if let Some(step) = left.first() {
             let message = step.to_string();
             return self.change_job(job, |job| job.message = message);
+        }
+        // A systemd that is busy has said nothing of who runs: what is left is not known.
+        if let Some(since) = self.clocks.untold {
+            let message = "systemd does not say how units are".to_owned();
+            return match self.clocks.seen.since(since) >= UNTOLD {
+                true => self.fail_handover(job, message),
+                false => self.change_job(job, |job| job.message = message),
+            };
         }
         let to = self.ledger.clock.handover.as_ref().map(|handover| handover.to);
         let told = self.clocks.supervision.clone();

@@ -235,6 +235,36 @@ fn the_clock_is_handed_over_and_back_and_a_kill_changes_nothing() {
 }
 
 #[test]
+fn a_busy_systemd_ends_no_order_before_it_has_answered() {
+    for (busy, state, runs) in
+        [(8_000, JobState::Done, [false, true]), (70_000, JobState::Failed, [false, true])]
+    {
+        let mut lab = Lab::keeps_time(&managed(""), "9.1.2", &[SFPTPD, "+chronyd.service"]);
+        assert_eq!(hand_over(&mut lab, Keeper::Sfptpd).0, JobState::Done);
+        lab.ask(Command::HandOver { to: Keeper::Former });
+        lab.time.busy = lab.at + busy;
+        lab.run(5_000);
+        let job = lab.picture.jobs.values().last().unwrap();
+        assert_eq!((job.state, lab.unit(CHRONYD).active), (JobState::Running, Active::Inactive));
+        lab.run(60_000);
+        let job = lab.picture.jobs.values().last().unwrap();
+        assert_eq!(job.state, state, "{job:?}");
+        // Whatever became of the order, what it asked for stands.
+        lab.run(20_000);
+        let found = [SFPTPD, CHRONYD].map(|unit| lab.unit(unit).active == Active::Active);
+        assert_eq!(found, runs, "{busy}");
+    }
+    let mut lab = Lab::keeps_time(&managed(""), "9.1.2", &[SFPTPD, "+chronyd.service"]);
+    lab.time.busy = u64::MAX;
+    lab.touch();
+    lab.run(20_000);
+    let id = lab.ask(Command::HandOver { to: Keeper::Sfptpd });
+    lab.run(1_000);
+    let refusal = lab.answers[&id].clone().unwrap_err();
+    assert!(refusal.to_string().contains("did not answer"), "{refusal}");
+}
+
+#[test]
 fn an_order_that_cannot_be_carried_out_is_refused_with_the_reason() {
     for (config, units, to, why) in [
         (NODE.to_owned(), vec![SFPTPD], Keeper::Sfptpd, "does not run sfptpd here"),

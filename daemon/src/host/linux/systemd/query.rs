@@ -13,8 +13,9 @@ use super::{BOOTED, DESTINATION, MANAGER, MANAGER_PATH, Systemd, is_booted};
 
 const SERVICE: &str = "org.freedesktop.systemd1.Service";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
-/// An answer takes a millisecond; a systemd that is at something else is asked again with the next look.
-const ANSWER: Duration = Duration::from_secs(2);
+/// An answer takes a millisecond; a systemd that is at something else, as reading all units anew on a busy
+/// machine, is asked again with the next look.
+const ANSWER: Duration = Duration::from_secs(5);
 /// What reading all units anew may take: a second where there are many.
 const RELOAD: Duration = Duration::from_secs(60);
 /// How a main process has ended, as `ExecMainCode` has it (`CLD_*`, waitid(2)).

@@ -19,6 +19,8 @@ pub struct Time {
     pub offset: i64,
     said: u64,
     next_pid: u32,
+    /// Until when systemd answers nobody.
+    pub busy: u64,
 }
 
 pub const SFPTPD: &str = "sfptpd.service";
@@ -172,7 +174,11 @@ impl Lab {
             sfptpd.samples =
                 Known(all.map(|one| (format!("{}->{}", one.instance, one.slave), one)).into());
         }
-        self.node.clocks.clone()
+        let mut seen = self.node.clocks.clone();
+        if let (Known(clocks), true) = (&mut seen, self.time.busy > at) {
+            clocks.units = Reading::Unreadable("systemd did not answer".to_owned());
+        }
+        seen
     }
 
     /// Starts, stops and writes as systemd and the host do.
