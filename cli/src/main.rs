@@ -10,6 +10,7 @@ mod live;
 mod point;
 mod properties;
 mod render;
+mod stopped;
 
 use std::process::ExitCode;
 

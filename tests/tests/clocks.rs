@@ -19,48 +19,12 @@ use onload_core::clock::linuxptp::{PortState, Ptp4l};
 use onload_core::clock::{ClockLook, Clocks};
 use onload_core::inventory::{Depth, Look};
 use onload_core::reading::Reading;
-use onload_tests::namespace::printed;
-use onload_tests::skip::skip;
+use onload_tests::namespace::{alone, printed};
 use onloadd::host::Host as _;
 use onloadd::host::linux::{Linux, Places};
 
-/// Set where a test runs in namespaces of its own.
-const INSIDE: &str = "ONLOADD_TEST_CLOCKS_INSIDE";
 /// What chronyd and ptp4l need until they answer: seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Runs a test of this program by its name where it sees no other process, network or `/run`.
-fn alone(test: &str, programs: &[&str], run: impl FnOnce()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return run();
-    }
-    for program in programs {
-        let found = ["/usr/sbin", "/usr/bin"].iter().any(|at| Path::new(at).join(program).exists());
-        if !found {
-            return skip(test, &format!("{program} is not installed"));
-        }
-    }
-    let unshare = || {
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child", "sh"]);
-        let set_up = "mount -t tmpfs none /run && ip link set lo up && exec \"$@\"";
-        command.args(["-c", set_up, "sh"]);
-        command
-    };
-    match unshare().args("ip link add one type veth peer name two".split(' ')).output() {
-        Ok(out) if out.status.success() => {}
-        Ok(out) => return skip(test, &format!("no namespaces: {}", printed(&out).trim())),
-        Err(error) => return skip(test, &format!("unshare does not run: {error}")),
-    }
-    let out = unshare()
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(INSIDE, "1")
-        .output()
-        .unwrap();
-    println!("{}", printed(&out));
-    assert!(out.status.success() && printed(&out).contains("1 passed"), "it failed inside");
-}
 
 /// A program that runs until the test ends.
 struct Running(Child);

@@ -33,7 +33,6 @@ use std::time::Duration;
 use onload_dbus::error::{Kind, exit};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::args;
@@ -43,6 +42,7 @@ use crate::follow::Until;
 use crate::live;
 use crate::render::Output;
 use crate::render::paint::plain;
+use crate::stopped::{self, ended};
 
 pub use words::KeysVerb;
 use words::{DeskVerb, NodeVerb};
@@ -104,7 +104,7 @@ async fn desk(output: Output, verb: DeskVerb) -> Result<u8, Ended> {
             DeskVerb::Sign(wanted) => sign::run(output, &wanted, &stopped).await,
         }
     };
-    let stop = stop()?;
+    let stop = stopped::stopped()?;
     // What is half done is removed when the work is dropped, which a signal's default would not do.
     let mut work = pin!(work);
     tokio::select! {
@@ -120,34 +120,12 @@ async fn desk(output: Output, verb: DeskVerb) -> Result<u8, Ended> {
     }
 }
 
-/// Resolves when somebody wants this to end. From the call on it is heard.
-fn stop() -> io::Result<impl Future<Output = ()>> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            _ = quit.recv() => {}
-        }
-    })
-}
-
 /// Resolves, as what follows an order ends, when somebody wants this to end; an interrupt is meant for
 /// the order. From the call on it is heard.
 fn left() -> io::Result<impl Future<Output = Ended>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
+    let ended = ended()?;
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            _ = quit.recv() => {}
-        }
+        ended.await;
         let (what, why) = ("the end of the order was not seen", "it was asked to stop");
         let fix = "`onloadctl jobs` and `onloadctl keys status` show how it stands";
         Complaint::of(Kind::Cancelled, what, why, fix).into()

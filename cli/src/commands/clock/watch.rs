@@ -24,6 +24,7 @@ use crate::ended::Ended;
 use crate::render::paint::{Paint, plain};
 use crate::render::phrase::time_of_day;
 use crate::render::{Output, now};
+use crate::stopped::stopped;
 use screen::Screen;
 use trace::{DOT, Trace};
 
@@ -116,22 +117,6 @@ pub async fn follow(bus: &Bus, output: Output) -> Result<(), Ended> {
 
 /// Said while onloadd is away.
 const LEFT: &str = "onloadd left the bus; waiting for it";
-
-/// Resolves when somebody wants this to end. From the call on it is heard.
-fn stopped() -> Result<impl Future<Output = ()>, Ended> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut hangup = signal(SignalKind::hangup())?;
-    let mut quit = signal(SignalKind::quit())?;
-    Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
-            _ = quit.recv() => {}
-        }
-    })
-}
 
 /// Hears Ctrl-Z where there is a screen to give back; elsewhere it does what it always does.
 fn rests(screen: bool) -> Result<Option<Heard>, Ended> {

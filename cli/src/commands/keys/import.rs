@@ -18,7 +18,7 @@ use super::password::{self, LONGEST, Secret};
 use super::secure_boot::{self, ENROLLED, SecureBoot};
 use super::terminal::Terminal;
 use super::words::Import;
-use super::{left, stop};
+use super::left;
 use crate::args;
 use crate::bus::Bus;
 use crate::commands::chosen;
@@ -27,6 +27,7 @@ use crate::ended::{Complaint, Ended};
 use crate::follow::{self, Until};
 use crate::render::Output;
 use crate::render::paint::{Paint, plain};
+use crate::stopped::stopped;
 
 const WHAT: &str = "shim is not asked to enrol the key";
 /// States of a key that shim is not asked for.
@@ -64,7 +65,7 @@ pub async fn run(
     until: Until,
     wanted: &Import,
 ) -> Result<u8, Ended> {
-    let stop = stop()?;
+    let stop = stopped()?;
     let ready = tokio::select! {
         ready = prepare(choice, output, wanted) => ready?,
         () = stop => {
