@@ -14,11 +14,11 @@ use zbus::Variant;
 
 use self::disks::Disks;
 use super::certificate::Certificate;
+use super::left;
 use super::password::{self, LONGEST, Secret};
 use super::secure_boot::{self, ENROLLED, SecureBoot};
 use super::terminal::Terminal;
 use super::words::Import;
-use super::left;
 use crate::args;
 use crate::bus::Bus;
 use crate::commands::chosen;

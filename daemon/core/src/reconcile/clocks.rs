@@ -51,6 +51,8 @@ pub(super) struct ClockKeeping {
     silent: Duration,
     /// How long it may.
     patience: Duration,
+    /// The process whose statistics were read, and not its state alone.
+    heard: Option<u32>,
     hangs: u32,
     /// When its unit was started or started anew; no more than the last few times.
     starts: Vec<Moment>,
@@ -180,10 +182,15 @@ impl Reconciler {
             self.clocks.patience = self.ptp().hang_after.0;
             return;
         };
-        // Its state alone is written once a minute, or as seldom as it is told.
-        let least = if said.samples.known().is_some() { Duration::ZERO } else { STATES_ALONE };
-        self.clocks.patience = self.ptp().hang_after.0.max(least);
         let process = self.supervised(clocks).and_then(|(_, unit)| unit.main_pid).unwrap_or(0);
+        if said.samples.known().is_some() {
+            self.clocks.heard = Some(process);
+        }
+        // Its state alone is written once a minute, or as seldom as it is told. One whose socket does not
+        // answer any more was heard before.
+        let heard = self.clocks.heard == Some(process);
+        let least = if heard { Duration::ZERO } else { STATES_ALONE };
+        self.clocks.patience = self.ptp().hang_after.0.max(least);
         // One number that tells of another process as well as of something new.
         let pulse = said.pulse.wrapping_mul(31).wrapping_add(u64::from(process));
         self.clocks.silent = self.clocks.pulse.seen(now.boot, pulse, pace);

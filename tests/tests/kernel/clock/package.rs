@@ -11,9 +11,10 @@ use crate::node::configure;
 pub const UNIT: &str = "sfptpd.service";
 /// Where faults are ordered from it.
 const FAULTS: &str = "/run/sfptpd-faults";
-/// The operator's configuration of it: one PTP instance on the first port.
+/// The operator's configuration of it: one PTP instance on the first port, and statistics that onloadd may read.
 const TEMPLATE: &str = "/etc/onloadd/sfptpd.cfg";
-pub const ON_THE_FIRST_PORT: &str = "[general]\nsync_module ptp ptp1\n[ptp1]\ninterface port:0\n";
+pub const ON_THE_FIRST_PORT: &str = "[general]\nsync_module ptp ptp1\nmetrics_socket_mode 0666\n\
+                                     [ptp1]\ninterface port:0\n";
 /// In step after three seconds in place of sixty, so that a minute of guest time is not spent each time.
 const HASTE: &str = "[Service]\nEnvironment=SFPTPD_SYNC_SECS=3 SFPTPD_SAVE_SECS=2\n";
 /// What counts as hung, at its least.

@@ -19,6 +19,8 @@ pub struct Time {
     pub offset: i64,
     said: u64,
     next_pid: u32,
+    /// Whether sfptpd does not even answer while it hangs.
+    pub mute: bool,
     /// Until when systemd answers nobody.
     pub busy: u64,
 }
@@ -173,6 +175,9 @@ impl Lab {
             let all = [sample("ptp1", "gm", "phc0"), sample("system", "phc0", "system")];
             sfptpd.samples =
                 Known(all.map(|one| (format!("{}->{}", one.instance, one.slave), one)).into());
+            if hangs && self.time.mute {
+                sfptpd.samples = Reading::Unreadable("no answer".to_owned());
+            }
         }
         let mut seen = self.node.clocks.clone();
         if let (Known(clocks), true) = (&mut seen, self.time.busy > at) {
