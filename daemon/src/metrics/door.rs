@@ -31,10 +31,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves whoever `accept` lets in. Who comes when all places are taken has that of the one who was
 /// there first: an honest request is answered as soon as it is here, so that one is not honest.
-pub(super) async fn attend<S>(
-    mut accept: impl AsyncFnMut() -> io::Result<S>,
-    letterbox: &Letterbox,
-) where
+pub(super) async fn attend<S>(mut accept: impl AsyncFnMut() -> io::Result<S>, letterbox: &Letterbox)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     // Dropping it ends them all.

@@ -97,11 +97,7 @@ fn node(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
         reasons.filter_map(|same| Some(([("reason", *same.first()?)], count(same.len())))),
     )?;
     let hold = picture.hold.as_ref();
-    page.gauge(
-        "hold",
-        "1 while an operator holds the node.",
-        [([], u32::from(hold.is_some()))],
-    )?;
+    page.gauge("hold", "1 while an operator holds the node.", [([], u32::from(hold.is_some()))])?;
     page.seconds(
         "hold_since_timestamp",
         "Since when an operator holds the node.",
@@ -306,9 +302,8 @@ fn lending(page: &mut Page<'_>, picture: &Picture, meters: &Meters) -> fmt::Resu
         Source::ALL.into_iter().flat_map(|source| {
             let requests = meters.requests(source);
             let (_, granted, _) = requests.granted.read();
-            [("granted", granted), ("refused", requests.refused())].map(|(result, n)| {
-                ([("source", source.as_str()), ("result", result)], n)
-            })
+            [("granted", granted), ("refused", requests.refused())]
+                .map(|(result, n)| ([("source", source.as_str()), ("result", result)], n))
         }),
     )?;
     page.durations(
@@ -330,10 +325,7 @@ fn kubelet(page: &mut Page<'_>, picture: &Picture, meters: &Meters) -> fmt::Resu
     page.counter(
         "kubelet_registrations",
         "How often a kubelet has accepted the pool since onloadd started.",
-        picture
-            .pools
-            .keys()
-            .map(|pool| ([("pool", pool.as_str())], meters.registrations(pool))),
+        picture.pools.keys().map(|pool| ([("pool", pool.as_str())], meters.registrations(pool))),
     )
 }
 
@@ -361,9 +353,8 @@ fn clocks(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
     page.seconds(
         "clock_ahead_of_system",
         "How far the hardware clock is ahead of the system clock, as the kernel reads them.",
-        clocks().filter_map(|(name, of)| {
-            Some(([("clock", name.as_str())], from_nanos(of.ahead_ns?)))
-        }),
+        clocks()
+            .filter_map(|(name, of)| Some(([("clock", name.as_str())], from_nanos(of.ahead_ns?)))),
     )?;
     let outage = picture.clocks.outages.last();
     page.gauge(

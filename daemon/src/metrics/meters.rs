@@ -224,7 +224,8 @@ impl Meters {
         let counted = self.counted.load(Ordering::Relaxed);
         let Some(boot) = picture.boot_id.known().filter(|_| last > counted) else { return };
         let new = picture.history.iter().filter(|past| past.change.number > counted);
-        new.filter(|past| past.change.boot.as_ref() == Some(boot)).for_each(|past| self.count(past));
+        new.filter(|past| past.change.boot.as_ref() == Some(boot))
+            .for_each(|past| self.count(past));
         self.counted.store(last, Ordering::Relaxed);
     }
 
