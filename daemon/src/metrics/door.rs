@@ -70,6 +70,8 @@ where
     });
     let serving = http1::Builder::new()
         .keep_alive(false)
+        // Who has said all that it has to say may still listen.
+        .half_close(true)
         .max_headers(MOST_HEADERS)
         .max_buf_size(MOST_BYTES)
         .serve_connection(TokioIo::new(stream), service);

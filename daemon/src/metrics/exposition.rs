@@ -383,16 +383,13 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Seconds since 1970, as every other program tells a point in time.
-// Exact to the microsecond until long after anybody asks.
-#[allow(clippy::cast_precision_loss)]
+/// Seconds since 1970, as every other program tells a point in time. Exact to the microsecond for as long
+/// as anybody asks.
 fn unix(at: Timestamp) -> f64 {
     at.0 as f64 / 1e3
 }
 
-/// Seconds.
-// A clock that is years off is told to the microsecond.
-#[allow(clippy::cast_precision_loss)]
+/// Seconds; of a clock that is years off to the microsecond.
 fn from_nanos(nanos: i64) -> f64 {
     nanos as f64 / 1e9
 }

@@ -5,8 +5,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::float_cmp,
-    reason = "a test stops where it broke; counts are whole numbers"
+    reason = "a test stops where it broke"
 )]
 
 mod client;

@@ -1,7 +1,8 @@
 //! Where the page is and where it is not: sockets, addresses, and what is in their way.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::process::Command;
@@ -162,6 +163,12 @@ fn what_is_not_asked_rightly_is_told_in_the_words_of_http() {
     assert_eq!((head.status, head.body.as_str()), (200, ""));
     assert!(head.head.contains("content-length: "), "{head:?}");
     assert!(!whole.body.is_empty());
+    let mut said_all = connect(&socket(&node)).unwrap();
+    said_all.write_all(SCRAPE.as_bytes()).unwrap();
+    said_all.shutdown(Shutdown::Write).unwrap();
+    let mut heard = String::new();
+    said_all.read_to_string(&mut heard).unwrap();
+    assert!(heard.starts_with("HTTP/1.1 200") && heard.ends_with("# EOF\n"), "{heard}");
     // Each connection is for one request: there is no idle one to keep.
     assert!(whole.head.contains("connection: close"), "{whole:?}");
     assert!(fs::symlink_metadata(socket(&node)).unwrap().file_type().is_socket());
