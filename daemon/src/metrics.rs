@@ -27,7 +27,7 @@ use crate::socket::{BindError, Socket};
 
 pub use meters::{Meters, Source};
 
-/// This machine's own directory of this boot, which another machine's daemon serves nothing in.
+/// The directory of this boot as the configuration knows it.
 const REAL_RUNTIME: &str = "/run/onloadd";
 /// Of the socket: there is nothing in the page that the bus does not tell everybody.
 const MODE: u32 = 0o666;
@@ -44,13 +44,13 @@ pub struct Places {
 }
 
 impl Places {
-    /// What the configuration says. The socket of a machine that is not this one is in `runtime`, under
-    /// the same name, where the configuration means this machine's own directory.
+    /// What the configuration says, with the directory of this boot in place of its usual one where this
+    /// run has another. A machine that is not this one has none but that.
     pub fn of(settings: &MetricsSettings, is_here: bool, runtime: Option<&Path>) -> Self {
         let path = Some(PathBuf::from(&settings.socket)).filter(|path| path.has_root());
         let socket = path.and_then(|path| match path.strip_prefix(REAL_RUNTIME) {
-            Ok(name) if !is_here => Some(runtime?.join(name)),
-            Ok(_) | Err(_) => Some(path),
+            Ok(name) => runtime.map(|own| own.join(name)).or(is_here.then_some(path)),
+            Err(_) => Some(path),
         });
         Self { socket, listen: settings.address() }
     }

@@ -25,6 +25,7 @@ fn another_machines_socket_is_never_in_this_machines_directory() {
     assert_eq!(at(own, true, None), Some(own.into()));
     assert_eq!(at(own, true, Some("/run/onloadd")), Some(own.into()));
     assert_eq!(at(own, false, Some("/tmp/x")), Some("/tmp/x/metrics.sock".into()));
+    assert_eq!(at(own, true, Some("/tmp/x")), Some("/tmp/x/metrics.sock".into()), "a test's");
     assert_eq!(at(own, false, None), None, "there is nowhere to serve it");
     assert_eq!(at("/tmp/own.sock", false, None), Some("/tmp/own.sock".into()));
     assert_eq!(at("", true, Some("/run/onloadd")), None, "off");
