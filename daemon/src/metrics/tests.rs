@@ -1,9 +1,13 @@
 //! What is counted, where the page is served, and what cannot be seen from outside.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use onload_core::change::{Change, Manner, Origin, Outcome, Past};
+use onload_core::clock::picture::{ClockPicture, ClocksPicture};
+use onload_core::clock::verdict::Verdict;
+use onload_core::condition::Status;
 use onload_core::config::MetricsSettings;
 use onload_core::names::BootId;
 use onload_core::picture::Picture;
@@ -82,6 +86,30 @@ fn changes_of_this_boot_count_once_each() {
     };
     assert_eq!(*sum, 0.4);
     assert_eq!(buckets[1], (0.5, 1), "in the bucket that it fits first");
+}
+
+#[test]
+fn an_offset_is_told_in_seconds_and_what_is_unknown_not_at_all() {
+    let clock = |synchronised, offset_ns| ClockPicture {
+        synchronised,
+        verdict: Verdict { offset_ns, ..Verdict::default() },
+        ..ClockPicture::default()
+    };
+    let clocks = ClocksPicture {
+        clocks: BTreeMap::from([
+            ("system".to_owned(), clock(Status::True, Some(-1_500_000))),
+            ("ptp0".to_owned(), clock(Status::Unknown, None)),
+        ]),
+        ..ClocksPicture::default()
+    };
+    let picture = Picture { clocks: Arc::new(clocks), ..Picture::default() };
+    let page = exposition::page(Arc::new(picture), Arc::default()).unwrap();
+    let lines: Vec<_> = page.lines().filter(|line| line.contains("{clock=")).collect();
+    let wanted = [
+        "onload_clock_synchronised{clock=\"system\"} 1",
+        "onload_clock_offset_seconds{clock=\"system\"} -0.0015",
+    ];
+    assert_eq!(lines, wanted);
 }
 
 #[test]
