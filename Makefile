@@ -22,6 +22,8 @@ zshdir := $(PREFIX)/share/zsh/site-functions
 fishdir := $(PREFIX)/share/fish/vendor_completions.d
 docdir := $(PREFIX)/share/doc/onloadd
 licensedir := $(PREFIX)/share/licenses/onloadd
+# For whoever runs Prometheus and Grafana: nothing on the node reads them.
+prometheusdir := $(PREFIX)/share/onloadd/prometheus
 # Where the daemon looks, whatever the prefix.
 confdir := /usr/lib/onloadd
 
@@ -113,6 +115,8 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	chmod 0644 $(DESTDIR)$(bashdir)/onloadctl $(DESTDIR)$(zshdir)/_onloadctl $(DESTDIR)$(fishdir)/onloadctl.fish
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	$(INSTALL) -D -m 0644 packaging/config/sfptpd.cfg $(DESTDIR)$(docdir)/sfptpd.cfg
+	$(INSTALL) -D -m 0644 packaging/prometheus/onloadd.rules.yml $(DESTDIR)$(prometheusdir)/onloadd.rules.yml
+	$(INSTALL) -D -m 0644 packaging/prometheus/onloadd-dashboard.json $(DESTDIR)$(prometheusdir)/onloadd-dashboard.json
 	$(INSTALL) -d $(DESTDIR)$(licensedir)
 	$(INSTALL) -m 0644 LICENSE LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(licensedir)
 

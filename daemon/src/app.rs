@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::Post;
+use crate::metrics::Meters;
 use crate::settings_dir::Sources;
 use crate::{clock, service};
 
@@ -87,6 +88,13 @@ impl<H: Host> App<H> {
     #[must_use]
     pub fn with_pod_resources(mut self, socket: PathBuf) -> Self {
         self.desk.ask_kubelet_at(socket);
+        self
+    }
+
+    /// Counts steps and changes on these meters; without, nobody reads them.
+    #[must_use]
+    pub fn with_meters(mut self, meters: Arc<Meters>) -> Self {
+        self.desk.count_on(meters);
         self
     }
 

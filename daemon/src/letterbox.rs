@@ -3,6 +3,7 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::time::Instant;
 
 use onload_core::allocation::Process;
 use onload_core::command::{Answer, Caller, Command};
@@ -10,6 +11,8 @@ use onload_core::names::PoolName;
 use onload_core::picture::Picture;
 use onload_core::refusal::{Refusal, RefusalKind};
 use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::metrics::{Meters, Source};
 
 /// One thing posted to the loop.
 #[derive(Debug)]
@@ -71,6 +74,7 @@ pub enum Notice {
 pub struct Letterbox {
     picture: watch::Receiver<Arc<Picture>>,
     posts: mpsc::UnboundedSender<Post>,
+    meters: Arc<Meters>,
 }
 
 impl Letterbox {
@@ -78,7 +82,7 @@ impl Letterbox {
     pub fn new() -> (Self, watch::Sender<Arc<Picture>>, mpsc::UnboundedReceiver<Post>) {
         let (pictures, picture) = watch::channel(Arc::new(Picture::default()));
         let (posts, receiver) = mpsc::unbounded_channel();
-        (Self { picture, posts }, pictures, receiver)
+        (Self { picture, posts, meters: Arc::default() }, pictures, receiver)
     }
 
     /// The picture as it is now.
@@ -89,6 +93,11 @@ impl Letterbox {
     /// A receiver that tells of every change.
     pub fn watch(&self) -> watch::Receiver<Arc<Picture>> {
         self.picture.clone()
+    }
+
+    /// What is counted of that which goes through it; one for all of its clones.
+    pub fn meters(&self) -> &Arc<Meters> {
+        &self.meters
     }
 
     /// Posts a command and waits for its answer.
@@ -118,12 +127,20 @@ impl Letterbox {
                 "try again when it is back (systemctl status onloadd)",
             )
         };
+        let asked = Source::of(&command).map(|source| (source, Instant::now()));
         self.posts.send(Post::Request { caller, command, files, answer }).map_err(|_| closing())?;
-        answered.await.map_err(|_| closing())?
+        let answer = answered.await.map_err(|_| closing())?;
+        if let Some((source, since)) = asked {
+            self.meters.answered(source, since.elapsed(), answer.is_ok());
+        }
+        answer
     }
 
     /// Posts news. While the loop is shutting down nobody needs them.
     pub fn notify(&self, notice: Notice) {
+        if let Notice::Registered { pool, registered: true } = &notice {
+            self.meters.registered(pool);
+        }
         let _ = self.posts.send(Post::Notice(notice));
     }
 }

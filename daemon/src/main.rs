@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
@@ -15,7 +16,9 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::{Secrets, Sources};
-use onloadd::{boot, cdi, contained, kubelet, logging, network, resident, service, variables};
+use onloadd::{
+    boot, cdi, contained, kubelet, logging, metrics, network, resident, service, variables,
+};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -374,6 +377,9 @@ async fn run<H: Host>(
         }
         std::future::pending::<()>().await;
     };
+    let runtime = args.runtime_directory.as_deref();
+    let pages = metrics::Places::of(&settings.metrics, is_here(args), runtime);
+    let pages = metrics::serve(letterbox.clone(), pages);
     let options = bus::Options::default();
     let ready = ready(letterbox.clone(), options.serving.subscribe());
     let mut first = letterbox.watch();
@@ -384,12 +390,14 @@ async fn run<H: Host>(
         bus::serve_with(letterbox.clone(), address, options).await
     };
     let app = App::new(host, sources, ledger, pictures, posts);
+    let app = app.with_meters(Arc::clone(letterbox.meters()));
     let app = if asked { app.with_pod_resources(pods) } else { app };
     tokio::select! {
         ended = app.run() => ended.map_err(|error| failure(error, "see the system log"))?,
         failed = bus => failed.map_err(|error| failure(error, "stop the other one, or choose another --bus"))?,
         () = plugin => {}
         () = specs => {}
+        never = pages => match never {},
         () = ready => {}
     }
     Ok(ExitCode::SUCCESS)

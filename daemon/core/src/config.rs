@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
+mod metrics;
 mod naming;
 mod pool;
 mod ptp;
 mod secure_boot;
 mod settings;
 
+pub use metrics::MetricsSettings;
 pub use naming::{NamingPolicy, NamingSettings, PortNaming};
 pub use pool::{PoolKind, PoolSettings, Registration};
 pub use ptp::{ClockMode, PtpSettings};

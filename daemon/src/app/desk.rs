@@ -22,6 +22,7 @@ use super::Work;
 use crate::host::Host;
 use crate::ledger_file::LedgerFile;
 use crate::letterbox::{Notice, Post};
+use crate::metrics::Meters;
 use crate::settings_dir::Sources;
 use crate::{clock, kubelet, logging, processes, service, units};
 
@@ -41,6 +42,7 @@ pub(super) struct Desk {
     last_request: u64,
     /// The kubelet's pod-resources socket.
     pod_resources: Option<PathBuf>,
+    meters: Arc<Meters>,
 }
 
 impl Desk {
@@ -66,11 +68,16 @@ impl Desk {
             files: BTreeMap::new(),
             last_request: 0,
             pod_resources: None,
+            meters: Arc::default(),
         }
     }
 
     pub(super) fn ask_kubelet_at(&mut self, socket: PathBuf) {
         self.pod_resources = Some(socket);
+    }
+
+    pub(super) fn count_on(&mut self, meters: Arc<Meters>) {
+        self.meters = meters;
     }
 
     pub(super) fn deadline(&self) -> Moment {
@@ -79,8 +86,11 @@ impl Desk {
 
     /// Hands an event to the reconciler.
     pub(super) fn take(&mut self, event: Event) {
-        if let Event::StepEnded(Err(error)) = &event {
-            tracing::warn!(message_id = logging::STEP_FAILED, %error, "step failed");
+        if let Event::StepEnded(result) = &event {
+            self.meters.step_ended(result);
+            if let Err(error) = result {
+                tracing::warn!(message_id = logging::STEP_FAILED, %error, "step failed");
+            }
         }
         self.effects.extend(self.reconciler.handle(clock::now(), event));
     }
@@ -169,7 +179,10 @@ impl Desk {
                     let _ = caller.send(answer);
                 }
             }
-            Effect::Publish(picture) => publish(&self.pictures, picture),
+            Effect::Publish(picture) => {
+                self.meters.published(&picture);
+                publish(&self.pictures, picture);
+            }
             Effect::ReadConfiguration(request) => {
                 let config = load(&self.sources).map(Box::new);
                 return Some(Event::Configuration { request, config });

@@ -1,19 +1,17 @@
-//! A pool's own socket in a directory of the kubelet's: bound where nobody else serves, removed if
-//! it is still ours.
+//! Pools' own sockets in a directory of the kubelet's: what they are called, and which of them a
+//! former process has left there.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use onload_core::names::PoolName;
-use tokio::net::{UnixListener, UnixStream};
 
-/// Longest path of a unix socket (`sun_path` less its NUL; reference/kubelet-api.md section 1).
-const LONGEST_PATH: usize = 107;
+pub(super) use crate::socket::{Listener, Socket, listener};
+
 const PREFIX: &str = "onloadd-";
 const SUFFIX: &str = ".sock";
 
@@ -25,104 +23,6 @@ pub(super) fn name(pool: &PoolName) -> String {
 /// Whether a file of this name is a pool's socket.
 pub(super) fn is_own_name(name: &OsStr) -> bool {
     name.as_bytes().starts_with(PREFIX.as_bytes()) && name.as_bytes().ends_with(SUFFIX.as_bytes())
-}
-
-/// Why a socket could not be bound.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum BindError {
-    /// The kernel allows no such path, and no renaming of ours would make the kubelet's shorter.
-    #[error(
-        "the path is {0} bytes long and a socket's has at most {LONGEST_PATH}; \
-         set a shorter directory in [kubelet] or rename the pool"
-    )]
-    TooLong(usize),
-    /// Something else has the name.
-    #[error("there is a file of that name that is not a socket; remove it if nobody needs it")]
-    NotSocket,
-    /// Another process serves there.
-    #[error("another process serves there; see whether a second onloadd runs")]
-    Served,
-    /// What the system answered.
-    #[error(transparent)]
-    System(#[from] io::Error),
-}
-
-/// A bound socket's file; dropping it removes the file unless another has taken its place.
-#[derive(Debug)]
-pub(super) struct Socket {
-    path: PathBuf,
-    inode: (u64, u64),
-}
-
-impl Socket {
-    /// Binds, replacing a socket that a former process has left behind.
-    pub(super) async fn bind(path: &Path) -> Result<(Self, UnixListener), BindError> {
-        let length = path.as_os_str().len();
-        if length > LONGEST_PATH {
-            return Err(BindError::TooLong(length));
-        }
-        clear(path).await?;
-        let listener = UnixListener::bind(path)?;
-        Ok((Self { path: path.to_owned(), inode: inode(path)? }, listener))
-    }
-
-    /// Where its file is.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Whether who opens the path still reaches this socket.
-    pub(super) fn is_in_place(&self) -> bool {
-        inode(&self.path).is_ok_and(|inode| inode == self.inode)
-    }
-}
-
-impl Drop for Socket {
-    fn drop(&mut self) {
-        if self.is_in_place() {
-            // Nothing to be done about a failure: the next start replaces it.
-            let _ = fs::remove_file(&self.path);
-        }
-    }
-}
-
-/// Makes way: removes a socket that nobody serves.
-async fn clear(path: &Path) -> Result<(), BindError> {
-    match fs::symlink_metadata(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error.into()),
-        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotSocket),
-        Ok(_) => {}
-    }
-    match listener(path).await? {
-        Listener::Nobody => Ok(fs::remove_file(path)?),
-        // Gone meanwhile: a kubelet is sweeping.
-        Listener::NoFile => Ok(()),
-        Listener::Somebody => Err(BindError::Served),
-    }
-}
-
-/// Who is behind a socket's file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Listener {
-    /// A process serves there.
-    Somebody,
-    /// The file is what a killed process has left.
-    Nobody,
-    /// There is no such file.
-    NoFile,
-}
-
-/// Asks by connecting, once.
-pub(super) async fn listener(path: &Path) -> io::Result<Listener> {
-    match UnixStream::connect(path).await {
-        Ok(_) => Ok(Listener::Somebody),
-        // A full queue is somebody's too.
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Listener::Somebody),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(Listener::Nobody),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Listener::NoFile),
-        Err(error) => Err(error),
-    }
 }
 
 /// The pools' sockets in a directory behind which nobody is, but for those of the names in `kept`. A
@@ -143,70 +43,15 @@ pub(super) async fn left_behind(directory: &Path, kept: &BTreeSet<String>) -> Ve
     left
 }
 
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
-}
-
 #[cfg(test)]
 // Test code: a broken assumption must stop the test where it broke.
 #[allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 mod tests {
     use super::*;
 
-    fn pool() -> PoolName {
-        "onload".parse().unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_path_that_no_socket_can_have_is_refused_in_words() {
-        let root = tempfile::tempdir().unwrap();
-        let room = LONGEST_PATH - root.path().as_os_str().len() - "//".len();
-        let fits = root.path().join("x".repeat(room - name(&pool()).len()));
-        fs::create_dir(&fits).unwrap();
-        Socket::bind(&fits.join(name(&pool()))).await.unwrap();
-        let long = root.path().join("x".repeat(room - name(&pool()).len() + 1));
-        fs::create_dir(&long).unwrap();
-        let error = Socket::bind(&long.join(name(&pool()))).await.unwrap_err();
-        assert!(matches!(error, BindError::TooLong(108)), "{error}");
-    }
-
-    #[tokio::test]
-    async fn the_file_goes_with_the_socket_and_a_successors_stays() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join(name(&pool()));
-        let (socket, _listener) = Socket::bind(&path).await.unwrap();
-        assert!(socket.is_in_place());
-        drop(socket);
-        assert!(!path.exists());
-
-        let (socket, _listener) = Socket::bind(&path).await.unwrap();
-        // Renamed, not removed, so that the inode is not used again.
-        fs::rename(&path, root.path().join("moved")).unwrap();
-        let (successor, _listener) = Socket::bind(&path).await.unwrap();
-        assert!(!socket.is_in_place() && successor.is_in_place());
-        drop(socket);
-        assert!(path.exists());
-    }
-
-    #[tokio::test]
-    async fn what_has_the_name_decides() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join(name(&pool()));
-        let listener = UnixListener::bind(&path).unwrap();
-        assert!(matches!(Socket::bind(&path).await, Err(BindError::Served)));
-        drop(listener);
-        drop(Socket::bind(&path).await.unwrap());
-        fs::write(&path, "").unwrap();
-        assert!(matches!(Socket::bind(&path).await, Err(BindError::NotSocket)));
-        fs::remove_file(&path).unwrap();
-        std::os::unix::fs::symlink("kubelet.sock", &path).unwrap();
-        assert!(matches!(Socket::bind(&path).await, Err(BindError::NotSocket)));
-    }
-
     #[test]
     fn own_names() {
-        assert!(is_own_name(name(&pool()).as_ref()));
+        assert!(is_own_name(name(&"onload".parse().unwrap()).as_ref()));
         for other in ["kubelet.sock", "onload.sock", "onloadd-onload", "xonloadd-onload.sock"] {
             assert!(!is_own_name(other.as_ref()), "{other}");
         }

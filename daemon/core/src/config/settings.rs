@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::af_xdp::Choice;
 use crate::cdi;
-use crate::config::{ClockMode, NamingSettings, PoolSettings, PtpSettings, SecureBootSettings};
+use crate::config::{
+    ClockMode, MetricsSettings, NamingSettings, PoolSettings, PtpSettings, SecureBootSettings,
+};
 use crate::names::{PoolName, ReleaseName};
 use crate::time::Span;
 
@@ -32,6 +34,8 @@ pub struct Settings {
     pub ptp: PtpSettings,
     /// What callers may ask for.
     pub limits: LimitSettings,
+    /// Where figures for monitoring are had.
+    pub metrics: MetricsSettings,
     /// Named sets of devices.
     pub pools: BTreeMap<PoolName, PoolSettings>,
 }
@@ -274,6 +278,7 @@ impl Settings {
         self.secure_boot.check()?;
         self.naming.check()?;
         self.ptp.check()?;
+        self.metrics.check()?;
         let mut resources = BTreeMap::new();
         // A pool that says its resource yields to none; the fault falls on the one that names it.
         let mut pools: Vec<_> = self.pools.iter().collect();
