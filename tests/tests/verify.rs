@@ -72,7 +72,6 @@ fn a_node_as_it_should_be_passes() {
         "nodes",
         "libraries",
         "control-plane",
-        "names",
         "devices",
     ];
     for id in passed {
@@ -129,8 +128,8 @@ fn each_world_ends_as_bad_as_it_is() {
     let cases: [(&str, i32, &[(&str, &str)]); 4] = [
         ("no-card", 0, &[("modules", "skip"), ("ports", "skip"), ("ready", "pass")]),
         ("unenrolled-key", 4, &[("ready", "blocked"), ("signatures", "blocked")]),
-        ("in-tree", 0, &[("bus", "pass"), ("libraries", "skip")]),
-        ("virtio", 0, &[("ready", "pass")]),
+        ("in-tree", 0, &[("ports", "pass"), ("libraries", "pass")]),
+        ("virtio", 4, &[("ready", "blocked"), ("ports", "warn"), ("signatures", "skip")]),
     ];
     for (world, expected, verdicts) in cases {
         let node = Node::simulated(world).unwrap();

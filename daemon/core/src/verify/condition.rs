@@ -36,12 +36,10 @@ pub struct InTheWay<'a> {
 enum Weight {
     /// It does not work.
     Broken,
-    /// Whoever asks for it by its own verb is told that something is in the way.
-    InTheWay,
     /// It does not work, unless the node's state says that something is in the way, or that it is on
     /// its way.
     AsTheNode,
-    /// It works.
+    /// It works. Where it does not for want of this, the node or its devices say so as well.
     Remark,
 }
 
@@ -65,7 +63,7 @@ fn kind(word: &str) -> Option<ConditionKind> {
 }
 
 fn about(kind: ConditionKind) -> About<'static> {
-    use Weight::{AsTheNode, Broken, InTheWay, Remark};
+    use Weight::{AsTheNode, Broken, Remark};
     let (id, title, weight, fix) = match kind {
         ConditionKind::Ready => {
             ("ready", "node as wanted", AsTheNode, "`onloadctl status` names what is in the way")
@@ -128,7 +126,7 @@ fn about(kind: ConditionKind) -> About<'static> {
             "`onloadctl allocations` shows it; root frees what is gone for certain by `onloadctl free --force`",
         ),
         ConditionKind::KeysEnrolled => {
-            ("keys", "keys enrolled", InTheWay, "`onloadctl keys status` says what is to be done")
+            ("keys", "keys enrolled", Remark, "`onloadctl keys status` says what is to be done")
         }
         ConditionKind::NamesPinned => (
             "names",
@@ -143,12 +141,12 @@ fn about(kind: ConditionKind) -> About<'static> {
             "put back by hand what it names; `onloadctl history` has the change",
         ),
         ConditionKind::ClockSynchronised => {
-            ("clock", "clock synchronised", InTheWay, "`onloadctl clock` says what to do")
+            ("clock", "clock synchronised", Remark, "`onloadctl clock` says what to do")
         }
         ConditionKind::ClockUndisputed => (
             "clock-undisputed",
             "clock undisputed",
-            InTheWay,
+            Remark,
             "`onloadctl clock conflicts` says what to do",
         ),
         ConditionKind::ClockSupervised => {
@@ -171,15 +169,22 @@ pub fn judge(said: &Said<'_>, blockers: &[InTheWay<'_>], waits: bool) -> Check {
     judged(said, blockers, waits, known.as_ref().unwrap_or(&newer))
 }
 
-impl<'a> Said<'a> {
+impl Said<'_> {
     /// What the check says was looked at where nothing else was.
     fn looked(&self) -> String {
         format!("{} is {} ({})", self.kind, self.status, self.reason)
     }
 
-    fn why(&self) -> &'a str {
+    fn why(&self) -> String {
         let why = self.message.split_once(REMEDY).map_or(self.message, |(why, _)| why);
-        if why.is_empty() { self.reason } else { why }
+        match (why, self.reason) {
+            ("", reason) => reason.to_owned(),
+            // Their names alone.
+            (names, "Missing") if kind(self.kind) == Some(ConditionKind::ModulesLoaded) => {
+                format!("not loaded: {names}")
+            }
+            (why, _) => why.to_owned(),
+        }
     }
 }
 
@@ -193,7 +198,6 @@ fn judged(said: &Said<'_>, blockers: &[InTheWay<'_>], waits: bool, about: &About
             let verdict = match about.weight {
                 Weight::AsTheNode if waits => Verdict::Blocked,
                 Weight::AsTheNode | Weight::Broken => Verdict::Fail,
-                Weight::InTheWay => Verdict::Blocked,
                 Weight::Remark => Verdict::Warn,
             };
             check.ended(verdict, why, fix(said, blockers, about))
@@ -252,12 +256,12 @@ mod tests {
                 Fail,
             ),
             (
-                "as `clock` ends",
+                "as the node, which is ready",
                 said("ClockSynchronised", "False", "Settling", "m"),
                 false,
-                Blocked,
+                Warn,
             ),
-            ("as `keys status` ends", said("KeysEnrolled", "False", "X", "m"), false, Blocked),
+            ("a key that nothing needs yet", said("KeysEnrolled", "False", "X", "m"), false, Warn),
             ("worth knowing", said("InitramfsMatches", "False", "OtherDriver", "m"), false, Warn),
             (
                 "does not apply",
