@@ -17,7 +17,7 @@ use onload_tests::skip::skip;
 use root::{LIBRARY, Root};
 use serde_json::Value;
 
-/// The boots of the worlds.
+/// The boot of the world of that name.
 const TWO_X2522: &str = "6f1c2a3e-5d74-4b8e-9a40-2f7d1c90b3e5";
 const RESOURCE: &str = "amd.com/onload";
 
@@ -132,28 +132,40 @@ fn each_world_ends_as_bad_as_it_is() {
         ("virtio", 4, &[("ready", "blocked"), ("ports", "warn"), ("signatures", "skip")]),
     ];
     for (world, expected, verdicts) in cases {
-        let node = Node::simulated(world).unwrap();
-        let output = node.ctl(["--json", "verify"]).unwrap();
-        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mut node = Node::simulated(world).unwrap();
+        // A control plane comes up a moment after its module.
+        let ends = |node: &Node| Ok(node.ctl(["verify"])?.status.code() == Some(expected));
+        node.until(&format!("{world} to end with {expected}"), ends).unwrap();
+        let report = node.json(&["verify"]).unwrap();
         is_sound(&report);
         for (id, wanted) in verdicts {
             assert_eq!(verdict(&report, id), *wanted, "{world}: {:#}", check(&report, id));
         }
-        assert_eq!(output.status.code(), Some(expected), "{world}: {report:#}");
+        assert_eq!(report["exit"], expected, "{world}: {report:#}");
     }
 }
 
 #[test]
 fn what_goes_wrong_while_it_runs_is_seen() {
     let mut node = Node::simulated("two-x2522").unwrap();
-    node.act("driver gone onload").unwrap();
-    node.until("it to be seen", |node| Ok(node.status()?["loaded_version"].is_null())).unwrap();
-    let output = node.ctl(["verify"]).unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(matches!(output.status.code(), Some(1 | 4)), "{text}");
-    assert!(text.contains("\n  why: ") && text.contains("\n  fix: "), "{text}");
-    let last = text.lines().last().unwrap();
-    assert!(last.starts_with("something "), "{last}");
+    node.act("control-plane dies").unwrap();
+    let ends = |code| move |node: &Node| Ok(node.ctl(["verify"])?.status.code() == Some(code));
+    node.until("it to be seen", ends(1)).unwrap();
+    let text = String::from_utf8(node.ctl(["verify"]).unwrap().stdout).unwrap();
+    let said = "\ncontrol plane: fail\n  why: no control-plane server runs";
+    assert!(text.contains(said) && text.contains("\n  fix: see that cplane_server_path"), "{text}");
+    assert!(
+        text.lines().last().unwrap().starts_with("something does not work: 1 failed"),
+        "{text}"
+    );
+    // A hold breaks nothing, and is in the way of everything.
+    let mut node = Node::simulated("two-x2522").unwrap();
+    node.until("it to be well", ends(0)).unwrap();
+    node.ctl_ok(["hold", "firmware window"]).unwrap();
+    node.until("the hold to be seen", ends(4)).unwrap();
+    let report = node.json(&["verify"]).unwrap();
+    assert_eq!(verdict(&report, "ready"), "blocked");
+    assert!(check(&report, "ready")["why"].as_str().unwrap().contains("firmware window"));
 }
 
 #[test]
