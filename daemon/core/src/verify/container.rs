@@ -77,8 +77,8 @@ impl Container {
     }
 
     /// The process to judge by, or the check of why there is none.
-    fn main(&self, id: &str, what: &str) -> Result<&Process, Check> {
-        let skip = |why: &str| self.check(id, what, "/proc".to_owned()).skip(why);
+    fn main(&self, id: &str, what: &str) -> Result<&Process, Box<Check>> {
+        let skip = |why: &str| Box::new(self.check(id, what, "/proc".to_owned()).skip(why));
         match &self.main {
             Reading::Known(process) => Ok(process),
             Reading::Unreadable(why) => Err(skip(why)),
@@ -98,7 +98,7 @@ impl Container {
         const ID: &str = "container-preload";
         let process = match self.main(ID, PRELOAD) {
             Ok(process) => process,
-            Err(check) => return check,
+            Err(check) => return *check,
         };
         let check = |looked: String| {
             let who = format!("pid {} ({})", process.pid, process.comm);
@@ -148,7 +148,7 @@ impl Container {
         const WHAT: &str = "library";
         let process = match self.main(ID, WHAT) {
             Ok(process) => process,
-            Err(check) => return check,
+            Err(check) => return *check,
         };
         let mapped = match &process.library {
             Reading::Known(mapped) => mapped,
@@ -187,7 +187,7 @@ impl Container {
         const WHAT: &str = "device nodes";
         let process = match self.main(ID, WHAT) {
             Ok(process) => process,
-            Err(check) => return check,
+            Err(check) => return *check,
         };
         let told = |(path, node): (&String, &Reading<DeviceNode>)| match node {
             Reading::Known(node) => format!("{path} {}:{}", node.major, node.minor),
@@ -225,7 +225,7 @@ impl Container {
         const WHAT: &str = "Onload's variables";
         let process = match self.main(ID, WHAT) {
             Ok(process) => process,
-            Err(check) => return check,
+            Err(check) => return *check,
         };
         match &process.environment {
             Reading::Known(environment) => {
