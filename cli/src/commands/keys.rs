@@ -15,7 +15,7 @@ mod openssl;
 mod password;
 mod revoke_request;
 mod sealed;
-mod secure_boot;
+pub mod secure_boot;
 mod show;
 mod sign;
 mod status;

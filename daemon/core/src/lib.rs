@@ -39,4 +39,5 @@ pub mod secure_boot;
 pub mod step;
 pub mod time;
 pub mod userland;
+pub mod verify;
 pub mod why;

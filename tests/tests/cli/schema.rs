@@ -106,7 +106,7 @@ async fn json_is_as_documented() {
     let named = place.path().join("names.toml").into_os_string().into_string().unwrap();
     fs::write(&named, crate::naming::CONFIGURATION).unwrap();
     let four = ["--set", "NGINX_NUM_WORKERS=4", "--set", "EF_A=1"];
-    let verbs: [(&str, &[&str]); 30] = [
+    let verbs: [(&str, &[&str]); 31] = [
         ("status", &["status"]),
         ("ports", &["ports"]),
         ("modules", &["modules"]),
@@ -133,6 +133,7 @@ async fn json_is_as_documented() {
             &[&["profile", "configmap", "safe", "--namespace", "a"], &shelf[..]].concat(),
         ),
         ("config", &["config"]),
+        ("verify", &["verify", "--no-program"]),
         ("clock-status", &["clock", "status"]),
         ("clock-conflicts", &["clock", "conflicts"]),
         ("clock-handover", &["clock", "handover", "--back", "--dry-run"]),
