@@ -123,7 +123,7 @@ fn every_machine_that_was_captured_is_the_machine_it_was() {
             }
         });
     }
-    assert!(mapped > 10, "addresses of the machines were mapped: {mapped}");
+    assert!(mapped > 6, "addresses of the machines were mapped: {mapped}");
 }
 
 /// What nobody may find in a capture, as it was put into the machine.

@@ -180,10 +180,14 @@ fn scrubbed(
     let treatment = if keep_addresses { Treatment::Keep } else { Treatment::Map };
     let mapping = found.mapping(treatment);
     let mut tree = tree.scrubbed(&mapping);
-    let gaps: Vec<_> = gaps
+    let mut gaps: Vec<_> = gaps
         .into_iter()
         .map(|gap| Gap { what: mapping.text(&gap.what), why: mapping.text(&gap.why) })
         .collect();
+    if host != machine::UNNAMED && mapping.text(host) == host {
+        let why = "it is too short or too common a word to be told from others: the name stays";
+        gaps.push(Gap { what: "pseudonym of the host".to_owned(), why: why.to_owned() });
+    }
     let node = mapping.text(&machine::component(host));
     let version = env!("CARGO_PKG_VERSION");
     tree.file("version", format!("onloadd/must-gather\n{version}\n").into_bytes());

@@ -16,6 +16,9 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Names that are tried for a directory of our own.
 const ATTEMPTS: u32 = 100;
 
+/// What a machine is called that has no name.
+pub(super) const UNNAMED: &str = "node";
+
 /// A directory that only we can enter, gone with all that is in it when this is dropped.
 #[derive(Debug)]
 pub(super) struct Private(PathBuf);
@@ -51,14 +54,14 @@ impl Drop for Private {
 pub(super) fn host(root: &Path) -> String {
     let file = root.join("proc/sys/kernel/hostname");
     let named = fs::read_to_string(file).ok().map(|name| name.trim().to_owned());
-    named.filter(|name| !name.is_empty()).unwrap_or_else(|| "node".to_owned())
+    named.filter(|name| !name.is_empty()).unwrap_or_else(|| UNNAMED.to_owned())
 }
 
 /// The name as a part of a path: it is any text that somebody gave the kernel.
 pub(super) fn component(host: &str) -> String {
     let may = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     let name: String = host.chars().map(|c| if may(c) { c } else { '-' }).collect();
-    if name.starts_with('.') || name.is_empty() { format!("node{name}") } else { name }
+    if name.starts_with('.') || name.is_empty() { format!("{UNNAMED}{name}") } else { name }
 }
 
 /// The onloadd to ask: the one named, that of the package, or the one beside this program.
