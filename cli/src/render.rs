@@ -105,8 +105,7 @@ impl Output {
     /// A whole JSON document.
     pub fn document<T: Serialize>(self, value: &T) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &Versioned { schema: SCHEMA, value })?;
-        writeln!(out)?;
+        out.write_all(&json(value)?)?;
         out.flush()
     }
 
@@ -155,6 +154,13 @@ fn three_lines(complaint: &Complaint) -> String {
         }
     }
     text
+}
+
+/// A whole JSON document as text.
+pub fn json<T: Serialize>(value: &T) -> serde_json::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(&Versioned { schema: SCHEMA, value })?;
+    text.push(b'\n');
+    Ok(text)
 }
 
 /// Milliseconds since 1970 UTC.

@@ -3,6 +3,7 @@
 pub mod app;
 pub mod boot;
 pub mod bus;
+pub mod captured;
 pub mod cdi;
 pub mod clock;
 pub mod contained;

@@ -17,7 +17,7 @@ use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::{Secrets, Sources};
 use onloadd::{
-    boot, cdi, contained, kubelet, logging, metrics, network, resident, service, variables,
+    boot, captured, cdi, contained, kubelet, logging, metrics, network, resident, service, variables,
 };
 use tokio::sync::watch;
 
@@ -29,7 +29,7 @@ const USAGE: u8 = 2;
 #[command(version)]
 struct Args {
     /// Root of the machine to look at; any other than / is only looked at, and offered to no kubelet
-    /// in /var/lib/kubelet.
+    /// in /var/lib/kubelet. What `onloadctl capture` took is one, too.
     #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
     root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
@@ -163,7 +163,12 @@ fn refuse(what: &str, why: &str, fix: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-async fn start(args: Args) -> Result<ExitCode, Failure> {
+async fn start(mut args: Args) -> Result<ExitCode, Failure> {
+    let captured = captured::find(&args.root).map_err(|error| failure(error.why, error.fix))?;
+    if let Some(captured) = captured {
+        args.config_root.get_or_insert(captured.configuration);
+        args.root = captured.machine;
+    }
     match &args.sim {
         Some(name) => {
             let world = world(name)?;

@@ -55,6 +55,17 @@ impl Node {
         Ok(node)
     }
 
+    /// A node on the root of another machine, which is only looked at.
+    ///
+    /// # Errors
+    /// As [`Node::simulated`].
+    pub fn recorded(root: &Path) -> anyhow::Result<Self> {
+        let mut node = Self::prepare()?;
+        node.host = ["--root", &root.display().to_string()].map(str::to_owned).to_vec();
+        node.start()?;
+        Ok(node)
+    }
+
     /// A node whose daemon has not been started yet, on the simulated machine that `world` names.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use crate::ended::Ended;
 use crate::live;
 use crate::render::Output;
 
+pub use conflicts::read as read_conflicts;
 pub use kept::{Clock, SYSTEM, of};
+pub use status::read as read_status;
 pub use words::ClockVerb;
 
 /// Does what was asked and gives the exit code.

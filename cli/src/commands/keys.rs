@@ -5,7 +5,7 @@
 
 mod certificate;
 mod compression;
-mod directory;
+pub mod directory;
 mod draft;
 mod generate;
 mod import;
@@ -44,6 +44,8 @@ use crate::render::Output;
 use crate::render::paint::plain;
 use crate::stopped::{self, ended};
 
+pub use list::read as read_list;
+pub use status::read as read_status;
 pub use words::KeysVerb;
 use words::{DeskVerb, NodeVerb};
 

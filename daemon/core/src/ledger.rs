@@ -356,6 +356,9 @@ pub enum LedgerFault {
     },
 }
 
+/// What stands before the body of a line.
+const CRC_BYTES: usize = "{\"crc\":\"00000000\",\"entry\":".len();
+
 /// One entry as a line of the file, with its end.
 pub fn line(entry: &Entry) -> String {
     // Entries have string keys and plain values only, so this cannot fail; if it did, the line
@@ -365,6 +368,24 @@ pub fn line(entry: &Entry) -> String {
     let _ =
         writeln!(line, "{{\"crc\":\"{:08x}\",\"entry\":{body}}}", crc32fast::hash(body.as_bytes()));
     line
+}
+
+/// The whole file with the body of every line written anew, so that it still reads: a line whose
+/// checksum was right gets the one of its new body, and a damaged one stays damaged.
+pub(crate) fn rewritten(content: &[u8], new: impl Fn(&[u8]) -> Vec<u8>) -> Vec<u8> {
+    let line = |line: &[u8]| -> Vec<u8> {
+        let entry = std::str::from_utf8(line).ok().and_then(|line| {
+            let whole = line.strip_suffix('\n').unwrap_or(line);
+            parse_line(whole)?;
+            let body = whole.strip_suffix('}')?.get(CRC_BYTES..)?;
+            let body = String::from_utf8_lossy(&new(body.as_bytes())).into_owned();
+            let end = if whole.len() < line.len() { "\n" } else { "" };
+            let crc = crc32fast::hash(body.as_bytes());
+            Some(format!("{{\"crc\":\"{crc:08x}\",\"entry\":{body}}}{end}").into_bytes())
+        });
+        entry.unwrap_or_else(|| new(line))
+    };
+    content.split_inclusive(|byte| *byte == b'\n').flat_map(line).collect()
 }
 
 fn parse_line(line: &str) -> Option<Entry> {

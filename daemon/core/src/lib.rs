@@ -35,6 +35,7 @@ pub mod refusal;
 pub mod release;
 #[cfg(test)]
 mod sample;
+pub mod scrub;
 pub mod secure_boot;
 pub mod step;
 pub mod time;
