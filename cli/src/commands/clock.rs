@@ -5,6 +5,7 @@ mod handover;
 mod kept;
 mod quantity;
 mod remedy;
+mod render;
 mod status;
 mod watch;
 mod words;
@@ -17,6 +18,7 @@ use crate::live;
 use crate::render::Output;
 
 pub use kept::{Clock, SYSTEM, of};
+pub use render::print as render;
 pub use words::ClockVerb;
 
 /// Does what was asked and gives the exit code.
@@ -36,6 +38,10 @@ pub async fn run(bus: &Bus, output: Output, verb: ClockVerb) -> Result<u8, Ended
         }
         ClockVerb::Handover(wanted) => {
             handover::run(bus, output, &wanted).await?;
+            (true, true)
+        }
+        ClockVerb::Render(wanted) => {
+            render::print(output, &wanted)?;
             (true, true)
         }
     };
