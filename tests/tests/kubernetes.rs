@@ -366,10 +366,25 @@ fn features_are_what_the_node_says() {
     let bare = Node::simulated("no-card").unwrap();
     let text = bare.ctl_ok(["nfd", "render"]).unwrap();
     assert!(text.contains("onload-card.present=false\n") && !text.contains("driver"), "{text}");
-    let in_tree = Node::simulated("in-tree").unwrap();
-    let text = in_tree.ctl_ok(["nfd", "render"]).unwrap();
-    assert!(text.contains("onload-driver.bound=false\n"), "{text}");
-    assert!(!text.contains("onload-version="), "{text}");
+    // A driver of the kernel's own is bound, and carries no Onload.
+    let mut node = left_alone("two-x2522");
+    node.act("driver gone sfc").unwrap();
+    node.act("load sfc from in-tree").unwrap();
+    let in_tree = |node: &Node| {
+        let text = node.ctl_ok(["nfd", "render"])?;
+        Ok(["onload-driver.bound=false\n", "onload-ports.ready=0\n"]
+            .iter()
+            .all(|line| text.contains(line)))
+    };
+    node.until("the driver to be told", in_tree).unwrap();
+}
+
+/// A node on which nothing is put right that others do to its modules.
+fn left_alone(world: &str) -> Node {
+    let mut node = Node::stopped(world).unwrap();
+    node.configure("modules.toml", "[modules]\ndrift = \"report\"\n").unwrap();
+    node.start().unwrap();
+    node
 }
 
 fn until(what: &str, holds: impl Fn() -> bool) {
@@ -386,7 +401,7 @@ fn alone(directory: &Path) -> bool {
 
 #[test]
 fn the_feature_file_is_whole_kept_and_taken_away() {
-    let node = Node::simulated("two-x2522").unwrap();
+    let node = left_alone("two-x2522");
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("onloadd");
     let path = file.to_str().unwrap();
