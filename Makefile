@@ -94,8 +94,8 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadd $(DESTDIR)$(sbindir)/onloadd
 	$(INSTALL) -D -m 0755 $(BIN_DIR)/onloadctl $(DESTDIR)$(bindir)/onloadctl
 	$(INSTALL) -d $(DESTDIR)$(unitdir)
-	for unit in onloadd onloadd-boot; do \
-	  sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|' units/$$unit.service > $(DESTDIR)$(unitdir)/$$unit.service && \
+	for unit in onloadd onloadd-boot onloadd-nfd; do \
+	  sed 's|^ExecStart=/usr/sbin/|ExecStart=$(sbindir)/|; s|^ExecStart=/usr/bin/|ExecStart=$(bindir)/|' units/$$unit.service > $(DESTDIR)$(unitdir)/$$unit.service && \
 	  chmod 0644 $(DESTDIR)$(unitdir)/$$unit.service || exit 1; done
 	$(INSTALL) -m 0644 units/onloadd-sfptpd.service $(DESTDIR)$(unitdir)/onloadd-sfptpd.service
 	$(INSTALL) -D -m 0644 units/90-onloadd.preset $(DESTDIR)$(presetdir)/90-onloadd.preset

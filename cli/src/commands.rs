@@ -85,6 +85,10 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             man::write(&directory)?;
             return Ok(exit::AS_WANTED);
         }
+        Verb::Clock { verb: Some(clock::ClockVerb::Render(wanted)) } => {
+            clock::render(output, &wanted)?;
+            return Ok(exit::AS_WANTED);
+        }
         Verb::Machineconfig(verb) => return machineconfig::run(output, verb),
         Verb::Pod(verb) => return pod::run(output, verb),
         Verb::Nad(verb) => return nad::run(&args.bus, output, verb).await,

@@ -6,6 +6,7 @@ mod bus;
 mod commands;
 mod ended;
 mod follow;
+mod kubernetes;
 mod live;
 mod point;
 mod properties;

@@ -29,6 +29,8 @@ use tempfile::TempDir;
 
 const BUS_NAME: &str = "com.amd.Onload1";
 const UNIT: &str = "usr/lib/systemd/system/onloadd.service";
+/// Not in the preset: for nodes of a cluster that has Node Feature Discovery.
+const NFD_UNIT: &str = "usr/lib/systemd/system/onloadd-nfd.service";
 
 /// DESIGN section 9: every unit at or below this on `systemd-analyze security`.
 const EXPOSURE_BUDGET: f64 = 4.0;
@@ -113,6 +115,7 @@ fn install_puts_every_file_in_place_and_no_other() {
         (UNIT, 0o644),
         (boot::UNIT, 0o644),
         (sfptpd::UNIT, 0o644),
+        (NFD_UNIT, 0o644),
         ("usr/lib/systemd/system-preset/90-onloadd.preset", 0o644),
         ("usr/lib/sysusers.d/onloadd.conf", 0o644),
         ("usr/lib/tmpfiles.d/onloadd.conf", 0o644),
@@ -133,7 +136,7 @@ fn install_puts_every_file_in_place_and_no_other() {
     ];
     let expected = expected.map(|(name, mode)| (name.to_owned(), mode));
     assert_eq!(files_below(&root), BTreeMap::from(expected));
-    for unit in [UNIT, boot::UNIT, sfptpd::UNIT] {
+    for unit in [UNIT, boot::UNIT, sfptpd::UNIT, NFD_UNIT] {
         let source = repository().join("units").join(Path::new(unit).file_name().unwrap());
         assert_eq!(read(root.join(unit)), read(source));
     }
@@ -186,7 +189,12 @@ fn systemd_finds_no_fault_with_the_units() {
     with_systemd(&root);
     let verify = || {
         let root = format!("--root={}", root.display());
-        let units = ["onloadd.service", "onloadd-boot.service", "onloadd-sfptpd.service"];
+        let units = [
+            "onloadd.service",
+            "onloadd-boot.service",
+            "onloadd-sfptpd.service",
+            "onloadd-nfd.service",
+        ];
         Command::new("systemd-analyze").args([&root, "verify"]).args(units).output().unwrap()
     };
     let out = verify();
@@ -195,7 +203,7 @@ fn systemd_finds_no_fault_with_the_units() {
     assert_eq!(text(&out), "");
 
     // That silence means something: a misspelt key is told.
-    for unit in [UNIT, boot::UNIT, sfptpd::UNIT] {
+    for unit in [UNIT, boot::UNIT, sfptpd::UNIT, NFD_UNIT] {
         let unit = root.join(unit);
         let right = read(&unit);
         fs::write(&unit, right.replace("NoNewPrivileges=", "NoNewPrivilege=")).unwrap();

@@ -5,6 +5,7 @@ mod handover;
 mod kept;
 mod quantity;
 mod remedy;
+mod render;
 mod status;
 mod watch;
 mod words;
@@ -18,7 +19,11 @@ use crate::render::Output;
 
 pub use conflicts::read as read_conflicts;
 pub use kept::{Clock, SYSTEM, of};
+<<<<<<< HEAD
 pub use status::read as read_status;
+=======
+pub use render::print as render;
+>>>>>>> side
 pub use words::ClockVerb;
 
 /// Does what was asked and gives the exit code.
@@ -38,6 +43,10 @@ pub async fn run(bus: &Bus, output: Output, verb: ClockVerb) -> Result<u8, Ended
         }
         ClockVerb::Handover(wanted) => {
             handover::run(bus, output, &wanted).await?;
+            (true, true)
+        }
+        ClockVerb::Render(wanted) => {
+            render::print(output, &wanted)?;
             (true, true)
         }
     };

@@ -16,7 +16,7 @@ const VERDICT: &str = "Overall exposure level for ";
 /// # Errors
 /// Its answer has no figure.
 pub fn measure() -> anyhow::Result<Vec<Row>> {
-    ["onloadd.service", "onloadd-boot.service", "onloadd-sfptpd.service"]
+    ["onloadd.service", "onloadd-boot.service", "onloadd-sfptpd.service", "onloadd-nfd.service"]
         .into_iter()
         .map(of_unit)
         .collect()

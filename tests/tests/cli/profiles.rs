@@ -173,8 +173,8 @@ async fn a_config_map_is_made_of_each_profile() {
     let expected = r#"apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: "onload-latency-profile"
-  namespace: "trading"
+  name: onload-latency-profile
+  namespace: trading
   labels:
     app.kubernetes.io/part-of: onload
 data:
@@ -185,8 +185,8 @@ data:
 apiVersion: v1
 kind: ConfigMap
 metadata:
-  name: "onload-zeromq-profile"
-  namespace: "trading"
+  name: onload-zeromq-profile
+  namespace: trading
   labels:
     app.kubernetes.io/part-of: onload
 data:
@@ -225,7 +225,7 @@ async fn a_name_that_kubernetes_would_refuse_is_refused_here() {
     assert!(why.contains("onload-My_profile-profile"), "{why}");
     assert!(fix.ends_with("--name onload-my-profile-profile"), "{fix}");
     let named = ["configmap", file, "--name", "onload-my-profile-profile"];
-    assert!(good(&profile(&named).await).contains("name: \"onload-my-profile-profile\""));
+    assert!(good(&profile(&named).await).contains("name: onload-my-profile-profile\n"));
     for wrong in [
         &["configmap", "latency", "--namespace", "a.b"][..],
         &["configmap", "latency", "--name", "-"],

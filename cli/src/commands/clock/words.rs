@@ -2,10 +2,11 @@
 
 use clap::{Args, Subcommand};
 
+use super::render::Wanted;
 use crate::args::Read;
 
 /// What to do with clocks.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub enum ClockVerb {
     /// Who keeps time here, from what, how well; ends with 4 unless the system clock is synchronised
     Status(Read),
@@ -15,6 +16,8 @@ pub enum ClockVerb {
     Conflicts(Read),
     /// Have sfptpd steer the system clock, in place of who does; Ctrl-C asks the job to stop
     Handover(Handover),
+    /// Print a configuration for sfptpd, checked; works without onloadd
+    Render(Box<Wanted>),
 }
 
 /// To whom the system clock goes.
