@@ -134,7 +134,7 @@ fn notes(wanted: &Wanted, config: &Config, keys: bool) -> Vec<String> {
         );
     }
     notes.push(
-        "an initramfs, and kdump's, keep the sfc that they were built with until they are built anew; `onloadctl release list` tells which that is".to_owned(),
+        "an initramfs, and kdump's, keep the sfc that they were built with until they are built anew; the condition InitramfsMatches tells".to_owned(),
     );
     notes
 }

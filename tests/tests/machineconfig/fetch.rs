@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use onload_tests::node::Node;
+use onload_tests::skip::skip;
 use tempfile::TempDir;
 
 use crate::{IMAGE, exists};
@@ -135,4 +136,57 @@ fn whatever_fails_fails_the_unit_and_leaves_no_half() {
         let (good, said, _) = bench.fetch(IMAGE);
         assert!(good && bench.programs() == [true, true], "{break_it}: {said}");
     }
+}
+
+/// podman with a storage of its own, as root has it; none where it cannot mount an image here.
+fn storage(place: &Path) -> Option<PathBuf> {
+    let conf = place.join("storage.conf");
+    let [graph, run] = ["graph", "run"].map(|name| place.join(name).display().to_string());
+    let text =
+        format!("[storage]\ndriver = \"vfs\"\ngraphroot = \"{graph}\"\nrunroot = \"{run}\"\n");
+    fs::write(&conf, text).unwrap();
+    let said = podman(&conf, &["info", "--format={{.Host.Security.Rootless}}"])?;
+    (said.trim() == "false").then_some(conf)
+}
+
+fn podman(conf: &Path, words: &[&str]) -> Option<String> {
+    let out =
+        Command::new("podman").args(words).env("CONTAINERS_STORAGE_CONF", conf).output().ok()?;
+    out.status.success().then(|| String::from_utf8(out.stdout).unwrap())
+}
+
+#[test]
+fn podman_itself_gives_the_programs_and_keeps_no_container_and_no_mount() {
+    let bench = Bench::new();
+    let Some(conf) = storage(bench.place.path()) else {
+        return skip("machineconfig: fetch with podman", "podman is not there for root");
+    };
+    let archive = bench.at("image.tar");
+    let packed = Command::new("tar")
+        .arg("-C")
+        .arg(bench.at("image"))
+        .arg("-cf")
+        .arg(&archive)
+        .arg("usr")
+        .status();
+    assert!(packed.unwrap().success());
+    let image = "localhost/onload-node:9.1.0";
+    if podman(&conf, &["import", archive.to_str().unwrap(), image]).is_none() {
+        return skip("machineconfig: fetch with podman", "podman cannot keep an image here");
+    }
+    fs::remove_file(bench.at("bin/podman")).unwrap();
+    let path = format!("{}:{}", bench.at("bin").display(), std::env::var("PATH").unwrap());
+    let out = Command::new(Node::repository("packaging/rhcos/onloadd-fetch"))
+        .arg(image)
+        .env("PATH", path)
+        .env("CALLS", bench.at("calls"))
+        .env("IMAGE_DIRECTORY", bench.at("image"))
+        .env("ONLOADD_FETCH_ROOT", bench.at("root"))
+        .env("CONTAINERS_STORAGE_CONF", &conf)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{out:?}");
+    assert_eq!(bench.programs(), [true, true]);
+    assert_eq!(podman(&conf, &["ps", "--all", "--quiet"]).unwrap(), "", "no container");
+    assert_eq!(podman(&conf, &["image", "mount"]).unwrap(), "", "no mount");
 }
