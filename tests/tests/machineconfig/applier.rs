@@ -92,12 +92,11 @@ impl Tree {
 
     /// Modes of files, by path.
     pub fn modes(&self) -> BTreeMap<&str, u32> {
-        let mode = |(path, laid): (&'_ String, &Laid)| match laid {
-            Laid::File { mode, .. } => Some((path.clone(), *mode)),
+        let mode = |laid: &Laid| match laid {
+            Laid::File { mode, .. } => Some(*mode),
             Laid::Link { .. } => None,
         };
-        let all: BTreeMap<String, u32> = self.0.iter().filter_map(mode).collect();
-        self.0.keys().filter_map(|path| Some((path.as_str(), *all.get(path)?))).collect()
+        self.0.iter().filter_map(|(path, laid)| Some((path.as_str(), mode(laid)?))).collect()
     }
 
     /// Lays it below a root.
