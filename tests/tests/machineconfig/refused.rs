@@ -42,7 +42,6 @@ fn each_wrong_word_is_refused_with_the_fix() {
         (&["--name=99_worker"], "99_worker is no name", "--name"),
         (&["--ignition=2.2.0"], "Ignition 2.2.0 is not known", "3.4.0"),
         (&["--butane", "--ignition=3.3.0"], "Butane", "--ignition 3.2.0"),
-        (&["--butane", "--json"], "Butane is YAML", "--json"),
         (&["--butane", "--os-image=r.example/x:1"], "no word for the OS image", "--butane"),
         (&["--os-image=x y/z"], "no reference to an image", "registry"),
         (&["--config", &wrong_key], "wrong.toml:3: ", "mend the configuration"),
@@ -119,4 +118,13 @@ fn what_no_request_of_etcd_takes_is_refused() {
     assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
     assert!(ran.err.contains("etcd") && ran.err.contains("3145728 bytes"), "{ran:?}");
     assert!(ran.err.contains("--release IMAGE"), "{ran:?}");
+}
+
+#[test]
+fn programs_are_told_in_their_own_form() {
+    let ran = render(&["--butane", "--json"]);
+    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+    let said: serde_json::Value = serde_json::from_str(&ran.err).unwrap();
+    assert_eq!(said["error"]["why"], "Butane is YAML, and JSON is asked for as well");
+    assert_eq!(said["error"]["fix"], "leave out --json");
 }
