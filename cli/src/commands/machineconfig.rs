@@ -98,8 +98,8 @@ async fn render(output: Output, wanted: &Wanted) -> Result<(), Ended> {
         None => output.text(&text)?,
     }
     if let Some(password) = made {
-        let said = "it is shown only now, and only its hash is in the MachineConfig";
-        output.note(&format!("password: {}\n  {said}", password.text()))?;
+        output.note(&format!("password: {}", password.text()))?;
+        output.note("  it is shown only now, and only its hash is in the MachineConfig")?;
     }
     notes(wanted, &whole, !certificates.is_empty())
         .iter()

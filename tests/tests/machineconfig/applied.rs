@@ -251,7 +251,7 @@ fn a_small_release_travels_and_is_the_same_whoever_packs_it() {
         seen,
         [
             ("-rw-r--r--", "0/0", "lib/modules/5.14.0-1.el9.x86_64/extra/sfc.ko"),
-            ("lrwxrwxrwx", "0/0", "usr/bin/link"),
+            ("lrwxr-xr-x", "0/0", "usr/bin/link"),
             ("-rwxr-xr-x", "0/0", "usr/bin/onload"),
         ],
         "{listed}"
