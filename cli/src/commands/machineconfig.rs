@@ -71,12 +71,13 @@ fn refuse(why: impl Into<String>, fix: impl Into<String>) -> Complaint {
 }
 
 async fn render(output: Output, wanted: &Wanted) -> Result<(), Ended> {
-    // All that can be wrong is found before anybody is asked for a password.
+    // What words and files have wrong is found before anybody is asked for a password.
     let version = Version::parse(&wanted.ignition)?;
     let form = Form::of(wanted.butane, output.json(), version)?;
     let name = wanted.name.clone().unwrap_or_else(|| format!("99-{}-onloadd", wanted.role));
     names::check_role(&wanted.role)?;
     names::check_object(&name)?;
+    names::check_arguments(&wanted.kernel_argument)?;
     let mut parts = Parts::default();
     let configured = inputs::take(wanted, &mut parts)?;
     let mut drop_in = DropIn::default();

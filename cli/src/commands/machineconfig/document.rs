@@ -11,7 +11,7 @@ use crate::ended::Complaint;
 
 use super::ignition::{self, Version};
 use super::parts::Parts;
-use super::{WHAT, butane, names, refuse};
+use super::{WHAT, butane, refuse};
 
 /// The label by which a pool chooses what is for it.
 const ROLE: &str = "machineconfiguration.openshift.io/role";
@@ -97,14 +97,13 @@ struct Spec<'a> {
 /// The text of it.
 ///
 /// # Errors
-/// A word of the kernel's command line is none, Butane cannot say it, or it is too large to be stored.
+/// Butane cannot say it, or it is too large to be stored.
 pub fn text(
     form: Form,
     version: Version,
     described: &Described,
     parts: &Parts,
 ) -> Result<String, Complaint> {
-    names::check_arguments(&described.arguments)?;
     let object = object(version, described, parts).map_err(|why| internal(&why))?;
     let stored = serde_json::to_string(&object).map_err(|error| internal(&error.to_string()))?;
     check_size(stored.len(), parts)?;
