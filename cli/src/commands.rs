@@ -89,7 +89,7 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
             clock::render(output, &wanted)?;
             return Ok(exit::AS_WANTED);
         }
-        Verb::Machineconfig(verb) => return machineconfig::run(output, verb),
+        Verb::Machineconfig(verb) => return machineconfig::run(output, verb).await,
         Verb::Pod(verb) => return pod::run(output, verb),
         Verb::Nad(verb) => return nad::run(&args.bus, output, verb).await,
         Verb::Nfd(verb) => return nfd::run(&args.bus, output, verb).await,
@@ -170,7 +170,7 @@ pub async fn run(args: Args, output: Output) -> Result<u8, Ended> {
         }
         Verb::Completion { shell } => completion::print(shell)?,
         Verb::Man { directory } => man::write(&directory)?,
-        Verb::Machineconfig(verb) => return machineconfig::run(output, verb),
+        Verb::Machineconfig(verb) => return machineconfig::run(output, verb).await,
         Verb::Pod(verb) => return pod::run(output, verb),
         Verb::Nad(verb) => return nad::run(&args.bus, output, verb).await,
         Verb::Nfd(verb) => return nfd::run(&args.bus, output, verb).await,

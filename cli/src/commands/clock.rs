@@ -19,11 +19,8 @@ use crate::render::Output;
 
 pub use conflicts::read as read_conflicts;
 pub use kept::{Clock, SYSTEM, of};
-<<<<<<< HEAD
-pub use status::read as read_status;
-=======
 pub use render::print as render;
->>>>>>> side
+pub use status::read as read_status;
 pub use words::ClockVerb;
 
 /// Does what was asked and gives the exit code.

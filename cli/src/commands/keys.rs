@@ -3,7 +3,7 @@
 //! node. Whatever touches a private key is done by the system's openssl. Only what is about the keys
 //! that a node trusts goes through onloadd.
 
-mod certificate;
+pub mod certificate;
 mod compression;
 pub mod directory;
 mod draft;
@@ -12,14 +12,14 @@ mod import;
 mod layer;
 mod list;
 mod openssl;
-mod password;
+pub mod password;
 mod revoke_request;
 mod sealed;
 pub mod secure_boot;
 mod show;
 mod sign;
 mod status;
-mod terminal;
+pub mod terminal;
 mod words;
 
 use std::cell::Cell;
@@ -44,6 +44,7 @@ use crate::render::Output;
 use crate::render::paint::plain;
 use crate::stopped::{self, ended};
 
+pub use import::typed;
 pub use list::read as read_list;
 pub use status::read as read_status;
 pub use words::KeysVerb;
@@ -66,7 +67,7 @@ pub async fn run(bus: &args::Bus, output: Output, verb: KeysVerb) -> Result<u8, 
 
 /// Has no image of this memory kept, nor read by other programs of the same user: passwords and
 /// passphrases are in it. The limit holds for openssl as well.
-fn leave_no_image() {
+pub fn leave_no_image() {
     // Each of them alone does the most of it, and neither is a reason not to go on.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });

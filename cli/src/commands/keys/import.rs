@@ -82,7 +82,7 @@ async fn prepare(choice: &args::Bus, output: Output, wanted: &Import) -> Result<
     let certificate = Certificate::read(path, WHAT)?;
     let terminal = match Terminal::open() {
         Err(error) if wanted.hash_file.is_none() && !wanted.generate_password => {
-            return Err(no_terminal(&error).into());
+            return Err(no_terminal(&error, WHAT).into());
         }
         // One of another user, as under `su`: what it would be asked has to be said in words.
         other => other.unwrap_or_default(),
@@ -112,7 +112,7 @@ async fn prepare(choice: &args::Bus, output: Output, wanted: &Import) -> Result<
     let (hash, made) = match (hash, &terminal) {
         (Some(hash), _) => (hash, None),
         (None, Some(terminal)) if !wanted.generate_password => {
-            (typed(output, terminal).await?, None)
+            (typed(output, terminal, WHAT).await?, None)
         }
         (None, _) => {
             let made = password::generate()?;
@@ -180,35 +180,38 @@ fn unseen(output: Output, id: String, ended: &Ended, made: &str) -> io::Result<(
     output.document(&Asked { job: &job, password: Some(made) })
 }
 
-/// What a person types twice, hashed.
-async fn typed(output: Output, terminal: &Terminal) -> Result<Secret, Complaint> {
-    let lost = |error| no_terminal(&error);
+/// What a person types twice, hashed; `what` does not happen where that fails.
+///
+/// # Errors
+/// The terminal is gone, the two differ, or MokManager cannot be told it.
+pub async fn typed(output: Output, terminal: &Terminal, what: &str) -> Result<Secret, Complaint> {
+    let lost = |error| no_terminal(&error, what);
     let (first, again) = {
         let hidden = terminal.hide().map_err(lost)?;
         let question = "Password to type at the console: ";
         let first = hidden.ask(question, LONGEST + 1).await.map_err(lost)?;
         password::check(&first).map_err(|fault| {
             let fix = "choose one of letters that every keyboard has, or use --generate-password";
-            Complaint::of(Kind::InvalidArgument, WHAT, fault.why(), fix)
+            Complaint::of(Kind::InvalidArgument, what, fault.why(), fix)
         })?;
         (first, hidden.ask("The same once more: ", LONGEST + 1).await.map_err(lost)?)
     };
     if first != again {
         let (why, fix) = ("the two passwords differ", "type the same one twice");
-        return Err(Complaint::of(Kind::InvalidArgument, WHAT, why, fix));
+        return Err(Complaint::of(Kind::InvalidArgument, what, why, fix));
     }
     if password::is_of_one_keyboard(&first) {
         let warning = "warning: keyboards other than a US one have some of its characters elsewhere, and MokManager reads every keyboard as a US one";
         // Whether somebody reads it changes nothing.
         drop(output.note(warning));
     }
-    password::hash(&first, WHAT).await
+    password::hash(&first, what).await
 }
 
-fn no_terminal(error: &io::Error) -> Complaint {
+fn no_terminal(error: &io::Error, what: &str) -> Complaint {
     let why = format!("the terminal cannot be asked for a password: {error}");
     let fix = "use --generate-password, or --hash-file with what `openssl passwd -6` prints";
-    Complaint::of(Kind::Internal, WHAT, why, fix)
+    Complaint::of(Kind::Internal, what, why, fix)
 }
 
 /// Refuses what onloadd would refuse for what is known of the key already.
