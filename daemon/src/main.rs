@@ -15,7 +15,9 @@ use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::{Secrets, Sources};
-use onloadd::{boot, cdi, contained, kubelet, logging, network, resident, service, variables};
+use onloadd::{
+    boot, cdi, contained, kubelet, logging, network, resident, restore, service, variables,
+};
 use tokio::sync::watch;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
@@ -25,8 +27,8 @@ const USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Root of the machine to look at; any other than / is only looked at, and offered to no kubelet
-    /// in /var/lib/kubelet.
+    /// Root of the machine to look at; any other than / is only looked at (but for --restore), and
+    /// offered to no kubelet in /var/lib/kubelet.
     #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
     root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
@@ -66,6 +68,13 @@ struct Args {
     /// Look at the machine once, write what was read below this directory, and end.
     #[arg(long, value_name = "DIR", conflicts_with = "sim")]
     record: Option<PathBuf>,
+    /// Take back what onloadd has changed on this host, say what that was, and end: pinned names, files
+    /// below /run, services stopped for sfptpd. Loaded modules stay until the next boot.
+    #[arg(long, conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record"])]
+    restore: bool,
+    /// With --restore: remove the ledger and the releases, too.
+    #[arg(long, requires = "restore")]
+    purge: bool,
     /// Write shim's variables as standard input says, and end. The daemon has itself run so.
     #[arg(long, hide = true)]
     #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record"])]
@@ -200,6 +209,13 @@ async fn start(args: Args) -> Result<ExitCode, Failure> {
             }
             // Where the kubelet is, is fixed for a run: a look must not move with a reload.
             let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+            if args.restore {
+                let (root, purge) = (args.root.clone(), args.purge);
+                let below = |path: &str| restore::below(&root, path);
+                let state = args.state_directory.clone().unwrap_or_else(|| below(REAL_STATE));
+                let cdi = below(&settings.cdi.directory);
+                return Ok(restore::run(&restore::Order { root, state, cdi, purge }).await);
+            }
             let places = Places {
                 root: args.root.clone(),
                 kubelet_directory: settings.kubelet.directory.into(),

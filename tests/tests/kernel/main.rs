@@ -18,6 +18,7 @@ mod modules;
 mod naming;
 mod node;
 mod others;
+mod packaging;
 mod secure_boot;
 mod service;
 mod swap;
@@ -37,6 +38,7 @@ fn main() -> ExitCode {
         secure_boot::theme(),
         firmware::theme(),
         naming::theme(),
+        packaging::theme(),
     ];
     // Its last changes were not seen whole in a guest: by order until they are.
     if std::env::var_os("ONLOADD_GUEST_CLOCK").is_some() {
