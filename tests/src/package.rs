@@ -1,5 +1,6 @@
 //! The RPM packages, built as `make rpm` does, of binaries that are there already.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,7 +36,7 @@ pub fn runs(program: &str) -> bool {
 /// # Errors
 /// They cannot be copied.
 pub fn stripped(given: Option<&Path>, into: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(into)?;
+    fs::create_dir_all(into)?;
     for name in ["onloadd", "onloadctl"] {
         let from = given.map_or_else(|| binary(name), |directory| directory.join(name));
         let out = Command::new("strip").arg("-o").arg(into.join(name)).arg(&from).output()?;
