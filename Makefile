@@ -22,6 +22,7 @@ zshdir := $(PREFIX)/share/zsh/site-functions
 fishdir := $(PREFIX)/share/fish/vendor_completions.d
 docdir := $(PREFIX)/share/doc/onloadd
 licensedir := $(PREFIX)/share/licenses/onloadd
+mandir := $(PREFIX)/share/man
 # For whoever runs Prometheus and Grafana: nothing on the node reads them.
 prometheusdir := $(PREFIX)/share/onloadd/prometheus
 # Where the daemon looks, whatever the prefix.
@@ -113,12 +114,21 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	$(BIN_DIR)/onloadctl completion zsh > $(DESTDIR)$(zshdir)/_onloadctl
 	$(BIN_DIR)/onloadctl completion fish > $(DESTDIR)$(fishdir)/onloadctl.fish
 	chmod 0644 $(DESTDIR)$(bashdir)/onloadctl $(DESTDIR)$(zshdir)/_onloadctl $(DESTDIR)$(fishdir)/onloadctl.fish
+	$(INSTALL) -d $(DESTDIR)$(mandir)/man1
+	$(BIN_DIR)/onloadctl man $(DESTDIR)$(mandir)/man1
+	find $(DESTDIR)$(mandir)/man1 -type f -exec chmod 0644 {} +
+	for page in $(wildcard packaging/man/*.[58]); do \
+	  $(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md
 	$(INSTALL) -D -m 0644 packaging/config/sfptpd.cfg $(DESTDIR)$(docdir)/sfptpd.cfg
 	$(INSTALL) -D -m 0644 packaging/prometheus/onloadd.rules.yml $(DESTDIR)$(prometheusdir)/onloadd.rules.yml
 	$(INSTALL) -D -m 0644 packaging/prometheus/onloadd-dashboard.json $(DESTDIR)$(prometheusdir)/onloadd-dashboard.json
 	$(INSTALL) -d $(DESTDIR)$(licensedir)
 	$(INSTALL) -m 0644 LICENSE LICENSE-MIT LICENSE-APACHE $(DESTDIR)$(licensedir)
+
+.PHONY: rpm
+rpm: ## build packages below target/rpm; of BIN_DIR=DIR, with RPM_RELEASE=N
+	packaging/rpm/build.sh $(TARGET_DIR) $(if $(filter command line environment,$(origin BIN_DIR)),$(BIN_DIR))
 
 .PHONY: setup
 setup: ## install what building and testing need

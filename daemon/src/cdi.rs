@@ -209,6 +209,19 @@ fn settle(directory: &Path, files: &Files, held: &BTreeSet<DeviceId>) -> Result<
     first.map(|()| left)
 }
 
+/// Takes every file of ours out of a directory; which they were.
+///
+/// # Errors
+/// The first that could not be removed, in words.
+pub fn withdraw(directory: &Path) -> Result<Vec<PathBuf>, String> {
+    let names = || present(directory).map_err(|error| at(directory, &error));
+    let before = names()?;
+    settle(directory, &Files::new(), &BTreeSet::new())?;
+    let left = names()?;
+    let gone = before.into_iter().filter(|name| !left.contains(name));
+    Ok(gone.map(|name| directory.join(name)).collect())
+}
+
 fn at(path: &Path, error: &io::Error) -> String {
     format!("{}: {error}", path.display())
 }

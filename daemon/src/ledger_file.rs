@@ -18,6 +18,8 @@ const FILE: &str = "ledger.json";
 const NEXT: &str = "ledger.json.next";
 /// Kept locked while a daemon runs. Not the journal itself, which is replaced.
 const LOCK: &str = "lock";
+/// All of them; the lock last, for who removes them.
+pub(crate) const FILES: [&str; 3] = [FILE, NEXT, LOCK];
 /// What a journal can be: it is written anew long before. More is not ours.
 const LONGEST: u64 = 64 * 1024 * 1024;
 

@@ -19,6 +19,7 @@ pub mod module_file;
 pub mod network;
 pub mod processes;
 pub mod resident;
+pub mod restore;
 pub mod service;
 pub mod settings_dir;
 mod socket;

@@ -1,5 +1,7 @@
 //! onloadd: parse, choose a host, run. Every decision lives in the library.
 
+mod args;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -7,7 +9,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use onload_core::config::Fragment;
-use onload_core::time::Span;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
@@ -17,70 +18,15 @@ use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
 use onloadd::settings_dir::{Secrets, Sources};
 use onloadd::{
-    boot, captured, cdi, contained, kubelet, logging, metrics, network, resident, service, variables,
+    boot, captured, cdi, contained, kubelet, logging, metrics, network, resident, restore, service,
+    variables,
 };
 use tokio::sync::watch;
 
+use crate::args::Args;
+
 /// Exit status for words that make no sense together; the unit does not restart on it.
 const USAGE: u8 = 2;
-
-/// The node daemon for AMD Solarflare Onload.
-#[derive(Debug, Parser)]
-#[command(version)]
-struct Args {
-    /// Root of the machine to look at; any other than / is only looked at, and offered to no kubelet
-    /// in /var/lib/kubelet. What `onloadctl capture` took is one, too.
-    #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
-    root: PathBuf,
-    /// Run on a simulated machine: a world file, or the name of a shipped world.
-    #[arg(long, value_name = "FILE|NAME")]
-    sim: Option<PathBuf>,
-    /// Take orders to the simulated machine on this Unix socket.
-    #[arg(long, value_name = "SOCKET", requires = "sim")]
-    sim_control: Option<PathBuf>,
-    /// Bus to serve on; `session` with --sim, `system` without.
-    #[arg(long, value_name = "system|session|ADDRESS")]
-    bus: Option<String>,
-    /// Root of the configuration directories; that of the machine without --sim, none with it.
-    #[arg(long, value_name = "DIR")]
-    config_root: Option<PathBuf>,
-    /// The kubelet's device-plugin directory, in place of the configured one; its pod-resources are
-    /// then beside it.
-    #[arg(long, value_name = "DIR")]
-    kubelet_directory: Option<PathBuf>,
-    /// Where the ledger and the releases are kept; /var/lib/onloadd unless given, with --sim or
-    /// another --root below $XDG_STATE_HOME or ~/.local/state.
-    #[arg(long, value_name = "DIR", env = "STATE_DIRECTORY")]
-    state_directory: Option<PathBuf>,
-    /// This boot's directory, in which configuration counts above the vendor's, and what must be
-    /// remembered over a restart of the daemon is.
-    #[arg(long, value_name = "DIR", env = "RUNTIME_DIRECTORY")]
-    runtime_directory: Option<PathBuf>,
-    /// Bring the modules to what is wanted before the network starts, and end: no bus, no kubelet.
-    /// Ends well whatever comes of it; the daemon shows that later.
-    #[arg(long, conflicts_with_all = ["bus", "kubelet_directory", "check_config", "record"])]
-    boot: bool,
-    /// How long --boot may take, before what is under way is taken back: such as 60s or 2m.
-    #[arg(long, value_name = "TIME", requires = "boot", default_value_t = Span(boot::LIMIT))]
-    boot_limit: Span,
-    /// Read the configuration, say whether it holds, and end.
-    #[arg(long)]
-    check_config: bool,
-    /// Look at the machine once, write what was read below this directory, and end.
-    #[arg(long, value_name = "DIR", conflicts_with = "sim")]
-    record: Option<PathBuf>,
-    /// Write shim's variables as standard input says, and end. The daemon has itself run so.
-    #[arg(long, hide = true)]
-    #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record"])]
-    write_variables: bool,
-    /// Change the network as standard input says, and end. The daemon has itself run so.
-    #[arg(long, hide = true)]
-    #[arg(conflicts_with_all = ["sim", "bus", "kubelet_directory", "boot", "check_config", "record", "write_variables"])]
-    write_network: bool,
-    /// What to log: error, warn, info, debug, trace, or a list such as info,onloadd::bus=debug.
-    #[arg(long, value_name = "LEVEL", env = "ONLOADD_LOG", default_value = "info")]
-    log: String,
-}
 
 /// The kubelet's own directory, which another machine than this one must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
@@ -208,6 +154,13 @@ async fn start(mut args: Args) -> Result<ExitCode, Failure> {
             }
             // Where the kubelet is, is fixed for a run: a look must not move with a reload.
             let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+            if args.restore {
+                let (root, purge) = (args.root.clone(), args.purge);
+                let below = |path: &str| restore::below(&root, path);
+                let state = args.state_directory.clone().unwrap_or_else(|| below(REAL_STATE));
+                let cdi = below(&settings.cdi.directory);
+                return Ok(restore::run(&restore::Order { root, state, cdi, purge }).await);
+            }
             let places = Places {
                 root: args.root.clone(),
                 kubelet_directory: settings.kubelet.directory.into(),

@@ -42,6 +42,8 @@ pub(crate) mod userland;
 
 /// Below the state directory.
 const RELEASES: &str = "releases";
+/// All that there is in a state directory beside the ledger.
+pub(crate) const DIRECTORIES: [&str; 3] = [RELEASES, userland::POOLS, userland::TREES];
 /// The link beside the releases that leads to the one in use.
 pub(crate) const CURRENT: &str = "current";
 

@@ -24,6 +24,7 @@ PACKAGES=(
     chrony linuxptp                                    # what steers clocks on many nodes; off likewise
     util-linux e2fsprogs                               # mounting /var
     mokutil keyutils openssl                           # Secure Boot, looked at by others' tools; keys
+    rpm-common                                         # the libraries of rpm, without what builds packages
 )
 # Others that steer clocks. apt installs one of them at a time, so of these the files are laid in: what runs,
 # off until a case starts it. And what sets the kernel's own flags, without the service that does so at boot.
@@ -34,6 +35,8 @@ RIVAL_FILES=(
     usr/sbin/ntpd lib/systemd/system/ntpsec.service usr/libexec/ntpsec/ntp-systemd-wrapper
     etc/ntpsec/ntp.conf etc/default/ntpsec sbin/adjtimex
 )
+# The program alone: its package brings Perl.
+RPM_FILES=(usr/bin/rpm)
 # Of the kernel's modules, those below these paths, and whatever they need. Of network drivers only those that
 # QEMU has cards for, virtual ones, and sfc.
 MODULES='^kernel/(crypto/|lib/|arch/x86/crypto/crc|net/(core|sched|bridge|8021q|802|llc|packet|unix|xdp|ipv4|ipv6|netfilter|9p|sunrpc|vmw_vsock|openvswitch|tls)/
@@ -111,6 +114,9 @@ build() { # DIRECTORY
     inside apt-get -q update
     inside apt-get -q install -y --no-install-recommends "${PACKAGES[@]}"
     rivals "$work/rivals" "$tree"
+    inside sh -c 'cd /tmp && apt-get -q download rpm'
+    dpkg-deb -x "$tree"/tmp/rpm_*.deb "$work/rpm"
+    tar -C "$work/rpm" -c "${RPM_FILES[@]}" | tar -C "$tree" -x --keep-directory-symlink --no-overwrite-dir
     # Unpacked, not installed: installing makes an initramfs, which takes long and nobody boots.
     inside sh -c "cd /tmp && apt-get -q download 'linux-image-$kver'" ||
         fail "no kernel for test guests" "the package linux-image-$kver of the installed headers is not to be had" \
@@ -125,7 +131,7 @@ build() { # DIRECTORY
     mkfs.ext4 -q -F -L guest-var -m 0 -E lazy_itable_init=0,lazy_journal_init=1 -d "$tree/var" "$work/var.ext4" "$VAR_SIZE" >&2
     find "$tree/var" -mindepth 1 -delete
     (cd "$tree" && find . -print0 | cpio --null --quiet -o -H newc) >"$work/root.cpio"
-    rm -rf "$tree" "$work/kernel" "$work/rivals"
+    rm -rf "$tree" "$work/kernel" "$work/rivals" "$work/rpm"
     echo "$kver" >"$work/kver"
 }
 

@@ -13,6 +13,7 @@ pub mod kubelet;
 pub mod machine;
 pub mod namespace;
 pub mod node;
+pub mod package;
 pub mod recorded;
 pub mod sfptpd;
 pub mod skip;

@@ -69,6 +69,7 @@ mod pci;
 mod pins;
 mod profiles;
 mod releases;
+pub mod restore;
 mod root;
 mod routes;
 mod runner;

@@ -46,6 +46,19 @@ pub fn lacking() -> anyhow::Result<Option<String>> {
     Ok((!why.is_empty()).then_some(why))
 }
 
+/// Where the binaries lie that guests get. What is installed is better what ships, where it was built:
+/// a debug build takes several times as long on an emulated processor.
+///
+/// # Errors
+/// This program is in no directory.
+pub fn binaries() -> anyhow::Result<PathBuf> {
+    if let Some(given) = std::env::var_os(BINARIES) {
+        return Ok(given.into());
+    }
+    let agent = binary("guest-agent");
+    Ok(agent.parent().context("binaries are in a directory")?.to_owned())
+}
+
 impl Image {
     /// Builds what is not there yet: for the root that takes a minute and a network.
     ///
@@ -63,14 +76,8 @@ impl Image {
         let prefix = format!("run-{}-", std::process::id());
         let run = tempfile::Builder::new().prefix(&prefix).tempdir_in(cache)?;
         let image = Self { root, run };
-        // What is installed is better what ships, where it was built: a debug build takes several
-        // times as long on an emulated processor.
-        let agent = binary("guest-agent");
-        let ours = agent.parent().context("binaries are in a directory")?;
-        let given = std::env::var_os(BINARIES).map(PathBuf::from);
-        let binaries = given.as_deref().unwrap_or(ours);
         let status = script("overlay.sh")
-            .args([&image.root, binaries, &image.overlay()])
+            .args([&image.root, &binaries()?, &image.overlay()])
             .stdout(io::stderr())
             .status()?;
         if !status.success() {

@@ -18,6 +18,7 @@ mod modules;
 mod naming;
 mod node;
 mod others;
+mod packaging;
 mod secure_boot;
 mod service;
 mod swap;
@@ -38,5 +39,6 @@ fn main() -> ExitCode {
         firmware::theme(),
         naming::theme(),
         clock::theme(),
+        packaging::theme(),
     ])
 }

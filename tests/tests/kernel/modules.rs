@@ -14,7 +14,7 @@ use crate::node::{as_visitor, configure, json, kill, until_state};
 /// A function of the card.
 const FUNCTION: &str = "10000:00:00.0";
 /// An order is carried out with six attempts, the last 30 s after the first.
-const APPLY: Duration = Duration::from_secs(90);
+pub const APPLY: Duration = Duration::from_secs(90);
 
 pub fn theme() -> Theme {
     // So that the card's alias does not load the driver before onloadd is asked to. By its name,
@@ -34,7 +34,7 @@ pub fn theme() -> Theme {
 }
 
 /// Each case can be run alone.
-fn card(guest: &Guest) -> anyhow::Result<()> {
+pub fn card(guest: &Guest) -> anyhow::Result<()> {
     guest.ok("test -d /sys/module/onloadd_card || insmod /opt/card/onloadd_card.ko")?;
     guest.ok("udevadm settle")?;
     let seen = format!("onloadctl ports | grep -q {FUNCTION}");
@@ -96,7 +96,7 @@ fn a_missing_module_is_named_and_taken_up_when_it_comes(guest: &mut Guest) -> an
 }
 
 /// Puts modules of a release where the distribution's packages put them, with their tools.
-fn host_modules(guest: &Guest, which: &str) -> anyhow::Result<()> {
+pub fn host_modules(guest: &Guest, which: &str) -> anyhow::Result<()> {
     let from = "/opt/releases/9.2.1";
     let tree = "/lib/modules/$(uname -r)";
     guest.ok(&format!(

@@ -9,8 +9,8 @@ use crate::commands::keys::password::{self, Secret};
 use crate::commands::keys::terminal::Terminal;
 use crate::commands::keys::{leave_no_image, typed};
 use crate::ended::{Complaint, Ended};
-use crate::stopped::stopped;
 use crate::render::Output;
+use crate::stopped::stopped;
 use onload_dbus::error::Kind;
 
 use super::drop_in::DropIn;

@@ -10,6 +10,7 @@ use onload_core::reading::Reading;
 
 use self::daemons::Process;
 pub(super) use self::sfptpd::Followed;
+pub(super) use self::write::leave_below;
 use super::attribute;
 use super::root::Dir;
 use super::runner::Programs;

@@ -4,7 +4,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use onload_core::inventory::{Autoload, Loader};
 use onload_core::reading::Reading;
@@ -90,6 +90,11 @@ fn print(loader: &Loader) -> String {
         text += &format!("{SERVER}{server}\n");
     }
     text
+}
+
+/// The files that there may be in the two directories.
+pub(super) fn files(directory: &Path, rules: &Path) -> [PathBuf; 2] {
+    [directory.join(FILE), rules.join(RULE_FILE)]
 }
 
 /// Replaces the file as a whole; removes it where there is nothing to say.

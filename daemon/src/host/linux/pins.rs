@@ -87,7 +87,7 @@ impl Linux {
 
 /// Why names are not pinned.
 #[derive(Debug, thiserror::Error)]
-enum PinError {
+pub(super) enum PinError {
     #[error("{} was not {what}: {error}{}", path.display(), advice(error))]
     System { what: &'static str, path: PathBuf, error: io::Error },
     #[error(
@@ -110,7 +110,7 @@ fn advice(error: &io::Error) -> &'static str {
 
 /// Makes the files of ours in a directory those that are wanted. True where something changed. What is
 /// changed is on the disk when it returns: a port that comes after a power loss must find it.
-fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
+pub(super) fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
     let system = |what, path: &Path| {
         let path = path.to_owned();
         move |error| PinError::System { what, path, error }
@@ -161,7 +161,7 @@ fn write(directory: &Path, wanted: &Pins) -> Result<bool, PinError> {
 }
 
 /// Names of files in a directory that begin and end as ours do.
-fn ours(directory: &Path) -> io::Result<Vec<String>> {
+pub(super) fn ours(directory: &Path) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         // What is not UTF-8 does not begin as ours do.

@@ -106,6 +106,28 @@ impl Linux {
     }
 }
 
+/// Takes it back below a root, without a host; the unit that used it, where anything was written.
+///
+/// # Errors
+/// A file cannot be removed, or systemd does not answer.
+pub(in super::super) async fn leave_below(
+    base: &Path,
+    root: &Dir,
+    reload: impl AsyncFn() -> Result<(), StepError>,
+) -> Result<Option<String>, StepError> {
+    let unit = match written(root) {
+        Reading::Absent => return Ok(None),
+        Reading::Known(written) => written.unit,
+        // What cannot be read is taken back all the same.
+        Reading::Unreadable(_) => {
+            let units = drop_ins(root).into_known().unwrap_or_default();
+            units.into_iter().next().unwrap_or_else(|| OWN_UNIT.to_owned())
+        }
+    };
+    let place = Place { base, root, programs: &Programs::default(), reload };
+    place.leave().await.map(|_| Some(unit))
+}
+
 /// Where it is written, and who is told.
 struct Place<'a, R> {
     base: &'a Path,
