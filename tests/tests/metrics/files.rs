@@ -12,7 +12,6 @@ use onload_tests::node::Node;
 use onload_tests::skip::skip;
 use serde_json::Value;
 
-use crate::client::scrape;
 use crate::open_metrics::Page;
 use crate::query::Query;
 use crate::{clocks, until};
@@ -39,7 +38,7 @@ fn add(seen: &mut Seen, page: &Page) {
     }
 }
 
-/// Everything that simulated nodes show: one that is held in the midst of a change, one with clocks.
+/// Everything that simulated nodes show: one in the midst of a change, one with clocks that is held.
 fn shown() -> Seen {
     let background = Background::start().unwrap();
     let mut seen = Seen::new();
@@ -50,13 +49,13 @@ fn shown() -> Seen {
     let mut order = node.ctl_command(order).stdout(Stdio::null()).spawn().unwrap();
     let under_way = |page: &Page| page.value("onload_driver_change_under_way", &[]) == 1.0;
     add(&mut seen, &until(&mut node, "a change under way", under_way));
-    node.ctl_ok(["hold", "for a look"]).unwrap();
-    let held = |page: &Page| page.value("onload_hold", &[]) == 1.0;
-    add(&mut seen, &until(&mut node, "the hold", held));
     order.kill().unwrap();
     order.wait().unwrap();
     drop(kubelet);
-    add(&mut seen, &scrape(&clocks()).unwrap());
+    let mut node = clocks();
+    node.ctl_ok(["hold", "for a look"]).unwrap();
+    let held = |page: &Page| page.value("onload_hold", &[]) == 1.0;
+    add(&mut seen, &until(&mut node, "the hold", held));
     seen
 }
 
