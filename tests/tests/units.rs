@@ -131,6 +131,11 @@ fn install_puts_every_file_in_place_and_no_other() {
         ("usr/share/licenses/onloadd/LICENSE", 0o644),
         ("usr/share/licenses/onloadd/LICENSE-APACHE", 0o644),
         ("usr/share/licenses/onloadd/LICENSE-MIT", 0o644),
+        // Those of onloadctl's verbs are written by onloadctl, which is a stand-in here.
+        ("usr/share/man/man5/onloadd.toml.5", 0o644),
+        ("usr/share/man/man8/onloadd.8", 0o644),
+        ("usr/share/onloadd/prometheus/onloadd-dashboard.json", 0o644),
+        ("usr/share/onloadd/prometheus/onloadd.rules.yml", 0o644),
         ("usr/share/polkit-1/actions/com.amd.onload1.policy", 0o644),
         ("usr/share/zsh/site-functions/_onloadctl", 0o644),
     ];
