@@ -125,7 +125,9 @@ fn another_machine_is_not_taken_for_the_node() {
 
 #[test]
 fn each_world_ends_as_bad_as_it_is() {
-    let cases: [(&str, i32, &[(&str, &str)]); 4] = [
+    /// A world, the exit code, and rows with their verdicts.
+    type Case = (&'static str, i32, &'static [(&'static str, &'static str)]);
+    let cases: [Case; 4] = [
         ("no-card", 0, &[("modules", "skip"), ("ports", "skip"), ("ready", "pass")]),
         ("unenrolled-key", 4, &[("ready", "blocked"), ("signatures", "blocked")]),
         ("in-tree", 0, &[("ports", "pass"), ("libraries", "pass")]),

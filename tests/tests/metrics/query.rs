@@ -22,11 +22,14 @@ const WORDS: [&str; 11] = [
 /// After these come labels in brackets.
 const GROUPING: [&str; 5] = ["by", "without", "on", "ignoring", "group_left"];
 
+/// A label, how it is compared, and with what.
+type Matcher = (String, String, String);
+
 /// What an expression asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Query {
     /// Series, each with its matchers: label, operator, value.
-    pub series: Vec<(String, Vec<(String, String, String)>)>,
+    pub series: Vec<(String, Vec<Matcher>)>,
     /// Labels that it groups or joins by.
     pub grouped_by: BTreeSet<String>,
 }

@@ -72,12 +72,15 @@ const NOBODYS: [&str; 37] = [
     "worker",
 ];
 
+/// A word, and what stands in its place.
+type Pair = (Vec<u8>, Vec<u8>);
+
 /// Words, and once they are numbered their pseudonyms.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words {
     found: BTreeSet<(Kind, Vec<u8>)>,
     /// By first letter, the longest first.
-    numbered: BTreeMap<u8, Vec<(Vec<u8>, Vec<u8>)>>,
+    numbered: BTreeMap<u8, Vec<Pair>>,
 }
 
 impl Words {
@@ -106,7 +109,7 @@ impl Words {
     pub(super) fn numbered(self) -> Self {
         let mut numbers: BTreeMap<(Kind, usize), usize> = BTreeMap::new();
         let mut taken = BTreeSet::new();
-        let mut all: BTreeMap<u8, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+        let mut all: BTreeMap<u8, Vec<Pair>> = BTreeMap::new();
         for (kind, word) in &self.found {
             // One name of two kinds is one name.
             let (Some(first), true) = (word.first(), taken.insert(word)) else { continue };
