@@ -313,7 +313,8 @@ fn a_place_that_cannot_be_had_is_told_and_nothing_is_lost() {
 
         let output = capture(NO_BUS, root, &["--output", "-"], place.path());
         assert!(output.status.success() && output.stdout.starts_with(&[0x1f, 0x8b]), "gzip");
-        assert!(String::from_utf8_lossy(&output.stderr).contains("missing what onloadd says"));
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(told.contains("what onloadd says: "), "{told}");
 
         let locked = place.path().join("locked");
         fs::create_dir(&locked).unwrap();

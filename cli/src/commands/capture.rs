@@ -19,12 +19,12 @@ use onload_core::scrub::{Found, Treatment};
 use onload_core::time::Span;
 use onload_dbus::error::{Kind, exit};
 use serde::Serialize;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Bus;
 use crate::ended::{Complaint, Ended};
 use crate::render::paint::{Paint, plain};
 use crate::render::{Output, Page, now};
+use crate::stopped::stopped;
 use archive::Target;
 use gather::{Gap, Gathered};
 use tree::Tree;
@@ -90,12 +90,11 @@ struct Listed<'a> {
 
 /// Does it.
 pub async fn run(bus: &Bus, output: Output, how: CaptureArgs) -> Result<u8, Ended> {
-    let mut terminate = signal(SignalKind::terminate())?;
+    let stopped = stopped()?;
     // What was begun is removed when the work is dropped, which a signal's default would not do.
     tokio::select! {
         done = capture(bus, output, &how) => done,
-        _ = tokio::signal::ctrl_c() => Err(cancelled().into()),
-        _ = terminate.recv() => Err(cancelled().into()),
+        () = stopped => Err(cancelled().into()),
     }
 }
 

@@ -14,12 +14,14 @@ use super::{binaries, ok, packages, repository, tag, text};
 
 /// Only a package has them: the administrator's file, and directories that go with it.
 const SETTINGS: &str = "etc/onloadd/onloadd.toml.d/50-local.toml";
-const DIRECTORIES: [&str; 5] = [
+const DIRECTORIES: [&str; 7] = [
     "etc/onloadd",
     "etc/onloadd/onloadd.toml.d",
     "usr/lib/onloadd",
     "usr/share/doc/onloadd",
     "usr/share/licenses/onloadd",
+    "usr/share/onloadd",
+    "usr/share/onloadd/prometheus",
 ];
 
 /// A file as it is packed.

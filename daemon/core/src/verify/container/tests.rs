@@ -1,3 +1,5 @@
+//! What is found of a container, case by case.
+
 use super::super::Verdict::{Fail, Pass, Skip, Warn};
 use super::*;
 use crate::inventory::DEVICE_NODES;
