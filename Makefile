@@ -116,7 +116,7 @@ install: release ## install below DESTDIR, prefix PREFIX (/usr)
 	chmod 0644 $(DESTDIR)$(bashdir)/onloadctl $(DESTDIR)$(zshdir)/_onloadctl $(DESTDIR)$(fishdir)/onloadctl.fish
 	$(INSTALL) -d $(DESTDIR)$(mandir)/man1
 	$(BIN_DIR)/onloadctl man $(DESTDIR)$(mandir)/man1
-	find $(DESTDIR)$(mandir)/man1 -type f -exec chmod 0644 {} +
+	find $(DESTDIR)$(mandir)/man1 -name 'onloadctl*.1' -exec chmod 0644 {} +
 	for page in $(wildcard packaging/man/*.[58]); do \
 	  $(INSTALL) -D -m 0644 $$page $(DESTDIR)$(mandir)/man$${page##*.}/$${page##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 README.md $(DESTDIR)$(docdir)/README.md

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use onload_core::clock::sfptpd;
 use onload_core::config::Fragment;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
@@ -153,13 +154,17 @@ async fn start(mut args: Args) -> Result<ExitCode, Failure> {
                 return check(&sources);
             }
             // Where the kubelet is, is fixed for a run: a look must not move with a reload.
-            let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+            let loaded = sources.load();
+            let unread = loaded.as_ref().err().map(ToString::to_string);
+            let settings = loaded.map(|config| config.settings).unwrap_or_default();
             if args.restore {
                 let (root, purge) = (args.root.clone(), args.purge);
                 let below = |path: &str| restore::below(&root, path);
                 let state = args.state_directory.clone().unwrap_or_else(|| below(REAL_STATE));
                 let cdi = below(&settings.cdi.directory);
-                return Ok(restore::run(&restore::Order { root, state, cdi, purge }).await);
+                let sfptpd = sfptpd::units(settings.ptp.unit.as_deref());
+                let order = restore::Order { root, state, cdi, sfptpd, unread, purge };
+                return Ok(restore::run(&order).await);
             }
             let places = Places {
                 root: args.root.clone(),

@@ -35,6 +35,10 @@ pub struct Order {
     pub state: PathBuf,
     /// Where container runtimes are told of devices.
     pub cdi: PathBuf,
+    /// Units that may run sfptpd.
+    pub sfptpd: Vec<String>,
+    /// Why the configuration, which may name other places than the usual ones, is not known.
+    pub unread: Option<String>,
     /// Whether the ledger and the releases go too.
     pub purge: bool,
 }
@@ -109,6 +113,10 @@ async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepEr
             return account;
         }
     };
+    if let Some(why) = &order.unread {
+        let fix = "mend it, and run it again: it may name another directory for CDI files, or another unit";
+        account.missed("the configuration was not heeded", why, fix);
+    }
     clocks(order, &mut ledger, ask, &mut account).await;
     if account.part("a pinned name", host::names(&order.root)) {
         let line = "stays: copies of pinned names in an initramfs, until it is built anew";
@@ -123,8 +131,15 @@ async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepEr
     account.part("what was of this boot", remove(&below(&order.root, RUNTIME)));
     let known = ledger.as_ref().and_then(|(_, read)| read.as_ref().ok());
     account.stays.extend(known.and_then(|ledger| modules(order, ledger)));
-    if order.purge {
+    if order.purge && account.left.is_empty() {
         purge(&order.state, &mut account);
+    } else if order.purge {
+        let why = "something is left to be taken back, which only the ledger tells";
+        account.missed(
+            "the ledger and the releases stayed",
+            why,
+            "run it again when the rest is done",
+        );
     } else if order.state.is_dir() {
         let state = order.state.display();
         let line =
@@ -152,14 +167,24 @@ async fn clocks(
     ask: &impl AsyncFn(Request) -> Result<(), StepError>,
     account: &mut Account,
 ) {
-    let sfptpd = host::clock(&order.root, ask).await.unwrap_or_else(|why| {
-        account.missed("the configuration of sfptpd stayed ours", why, "run it again");
-        None
-    });
-    if let Some(unit) = &sfptpd {
-        account.done.push(format!("{unit} uses its own configuration from its next start on"));
+    let handover = ledger
+        .as_ref()
+        .and_then(|(_, read)| read.as_ref().ok())
+        .and_then(|ledger| ledger.clock.handover.clone());
+    // Two that steer one clock are worse than one: before anything else, and whatever becomes of that.
+    let stopped = match handover.as_ref().is_some_and(was_taken) {
+        true => stop(&order.sfptpd, ask, account).await,
+        false => true,
+    };
+    match host::clock(&order.root, ask).await {
+        Ok(Some(unit)) => {
+            let line = format!("{unit} uses its own configuration from its next start on");
+            account.done.push(line);
+        }
+        Ok(None) => {}
+        Err(why) => account.missed("the configuration of sfptpd stayed ours", why, "run it again"),
     }
-    let Some((file, read)) = ledger else { return };
+    let Some((file, read)) = ledger.as_mut().filter(|_| stopped) else { return };
     let kept = match read {
         Ok(ledger) => ledger,
         Err(why) => {
@@ -167,19 +192,8 @@ async fn clocks(
             return account.missed("it is not known which units were stopped", &*why, fix);
         }
     };
-    let handover = kept.clock.handover.clone();
     let handed = handover.iter().flat_map(|handover| handover.units.iter());
     let wanted: BTreeSet<String> = kept.clock.paused.iter().chain(handed).cloned().collect();
-    // Two that steer one clock are worse than one.
-    if let Some(unit) = sfptpd.filter(|_| handover.as_ref().is_some_and(was_taken)) {
-        match ask(Request::Stop(unit.clone())).await {
-            Ok(()) => account.done.push(format!("stopped {unit}, which had the system clock")),
-            Err(error) => {
-                let fix = format!("systemctl stop {unit}, and run it again");
-                return account.missed(format!("{unit} was not stopped"), error, &fix);
-            }
-        }
-    }
     let mut entries = Vec::new();
     let mut failed = false;
     for unit in wanted {
@@ -205,6 +219,24 @@ async fn clocks(
     if let Err(why) = file.replace(&kept.to_text()) {
         account.missed("the ledger does not say that they run again", why, "run it again");
     }
+}
+
+/// Stops whatever unit has the system clock for sfptpd; whether none of them runs any more.
+async fn stop(
+    units: &[String],
+    ask: &impl AsyncFn(Request) -> Result<(), StepError>,
+    account: &mut Account,
+) -> bool {
+    for unit in units {
+        // One that is not there, or does not run, is stopped.
+        if let Err(error) = ask(Request::Stop(unit.clone())).await {
+            let fix = format!("systemctl stop {unit}, and run it again");
+            account.missed(format!("{unit} was not stopped"), error, &fix);
+            return false;
+        }
+    }
+    account.done.push(format!("sfptpd is stopped ({}): it had the system clock", units.join(", ")));
+    true
 }
 
 /// Whether somebody was stopped so that sfptpd has the system clock.

@@ -35,6 +35,8 @@ if [[ -e .git ]]; then
     git ls-files -z | while IFS= read -r -d '' file; do
         [[ ! -e $file && ! -L $file ]] || printf '%s\0' "$file"
     done >"$files"
+    # Crates that were vendored are not tracked, and the source is to be built anew elsewhere.
+    [[ ! -d vendor ]] || find vendor -type f -print0 >>"$files"
     list=(--null --no-recursion -T "$files")
     SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
 else

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use onload_core::clock::sfptpd;
 use onload_core::time::Timestamp;
 use tempfile::TempDir;
 
@@ -66,7 +67,8 @@ impl Node {
 
     fn order(&self, purge: bool) -> Order {
         let root = self.place.path().to_owned();
-        Order { state: root.join(STATE), cdi: root.join("run/cdi"), root, purge }
+        let (state, cdi, sfptpd) = (root.join(STATE), root.join("run/cdi"), sfptpd::units(None));
+        Order { root, state, cdi, sfptpd, unread: None, purge }
     }
 
     fn restore(&self, purge: bool) -> Account {
@@ -106,6 +108,10 @@ fn start(unit: &str) -> Request {
     Request::Start(unit.to_owned())
 }
 
+fn stop(unit: &str) -> Request {
+    Request::Stop(unit.to_owned())
+}
+
 #[test]
 fn what_is_ours_goes_and_what_is_not_stays() {
     let node = Node::new(&[]);
@@ -140,8 +146,9 @@ fn who_was_stopped_is_started_once() {
             "for sfptpd, which must not steer beside it",
             vec![handed(Keeper::Sfptpd, &["chronyd.service"])],
             vec![
+                stop("sfptpd.service"),
+                stop("onloadd-sfptpd.service"),
                 Request::ReloadUnits,
-                Request::Stop("sfptpd.service".to_owned()),
                 start("chronyd.service"),
                 Request::ReloadRules,
             ],
@@ -181,6 +188,51 @@ fn a_unit_that_does_not_start_is_told_and_not_forgotten() {
     node.asked();
     assert_eq!(node.restore(false).left, []);
     assert_eq!(node.asked(), [start("a.service")]);
+}
+
+#[test]
+fn nobody_is_started_beside_an_sfptpd_that_may_run() {
+    let taken = || Node::new(&[handed(Keeper::Sfptpd, &["chronyd.service"])]);
+    // It has a configuration of its own: nothing of ours says which unit runs it.
+    let node = taken();
+    for path in [DROP_IN, "run/onloadd/sfptpd.cfg", "run/onloadd/.sfptpd.cfg"] {
+        fs::remove_file(node.place.path().join(path)).unwrap();
+    }
+    assert_eq!(node.restore(false).left, []);
+    let asked = node.asked();
+    assert_eq!(
+        asked[..3],
+        [stop("sfptpd.service"), stop("onloadd-sfptpd.service"), start("chronyd.service")]
+    );
+    // systemd is busy when it is told of the configuration.
+    let node = taken();
+    node.refuses.borrow_mut().insert(Request::ReloadUnits);
+    assert_eq!(node.restore(false).left.len(), 1);
+    assert_eq!(node.asked()[..2], [stop("sfptpd.service"), stop("onloadd-sfptpd.service")]);
+    // It does not stop: chronyd waits, the ledger remembers, and the second run knows whom to stop.
+    let node = taken();
+    node.refuses.borrow_mut().insert(stop("sfptpd.service"));
+    let account = node.restore(true);
+    let said: Vec<_> = account.left.iter().map(|left| left.what.as_str()).collect();
+    assert_eq!(said, ["sfptpd.service was not stopped", "the ledger and the releases stayed"]);
+    assert!(!node.asked().contains(&start("chronyd.service")) && node.has(STATE));
+    node.refuses.take();
+    assert_eq!(node.restore(true).left, []);
+    assert!(node.asked().contains(&start("chronyd.service")) && !node.has(STATE));
+}
+
+#[test]
+fn a_configuration_that_does_not_read_is_said() {
+    let node = Node::new(&[]);
+    let order = Order { unread: Some("line 1: no".to_owned()), ..node.order(false) };
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let account = runtime.block_on(restore(&order, &async |_| Ok(())));
+    let [left] = &account.left[..] else { panic!("{account:?}") };
+    assert_eq!(
+        (left.what.as_str(), left.why.as_str()),
+        ("the configuration was not heeded", "line 1: no")
+    );
+    assert!(!node.has(PIN), "the rest is done");
 }
 
 #[test]

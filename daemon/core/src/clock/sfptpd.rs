@@ -21,6 +21,16 @@ mod table;
 
 /// The configuration that its package's unit names (reference/sfptpd.md section 1).
 pub const USUAL_CONFIGURATION: &str = "/etc/sfptpd.conf";
+/// The unit of its own package (reference/sfptpd.md section 1), and ours for a package that brings none.
+const UNITS: [&str; 2] = ["sfptpd.service", "onloadd-sfptpd.service"];
+
+/// Units that may run it, the first that is installed counts: the configured one alone, if there is one.
+pub fn units(configured: Option<&str>) -> Vec<String> {
+    match configured {
+        Some(unit) => vec![unit.to_owned()],
+        None => UNITS.map(str::to_owned).into(),
+    }
+}
 
 /// What a running sfptpd says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -182,6 +182,10 @@ impl Reconciler {
             self.clocks.patience = self.ptp().hang_after.0;
             return;
         };
+        // Which process it is, a busy systemd has not said: what was known of it stands.
+        if self.clocks.untold.is_some() {
+            return;
+        }
         let process = self.supervised(clocks).and_then(|(_, unit)| unit.main_pid).unwrap_or(0);
         if said.samples.known().is_some() {
             self.clocks.heard = Some(process);

@@ -7,8 +7,7 @@ use super::super::Reconciler;
 use crate::clock::conflict::{self, Conflict, ConflictContext, Intended};
 use crate::clock::daemon::{Daemon, DaemonKind};
 use crate::clock::picture::{Handover, Keeper, Supervision};
-use crate::clock::sfptpd::config;
-use crate::clock::sfptpd::exit;
+use crate::clock::sfptpd::{self, config, exit};
 use crate::clock::unit::{Active, Unit};
 use crate::clock::{Clocks, Written};
 use crate::condition::Status;
@@ -19,10 +18,6 @@ use crate::reading::Reading;
 use crate::step::Step;
 use crate::time::Moment;
 
-/// The unit of sfptpd's own package (reference/sfptpd.md section 1).
-const PACKAGED: &str = "sfptpd.service";
-/// Ours, for a package that brings none.
-const OURS: &str = "onloadd-sfptpd.service";
 /// Starts, within so long, after which somebody else stops it, or it does not live.
 const MOST_STARTS: usize = 3;
 const WITHIN: Duration = Duration::from_secs(10 * 60);
@@ -34,12 +29,11 @@ impl Reconciler {
     pub(super) fn candidates(&self) -> Vec<String> {
         // One that the clock was handed to is known whatever the mode is by now.
         let handed = self.ledger.clock.handover.is_some();
-        match &self.ptp().unit {
-            Some(unit) => vec![unit.clone()],
-            None if handed || self.ptp().mode == ClockMode::Manage => {
-                vec![PACKAGED.to_owned(), OURS.to_owned()]
-            }
-            None => Vec::new(),
+        let configured = self.ptp().unit.as_deref();
+        if configured.is_some() || handed || self.ptp().mode == ClockMode::Manage {
+            sfptpd::units(configured)
+        } else {
+            Vec::new()
         }
     }
 
