@@ -13,6 +13,7 @@ mod agent;
 mod boot;
 mod clock;
 mod firmware;
+mod first_boot;
 mod keys;
 mod modules;
 mod naming;
@@ -40,5 +41,6 @@ fn main() -> ExitCode {
         naming::theme(),
         clock::theme(),
         packaging::theme(),
+        first_boot::theme(),
     ])
 }
