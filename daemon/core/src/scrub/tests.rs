@@ -297,7 +297,7 @@ fn one_odd_byte_hides_nothing_of_a_file() {
 
 #[test]
 fn whatever_is_read_nothing_panics_and_scrubbing_again_changes_nothing() {
-    const PIECES: [&str; 24] = [
+    const PIECES: [&str; 30] = [
         "10.1.2.3",
         "2a00::1",
         "fe80::20f:53ff:fe4c:1000",
@@ -322,6 +322,12 @@ fn whatever_is_read_nothing_panics_and_scrubbing_again_changes_nothing() {
         "ff02::1:ff4c:1000",
         "Serial No: AB12345",
         "\x01",
+        "http://a:b@",
+        "iscsi:a:b@",
+        "set_credential=a:b",
+        "Authorization: ",
+        "Bearer \\\"",
+        "Basic YTpi",
     ];
     for seed in 0..2000 {
         let mut lots = Lots(seed);
