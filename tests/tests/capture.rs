@@ -316,6 +316,12 @@ fn a_place_that_cannot_be_had_is_told_and_nothing_is_lost() {
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(told.contains("what onloadd says: "), "{told}");
 
+        let linked = place.path().join("linked");
+        fs::create_dir(&linked).unwrap();
+        std::os::unix::fs::symlink(place.path(), linked.join("nodes")).unwrap();
+        let output = capture(NO_BUS, root, &["--directory", "linked"], place.path());
+        complained(&output, "nodes: it is a link");
+
         let locked = place.path().join("locked");
         fs::create_dir(&locked).unwrap();
         fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();

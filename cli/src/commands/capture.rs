@@ -6,6 +6,7 @@
 mod archive;
 mod documents;
 mod gather;
+mod laid;
 mod machine;
 mod programs;
 mod stamp;

@@ -4,13 +4,15 @@
 //! lot: pseudonyms are numbered in the order of what they stand for, so that the same files always give
 //! the same capture, and a capture scrubbed again stays as it is.
 //!
-//! Text may change its length. Bytes that are no text keep theirs, so that what points into them still
-//! does: netlink messages, variables of the firmware, strings of a library.
+//! Text may change its length, and so may whatever is not known to be anything else. Known binary forms keep
+//! theirs, so that what points into them still does: netlink messages, variables of the firmware,
+//! strings of a library.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use self::hex::Ids;
+use self::nature::Nature;
 use self::netlink::Attribute;
 use self::pseudonyms::{Addresses, Mac};
 use self::scan::Spelt;
@@ -19,6 +21,7 @@ use crate::ledger;
 
 mod hex;
 mod learn;
+mod nature;
 mod netlink;
 mod pseudonyms;
 mod scan;
@@ -58,30 +61,6 @@ pub struct Mapping {
     words: Words,
 }
 
-/// What the bytes of a file are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Nature {
-    Text,
-    Netlink,
-    /// Anything else.
-    Bytes,
-}
-
-impl Nature {
-    fn of(path: &str, content: &[u8]) -> Self {
-        if path.contains(".netlink/") {
-            return Self::Netlink;
-        }
-        // What a command line has between its words is a NUL.
-        let odd = |byte: &u8| byte.is_ascii_control() && !b"\0\t\n\r\x1b".contains(byte);
-        if std::str::from_utf8(content).is_ok() && !content.iter().any(odd) {
-            Self::Text
-        } else {
-            Self::Bytes
-        }
-    }
-}
-
 impl Found {
     /// Takes note of the name that the machine goes by.
     pub fn host(&mut self, name: &str) {
@@ -97,11 +76,11 @@ impl Found {
     pub fn learn(&mut self, path: &str, content: &[u8]) {
         self.learn_path(path);
         match Nature::of(path, content) {
-            Nature::Text => self.learn_text(path, &secrets::without(content)),
+            Nature::Text | Nature::Odd => self.learn_text(path, &secrets::without(content)),
             Nature::Netlink => netlink::visit(&mut content.to_vec(), |attribute, value| {
                 self.learn_attribute(attribute, value);
             }),
-            Nature::Bytes => {}
+            Nature::Binary => {}
         }
     }
 
@@ -128,16 +107,20 @@ impl Mapping {
     pub fn content(&self, path: &str, content: &[u8]) -> Vec<u8> {
         match Nature::of(path, content) {
             // Of anything else by that name lines do not stand by themselves.
-            Nature::Text if path.ends_with("ledger.json") && content.starts_with(b"{") => {
+            Nature::Text | Nature::Odd
+                if path.ends_with("ledger.json") && content.starts_with(b"{") =>
+            {
                 ledger::rewritten(content, |entry| self.of_text(entry))
             }
             Nature::Text => self.of_text(content),
+            // What is no text after all may hold addresses as numbers.
+            Nature::Odd => self.of_bytes(self.of_text(content)),
             Nature::Netlink => {
                 let mut bytes = content.to_vec();
                 netlink::visit(&mut bytes, |attribute, value| self.attribute(attribute, value));
                 self.of_bytes(bytes)
             }
-            Nature::Bytes => self.of_bytes(content.to_vec()),
+            Nature::Binary => self.of_bytes(content.to_vec()),
         }
     }
 

@@ -1,9 +1,7 @@
 //! Where a capture goes: into an archive that appears whole or not at all, or into a directory.
 
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use flate2::{Compression, GzBuilder};
@@ -11,13 +9,14 @@ use onload_dbus::error::Kind;
 use tar::{Builder, EntryType, Header};
 
 use super::WHAT;
+use super::laid::lay;
 use super::tree::{Entry, Tree};
 use crate::commands::keys::directory::Directory;
 use crate::ended::{Complaint, Ended};
 use crate::render::paint::plain;
 
 /// Only their owner reads them: what is private and was not recognised is in them still.
-const FILE: u32 = 0o600;
+pub(super) const FILE: u32 = 0o600;
 const DIRECTORY: u32 = 0o700;
 
 /// Where to.
@@ -36,25 +35,28 @@ pub(super) fn write(target: &Target, name: &str, tree: &Tree, taken: u64) -> Res
             pack(&mut out, name, tree, taken)?;
             Ok(out.flush()?)
         }
-        Target::File(path) => {
-            file(path, name, tree, taken).map_err(|error| refusal(path, &error).into())
-        }
-        Target::Directory(path) => lay(path, tree).map_err(|error| refusal(path, &error).into()),
+        Target::File(path) => file(path, name, tree, taken)
+            .map_err(|error| refusal(path, &error, "file: --output FILE").into()),
+        Target::Directory(path) => lay(path, tree)
+            .map_err(|error| refusal(path, &error, "directory: --directory DIR").into()),
     }
 }
 
-fn refusal(path: &Path, error: &io::Error) -> Complaint {
+/// `place` is what to name instead.
+fn refusal(path: &Path, error: &io::Error, place: &str) -> Complaint {
     let (kind, fix) = match error.kind() {
-        ErrorKind::AlreadyExists => (Kind::InvalidArgument, "name another file: --output FILE"),
+        ErrorKind::AlreadyExists | ErrorKind::InvalidInput => {
+            (Kind::InvalidArgument, format!("name another {place}"))
+        }
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            (Kind::Internal, "make room, or name a place on another file system: --output FILE")
+            (Kind::Internal, format!("make room, or on another file system name a {place}"))
         }
         ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            (Kind::NotAuthorized, "name a place where you may write: --output FILE")
+            (Kind::NotAuthorized, format!("where you may write, name a {place}"))
         }
-        _ => (Kind::Internal, "name another place: --output FILE"),
+        _ => (Kind::Internal, format!("name another {place}")),
     };
-    let why = format!("{}: {error}", plain(&path.to_string_lossy()));
+    let why = plain(&format!("{}: {error}", path.to_string_lossy()));
     Complaint::of(kind, WHAT, why, fix)
 }
 
@@ -109,27 +111,4 @@ fn pack(out: &mut dyn Write, name: &str, tree: &Tree, taken: u64) -> io::Result<
         }
     }
     archive.into_inner()?.finish()?.flush()
-}
-
-/// Lays the tree into a directory that is there.
-fn lay(directory: &Path, tree: &Tree) -> io::Result<()> {
-    for (path, entry) in tree.entries() {
-        let place = directory.join(path);
-        if let Some(parent) = place.parent() {
-            DirBuilder::new().recursive(true).mode(DIRECTORY).create(parent)?;
-        }
-        match entry {
-            Entry::File { content, executable } => {
-                let mode = if *executable { FILE | 0o100 } else { FILE };
-                let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&place);
-                let written = file.and_then(|mut file: File| file.write_all(content));
-                written.inspect_err(|_| drop(fs::remove_file(&place)))?;
-            }
-            Entry::Link(target) => symlink(target, &place)?,
-            Entry::Directory => {
-                DirBuilder::new().recursive(true).mode(DIRECTORY).create(&place)?;
-            }
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::machine::{self, Private};
+use super::programs::Printed;
 use super::tree::{Tree, read};
 use super::{CaptureArgs, WHAT, documents, programs};
 use crate::args::Bus;
@@ -61,6 +62,19 @@ impl Gathered {
             Ok(content) => self.tree.file(path, content),
             Err(why) => self.missing(what, why),
         }
+    }
+
+    fn put_printed(&mut self, what: &str, path: &str, said: Result<Printed, String>) {
+        let said = said.map(|said| self.text(what, said));
+        self.put(what, path, said);
+    }
+
+    /// What a program printed; that some of it is missing is told.
+    fn text(&mut self, what: &str, Printed { text, cut }: Printed) -> Vec<u8> {
+        if let Some(why) = cut {
+            self.missing(what, why);
+        }
+        text
     }
 }
 
@@ -138,11 +152,11 @@ async fn said(all: &mut Gathered, how: &CaptureArgs, ours: &str) {
     let journal = [since.as_str(), "-n", LINES, "-o", "short-iso", "--no-pager", "-q"];
     let program = OsStr::new("journalctl");
     let units = programs::ask(program, ["-u", "onloadd*"].iter().chain(&journal), LIMIT).await;
-    all.put("journal", &format!("{ours}/journal.log"), units);
+    all.put_printed("journal", &format!("{ours}/journal.log"), units);
     let kernel = programs::ask(program, ["-k"].iter().chain(&journal), LIMIT).await;
-    all.put("kernel messages", &format!("{ours}/kernel.log"), kernel);
+    all.put_printed("kernel messages", &format!("{ours}/kernel.log"), kernel);
     let stacks = programs::ask(OsStr::new("onload_stackdump"), ["lots"], STACKS_LIMIT).await;
-    all.put("stacks", &format!("{ours}/stackdump.txt"), stacks);
+    all.put_printed("stacks", &format!("{ours}/stackdump.txt"), stacks);
     let system = read(Path::new("/etc/os-release")).map_err(|error: io::Error| error.to_string());
     all.put("os-release", &format!("{ours}/os-release"), system);
     let versions = versions(all, how).await;
@@ -151,8 +165,8 @@ async fn said(all: &mut Gathered, how: &CaptureArgs, ours: &str) {
 
 async fn versions(all: &mut Gathered, how: &CaptureArgs) -> String {
     let mut text = format!("onloadctl {}\n", env!("CARGO_PKG_VERSION"));
-    let mut add = |what: &str, said: Result<Vec<u8>, String>| match said {
-        Ok(said) => text += &String::from_utf8_lossy(&said),
+    let mut add = |what: &str, said: Result<Printed, String>| match said {
+        Ok(said) => text += &String::from_utf8_lossy(&all.text(what, said)),
         Err(why) => all.missing(what, why),
     };
     match machine::onloadd(how.onloadd.as_deref()) {

@@ -85,5 +85,7 @@ pub(super) async fn record(onloadd: &Path, root: &Path, into: &Path) -> Result<(
         "--record".into(),
         into.into(),
     ];
-    programs::ask(onloadd.as_os_str(), words, LIMIT).await.map(drop)
+    let said = programs::ask(onloadd.as_os_str(), words, LIMIT).await?;
+    // It was killed in the middle of its work.
+    said.cut.map_or(Ok(()), Err)
 }

@@ -9,7 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags, linkat, mkdirat, openat, renameat};
-use rustix::fs::{renameat_with, unlinkat};
+use rustix::fs::{renameat_with, symlinkat, unlinkat};
 use rustix::io::Errno;
 
 /// An open directory.
@@ -56,7 +56,7 @@ impl Directory {
     /// The name is taken, or nothing can be made.
     pub fn create_directory(&self, name: &OsStr) -> io::Result<Self> {
         mkdirat(&self.0, name, Mode::RWXU)?;
-        self.opened(name, OFlags::RDONLY | OFlags::DIRECTORY).map(Self)
+        self.enter(name)
     }
 
     /// What has this name now: of a link the link itself.
@@ -65,6 +65,22 @@ impl Directory {
     /// Nothing has it.
     pub fn look(&self, name: &OsStr) -> io::Result<Metadata> {
         self.opened(name, OFlags::PATH)?.metadata()
+    }
+
+    /// Opens a directory in it. No link is followed.
+    ///
+    /// # Errors
+    /// There is none, or it is a link or something else.
+    pub fn enter(&self, name: &OsStr) -> io::Result<Self> {
+        self.opened(name, OFlags::RDONLY | OFlags::DIRECTORY).map(Self)
+    }
+
+    /// Makes a link.
+    ///
+    /// # Errors
+    /// The name is taken, or nothing can be made.
+    pub fn link(&self, name: &OsStr, target: &OsStr) -> io::Result<()> {
+        Ok(symlinkat(target, &self.0, name)?)
     }
 
     fn opened(&self, name: &OsStr, how: OFlags) -> io::Result<File> {

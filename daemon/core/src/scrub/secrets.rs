@@ -1,9 +1,15 @@
-//! Secrets in text: values of what is called like one, private keys, and hashes of passwords.
+//! Secrets in text: values of what is called like one, private keys, hashes of passwords, and credentials in
+//! addresses of services, in headers of HTTP and on the kernel's command line.
+
+mod credentials;
+#[cfg(test)]
+mod tests;
 
 /// What stands in their place.
 const REMOVED: &[u8] = b"<removed>";
 /// What a name of a secret ends with; letters of either case, dashes and underscores alike.
-const NAMES: [&str; 14] = [
+const NAMES: [&str; 15] = [
+    AUTHORIZATION,
     "password",
     "passwd",
     "passphrase",
@@ -19,6 +25,10 @@ const NAMES: [&str; 14] = [
     "private-key",
     "private_key",
 ];
+/// A header of HTTP: what its value begins with says how the secret behind it is made.
+const AUTHORIZATION: &str = "authorization";
+/// Ways of it that a single word follows.
+const SCHEMES: [&str; 6] = ["basic", "bearer", "negotiate", "ntlm", "token", "apikey"];
 /// What encloses a private key of any kind in PEM.
 const BEGIN: &[u8] = b"-----BEGIN ";
 const PRIVATE: &[u8] = b"PRIVATE KEY-----";
@@ -32,20 +42,27 @@ pub(super) fn without(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len());
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let (kept, skipped) = match rest {
-            [b'-', ..] if rest.starts_with(BEGIN) => (0, private_key(rest)),
-            [b'$', ..] => (0, hash(rest)),
-            [first, ..] if first.is_ascii_alphabetic() => {
-                let before = text.get(..at).unwrap_or_default();
-                value(before, rest).map_or((0, None), |(start, end)| (start, Some(end)))
-            }
-            _ => (0, None),
+        let before = text.get(..at).unwrap_or_default();
+        let found = match rest {
+            [b'-', ..] if rest.starts_with(BEGIN) => private_key(rest).map(|end| (0, end)),
+            [b'$', ..] => hash(rest).map(|end| (0, end)),
+            [b':', ..] => credentials::in_url(before, rest),
+            [first, ..] if first.is_ascii_alphabetic() => value(before, rest)
+                .or_else(|| credentials::of_iscsi(before, rest))
+                .or_else(|| credentials::of_systemd(before, rest))
+                .or_else(|| credentials::of_http(before, rest)),
+            _ => None,
         };
-        match skipped {
-            Some(end) => {
-                out.extend_from_slice(rest.get(..kept).unwrap_or_default());
+        // What was removed before stays as it is.
+        let found = found.filter(|(start, end)| {
+            let found = rest.get(*start..*end).unwrap_or_default();
+            !found.is_empty() && found != REMOVED
+        });
+        match found {
+            Some((start, end)) => {
+                out.extend_from_slice(rest.get(..start).unwrap_or_default());
                 out.extend_from_slice(REMOVED);
-                at += end.max(1);
+                at += end;
             }
             None => {
                 out.extend(rest.first());
@@ -82,50 +99,93 @@ fn hash(text: &[u8]) -> Option<usize> {
     (length >= 8).then_some(begin.len() + length)
 }
 
+/// Whether a word of any case begins there.
+fn begins(text: &[u8], word: &str) -> bool {
+    text.get(..word.len()).is_some_and(|there| there.eq_ignore_ascii_case(word.as_bytes()))
+}
+
+fn after_blanks(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| b" \t".contains(byte)).count()
+}
+
+/// The quote that stands there: in a text in JSON with a backslash before it.
+fn quote(text: &[u8], at: usize) -> &[u8] {
+    let length = match text.get(at..).unwrap_or_default() {
+        [b'\\', b'"' | b'\'', ..] => 2,
+        [b'"' | b'\'', ..] => 1,
+        _ => 0,
+    };
+    text.get(at..at + length).unwrap_or_default()
+}
+
+/// Where what begins there ends that is in such a quote, or else ends at one of these.
+fn end(text: &[u8], mut at: usize, enclosed: &[u8], stops: &[u8]) -> usize {
+    while let Some(rest @ [first, ..]) = text.get(at..) {
+        let here = quote(text, at);
+        let stop = match enclosed {
+            [] => stops.contains(first) || !here.is_empty(),
+            // Behind a backslash a quote is part of the value, unless the other one was, too.
+            [one] => first == one || *first == b'\n',
+            _ => {
+                here == enclosed || enclosed.ends_with(here) && !here.is_empty() || *first == b'\n'
+            }
+        };
+        if stop {
+            break;
+        }
+        at += match rest {
+            [b'\\', _, ..] if enclosed.len() == 1 => 2,
+            [b'\\', b'\\', b'\\', _, ..] if enclosed.len() == 2 => 4,
+            _ => 1,
+        };
+    }
+    at.min(text.len())
+}
+
 /// Where the value of a secret begins and ends whose name's last word begins here.
 fn value(before: &[u8], rest: &[u8]) -> Option<(usize, usize)> {
-    let is_it = |name: &&&str| {
-        rest.get(..name.len()).is_some_and(|there| there.eq_ignore_ascii_case(name.as_bytes()))
-    };
-    let mut at = NAMES.iter().find(is_it)?.len();
+    let name = *NAMES.iter().find(|name| begins(rest, name))?;
+    let mut at = name.len();
     let next = |at: usize| rest.get(at).copied();
-    let quote = next(at).filter(|byte| b"\"'".contains(byte));
-    at += usize::from(quote.is_some());
-    let blanks = |mut at: usize| {
-        while next(at).is_some_and(|byte| byte == b' ' || byte == b'\t') {
-            at += 1;
-        }
-        at
-    };
-    let sign = blanks(at);
+    let named = quote(rest, at);
+    at += named.len();
+    let sign = after_blanks(rest, at);
     // `--password WORD`, with a blank or, as the kernel tells command lines, a NUL between.
     let flag = || {
         let word = before.iter().rev().take_while(|byte| !b" \t\n\0\"'=".contains(byte));
         let word: Vec<u8> = word.copied().collect();
-        quote.is_none()
+        named.is_empty()
             && word.last() == Some(&b'-')
             && next(at).is_some_and(|c| c == b' ' || c == 0)
     };
+    let behind = after_blanks(rest, sign + 1);
+    let scheme = || {
+        let behind = behind + quote(rest, behind).len();
+        name == AUTHORIZATION && scheme(rest, behind).is_some()
+    };
     at = match next(sign) {
-        Some(b'=') => blanks(sign + 1),
+        Some(b'=') => behind,
         // In a sentence a colon says what follows; as a key it stands at the beginning of a line.
-        Some(b':') if quote.is_some() || is_key(before) => blanks(sign + 1),
-        _ if flag() => blanks(at + usize::from(next(at) == Some(0))),
+        Some(b':') if !named.is_empty() || is_key(before) || scheme() => behind,
+        _ if flag() => after_blanks(rest, at + usize::from(next(at) == Some(0))),
         _ => return None,
     };
-    let enclosed = next(at).filter(|byte| b"\"'".contains(byte));
-    at += usize::from(enclosed.is_some());
-    let stop = |byte: u8| match enclosed {
-        Some(quote) => byte == quote || byte == b'\n',
-        None => b" \t\n\r\0\"',;&".contains(&byte),
-    };
-    let mut end = at;
-    while let Some(byte) = next(end).filter(|byte| !stop(*byte)) {
-        // A quote behind a backslash is part of the value.
-        end += if byte == b'\\' && enclosed.is_some() && next(end + 1).is_some() { 2 } else { 1 };
+    let enclosed = quote(rest, at);
+    at += enclosed.len();
+    if name == AUTHORIZATION {
+        at = self::scheme(rest, at).unwrap_or(at);
     }
-    let found = rest.get(at..end.min(rest.len()))?;
-    (!found.is_empty() && found != REMOVED).then_some((at, end.min(rest.len())))
+    let found = at..end(rest, at, enclosed, b" \t\n\r\0,;&");
+    Some((found.start, found.end))
+}
+
+/// Where what follows the name of a way to authorize begins.
+fn scheme(text: &[u8], at: usize) -> Option<usize> {
+    let rest = text.get(at..)?;
+    let end = SCHEMES.iter().find(|scheme| begins(rest, scheme))?.len() + at;
+    let start = after_blanks(text, end);
+    (start > end).then_some(start)
 }
 
 /// Whether only a name stands before on this line.
