@@ -6,6 +6,7 @@ mod bus;
 mod commands;
 mod ended;
 mod follow;
+mod image;
 mod kubernetes;
 mod live;
 mod point;

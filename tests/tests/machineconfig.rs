@@ -94,7 +94,7 @@ fn tree(words: &[&str]) -> Tree {
 fn full() -> Vec<String> {
     let words = [
         "--ignition=3.5.0".to_owned(),
-        "--os-image=registry.example/rhcos-onload@sha256:0011".to_owned(),
+        format!("--os-image=registry.example/rhcos-onload@sha256:{}", "0011".repeat(16)),
         format!("--config={}", input("50-site.toml")),
         format!("--naming={}", input("20-names.toml")),
         format!("--clock={}", input("sfptpd.cfg")),

@@ -7,7 +7,9 @@
     reason = "a test stops where it broke"
 )]
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
@@ -30,26 +32,135 @@ fn commands() -> Vec<String> {
         .collect()
 }
 
-/// Those of onloadctl that stand behind a prompt, without it.
-fn prompted() -> Vec<String> {
-    let lines = commands();
+/// Those that stand behind a prompt, without it.
+fn behind_a_prompt() -> Vec<String> {
     let without = |line: &String| {
         let line = line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))?;
-        line.starts_with("onloadctl ").then(|| line.to_owned())
+        Some(line.to_owned())
     };
-    lines.iter().filter_map(without).collect()
+    commands().iter().filter_map(without).collect()
 }
 
-/// Runs a line by the shell, which knows what quotes are for.
-fn shell(directory: &Path, line: &str) -> Output {
-    let program = format!("'{}'", binary("onloadctl").display());
+/// Those of them that are onloadctl's.
+fn prompted() -> Vec<String> {
+    behind_a_prompt().into_iter().filter(|line| line.starts_with("onloadctl ")).collect()
+}
+
+/// How lines begin that are run on a simulated node, and with what they end there.
+const RUN: [(&str, i32); 17] = [
+    ("onloadctl clock", 4), // Nobody steers its clock.
+    ("onloadctl clock conflicts", 0),
+    ("onloadctl clock render", 0),
+    ("onloadctl history", 0),
+    ("onloadctl keys list", 0),
+    ("onloadctl keys status", 0),
+    ("onloadctl machineconfig render", 0),
+    ("onloadctl nad render", 0),
+    ("onloadctl nfd render", 0),
+    ("onloadctl pod render --sfnettest", 0),
+    ("onloadctl pod render app", 0),
+    ("onloadctl profile configmap", 0),
+    ("onloadctl profile env", 0),
+    ("onloadctl profile list", 0),
+    ("onloadctl run --", 0),
+    ("onloadctl run --profile", 0),
+    ("onloadctl verify", 0),
+];
+
+/// Those that are run in a directory with modules.
+const KEYS: [&str; 3] = ["onloadctl keys generate", "onloadctl keys sign", "onloadctl keys show"];
+
+/// Those that are not run for real, and why; onloadctl's are understood all the same.
+const LEFT: [(&str, &str); 15] = [
+    ("onloadctl allocate onload --unit", "its caller has to be a unit of systemd's"),
+    (
+        "onloadctl capture",
+        "it packs the journals of this machine: tests/capture.rs has one of its own",
+    ),
+    ("onloadctl clock handover", "it stops the time services of this machine"),
+    ("onloadctl clock watch", "it runs until it is ended, and draws on a terminal"),
+    ("onloadctl confirm", "a change of drivers has to wait for it"),
+    ("onloadctl hold", "the time that it names is over"),
+    ("onloadctl keys import", "it asks this machine's firmware, and a terminal for the password"),
+    ("onloadctl keys revoke-request", "it asks this machine's firmware"),
+    ("onloadctl release check", "there is no release 9.2.1: tests/store.rs makes some"),
+    ("onloadctl release import", "there is no archive of release 9.2.1"),
+    ("onloadctl release use", "there is no release 9.2.1"),
+    ("onloadctl verify --pod", "a pod has to run"),
+    ("podman build", "it takes the OS image of a cluster"),
+    ("podman push", "it takes a registry"),
+    ("podman run", "it takes a device of a node's"),
+];
+
+/// The longest of the beginnings above that a line has, which tells what is done with it.
+fn beginning(line: &str) -> &'static str {
+    let all = RUN.iter().map(|(one, _)| one).chain(&KEYS).chain(LEFT.iter().map(|(one, _)| one));
+    let has = |one: &&&'static str| {
+        line.strip_prefix(**one).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+    };
+    let found = all.filter(has).max_by_key(|one| one.len());
+    found.unwrap_or_else(|| panic!("`{line}` is neither run nor left with a reason: add it above"))
+}
+
+/// Runs a line by the shell, which knows what quotes are for; with words for onloadctl before its verb.
+fn shell_with(directory: &Path, line: &str, words: &str) -> Output {
+    let program = format!("'{}' {words}", binary("onloadctl").display());
     let line = line.replacen("onloadctl", &program, 1);
     Command::new("sh")
         .args(["-c", &line])
+        .env("HOME", directory)
         .current_dir(directory)
         .stdin(Stdio::null())
         .output()
         .unwrap()
+}
+
+fn shell(directory: &Path, line: &str) -> Output {
+    shell_with(directory, line, "")
+}
+
+#[test]
+fn every_line_behind_a_prompt_is_run_or_left_with_a_reason() {
+    let mut all: Vec<_> = RUN.iter().map(|(one, _)| *one).chain(KEYS).collect();
+    all.extend(LEFT.iter().map(|(one, _)| *one));
+    let lists: BTreeSet<_> = all.iter().copied().collect();
+    assert_eq!(lists.len(), all.len(), "each is in one list, once");
+    let used: BTreeSet<_> = behind_a_prompt().iter().map(|line| beginning(line)).collect();
+    assert_eq!(lists, used, "a beginning that no line has");
+    assert!(LEFT.iter().all(|(_, reason)| !reason.is_empty()));
+}
+
+#[test]
+fn what_stands_behind_a_prompt_works_on_a_simulated_node() {
+    let node = Node::simulated("two-x2522").unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: &str| {
+        let path = place.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    // What whoever types the lines has.
+    put("50-site.toml", "[modules]\nrelease = \"host\"\n");
+    put(".openonload/profiles/latency.opf", "onload_set EF_POLL_USEC 100000\n");
+    put("trader", "#!/bin/sh\necho \"trades $*\"\n");
+    fs::set_permissions(place.path().join("trader"), fs::Permissions::from_mode(0o755)).unwrap();
+    let bus = format!("--bus '{}'", node.bus.address());
+    for line in behind_a_prompt() {
+        let begins = beginning(&line);
+        let Some((_, code)) = RUN.iter().find(|(one, _)| *one == begins) else { continue };
+        let line = line.replace("REGISTRY", "registry.example");
+        let line = line.replace("DIGEST", &"0a".repeat(32));
+        let output = shell_with(place.path(), &line, &bus);
+        assert_eq!(output.status.code(), Some(*code), "{line}: {output:?}");
+        // What is written into a file is not printed.
+        match line.split_once(" --output ") {
+            Some((_, file)) => {
+                let text = fs::read_to_string(place.path().join(file)).unwrap();
+                assert!(text.contains("kind: MachineConfig"), "{line}: {text}");
+            }
+            None => assert!(!output.stdout.is_empty(), "{line}: {output:?}"),
+        }
+    }
 }
 
 #[test]
@@ -84,11 +195,9 @@ fn keys_are_made_and_used_as_it_says() {
     if !pack.status().is_ok_and(|status| status.success()) {
         return skip("keys_are_made_and_used_as_it_says", "no program `xz` here");
     }
-    let desk = ["generate", "sign", "show"].map(|verb| format!("onloadctl keys {verb} "));
     let lines = prompted();
-    let lines: Vec<_> =
-        lines.iter().filter(|line| desk.iter().any(|verb| line.starts_with(verb))).collect();
-    assert_eq!(lines.len(), desk.len(), "{lines:?}");
+    let lines: Vec<_> = lines.iter().filter(|line| KEYS.contains(&beginning(line))).collect();
+    assert_eq!(lines.len(), KEYS.len(), "{lines:?}");
     for line in lines {
         let output = shell(place.path(), line);
         assert!(output.status.success() && !output.stdout.is_empty(), "{line}: {output:?}");

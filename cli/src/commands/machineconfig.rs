@@ -36,7 +36,7 @@ mod words;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use onload_core::config::Config;
@@ -86,14 +86,18 @@ async fn render(output: Output, wanted: &Wanted) -> Result<(), Ended> {
     delivery::take(wanted, &configured, &mut parts, &mut drop_in)?;
     let whole = configured.with(&drop_in)?;
     drop_in.put(&mut parts)?;
-    let made = keys::password(output, wanted, &certificates, &mut parts).await?;
     let described = document::Described {
         name,
         role: wanted.role.clone(),
         os_image: wanted.os_image.clone(),
         arguments: wanted.kernel_argument.clone(),
     };
-    let text = document::text(form, version, &described, &parts)?;
+    let text = |parts: &Parts| document::text(form, version, &described, parts);
+    if !certificates.is_empty() {
+        text(&keys::foreseen(&parts)?)?;
+    }
+    let made = keys::password(output, wanted, &certificates, &mut parts).await?;
+    let text = text(&parts)?;
     match &wanted.output {
         Some(path) => write(output, path, &text, !certificates.is_empty())?,
         None => output.text(&text)?,
@@ -126,8 +130,14 @@ fn notes(wanted: &Wanted, config: &Config, keys: bool) -> Vec<String> {
             "keys are asked for, not enrolled: at the boot after onloadd has asked, somebody types the password at each node's console, within {within} s; a request that nobody answers is gone, and `onloadctl keys status` says so"
         ));
         notes.push(
-            "it has the hash of the password, and whoever reads MachineConfigs can guess at that: use the password for nothing else".to_owned(),
+            "it has the hash of the password, and whoever reads MachineConfigs can guess at that, as can local users of a node, where machine-config-daemon keeps a copy that all may read: use the password for nothing else".to_owned(),
         );
+    }
+    if wanted.os_image.is_some() {
+        notes.push(format!(
+            "with --os-image updates of the cluster no longer change the OS of pool {}: build the image anew from the new release's, and render it with that one's name",
+            wanted.role
+        ));
     }
     if wanted.os_image.as_ref().is_some_and(|image| !image.contains('@')) {
         notes.push(
@@ -143,7 +153,9 @@ fn notes(wanted: &Wanted, config: &Config, keys: bool) -> Vec<String> {
 /// Writes the file, unless it is as it should be already.
 fn write(output: Output, path: &Path, text: &str, secret: bool) -> Result<(), Ended> {
     let shown = plain(&path.to_string_lossy());
-    if fs::read(path).is_ok_and(|there| there == text.as_bytes()) {
+    let hidden =
+        |path: &Path| fs::metadata(path).is_ok_and(|file| file.mode() & !OWN & 0o7777 == 0);
+    if fs::read(path).is_ok_and(|there| there == text.as_bytes()) && (!secret || hidden(path)) {
         return Ok(output.note(&format!("{shown} is as it should be"))?);
     }
     // Beside it, then in its place: who reads it meanwhile reads the old one whole.

@@ -3,7 +3,6 @@
 //! They need no privilege (reference/kubernetes-onload.md section 4.2): not root, no capability, the
 //! runtime's seccomp profile. It speaks to no onloadd.
 
-mod image;
 mod spec;
 
 use std::collections::BTreeMap;
@@ -13,11 +12,11 @@ use onload_core::names::ResourceName;
 use onload_dbus::error::{Kind, exit};
 
 use crate::ended::{Complaint, Ended};
+use crate::image::Image;
 use crate::kubernetes::{self, Metadata, Object, RULE, Spec, is_label, is_subdomain};
 use crate::render::Output;
 use crate::render::paint::plain;
 
-use image::Image;
 use spec::{Container, PodSpec, Restart};
 
 /// What to do.

@@ -115,6 +115,41 @@ fn a_node_that_fetches_has_the_units_of_the_package_with_other_places() {
 }
 
 #[test]
+fn a_release_is_not_called_off_by_what_fails_at_first_and_comes_later() {
+    let unit = "/etc/systemd/system/onloadd-release.service";
+    let left_out = format!("{unit}.d/10-fetched.conf");
+    let release = ["--release", IMAGE, "--config", &input("50-site.toml")];
+    for (laid, needs, after, fetched) in [
+        (tree(&release), "onloadd.service", "onloadd.service", false),
+        (
+            tree(&words(&pull())),
+            "onloadd-fetch.service",
+            "onloadd-fetch.service onloadd.service",
+            true,
+        ),
+    ] {
+        let text = laid.text(unit);
+        let says = |line: &str| text.lines().any(|one| one == line);
+        assert!(says(&format!("Wants={needs}")) && says(&format!("After={after}")), "{text}");
+        // With these the first failure of the other is the end of this one's start (systemd.unit(5)).
+        for bad in ["Requires=", "Requisite=", "BindsTo=", "PartOf="] {
+            assert!(!text.lines().any(|line| line.starts_with(bad)), "{text}");
+        }
+        // Its tries begin once there is a program to run, and the fetch begins them again: it fails
+        // loudly, and for nothing but its own work.
+        assert_eq!(laid.0.contains_key(&left_out), fetched, "{needs}");
+        if fetched {
+            let condition = "ConditionFileIsExecutable=/usr/local/sbin/onloadd";
+            assert!(laid.text(&left_out).lines().any(|line| line == condition));
+            let fetch = laid.text("/usr/local/bin/onloadd-fetch");
+            let start = "systemctl start --no-block onloadd-release.service";
+            let at = |line: &str| fetch.lines().position(|one| one == line).unwrap();
+            assert!(at("systemctl restart onloadd.service") < at(start), "{fetch}");
+        }
+    }
+}
+
+#[test]
 fn nothing_that_is_rendered_reboots_or_always_succeeds() {
     let release = ["--release", IMAGE, "--config", &input("50-site.toml")];
     for laid in [tree(&words(&pull())), tree(&release)] {
@@ -183,16 +218,57 @@ fn systemd_takes_each_unit() {
         }
         let faults = verify(root.path(), &laid);
         assert_eq!(faults, Vec::<String>::new());
-        // It can fail.
-        let path = "etc/systemd/system/onloadd-release.service";
-        let text = fs::read_to_string(root.path().join(path)).unwrap();
-        fs::write(root.path().join(path), text.replace("Type=", "Typo=")).unwrap();
-        assert!(!verify(root.path(), &laid).is_empty());
+        // It can fail: for a word, for a unit that is nowhere, and for a program that is.
+        let path = root.path().join("etc/systemd/system/onloadd-release.service");
+        let text = fs::read_to_string(&path).unwrap();
+        for (good, wrong) in [
+            ("Type=", "Typo="),
+            ("Wants=onloadd", "Wants=onlaodd"),
+            ("Wants=onloadd", "Requires=onlaodd"),
+            ("bin/onloadctl release import", "bin/onlaodctl release import"),
+        ] {
+            assert!(text.contains(good), "{good}: {text}");
+            fs::write(&path, text.replace(good, wrong)).unwrap();
+            assert!(!verify(root.path(), &laid).is_empty(), "{wrong}");
+        }
     }
 }
 
-/// What systemd has against units of ours; of units that are another's and not in the tree it says only
-/// that they are missing.
+/// Units of the OS that those of ours may name.
+const FOREIGN: [&str; 17] = [
+    "NetworkManager.service",
+    "basic.target",
+    "dbus.service",
+    "kubelet.service",
+    "modprobe@ptp.service",
+    "multi-user.target",
+    "network-online.target",
+    "network-pre.target",
+    "networking.service",
+    "sfptpd.service",
+    "shutdown.target",
+    "sysinit.target",
+    "systemd-modules-load.service",
+    "systemd-networkd.service",
+    "systemd-timesyncd.service",
+    "systemd-udev-trigger.service",
+    "systemd-udevd.service",
+];
+/// Settings that name units.
+const NAMING: [&str; 9] = [
+    "After",
+    "Before",
+    "BindsTo",
+    "Conflicts",
+    "PartOf",
+    "Requires",
+    "Requisite",
+    "WantedBy",
+    "Wants",
+];
+
+/// What systemd has against units of ours, and which they name that are neither there nor the OS's: of those
+/// that are only wanted, or waited for, systemd says nothing.
 fn verify(root: &Path, laid: &Tree) -> Vec<String> {
     let units: Vec<_> = laid
         .0
@@ -201,16 +277,31 @@ fn verify(root: &Path, laid: &Tree) -> Vec<String> {
         .map(|(path, _)| path.rsplit('/').next().unwrap())
         .collect();
     assert!(!units.is_empty());
+    let shipped = root.join("usr/lib/systemd/system");
+    let mut faults = Vec::new();
+    for unit in &units {
+        let text = fs::read_to_string(root.join("etc/systemd/system").join(unit)).unwrap();
+        let settings = text.lines().filter_map(|line| line.split_once('='));
+        let named = settings
+            .filter(|(key, _)| NAMING.contains(key))
+            .flat_map(|(_, names)| names.split_whitespace());
+        let unknown = named.filter(|name| {
+            !FOREIGN.contains(name) && !units.contains(name) && !exists(&shipped.join(name))
+        });
+        faults.extend(unknown.map(|name| format!("{unit} names {name}")));
+    }
+    // Such as are required without being named stand there empty.
+    for name in FOREIGN.iter().filter(|name| name.ends_with(".target")) {
+        fs::write(shipped.join(name), "[Unit]\nDefaultDependencies=no\n").unwrap();
+    }
     let out = Command::new("systemd-analyze")
-        .args(["verify", "--man=no", "--recursive-errors=no", "--root"])
+        .args(["verify", "--man=no", "--recursive-errors=yes", "--root"])
         .arg(root)
         .args(&units)
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&out.stderr).into_owned();
-    let ours = |line: &&str| units.iter().any(|unit| line.contains(unit));
-    let absent = |line: &str| line.contains("not found") || line.contains("No such file");
-    said.lines().filter(ours).filter(|line| !absent(line)).map(str::to_owned).collect()
+    faults.extend(String::from_utf8_lossy(&out.stderr).lines().map(str::to_owned));
+    faults
 }
 
 /// A directory with the files of a small release.

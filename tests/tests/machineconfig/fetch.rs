@@ -26,6 +26,9 @@ esac
 const SYSTEMCTL: &str =
     "#!/bin/sh\necho \"systemctl $*\" >>\"$CALLS\"\n[ ! -e \"$IMAGE_DIRECTORY/no-start\" ]\n";
 
+/// Notes how it was called: what makes accounts and directories.
+const NOTED: &str = "#!/bin/sh\necho \"${0##*/} $*\" >>\"$CALLS\"\n";
+
 /// A node, and an image that it may fetch.
 struct Bench {
     place: TempDir,
@@ -42,6 +45,9 @@ impl Bench {
         let bench = Self { place: tempfile::tempdir().unwrap() };
         program(&bench.at("bin/podman"), PODMAN);
         program(&bench.at("bin/systemctl"), SYSTEMCTL);
+        for name in ["systemd-sysusers", "systemd-tmpfiles"] {
+            program(&bench.at("bin").join(name), NOTED);
+        }
         for name in ["sbin/onloadd", "bin/onloadctl"] {
             program(&bench.at("image/usr").join(name), "#!/bin/sh\necho version 1\n");
         }
@@ -84,13 +90,17 @@ fn both_programs_are_taken_out_once_and_the_daemon_is_started() {
     let bench = Bench::new();
     let (good, said, calls) = bench.fetch(IMAGE);
     assert!(good, "{said}");
+    let etc = bench.at("root/etc").display().to_string();
     assert_eq!(
         calls,
         [
             format!("podman image exists {IMAGE}"),
             format!("podman pull --quiet {IMAGE}"),
             format!("podman image mount {IMAGE}"),
+            format!("systemd-sysusers {etc}/sysusers.d/onloadd.conf"),
+            format!("systemd-tmpfiles --create {etc}/tmpfiles.d/onloadd.conf"),
             "systemctl restart onloadd.service".to_owned(),
+            "systemctl start --no-block onloadd-release.service".to_owned(),
             format!("podman image unmount {IMAGE}"),
         ]
     );
@@ -129,12 +139,21 @@ fn whatever_fails_fails_the_unit_and_leaves_no_half() {
         assert!(!calls.iter().any(|call| call.contains("run")), "{calls:?}");
         let both = bench.programs();
         assert_eq!(both[0], both[1], "{break_it}: both or none");
+        let starts = calls.iter().any(|call| call.contains("onloadd-release.service"));
+        assert!(!starts, "{break_it}: no release without a daemon: {calls:?}");
         assert!(!exists(&bench.at("root/var/lib/onloadd-fetch/taken")), "{break_it}");
         // Once it is mended, the next try does it.
         drop(fs::remove_file(bench.at("image").join(break_it)));
         program(&bench.at("image/usr/bin/onloadctl"), "#!/bin/sh\nexit 0\n");
-        let (good, said, _) = bench.fetch(IMAGE);
+        let (good, said, calls) = bench.fetch(IMAGE);
         assert!(good && bench.programs() == [true, true], "{break_it}: {said}");
+        let last = calls.iter().rfind(|call| call.starts_with("systemctl "));
+        let start = "systemctl start --no-block onloadd-release.service";
+        assert_eq!(
+            last.map(String::as_str),
+            Some(start),
+            "{break_it}: the release comes after all"
+        );
     }
 }
 

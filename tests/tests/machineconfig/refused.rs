@@ -31,6 +31,7 @@ fn each_wrong_word_is_refused_with_the_fix() {
     let blacklist = file("sfc.conf", b"blacklist sfc\n");
     let unit = file("site.service", b"[Service]\nExecStart=/usr/bin/true\n");
     let long = file(&format!("{}.service", "u".repeat(240)), b"[Install]\nWantedBy=x.target\n");
+    let archive = file("onload.tar.gz", b"\x1f\x8b");
     let nothing = place.path().join("nothing");
     fs::create_dir(&nothing).unwrap();
     let nothing = nothing.display().to_string();
@@ -43,7 +44,11 @@ fn each_wrong_word_is_refused_with_the_fix() {
         (&["--ignition=2.2.0"], "Ignition 2.2.0 is not known", "3.4.0"),
         (&["--butane", "--ignition=3.3.0"], "Butane", "--ignition 3.2.0"),
         (&["--butane", "--os-image=r.example/x:1"], "no word for the OS image", "--butane"),
+        // Before anybody is asked for a password: with a certificate as well.
+        (&["--butane", "--os-image=r.example/x:1", "--cert", &cert], "no word for", "--butane"),
         (&["--os-image=x y/z"], "no reference to an image", "registry"),
+        (&["--os-image=r.example/x@sha256:0011"], "64 hexadecimal digits", "digest"),
+        (&["--os-image=rhcos-onload:1"], "names no registry", "registry.example"),
         (&["--config", &wrong_key], "wrong.toml:3: ", "mend the configuration"),
         (&["--config", &text], "end in .toml", "50-site.toml"),
         (&["--config", &latin], "not UTF-8", "plain text"),
@@ -77,7 +82,9 @@ fn each_wrong_word_is_refused_with_the_fix() {
         (&["--deliver=pull", "--release", &nothing], "none is named", "--release IMAGE"),
         (&["--deliver=pull", "--release", IMAGE, "--os-image=r.example/x:1"], "layered", "one of"),
         (&["--release", IMAGE], "asks for no release", "[[modules.kernels]]"),
-        (&["--release=nothing", "--config", &site], "neither a directory", "registry.example"),
+        (&["--release=nothing", "--config", &site], "no directory nothing", "registry.example"),
+        (&["--release", &archive, "--config", &site], "is a file", "--release DIR"),
+        (&["--deliver=pull", "--release=build/onload.tar.gz"], "names no registry", "directory"),
         (&["--release", &nothing, "--config", &site], "has no files", "--release IMAGE"),
         (&["--release", IMAGE, "--config", &two], "9.1.0, 9.2.0", "--release-name 9.1.0"),
         (
@@ -114,10 +121,15 @@ fn what_no_request_of_etcd_takes_is_refused() {
         state.to_be_bytes()[0]
     });
     fs::write(&program, bytes.collect::<Vec<u8>>()).unwrap();
-    let ran = render(&["--file", &format!("/usr/local/sbin/onloadd={}:0755", program.display())]);
-    assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
-    assert!(ran.err.contains("etcd") && ran.err.contains("3145728 bytes"), "{ran:?}");
-    assert!(ran.err.contains("--release IMAGE"), "{ran:?}");
+    let file = format!("/usr/local/sbin/onloadd={}:0755", program.display());
+    let cert = certificate();
+    // With a key, too, before there is a password: without a terminal nobody could be asked for one.
+    for words in [&["--file", &file][..], &["--file", &file, "--cert", &cert]] {
+        let ran = render(words);
+        assert_eq!((ran.code, ran.out.as_str()), (Some(2), ""), "{ran:?}");
+        assert!(ran.err.contains("etcd") && ran.err.contains("3145728 bytes"), "{ran:?}");
+        assert!(ran.err.contains("--release IMAGE"), "{ran:?}");
+    }
 }
 
 #[test]

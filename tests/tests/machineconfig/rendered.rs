@@ -35,6 +35,7 @@ fn check(object: &Value) {
 fn what_is_rendered_is_what_is_committed_and_always_the_same() {
     for (name, words) in [
         ("layered.yaml", vec![]),
+        ("pull.yaml", pull()),
         ("full.yaml", full()),
         ("full.bu", {
             let mut all = full();
@@ -153,8 +154,17 @@ fn a_file_that_is_as_it_should_be_is_left_alone() {
     use std::os::unix::fs::PermissionsExt as _;
     let mut all = full();
     all.push(output);
+    let mode = || fs::metadata(&out).unwrap().permissions().mode() & 0o777;
     assert_eq!(render(&words(&all)).code, Some(0));
-    assert_eq!(fs::metadata(&out).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(mode(), 0o600);
+    // Also where the text is there already, for all to read.
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o644)).unwrap();
+    let again = render(&words(&all));
+    assert!(again.err.contains("written: ") && mode() == 0o600, "{again:?}");
+    // What its owner alone may read, and not even write, is as it should be.
+    fs::set_permissions(&out, fs::Permissions::from_mode(0o400)).unwrap();
+    let again = render(&words(&all));
+    assert!(again.err.contains("is as it should be") && mode() == 0o400, "{again:?}");
 }
 
 #[test]
@@ -163,6 +173,8 @@ fn notes_promise_no_key_and_tell_when_the_driver_is_right() {
     for part in [
         "keys are asked for, not enrolled",
         "at each node's console",
+        "local users of a node",
+        "updates of the cluster no longer change the OS of pool worker",
         "first boot into",
         "an initramfs",
     ] {

@@ -64,15 +64,30 @@ pub(super) fn component(host: &str) -> String {
     if name.starts_with('.') || name.is_empty() { format!("{UNNAMED}{name}") } else { name }
 }
 
-/// The onloadd to ask: the one named, that of the package, or the one beside this program.
+/// Where onloadd may be: where the package puts it, beside this program, or in the `sbin` beside its `bin`, as
+/// on nodes that fetch both into `/usr/local`.
+fn places(this: Option<&Path>) -> Vec<PathBuf> {
+    let directory = this.and_then(Path::parent);
+    let near = directory.map(|directory| {
+        let sbin = directory.parent().map(|above| above.join("sbin/onloadd"));
+        [Some(directory.join("onloadd")), sbin]
+    });
+    let near = near.into_iter().flatten().flatten();
+    [PathBuf::from(ONLOADD)].into_iter().chain(near).collect()
+}
+
+/// The onloadd to ask: the one named, or the first that is there.
 pub(super) fn onloadd(named: Option<&Path>) -> Result<PathBuf, String> {
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    let beside = std::env::current_exe().ok().map(|this| this.with_file_name("onloadd"));
-    let places = [Some(PathBuf::from(ONLOADD)), beside];
-    let found = places.into_iter().flatten().find(|path| path.is_file());
-    found.ok_or_else(|| format!("onloadd is neither {ONLOADD} nor beside onloadctl"))
+    let this = std::env::current_exe().ok();
+    let places = places(this.as_deref());
+    if let Some(found) = places.iter().find(|path| path.is_file()) {
+        return Ok(found.clone());
+    }
+    let places: Vec<_> = places.iter().map(|path| path.to_string_lossy()).collect();
+    Err(format!("onloadd is not there: {}", places.join(", ")))
 }
 
 /// Has it look at the machine, and write what it read into the directory.
@@ -88,4 +103,22 @@ pub(super) async fn record(onloadd: &Path, root: &Path, into: &Path) -> Result<(
     let said = programs::ask(onloadd.as_os_str(), words, LIMIT).await?;
     // It was killed in the middle of its work.
     said.cut.map_or(Ok(()), Err)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn onloadd_is_looked_for_where_packages_and_fetched_programs_have_it() {
+        let of = |this: Option<&str>| -> Vec<String> {
+            let all = places(this.map(Path::new));
+            all.iter().map(|path| path.to_string_lossy().into_owned()).collect()
+        };
+        assert_eq!(
+            of(Some("/usr/local/bin/onloadctl")),
+            ["/usr/sbin/onloadd", "/usr/local/bin/onloadd", "/usr/local/sbin/onloadd"]
+        );
+        assert_eq!(of(None), ["/usr/sbin/onloadd"]);
+    }
 }

@@ -96,9 +96,12 @@ fn find(release: &str) -> Result<Source<'_>, Complaint> {
     if path.is_dir() {
         return Ok(Source::Directory(path));
     }
-    names::check_image(release).map_err(|_| {
-        let why =
-            format!("{} is neither a directory here nor a reference to an image", plain(release));
+    if path.exists() {
+        let why = format!("{} is a file, and a release is an image or a directory", plain(release));
+        return Err(refuse(why, "unpack it, and name the directory: --release DIR"));
+    }
+    names::check_image(release).map_err(|refused| {
+        let why = format!("there is no directory {}, and {}", plain(release), refused.why);
         refuse(why, "name a directory, or an image such as registry.example/onload:9.1.0")
     })?;
     Ok(Source::Image(release))
@@ -116,13 +119,16 @@ fn pull(image: &str, parts: &mut Parts) -> Result<(), Complaint> {
         (BOOT, include_str!("../../../../units/onloadd-boot.service")),
     ];
     for (name, text) in ours {
-        let drop_ins = BTreeMap::from([("10-fetched.conf".to_owned(), FETCHED_ONLY.to_owned())]);
         let text =
             text.replace(&format!("ExecStart={}", IN_IMAGE.0), &format!("ExecStart={}", FETCHED.0));
-        parts.unit(name, Unit { drop_ins, ..whole(&text) })?;
+        parts.unit(name, Unit { drop_ins: fetched_only(), ..whole(&text) })?;
     }
     let sfptpd = include_str!("../../../../units/onloadd-sfptpd.service");
     parts.unit("onloadd-sfptpd.service", Unit { enabled: false, ..whole(sfptpd) })
+}
+
+fn fetched_only() -> BTreeMap<String, String> {
+    BTreeMap::from([("10-fetched.conf".to_owned(), FETCHED_ONLY.to_owned())])
 }
 
 fn whole(text: &str) -> Unit {
@@ -144,14 +150,11 @@ fn release(
             (ARCHIVE.to_owned(), false)
         }
     };
-    let (bin, after) = match wanted.deliver {
-        Delivery::Layered => (IN_IMAGE.1, DAEMON.to_owned()),
-        Delivery::Pull => (FETCHED.1, format!("{FETCH} {DAEMON}")),
-    };
-    let needs = match wanted.deliver {
-        Delivery::Layered => DAEMON,
-        // It starts the daemon as well, and has failed where the programs are not there.
-        Delivery::Pull => FETCH,
+    let (bin, needs, after, drop_ins) = match wanted.deliver {
+        Delivery::Layered => (IN_IMAGE.1, DAEMON, DAEMON.to_owned(), BTreeMap::new()),
+        // What fetches starts the daemon, and this once more where it was left out for want of programs:
+        // its tries are not used up while those are on their way.
+        Delivery::Pull => (FETCHED.1, FETCH, format!("{FETCH} {DAEMON}"), fetched_only()),
     };
     let text = include_str!("../../../../packaging/rhcos/onloadd-release.service");
     let network = if network {
@@ -166,7 +169,7 @@ fn release(
         .replace("@BIN@", bin)
         .replace("@NAME@", name.as_str())
         .replace("@SOURCE@", &source);
-    parts.unit(RELEASE, whole(&text))
+    parts.unit(RELEASE, Unit { drop_ins, ..whole(&text) })
 }
 
 /// The name that the release is taken in by: the configuration has to ask for it, or it lies there unused.

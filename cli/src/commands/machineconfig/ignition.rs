@@ -38,7 +38,7 @@ impl Version {
         let found = ALL.iter().find(|(_, name, _)| *name == text).map(|(version, ..)| *version);
         found.ok_or_else(|| {
             let why = format!("Ignition {} is not known here", plain(text));
-            let fix = "--ignition takes 3.2.0 (OpenShift 4.7 and later), 3.3.0, 3.4.0 (4.14 and later) and 3.5.0 (4.19 and later)";
+            let fix = "--ignition takes 3.2.0 and 3.3.0 (every OpenShift that onloadd runs on, 4.13 and later), 3.4.0 (4.14 and later) and 3.5.0 (4.19 and later)";
             refuse(why, fix)
         })
     }

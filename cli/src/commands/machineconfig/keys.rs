@@ -24,6 +24,8 @@ use super::{WHAT, refuse};
 const DIRECTORY: &str = "/etc/onloadd/keys";
 /// The hash of the password, which only root may read: onloadd refuses one that others may.
 const HASH: &str = "/etc/onloadd/keys/machineconfig.hash";
+/// How long that is, with its end of line: `$6$`, 16 letters of salt, `$` and 86 (crypt(5)).
+const LENGTH: usize = 3 + 16 + 1 + 86 + 1;
 
 /// Reads the certificates, and has onloadd ask for each.
 ///
@@ -59,6 +61,17 @@ pub fn take(
         all.push(certificate);
     }
     drop_in.hash = HASH.to_owned();
+    Ok(all)
+}
+
+/// The parts with letters in the hash's place, as many as it will have: what cannot be rendered with them is
+/// found before anybody types a password.
+///
+/// # Errors
+/// A file was given for that place.
+pub fn foreseen(parts: &Parts) -> Result<Parts, Complaint> {
+    let mut all = parts.clone();
+    all.file(HASH, "x".repeat(LENGTH), Mode::SECRET)?;
     Ok(all)
 }
 

@@ -1,6 +1,7 @@
 //! What names may be: of the object, of a pool, of units and of files on a node.
 
 use crate::ended::Complaint;
+use crate::image::Image;
 use crate::render::paint::plain;
 
 use super::refuse;
@@ -101,15 +102,19 @@ pub fn check_arguments(all: &[String]) -> Result<(), Complaint> {
     Ok(())
 }
 
-/// A reference to an image, such as registry.example/onload:9.1.0: it also stands in units and scripts.
+/// A reference to an image, such as registry.example/onload:9.1.0: it also stands in units and scripts. Short
+/// names are no such thing there: which registry they mean is each node's own matter.
 pub fn check_image(reference: &str) -> Result<(), Complaint> {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte);
-    let good = reference.contains('/')
-        && reference.bytes().all(letters)
-        && reference.starts_with(|c: char| c.is_ascii_alphanumeric());
-    let why = || format!("{} is no reference to an image", plain(reference));
-    let fix = "name registry, repository and tag or digest: registry.example/onload:9.1.0";
-    good.then_some(()).ok_or_else(|| refuse(why(), fix))
+    let refused = |why: &str| {
+        let why = format!("{} is no reference to an image: {why}", plain(reference));
+        let fix = "name registry, repository and tag or digest: registry.example/onload:9.1.0";
+        Err(refuse(why, fix))
+    };
+    match reference.parse::<Image>() {
+        Ok(image) if image.registry().is_some() => Ok(()),
+        Ok(_) => refused("it names no registry"),
+        Err(why) => refused(&why),
+    }
 }
 
 #[cfg(test)]
@@ -121,6 +126,7 @@ mod tests {
     #[test]
     fn names_that_hold_and_names_that_do_not() {
         let long = "a".repeat(64);
+        let digest = format!("r.example:5000/a/b@sha256:{}", "0a".repeat(32));
         type Check = fn(&str) -> Result<(), Complaint>;
         let cases: [(Check, &[&str], &[&str]); 5] = [
             (check_role, &["worker", "w-1"], &["", "Worker", "-w", "w-", "a.b", &long, "a b"]),
@@ -146,8 +152,8 @@ mod tests {
             ),
             (
                 check_image,
-                &["r.example/onload:9", "r.example:5000/a/b@sha256:00"],
-                &["onload", "a b/c", "/x/y", "-a/b", "a/b;c"],
+                &["r.example/onload:9", "localhost/a", &digest],
+                &["onload", "a b/c", "/x/y", "-a/b", "a.b/c;d", "a.b/c@sha256:00", "a/b", "a.b/C"],
             ),
         ];
         for (check, good, wrong) in cases {

@@ -28,7 +28,7 @@ pub struct Unit {
 }
 
 /// All of it.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Parts {
     /// By path.
     pub files: BTreeMap<String, File>,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use onload_core::names::ResourceName;
 use serde::Serialize;
 
-use super::image::Image;
+use crate::image::Image;
 
 /// The label by which a node is chosen: a pod that is bound to it by name would pass by the scheduler,
 /// and fail for good where all devices are lent.

@@ -13,6 +13,23 @@ pub struct Image(String);
 const LONGEST_NAME: usize = 255;
 const LONGEST_TAG: usize = 128;
 
+impl Image {
+    /// The registry, where one is named.
+    pub fn registry(&self) -> Option<&str> {
+        split(&self.0).0
+    }
+}
+
+/// A registry and what comes after it: a first part that cannot be one is part of the path.
+fn split(name: &str) -> (Option<&str>, &str) {
+    match name.split_once('/') {
+        Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
+            (Some(first), path)
+        }
+        _ => (None, name),
+    }
+}
+
 impl FromStr for Image {
     type Err = String;
 
@@ -26,12 +43,7 @@ impl FromStr for Image {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
         };
-        let (registry, path) = match name.split_once('/') {
-            Some((first, path)) if first.contains(['.', ':']) || first == "localhost" => {
-                (Some(first), path)
-            }
-            _ => (None, name),
-        };
+        let (registry, path) = split(name);
         let part = |part: &str| {
             let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
             let end =
@@ -42,7 +54,9 @@ impl FromStr for Image {
             return Err("a name is of small letters, digits and ._- between /".to_owned());
         }
         let host = |c: char| c.is_ascii_alphanumeric() || ".-:[]".contains(c);
-        if registry.is_some_and(|registry| !registry.chars().all(host)) {
+        // One that began with a dash would be an option to whoever is given it.
+        let begins = |c: char| c.is_ascii_alphanumeric() || c == '[';
+        if registry.is_some_and(|name| !name.starts_with(begins) || !name.chars().all(host)) {
             return Err("the registry is a host, and a port where it has one".to_owned());
         }
         let word = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -69,7 +83,22 @@ impl FromStr for Image {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+
     use super::*;
+
+    #[test]
+    fn a_registry_is_told_from_a_part_of_the_path() {
+        for (text, registry) in [
+            ("app:1", None),
+            ("team/app", None),
+            ("localhost/app", Some("localhost")),
+            ("r.example/team/app:1", Some("r.example")),
+            ("registry:5000/app", Some("registry:5000")),
+        ] {
+            assert_eq!(text.parse::<Image>().unwrap().registry(), registry, "{text}");
+        }
+    }
 
     #[test]
     fn references_are_what_runtimes_take() {
@@ -96,6 +125,8 @@ mod tests {
             "a@sha256:12",
             "a@md5:00",
             "-a",
+            "-a.b/c",
+            ":1/c",
             "exa mple.com/a",
             "a\nb",
         ] {
