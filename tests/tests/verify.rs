@@ -242,6 +242,14 @@ fn a_pod_is_looked_into_from_outside() {
     assert_eq!((code, verdict(&report, "container-library")), (Some(1), "fail"), "{report:#}");
     assert_eq!(verdict(&report, "container-nodes"), "skip", "a link is no device");
 
+    // Nor is anything of it opened but a file: a pipe would be read as an empty one, a device not at all.
+    for spoil in [Root::pipe, Root::device] {
+        spoil(&root, &format!("proc/4711/root{LIBRARY}"));
+        let (_, report) = verify(&node, &root, &of_pod);
+        assert_eq!(verdict(&report, "container-library"), "skip", "{report:#}");
+        assert_eq!(check(&report, "container-library")["why"], "it is not a regular file");
+    }
+
     let unknown = run(&node, root.path(), &["--pod", "default/nobody"]);
     let error = String::from_utf8(unknown.stderr).unwrap();
     assert_eq!(unknown.status.code(), Some(1), "{error}");

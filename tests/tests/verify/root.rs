@@ -64,10 +64,19 @@ impl Root {
         for path in NODES {
             let path = self.at(below).join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            let _ = fs::remove_file(&path);
-            mknod(&path, SFlag::S_IFCHR, Mode::from_bits_truncate(mode), makedev(0, 0)).unwrap();
+            make(&path, SFlag::S_IFCHR, mode);
         }
         nix::sys::stat::umask(none);
+    }
+
+    /// A pipe in place of a file.
+    pub fn pipe(&self, path: &str) {
+        make(&self.at(path), SFlag::S_IFIFO, 0o666);
+    }
+
+    /// A device in place of a file.
+    pub fn device(&self, path: &str) {
+        make(&self.at(path), SFlag::S_IFCHR, 0o666);
     }
 
     /// A container's first process, and the log by which the kubelet knows it.
@@ -87,4 +96,10 @@ impl Root {
         self.write(&own(&format!("root{LIBRARY}")), &format!("\0ELF\0{HASH}\0"));
         self.nodes(&own("root"), 0o666);
     }
+}
+
+/// Makes what is no file, in place of what is there.
+fn make(path: &Path, kind: SFlag, mode: u32) {
+    let _ = fs::remove_file(path);
+    mknod(path, kind, Mode::from_bits_truncate(mode), makedev(0, 0)).unwrap();
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::Path;
 
 use onload_core::inventory::{DEVICE_NODES, DeviceNode};
@@ -12,7 +12,7 @@ use onload_core::reading::Reading;
 use onload_core::verify::host::Function;
 use onload_core::verify::stack;
 use rustix::fs::{
-    CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2, readlinkat,
+    CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, open, openat, openat2, readlinkat,
 };
 use rustix::io::Errno;
 
@@ -68,21 +68,36 @@ impl Host {
     }
 
     fn file(&self, path: &str, limit: u64) -> Reading<Vec<u8>> {
-        // Of a container's files any may be a pipe that nobody writes to.
-        let fd = match self.at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY) {
-            Ok(fd) => fd,
-            Err(errno) => return gap(errno),
-        };
-        let mut bytes = Vec::new();
-        match File::from(fd).take(limit + 1).read_to_end(&mut bytes) {
-            Ok(read) if read as u64 > limit => {
-                Reading::Unreadable(format!("it is larger than {limit} bytes"))
+        self.regular(path).and_then(|file| {
+            let mut bytes = Vec::new();
+            match file.take(limit + 1).read_to_end(&mut bytes) {
+                Ok(read) if read as u64 > limit => {
+                    Reading::Unreadable(format!("it is larger than {limit} bytes"))
+                }
+                Ok(_) => Reading::Known(bytes),
+                Err(error) => error.raw_os_error().map_or_else(
+                    || Reading::Unreadable(error.to_string()),
+                    |raw| gap(Errno::from_raw_os_error(raw)),
+                ),
             }
-            Ok(_) => Reading::Known(bytes),
-            Err(error) => error.raw_os_error().map_or_else(
-                || Reading::Unreadable(error.to_string()),
-                |raw| gap(Errno::from_raw_os_error(raw)),
-            ),
+        })
+    }
+
+    /// Opens a regular file. Any of a container's may be something else by now: a pipe that nobody writes to, or
+    /// a device, which may act on the mere opening. So what lies there is held first, which opens nothing, and
+    /// opened once it is known: the same one, whatever has the name by then.
+    fn regular(&self, path: &str) -> Reading<File> {
+        let opened = self.at(path, OFlags::PATH | OFlags::NOFOLLOW).and_then(|held| {
+            if !FileType::from_raw_mode(fstat(&held)?.st_mode).is_file() {
+                return Ok(None);
+            }
+            let same = format!("/proc/self/fd/{}", held.as_raw_fd());
+            open(same, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map(Some)
+        });
+        match opened {
+            Ok(Some(fd)) => Reading::Known(File::from(fd)),
+            Ok(None) => Reading::Unreadable("it is not a regular file".to_owned()),
+            Err(errno) => gap(errno),
         }
     }
 
