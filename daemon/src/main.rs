@@ -316,7 +316,10 @@ async fn run<H: Host>(
     let ledger = LedgerFile::open(&state_directory(args)?)
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
-    let settings = sources.load().map(|config| config.settings).unwrap_or_default();
+    // What a capture's files say of places must not be served or written on the machine it is looked at on.
+    let is_foreign = args.sim.is_none() && !is_here(args);
+    let own = if is_foreign { sources.of_command_line().load() } else { sources.load() };
+    let settings = own.map(|config| config.settings).unwrap_or_default();
     let places = kubelet::Places {
         directory: settings.kubelet.directory.into(),
         registry: settings.kubelet.plugins_registry.into(),

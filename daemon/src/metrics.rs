@@ -8,22 +8,24 @@
 mod answer;
 mod door;
 mod exposition;
+mod kept;
 mod meters;
 mod page;
 
 use std::convert::Infallible;
-use std::fs::{self, Permissions};
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use onload_core::config::MetricsSettings;
 use tokio::net::{TcpListener, UnixListener};
 
 use crate::letterbox::Letterbox;
 use crate::socket::{BindError, Socket};
+use kept::Pages;
 
 pub use meters::{Meters, Source};
 
@@ -33,6 +35,9 @@ const REAL_RUNTIME: &str = "/run/onloadd";
 const MODE: u32 = 0o666;
 /// Whom onloadd.service hears as it is shipped (`IPAddressAllow=`).
 const HEARD: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+/// Between two tries at an address that this node does not have yet: no scrape is missed for long, and two
+/// calls a minute are nothing.
+const ADDRESS_PACE: Duration = Duration::from_secs(30);
 
 /// Where the page is served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,15 +63,16 @@ impl Places {
 
 /// Serves the page at both places, as far as they can be had. Goes on until dropped.
 pub async fn serve(letterbox: Letterbox, places: Places) -> Infallible {
+    let pages = Arc::new(Pages::of(letterbox));
     let on_socket = async {
         if let Some(path) = &places.socket {
-            serve_socket(&letterbox, path).await;
+            serve_socket(&pages, path).await;
         }
         pending::<()>().await;
     };
     let at_address = async {
         if let Some(address) = places.listen {
-            serve_address(&letterbox, address).await;
+            serve_address(&pages, address).await;
         }
         pending::<()>().await;
     };
@@ -74,11 +80,11 @@ pub async fn serve(letterbox: Letterbox, places: Places) -> Infallible {
     pending().await
 }
 
-async fn serve_socket(letterbox: &Letterbox, path: &Path) {
+async fn serve_socket(pages: &Arc<Pages>, path: &Path) {
     match bind_socket(path).await {
         Ok((_socket, listener)) => {
             tracing::info!(socket = %path.display(), "metrics are served");
-            door::attend(async || Ok(listener.accept().await?.0), letterbox).await;
+            door::attend(async || Ok(listener.accept().await?.0), pages).await;
         }
         Err(error) => tracing::error!(
             socket = %path.display(), why = %error,
@@ -90,30 +96,14 @@ async fn serve_socket(letterbox: &Letterbox, path: &Path) {
 
 async fn bind_socket(path: &Path) -> Result<(Socket, UnixListener), BindError> {
     let bound = Socket::bind(path).await?;
-    fs::set_permissions(path, Permissions::from_mode(MODE))?;
+    bound.0.set_mode(MODE)?;
     Ok(bound)
 }
 
-/// An address that this node does not have yet is tried again with each picture: it may come up after
-/// us, and a look that finds one makes another picture.
-async fn serve_address(letterbox: &Letterbox, address: SocketAddr) {
-    let mut pictures = letterbox.watch();
-    let mut told = false;
-    let listener = loop {
-        pictures.mark_unchanged();
-        match TcpListener::bind(address).await {
-            Ok(listener) => break listener,
-            Err(error) => {
-                let waits = error.kind() == io::ErrorKind::AddrNotAvailable;
-                if !told {
-                    tell_unbound(address, &error);
-                    told = true;
-                }
-                if !waits || pictures.changed().await.is_err() {
-                    return;
-                }
-            }
-        }
+async fn serve_address(pages: &Arc<Pages>, address: SocketAddr) {
+    let bind = async || TcpListener::bind(address).await;
+    let Some(listener) = bind_address(pages.letterbox(), address, ADDRESS_PACE, bind).await else {
+        return;
     };
     tracing::info!(%address, "metrics are served");
     if address.ip() != HEARD {
@@ -123,7 +113,37 @@ async fn serve_address(letterbox: &Letterbox, address: SocketAddr) {
             "who asks from elsewhere than {HEARD} must be in IPAddressAllow= of onloadd.service",
         );
     }
-    door::attend(async || Ok(listener.accept().await?.0), letterbox).await;
+    door::attend(async || Ok(listener.accept().await?.0), pages).await;
+}
+
+/// An address that this node does not have yet may come up after us. It is tried again with each picture, as
+/// a look that finds a port makes another one, and at a slow pace, as not every address is a port's.
+async fn bind_address<L>(
+    letterbox: &Letterbox,
+    address: SocketAddr,
+    pace: Duration,
+    mut bind: impl AsyncFnMut() -> io::Result<L>,
+) -> Option<L> {
+    let mut pictures = letterbox.watch();
+    let mut told = false;
+    loop {
+        pictures.mark_unchanged();
+        let error = match bind().await {
+            Ok(listener) => return Some(listener),
+            Err(error) => error,
+        };
+        if !told {
+            tell_unbound(address, &error);
+            told = true;
+        }
+        if error.kind() != io::ErrorKind::AddrNotAvailable {
+            return None;
+        }
+        tokio::select! {
+            changed = pictures.changed() => changed.ok()?,
+            () = tokio::time::sleep(pace) => {}
+        }
+    }
 }
 
 fn tell_unbound(address: SocketAddr, error: &io::Error) {

@@ -68,6 +68,12 @@ impl Sources {
         Ok(config)
     }
 
+    /// What the command line says, and nothing else: files below another machine's root say nothing of where
+    /// on this one something may be served or written.
+    pub fn of_command_line(&self) -> Self {
+        Self { command_line: self.command_line.clone(), ..Self::default() }
+    }
+
     /// The files that the configuration names by path. They count as they were when this was read.
     fn named(&self, config: &Config) -> BTreeMap<String, Result<Vec<u8>, String>> {
         let Some(root) = &self.root else { return BTreeMap::new() };
@@ -341,5 +347,22 @@ mod tests {
         let sources = Sources { root: Some(root.path().to_owned()), runtime, ..Sources::default() };
         let pools = sources.load().unwrap().settings.pools;
         assert_eq!(pools.values().next().map(|pool| pool.slots), Some(3));
+    }
+
+    #[test]
+    fn places_of_another_machine_are_not_its_files_to_say() {
+        let places = "[metrics]\nlisten = \"0.0.0.0:9557\"\nsocket = \"/tmp/x.sock\"\n\
+            [cdi]\ndirectory = \"/etc/cdi\"\n[kubelet]\ndirectory = \"/tmp/kubelet\"\n";
+        let root = tree(&[("etc/onloadd/onloadd.toml", places)]);
+        let text = "[kubelet]\nplugins-registry = \"/tmp/registry\"\n".to_owned();
+        let command_line = Some(Fragment { file: "command line".to_owned(), text });
+        let sources =
+            Sources { root: Some(root.path().to_owned()), command_line, ..Sources::default() };
+        assert_eq!(sources.load().unwrap().settings.cdi.directory, "/etc/cdi");
+        let own = sources.of_command_line().load().unwrap().settings;
+        let built_in = onload_core::config::Settings::default();
+        assert_eq!((own.metrics, own.cdi), (built_in.metrics, built_in.cdi));
+        assert_eq!(own.kubelet.directory, built_in.kubelet.directory);
+        assert_eq!(own.kubelet.plugins_registry, "/tmp/registry");
     }
 }

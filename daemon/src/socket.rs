@@ -1,10 +1,12 @@
 //! A Unix socket of ours at a path: bound where nobody else serves, removed if it is still ours.
 
-use std::fs;
+use std::fs::{self, File, Metadata, Permissions};
 use std::io;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags, open};
 use tokio::net::{UnixListener, UnixStream};
 
 /// Longest path of a unix socket (`sun_path` less its NUL; reference/kubelet-api.md section 1).
@@ -52,6 +54,19 @@ impl Socket {
     /// Where its file is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Sets who may connect. Whatever else has the path by now keeps its own: a link is not followed.
+    pub(crate) fn set_mode(&self, mode: u32) -> io::Result<()> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let held = File::from(open(&self.path, flags, Mode::empty())?);
+        let found = held.metadata()?;
+        if !found.file_type().is_socket() || inode_of(&found) != self.inode {
+            return Err(io::Error::other("another file has taken its place"));
+        }
+        // A descriptor that only holds a file cannot be asked by itself.
+        let same = format!("/proc/self/fd/{}", held.as_raw_fd());
+        fs::set_permissions(same, Permissions::from_mode(mode))
     }
 
     /// Whether who opens the path still reaches this socket.
@@ -109,8 +124,11 @@ pub(crate) async fn listener(path: &Path) -> io::Result<Listener> {
 }
 
 fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    let found = fs::symlink_metadata(path)?;
-    Ok((found.dev(), found.ino()))
+    fs::symlink_metadata(path).map(|found| inode_of(&found))
+}
+
+fn inode_of(found: &Metadata) -> (u64, u64) {
+    (found.dev(), found.ino())
 }
 
 #[cfg(test)]
@@ -150,6 +168,26 @@ mod tests {
         assert!(!socket.is_in_place() && successor.is_in_place());
         drop(socket);
         assert!(path.exists());
+    }
+
+    #[tokio::test]
+    async fn only_its_own_file_gets_its_mode() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, other) = (root.path().join(NAME), root.path().join("other"));
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+        let (socket, _listener) = Socket::bind(&path).await.unwrap();
+        socket.set_mode(0o666).unwrap();
+        assert_eq!(mode(&path), 0o666);
+
+        fs::rename(&path, root.path().join("moved")).unwrap();
+        fs::write(&other, "").unwrap();
+        fs::set_permissions(&other, Permissions::from_mode(0o600)).unwrap();
+        std::os::unix::fs::symlink(&other, &path).unwrap();
+        socket.set_mode(0o666).unwrap_err();
+        fs::remove_file(&path).unwrap();
+        fs::hard_link(&other, &path).unwrap();
+        socket.set_mode(0o666).unwrap_err();
+        assert_eq!(mode(&other), 0o600);
     }
 
     #[tokio::test]

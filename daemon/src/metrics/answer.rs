@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -10,8 +9,7 @@ use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 
-use super::exposition;
-use crate::letterbox::Letterbox;
+use super::kept::Pages;
 
 /// Where the page is.
 const PATH: &str = "/metrics";
@@ -23,7 +21,7 @@ const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8")
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 /// Answers one request. What else it carries is not read.
-pub(super) fn answer<B>(request: &Request<B>, letterbox: &Letterbox) -> Response<Text> {
+pub(super) fn answer<B>(request: &Request<B>, pages: &Pages) -> Response<Text> {
     if request.uri().path() != PATH {
         let text = "not found: metrics are at /metrics\n";
         return response(StatusCode::NOT_FOUND, PLAIN, text);
@@ -34,7 +32,7 @@ pub(super) fn answer<B>(request: &Request<B>, letterbox: &Letterbox) -> Response
         refused.headers_mut().insert(ALLOW, METHODS);
         return refused;
     }
-    match exposition::page(letterbox.picture(), Arc::clone(letterbox.meters())) {
+    match pages.page() {
         Ok(page) => response(StatusCode::OK, OPEN_METRICS, page),
         Err(error) => {
             tracing::warn!(%error, "the page of metrics could not be written");

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::future::ready;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -15,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::{AbortHandle, JoinSet, yield_now};
 
 use super::answer::answer;
-use crate::letterbox::Letterbox;
+use super::kept::Pages;
 
 /// Most connections of one listener; a Prometheus needs one, and one that restarts another.
 const MOST: usize = 8;
@@ -31,7 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves whoever `accept` lets in. Who comes when all places are taken has that of the one who was
 /// there first: an honest request is answered as soon as it is here, so that one is not honest.
-pub(super) async fn attend<S>(mut accept: impl AsyncFnMut() -> io::Result<S>, letterbox: &Letterbox)
+pub(super) async fn attend<S>(mut accept: impl AsyncFnMut() -> io::Result<S>, pages: &Arc<Pages>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -54,19 +55,19 @@ where
         {
             first.abort();
         }
-        order.push_back(guests.spawn(receive(stream, letterbox.clone())));
+        order.push_back(guests.spawn(receive(stream, Arc::clone(pages))));
         // A request that came with the connection is answered before the next one is let in.
         yield_now().await;
     }
 }
 
 /// One connection. Whatever is wrong with it is its own affair.
-async fn receive<S>(stream: S, letterbox: Letterbox)
+async fn receive<S>(stream: S, pages: Arc<Pages>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
-        ready(Ok::<_, Infallible>(answer(&request, &letterbox)))
+        ready(Ok::<_, Infallible>(answer(&request, &pages)))
     });
     let serving = http1::Builder::new()
         .keep_alive(false)

@@ -215,17 +215,19 @@ const LENT: [&str; 4] = ["none", "withdrawn", "local", "container"];
 /// Whether it can work.
 const HEALTH: [&str; 2] = ["healthy", "unhealthy"];
 
-fn lent(device: &Device) -> &'static str {
-    match device.lent {
-        Lent::No => "none",
-        Lent::Withdrawn => "withdrawn",
-        Lent::Local(_) => "local",
-        Lent::Container(_) => "container",
+/// How many devices there are by [`HEALTH`] and [`LENT`]. A pool may have thousands, so they are gone through once.
+fn census(devices: &[Device]) -> [[u64; 4]; 2] {
+    let mut counts = [[0; 4]; 2];
+    for device in devices {
+        let lent = match device.lent {
+            Lent::No => 0,
+            Lent::Withdrawn => 1,
+            Lent::Local(_) => 2,
+            Lent::Container(_) => 3,
+        };
+        counts[usize::from(device.cause.is_some())][lent] += 1;
     }
-}
-
-fn health(device: &Device) -> &'static str {
-    if device.cause.is_none() { "healthy" } else { "unhealthy" }
+    counts
 }
 
 fn devices(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
@@ -244,11 +246,10 @@ fn devices(page: &mut Page<'_>, picture: &Picture) -> fmt::Result {
         "devices",
         "Devices of the pool, by whether they can work and of which kind the holder is.",
         picture.pools.iter().flat_map(|(pool, of)| {
-            let kinds = HEALTH.into_iter().flat_map(|health| LENT.map(|lent| (health, lent)));
-            kinds.map(move |kind| {
-                let alike = of.devices.iter().filter(|one| (health(one), lent(one)) == kind);
-                let labels = [("pool", pool.as_str()), ("health", kind.0), ("holder", kind.1)];
-                (labels, count(alike.count()))
+            HEALTH.into_iter().zip(census(&of.devices)).flat_map(move |(health, counts)| {
+                LENT.into_iter().zip(counts).map(move |(lent, n)| {
+                    ([("pool", pool.as_str()), ("health", health), ("holder", lent)], n)
+                })
             })
         }),
     )

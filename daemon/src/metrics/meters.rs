@@ -46,6 +46,10 @@ const CHANGE_BOUNDS: [Duration; 11] = [
     Duration::from_secs(3_600),
 ];
 
+/// Longest duration that is believed. Holders and confirmations are waited for, but not for days on a node that
+/// works.
+const LONGEST_CHANGE: Duration = Duration::from_secs(24 * 3600);
+
 /// Durations by size.
 #[derive(Debug)]
 pub(super) struct Histogram<const N: usize> {
@@ -168,6 +172,8 @@ pub struct Meters {
     took: [Histogram<11>; 3],
     /// The number of the last change that was counted.
     counted: AtomicU64,
+    /// Another one with whatever is counted.
+    version: AtomicU64,
 }
 
 impl Default for Meters {
@@ -180,6 +186,7 @@ impl Default for Meters {
             changes: [const { [const { AtomicU64::new(0) }; 4] }; 3],
             took: [const { Histogram::new(CHANGE_BOUNDS) }; 3],
             counted: AtomicU64::new(0),
+            version: AtomicU64::new(0),
         }
     }
 }
@@ -193,6 +200,7 @@ impl Meters {
         } else {
             requests.refused.fetch_add(1, Ordering::Relaxed);
         }
+        self.touch();
     }
 
     /// A kubelet has accepted a pool.
@@ -204,6 +212,8 @@ impl Meters {
                 registrations.insert(pool.clone(), 1);
             }
         }
+        drop(registrations);
+        self.touch();
     }
 
     /// A step has ended.
@@ -215,6 +225,7 @@ impl Meters {
             Err(_) => failed,
         };
         count.fetch_add(1, Ordering::Relaxed);
+        self.touch();
     }
 
     /// A picture is published. Counts the changes of this boot that ended since the one before: the
@@ -227,6 +238,16 @@ impl Meters {
         new.filter(|past| past.change.boot.as_ref() == Some(boot))
             .for_each(|past| self.count(past));
         self.counted.store(last, Ordering::Relaxed);
+        self.touch();
+    }
+
+    fn touch(&self) {
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// Two that are alike: nothing was counted between.
+    pub(super) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     fn count(&self, past: &Past) {
@@ -241,9 +262,12 @@ impl Meters {
             Origin::Drift => 2,
             Origin::Order(_) => 3,
         };
-        // Nothing where the clock was set back meanwhile.
-        let took = Duration::from_millis(past.ended.0.saturating_sub(past.change.began.0));
-        self.took[outcome].observe(took);
+        // The ledger has times of day alone, since a change goes on over a restart. A clock that was set meanwhile,
+        // as from 1970 by the first answer of NTP, makes of them what cannot be; one such would spoil the sum for good.
+        let took = past.ended.0.checked_sub(past.change.began.0).map(Duration::from_millis);
+        if let Some(took) = took.filter(|took| *took <= LONGEST_CHANGE) {
+            self.took[outcome].observe(took);
+        }
         self.changes[outcome][origin].fetch_add(1, Ordering::Relaxed);
     }
 

@@ -33,6 +33,12 @@ fn another_machines_socket_is_never_in_this_machines_directory() {
     assert_eq!(at(own, false, None), None, "there is nowhere to serve it");
     assert_eq!(at("/tmp/own.sock", false, None), Some("/tmp/own.sock".into()));
     assert_eq!(at("", true, Some("/run/onloadd")), None, "off");
+    // Another machine's files say nothing of it: what is built in counts (`Sources::of_command_line`).
+    let built_in = MetricsSettings::default();
+    let places = |runtime: Option<&str>| Places::of(&built_in, false, runtime.map(Path::new));
+    assert_eq!(places(None), Places::default());
+    let socket = Some("/tmp/x/metrics.sock".into());
+    assert_eq!(places(Some("/tmp/x")), Places { socket, listen: None });
 }
 
 fn boot(text: &str) -> BootId {
@@ -86,6 +92,64 @@ fn changes_of_this_boot_count_once_each() {
     };
     assert_eq!(*sum, 0.4);
     assert_eq!(buckets[1], (0.5, 1), "in the bucket that it fits first");
+}
+
+#[test]
+fn a_change_over_which_the_clock_was_set_counts_and_took_no_time_that_is_told() {
+    const DAY: u64 = 24 * 3600 * 1000;
+    let this = boot("0c1d2e3f-5d74-4b8e-9a40-2f7d1c90b3e5");
+    let meters = Meters::default();
+    let mut history: Vec<_> =
+        [DAY, DAY + 1, 56 * 365 * DAY].map(|took| past(0, &this, took, Outcome::Done)).to_vec();
+    history.push(Past { ended: Timestamp(9_999), ..past(0, &this, 0, Outcome::Done) });
+    for (number, past) in (1..).zip(&mut history) {
+        past.change.number = number;
+    }
+    meters.published(&Picture {
+        history: Arc::new(history),
+        boot_id: Reading::Known(this),
+        ..Picture::default()
+    });
+    assert_eq!(meters.changes().map(|(_, _, count)| count).sum::<u64>(), 4);
+    let (_, took) = meters.took().next().unwrap();
+    let (sum, count, _) = took.read();
+    assert_eq!((sum, count), (24.0 * 3600.0, 1));
+}
+
+#[test]
+fn a_page_is_made_again_only_when_something_is_new() {
+    let (letterbox, pictures, _posts) = Letterbox::new();
+    let pages = Pages::of(letterbox.clone());
+    let made = || pages.page().unwrap();
+    let first = made();
+    // One text in memory, not two that are alike.
+    let is_same = |one: &bytes::Bytes, other: &bytes::Bytes| one.as_ptr() == other.as_ptr();
+    assert!(is_same(&first, &made()));
+    letterbox.meters().answered(Source::Bus, Duration::ZERO, false);
+    let counted = made();
+    assert!(!is_same(&first, &counted) && first != counted);
+    letterbox.meters().registered(&"onload".parse().unwrap());
+    let registered = made();
+    assert!(!is_same(&counted, &registered));
+    pictures.send_replace(Arc::new(Picture::default()));
+    let new = made();
+    assert!(!is_same(&registered, &new) && is_same(&new, &made()));
+}
+
+#[tokio::test]
+async fn an_address_is_waited_for_though_no_picture_comes() {
+    let (letterbox, _pictures, _posts) = Letterbox::new();
+    let address = "192.0.2.1:9557".parse().unwrap();
+    let mut tries = 0;
+    let bind = async || {
+        tries += 1;
+        if tries < 3 { Err(io::ErrorKind::AddrNotAvailable.into()) } else { Ok("bound") }
+    };
+    let pace = Duration::from_millis(1);
+    assert_eq!(bind_address(&letterbox, address, pace, bind).await, Some("bound"));
+    assert_eq!(tries, 3);
+    let taken = async || -> io::Result<()> { Err(io::ErrorKind::AddrInUse.into()) };
+    assert_eq!(bind_address(&letterbox, address, pace, taken).await, None, "not waited for");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use onload_core::verify::Check;
 use onload_core::verify::stack::{self, Child};
 use onload_dbus::error::{Kind, exit};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::Command;
+use tokio::process::{self, Command};
 
 use super::host::Host;
 use crate::bus::Bus;
@@ -26,6 +26,9 @@ const READY: &str = "ready";
 /// A stack takes some 10 ms to make; the first one waits up to 10 s for the control plane
 /// (reference/kubernetes-onload.md section 1.7).
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may take to end. One that waits in the driver for ever would have us wait as well, and keep the
+/// device.
+const END: Duration = Duration::from_secs(10);
 
 /// The child: opens a socket of either kind, says so, and ends when nobody reads any more.
 pub fn hold_sockets() -> Result<u8, Ended> {
@@ -115,14 +118,46 @@ async fn with_child(
     tokio::time::timeout(PATIENCE, ready).await.map_err(|_| io::ErrorKind::TimedOut)??;
     // It is a process of this machine, whichever root the rest is read below.
     let live = Host::open(Path::new("/"))?;
-    let seen = Child {
+    let mut seen = Child {
         pid,
         library: library.to_owned(),
         mapped: live.mapped(pid),
         descriptors: live.descriptors(pid),
         stacks: host.stacks(),
+        killed: false,
     };
-    drop(child.stdin.take());
-    child.wait().await?;
+    seen.killed = !ends(&mut child, END).await?;
     Ok(seen)
+}
+
+/// Asks it to end, by the end of its input; kills what does not. Whether it did.
+async fn ends(child: &mut process::Child, limit: Duration) -> io::Result<bool> {
+    drop(child.stdin.take());
+    if let Ok(ended) = tokio::time::timeout(limit, child.wait()).await {
+        return ended.map(|_| true);
+    }
+    // Not waited for: what does not leave the kernel is not killed either.
+    child.start_kill()?;
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)] // A failed test is what a panic is for.
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_end_is_killed() {
+        let limits =
+            [("cat", Duration::from_secs(60), true), ("sleep", Duration::from_millis(50), false)];
+        for (program, limit, wanted) in limits {
+            let mut command = Command::new(program);
+            command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
+            let mut child = command.args((program == "sleep").then_some("600")).spawn().unwrap();
+            assert_eq!(ends(&mut child, limit).await.unwrap(), wanted, "{program}");
+            // At once, either way.
+            assert_eq!(child.wait().await.unwrap().success(), wanted, "{program}");
+        }
+    }
 }

@@ -31,6 +31,8 @@ pub struct Child {
     pub descriptors: Reading<Vec<String>>,
     /// Process ids by stack.
     pub stacks: Reading<BTreeMap<u32, u32>>,
+    /// Whether it did not end when it was asked to, and was killed.
+    pub killed: bool,
 }
 
 /// Reads `/proc/driver/onload/stacks`: a line for each, `ID: PID UID` and counters
@@ -77,13 +79,24 @@ pub fn judge(child: &Child) -> Check {
         // A stack alone is no socket, but nobody has one without the library at work.
         all.iter().find(|one| one.starts_with(ONLOAD_FILE))
     });
-    match (stack, socket) {
-        (Some((id, _)), _) => check(format!("{looked}, has stack {id}")),
-        (None, Some(socket)) => check(format!("{looked}, has {socket}")).warn(
+    let unread = child.stacks.why_not().or(child.descriptors.why_not());
+    match (stack, socket, unread) {
+        _ if child.killed => check(looked).fail(
+            "it did not end once its input was closed, and was killed",
+            "`dmesg` says what Onload has to say; `onloadctl run -- cat` shows it by hand",
+        ),
+        (Some((id, _)), ..) => check(format!("{looked}, has stack {id}")),
+        // What was not read lacks nobody.
+        (None, socket, Some(why)) => check(match socket {
+            Some(socket) => format!("{looked}, has {socket}"),
+            None => looked,
+        })
+        .skip(why),
+        (None, Some(socket), None) => check(format!("{looked}, has {socket}")).warn(
             "its socket is Onload's, and the list of stacks does not name the child",
             "see /proc/driver/onload/stacks; in a container of its own process ids that is to be expected",
         ),
-        (None, None) => check(looked).fail(
+        (None, None, None) => check(looked).fail(
             "its sockets are the kernel's own: it runs unaccelerated",
             "`dmesg` says why, most often that no interface is up (`onloadctl ports`)",
         ),
@@ -133,6 +146,7 @@ mod tests {
             mapped: Reading::Known(Mapped::default()),
             descriptors: Reading::Known(vec!["socket:[77]".to_owned()]),
             stacks: Reading::Known(BTreeMap::from([(3, 190)])),
+            killed: false,
         };
         let with = |spoil: &dyn Fn(&mut Child)| {
             let mut child = child.clone();
@@ -151,5 +165,13 @@ mod tests {
         assert!(refused.verdict == Fail && refused.fix.unwrap().contains("LD_PRELOAD="));
         let hidden = with(&|child| child.mapped = Reading::Unreadable("EACCES".to_owned()));
         assert_eq!(hidden.verdict, Skip);
+        let unread = with(&|child| child.stacks = Reading::Unreadable("EIO".to_owned()));
+        assert_eq!((unread.verdict, unread.why.as_deref()), (Skip, Some("EIO")));
+        let unread = with(&|child| child.descriptors = Reading::Unreadable("EIO".to_owned()));
+        assert_eq!((unread.verdict, unread.why.as_deref()), (Skip, Some("EIO")));
+        let stuck = with(&|child| {
+            (child.stacks, child.killed) = (Reading::Known(BTreeMap::from([(4, 191)])), true);
+        });
+        assert!(stuck.verdict == Fail && stuck.why.unwrap().contains("was killed"));
     }
 }
