@@ -2,6 +2,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -180,6 +181,14 @@ async fn a_terminal_has_a_plot_and_is_given_back_as_it_was() {
     let pid = Pid::from_raw(pid.trim().parse().unwrap());
     kill(pid, Signal::SIGTSTP).unwrap();
     until(&mut screen, &mut shown, "\x1b[?1049l").await;
+    // It has given the terminal back and is about to stop: what comes before that would wake nobody.
+    let rests = async {
+        while !std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap().contains("State:\tT")
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, rests).await.unwrap();
     kill(pid, Signal::SIGCONT).unwrap();
     until(&mut screen, &mut shown, "\x1b[?1049h").await;
     keyboard.write_all(b"\x03").await.unwrap();
