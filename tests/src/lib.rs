@@ -14,6 +14,7 @@ pub mod machine;
 pub mod namespace;
 pub mod node;
 pub mod package;
+pub mod readme;
 pub mod recorded;
 pub mod sfptpd;
 pub mod skip;

@@ -9,37 +9,20 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onload_core::release::ModuleFile;
 use onload_tests::binaries::binary;
 use onload_tests::node::Node;
+use onload_tests::readme::{begins, behind_a_prompt, commands};
 use onload_tests::skip::skip;
 use onloadd::module_file::stand_in;
-
-/// Lines of the README's shell blocks, without their comments.
-fn commands() -> Vec<String> {
-    let readme = fs::read_to_string(Node::repository("README.md")).unwrap();
-    let blocks = readme.split("```").skip(1).step_by(2);
-    let shell = blocks.filter_map(|block| block.strip_prefix("sh\n"));
-    shell
-        .flat_map(str::lines)
-        .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
-        .filter(|line| !line.is_empty())
-        .collect()
-}
-
-/// Those that stand behind a prompt, without it.
-fn behind_a_prompt() -> Vec<String> {
-    let without = |line: &String| {
-        let line = line.strip_prefix("$ ").or_else(|| line.strip_prefix("# "))?;
-        Some(line.to_owned())
-    };
-    commands().iter().filter_map(without).collect()
-}
 
 /// Those of them that are onloadctl's.
 fn prompted() -> Vec<String> {
@@ -70,35 +53,43 @@ const RUN: [(&str, i32); 17] = [
 /// Those that are run in a directory with modules.
 const KEYS: [&str; 3] = ["onloadctl keys generate", "onloadctl keys sign", "onloadctl keys show"];
 
-/// Those that are not run for real, and why; onloadctl's are understood all the same.
-const LEFT: [(&str, &str); 15] = [
-    ("onloadctl allocate onload --unit", "its caller has to be a unit of systemd's"),
-    (
-        "onloadctl capture",
-        "it packs the journals of this machine: tests/capture.rs has one of its own",
-    ),
-    ("onloadctl clock handover", "it stops the time services of this machine"),
-    ("onloadctl clock watch", "it runs until it is ended, and draws on a terminal"),
-    ("onloadctl confirm", "a change of drivers has to wait for it"),
-    ("onloadctl hold", "the time that it names is over"),
-    ("onloadctl keys import", "it asks this machine's firmware, and a terminal for the password"),
-    ("onloadctl keys revoke-request", "it asks this machine's firmware"),
-    ("onloadctl release check", "there is no release 9.2.1: tests/store.rs makes some"),
-    ("onloadctl release import", "there is no archive of release 9.2.1"),
-    ("onloadctl release use", "there is no release 9.2.1"),
-    ("onloadctl verify --pod", "a pod has to run"),
+/// One that is ended by whoever started it.
+const WATCH: &str = "onloadctl clock watch";
+
+/// Those that need more of a node than a simulated one has, and the test that runs them there; onloadctl's are
+/// understood here all the same.
+const ELSEWHERE: [(&str, &str); 12] = [
+    ("onloadctl allocate onload --unit", "kernel/readme.rs"),
+    ("onloadctl capture", "kernel/readme.rs"),
+    ("onloadctl clock handover", "kernel/clock/handover.rs"),
+    ("onloadctl confirm", "kernel/readme.rs"),
+    ("onloadctl hold", "kernel/readme.rs"),
+    ("onloadctl keys import", "kernel/keys.rs"),
+    ("onloadctl keys revoke-request", "kernel/keys.rs"),
+    ("onloadctl release check", "kernel/readme.rs"),
+    ("onloadctl release import", "kernel/readme.rs"),
+    ("onloadctl release use", "kernel/readme.rs"),
+    ("onloadctl verify --pod", "verify.rs"),
+    ("podman run", "cdi/podman.rs"),
+];
+
+/// Those that no test can run as they stand, and why.
+const LEFT: [(&str, &str); 2] = [
     ("podman build", "it takes the OS image of a cluster"),
     ("podman push", "it takes a registry"),
-    ("podman run", "it takes a device of a node's"),
 ];
+
+/// All beginnings.
+fn lists() -> Vec<&'static str> {
+    let mut all: Vec<_> = RUN.iter().map(|(one, _)| *one).chain(KEYS).collect();
+    all.push(WATCH);
+    all.extend(ELSEWHERE.iter().chain(&LEFT).map(|(one, _)| *one));
+    all
+}
 
 /// The longest of the beginnings above that a line has, which tells what is done with it.
 fn beginning(line: &str) -> &'static str {
-    let all = RUN.iter().map(|(one, _)| one).chain(&KEYS).chain(LEFT.iter().map(|(one, _)| one));
-    let has = |one: &&&'static str| {
-        line.strip_prefix(**one).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
-    };
-    let found = all.filter(has).max_by_key(|one| one.len());
+    let found = lists().into_iter().filter(|one| begins(line, one)).max_by_key(|one| one.len());
     found.unwrap_or_else(|| panic!("`{line}` is neither run nor left with a reason: add it above"))
 }
 
@@ -121,13 +112,15 @@ fn shell(directory: &Path, line: &str) -> Output {
 
 #[test]
 fn every_line_behind_a_prompt_is_run_or_left_with_a_reason() {
-    let mut all: Vec<_> = RUN.iter().map(|(one, _)| *one).chain(KEYS).collect();
-    all.extend(LEFT.iter().map(|(one, _)| *one));
-    let lists: BTreeSet<_> = all.iter().copied().collect();
-    assert_eq!(lists.len(), all.len(), "each is in one list, once");
+    let all: BTreeSet<_> = lists().into_iter().collect();
+    assert_eq!(lists().len(), all.len(), "each is in one list, once");
     let used: BTreeSet<_> = behind_a_prompt().iter().map(|line| beginning(line)).collect();
-    assert_eq!(lists, used, "a beginning that no line has");
+    assert_eq!(all, used, "a beginning that no line has");
     assert!(LEFT.iter().all(|(_, reason)| !reason.is_empty()));
+    for (begins, test) in ELSEWHERE {
+        let text = fs::read_to_string(Node::repository("tests/tests").join(test)).unwrap();
+        assert!(text.contains(&format!("\"{begins}\"")), "{test} takes no `{begins}` from here");
+    }
 }
 
 #[test]
@@ -228,6 +221,21 @@ fn every_onloadctl_line_does_what_it_says() {
         let text = String::from_utf8(watch.wait_with_output().unwrap().stdout).unwrap();
         assert!(text.contains("0000:3b:00.0"), "`onloadctl watch` shows {text:?}");
     }
+}
+
+#[test]
+fn what_is_drawn_until_it_is_ended_is_drawn() {
+    let node = Node::simulated("two-x2522").unwrap();
+    let words: Vec<_> = WATCH.split_whitespace().skip(1).collect();
+    let mut watch = node.ctl_command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut shown = BufReader::new(watch.stdout.take().unwrap());
+    let mut line = String::new();
+    shown.read_line(&mut line).unwrap();
+    let ended = watch.try_wait().unwrap();
+    kill(Pid::from_raw(watch.id().try_into().unwrap()), Signal::SIGINT).unwrap();
+    let status = watch.wait().unwrap();
+    assert!(ended.is_none() && line.contains("system"), "{ended:?}: {line:?}");
+    assert_eq!(status.code(), Some(0), "Ctrl-C is how it is ended");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::process::Output;
 use onload_tests::background::Background;
 use onload_tests::kubelet::{Kubelet, healthy, pod_name};
 use onload_tests::node::{Node, PATIENCE};
+use onload_tests::readme::lines;
 use onload_tests::skip::skip;
 use root::{LIBRARY, Root};
 use serde_json::Value;
@@ -185,7 +186,9 @@ fn without_onloadd_the_machine_still_shows_what_it_can() {
     // The driver of the kernel itself, bound to the port, is what looks most like success.
     root.write("sys/module/sfc/taint", "\n");
     assert_eq!(verdict(&verify(&node, &root, &[]).1, "ports"), "fail");
-    let output = run(&node, root.path(), &["--pod", "default/web"]);
+    let [line] = &lines("onloadctl verify --pod")[..] else { panic!("one line") };
+    let words: Vec<_> = line.split_whitespace().skip(2).collect();
+    let output = run(&node, root.path(), &words);
     assert_eq!(output.status.code(), Some(5), "{output:?}");
     let output = run(&node, Path::new("/nonexistent"), &[]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
@@ -208,7 +211,8 @@ fn a_pod_is_looked_into_from_outside() {
     .unwrap();
     let root = Root::loaded(TWO_X2522);
     let pod = format!("default/{name}");
-    let of_pod = ["--pod", pod.as_str()];
+    let [line] = &lines("onloadctl verify --pod")[..] else { panic!("one line") };
+    let of_pod = [line.split_whitespace().nth(2).unwrap(), pod.as_str()];
 
     let (code, report) = verify(&node, &root, &of_pod);
     is_sound(&report);

@@ -49,7 +49,9 @@ pub struct Span(pub Duration);
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a duration; write a whole number and ms, s, m, h or d, such as 90s or 8h")]
+#[error(
+    "`{0}` is not a duration; write a whole number and ms, s, m, h or d, such as 8h, at most ten years"
+)]
 pub struct InvalidSpan(pub String);
 
 /// The longest span anybody can ask for: ten years, so that no sum of two overflows.

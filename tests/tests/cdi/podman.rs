@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use onload_tests::readme::lines;
 use onload_tests::skip::skip;
 use serde_json::Value;
 
@@ -61,7 +62,9 @@ async fn podman_finds_our_devices() {
     assert!(said.contains("unresolvable"), "{said}");
     assert!(!scratch.join("asked.json").exists(), "{said}");
 
-    let known = podman(scratch, "amd.com/onload=onload-1");
+    let [line] = &lines("podman run")[..] else { panic!("one line") };
+    let device = line.split_once("--device ").unwrap().1.split(' ').next().unwrap();
+    let known = podman(scratch, device);
     let said = String::from_utf8_lossy(&known.stderr);
     let asked = fs::read_to_string(scratch.join("asked.json"));
     let asked: Value = serde_json::from_str(&asked.unwrap_or_else(|_| panic!("{said}"))).unwrap();

@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use onload_tests::guest::Guest;
 use onload_tests::guest::mok_manager::Answer;
 use onload_tests::guest::variables::{SHIM, signature_lists};
+use onload_tests::readme::lines;
 use serde_json::Value;
 
 use crate::firmware::{ENROLLED, Signer, Signers, loads, signers, test_key};
@@ -181,24 +182,29 @@ fn wish(guest: &Guest, signer: &Signer) -> anyhow::Result<()> {
 
 pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Result<()> {
     let signer = Signer::generate(ASKED)?;
+    let [import] = &lines("onloadctl keys import")[..] else { panic!("one line") };
     let ask = |guest: &Guest| -> anyhow::Result<()> {
-        guest.put("/tmp/new.der", &signer.der, 0o644)?;
+        guest.put("/tmp/mok.der", &signer.der, 0o644)?;
         guest.ok(&format!("mokutil --generate-hash={PASSWORD} >/tmp/hash"))?;
-        guest.ok("onloadctl keys import /tmp/new.der --hash-file /tmp/hash").map(drop)
+        guest.ok(&format!("cd /tmp && {import} --hash-file /tmp/hash")).map(drop)
     };
     let written = |guest: &Guest, name: &str| -> anyhow::Result<_> {
         let variable = guest.efi_variable(name, SHIM)?;
         Ok(variable.map(|variable| (variable.attributes, variable.data)))
     };
     ask(guest)?;
+    let [revoke] = &lines("onloadctl keys revoke-request")[..] else { panic!("one line") };
+    guest.ok(revoke)?;
+    ensure!(written(guest, "MokNew")?.is_none(), "nothing is asked for any more");
+    ask(guest)?;
     let ours = [written(guest, "MokNew")?, written(guest, "MokAuth")?];
     ensure!(ours.iter().all(Option::is_some), "{ours:?}");
     assert_eq!(written(guest, "MokTimeout")?.context("MokTimeout")?.1, 300_i32.to_le_bytes());
     let listed = guest.ok("mokutil --list-new")?;
     ensure!(listed.contains(ASKED), "{listed}");
-    let again = guest.run("onloadctl keys import /tmp/new.der --hash-file /tmp/hash")?;
+    let again = guest.run("onloadctl keys import /tmp/mok.der --hash-file /tmp/hash")?;
     ensure!(!again.ok() && again.stderr.contains("asked for already"), "{again:?}");
-    guest.ok("mokutil --revoke-import && mokutil --import /tmp/new.der --hash-file /tmp/hash")?;
+    guest.ok("mokutil --revoke-import && mokutil --import /tmp/mok.der --hash-file /tmp/hash")?;
     let theirs = [written(guest, "MokNew")?, written(guest, "MokAuth")?];
     assert!(ours == theirs, "byte for byte what mokutil writes");
 

@@ -20,6 +20,7 @@ mod naming;
 mod node;
 mod others;
 mod packaging;
+mod readme;
 mod secure_boot;
 mod service;
 mod swap;

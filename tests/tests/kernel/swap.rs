@@ -12,6 +12,9 @@ use onload_tests::guest::{Guest, Options, Ran};
 use serde_json::Value;
 
 use crate::node::{as_visitor, json, kill, until_state};
+use crate::readme::{
+    what_the_readme_has_typed_changes_the_driver, what_the_readme_has_typed_lends_and_packs,
+};
 
 /// A change and its way back, with every step tried four times, on an emulated processor.
 pub const CHANGE: Duration = Duration::from_secs(90);
@@ -37,6 +40,8 @@ pub fn theme() -> Theme {
             a_protected_interface_needs_a_confirmation,
             a_kill_at_any_step_ends_in_the_same_place,
             a_person_without_rights_changes_nothing,
+            what_the_readme_has_typed_changes_the_driver,
+            what_the_readme_has_typed_lends_and_packs,
             unsigned_modules_are_refused_where_signatures_are_enforced,
         ],
     }

@@ -3,6 +3,7 @@
 
 use anyhow::ensure;
 use onload_tests::guest::Guest;
+use onload_tests::readme::lines;
 use serde_json::Value;
 
 use super::package::{self, MANAGED, UNIT};
@@ -30,7 +31,8 @@ pub fn the_system_clock_goes_to_sfptpd_and_back(guest: &mut Guest) -> anyhow::Re
     let refused = as_visitor(guest, "onloadctl clock handover")?;
     ensure!(!refused.ok(), "{refused:?}");
 
-    let ran = guest.run("onloadctl clock handover")?;
+    let [typed] = &lines("onloadctl clock handover")[..] else { panic!("one line") };
+    let ran = guest.run(typed)?;
     ensure!(ran.ok(), "{ran:?}\n{}", guest.journal("-u onloadd -o cat -n 40")?);
     ensure!(running(guest)? == [UNIT], "one has the clock");
     let handed = handover(guest)?;
