@@ -15,6 +15,7 @@ mod clock;
 mod firmware;
 mod first_boot;
 mod keys;
+mod metrics;
 mod modules;
 mod naming;
 mod node;

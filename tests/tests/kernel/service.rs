@@ -7,8 +7,8 @@ use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options};
 use serde_json::Value;
 
-use crate::agent;
 use crate::node::{as_visitor, json, kill, pid, until_state};
+use crate::{agent, metrics};
 
 /// `logging::STARTED` of the daemon, which programs may look for and so is kept.
 const STARTED: &str = "7c1a1f0e0a3d4b51a6a4c3f3d2f9a001";
@@ -32,6 +32,7 @@ pub fn theme() -> Theme {
             takes_a_hold_from_root_only,
             keeps_orders_over_a_restart,
             comes_back_after_a_kill,
+            metrics::an_address_is_answered_once_the_unit_lets_others_in,
             starts_when_called_if_enabled,
             keeps_orders_over_a_power_cut,
             ends_with_the_machine,
