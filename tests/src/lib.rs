@@ -17,4 +17,5 @@ pub mod package;
 pub mod recorded;
 pub mod sfptpd;
 pub mod skip;
+pub mod tree;
 pub mod world;
