@@ -15,6 +15,8 @@ mod installed;
 mod policy;
 #[path = "rpm/scriptlets.rs"]
 mod scriptlets;
+#[path = "rpm/triggers.rs"]
+mod triggers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
