@@ -9,6 +9,8 @@
 
 #[path = "rpm/contents.rs"]
 mod contents;
+#[path = "rpm/dnf.rs"]
+mod dnf;
 #[path = "rpm/installed.rs"]
 mod installed;
 #[path = "rpm/policy.rs"]
