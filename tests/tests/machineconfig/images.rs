@@ -78,7 +78,8 @@ impl Bench {
             skip(test, &why);
             return None;
         }
-        let bench = Self { place: tempfile::tempdir().unwrap() };
+        // Hundreds of megabytes: not where they may be in memory.
+        let bench = Self { place: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap() };
         let root = bench.at("os");
         small_root(&root, &PROGRAMS).unwrap();
         let copied = Command::new("cp").args(["-r", RPM]).arg(root.join("usr/lib")).status();
