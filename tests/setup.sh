@@ -53,8 +53,11 @@ if [[ $(uname -m) == x86_64 ]] && (. /etc/os-release && [[ $ID == debian ]]); th
     lack mokutil - have mokutil # requests to shim, beside ours
     # What releases and images of an early root come in; tests that miss one say so.
     lack podman - have podman
-    # Packages: rpmbuild makes them, rpmlint looks through them, and the policy of SELinux is compiled.
+    # Packages: rpmbuild makes them, dnf takes them out of a repository, rpmlint looks through them, and the policy
+    # of SELinux is compiled.
     lack rpm - have rpmbuild
+    lack dnf - have dnf
+    lack createrepo-c - have createrepo_c
     lack rpmlint - have rpmlint
     lack selinux-policy-dev - test -e /usr/share/selinux/devel/Makefile
     lack semodule-utils - have semodule_package

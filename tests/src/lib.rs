@@ -18,4 +18,5 @@ pub mod readme;
 pub mod recorded;
 pub mod sfptpd;
 pub mod skip;
+pub mod tree;
 pub mod world;

@@ -79,3 +79,24 @@ pub fn build(
         main: find(&|path| !path.ends_with(".src.rpm") && !path.contains("/onloadd-selinux-"))?,
     })
 }
+
+/// What rpm or a scriptlet complained of, but for Debian's advice to use another program.
+pub fn complaints(said: &str) -> Vec<&str> {
+    let advice = ["rpm: RPM should not be used directly", "rpm: However assuming you know"];
+    let is_advice = |line: &str| line.is_empty() || advice.iter().any(|one| line.starts_with(one));
+    said.lines().filter(|line| !is_advice(line)).collect()
+}
+
+/// The digest (SHA-256) of a file of a package, by its path.
+///
+/// # Errors
+/// The package cannot be read, or has no such file.
+pub fn digest(package: &Path, path: &str) -> anyhow::Result<String> {
+    let mut rpm = Command::new("rpm");
+    rpm.args(["-qp", "--qf", "[%{FILEDIGESTS} %{FILENAMES}\n]"]).arg(package);
+    let listed = String::from_utf8(rpm.output()?.stdout)?;
+    let found = listed.lines().find_map(|line| line.strip_suffix(path)?.strip_suffix(' '));
+    found
+        .map(str::to_owned)
+        .with_context(|| format!("no {path} in {}: {listed}", package.display()))
+}

@@ -16,6 +16,8 @@ mod applier;
 mod fetch;
 #[path = "machineconfig/image.rs"]
 mod image;
+#[path = "machineconfig/images.rs"]
+mod images;
 #[path = "machineconfig/password.rs"]
 mod password;
 #[path = "machineconfig/refused.rs"]

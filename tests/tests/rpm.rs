@@ -9,12 +9,16 @@
 
 #[path = "rpm/contents.rs"]
 mod contents;
+#[path = "rpm/dnf.rs"]
+mod dnf;
 #[path = "rpm/installed.rs"]
 mod installed;
 #[path = "rpm/policy.rs"]
 mod policy;
 #[path = "rpm/scriptlets.rs"]
 mod scriptlets;
+#[path = "rpm/triggers.rs"]
+mod triggers;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use onload_tests::skip::skip;
+use onload_tests::tree::{self, script};
 use tempfile::TempDir;
 
 const BUS_NAME: &str = "com.amd.Onload1";
@@ -56,16 +57,10 @@ fn text(out: &Output) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr)
 }
 
-fn executable(path: &Path, script: &str) {
-    fs::create_dir_all(path.parent().unwrap()).unwrap();
-    fs::write(path, script).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-}
-
 fn make_install(scratch: &Path, variables: &[&str]) -> Output {
     let binaries = scratch.join("binaries");
     for name in ["onloadd", "onloadctl"] {
-        executable(&binaries.join(name), "#!/bin/sh\necho \"# $*\"\n");
+        script(&binaries.join(name), "#!/bin/sh\necho \"# $*\"\n");
     }
     Command::new("make")
         .arg("install")
@@ -87,22 +82,6 @@ fn installed() -> (TempDir, PathBuf) {
     let out = make_install(scratch.path(), &[&format!("DESTDIR={}", root.display())]);
     assert!(out.status.success(), "{}", text(&out));
     (scratch, root)
-}
-
-fn files_below(root: &Path) -> BTreeMap<String, u32> {
-    let mut found = BTreeMap::new();
-    let mut left = vec![root.to_path_buf()];
-    while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() {
-                left.push(entry.path());
-                continue;
-            }
-            let name = entry.path().strip_prefix(root).unwrap().display().to_string();
-            found.insert(name, entry.metadata().unwrap().permissions().mode() & 0o777);
-        }
-    }
-    found
 }
 
 #[test]
@@ -139,8 +118,8 @@ fn install_puts_every_file_in_place_and_no_other() {
         ("usr/share/polkit-1/actions/com.amd.onload1.policy", 0o644),
         ("usr/share/zsh/site-functions/_onloadctl", 0o644),
     ];
-    let expected = expected.map(|(name, mode)| (name.to_owned(), mode));
-    assert_eq!(files_below(&root), BTreeMap::from(expected));
+    let expected = expected.map(|(name, mode)| (name.to_owned(), tree::PLAIN | mode));
+    assert_eq!(tree::files(&root), BTreeMap::from(expected));
     for unit in [UNIT, boot::UNIT, sfptpd::UNIT, NFD_UNIT] {
         let source = repository().join("units").join(Path::new(unit).file_name().unwrap());
         assert_eq!(read(root.join(unit)), read(source));
@@ -181,7 +160,7 @@ fn with_systemd(root: &Path) {
         fs::write(root.join(format!("usr/lib/systemd/system/{target}.target")), unit).unwrap();
     }
     for program in ["usr/bin/busctl", "usr/sbin/sfptpd"] {
-        executable(&root.join(program), "#!/bin/sh\n");
+        script(&root.join(program), "#!/bin/sh\n");
     }
 }
 

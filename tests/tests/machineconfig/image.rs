@@ -1,4 +1,5 @@
-//! Containerfiles of `packaging/rhcos`, held to their grammar: building them takes images that a test has not.
+//! Containerfiles of `packaging/rhcos`, held to their grammar and to what else names what is in them. They are
+//! built in `images.rs`.
 
 use std::fs;
 use std::path::Path;

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
 use onload_tests::package::runs;
 use onload_tests::skip::skip;
+use onload_tests::tree;
 use tempfile::TempDir;
 
 use super::{binaries, ok, packages, repository, tag, text};
@@ -27,8 +27,8 @@ const DIRECTORIES: [&str; 7] = [
 /// A file as it is packed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct File {
-    /// `-rw-r--r--`, as `ls` has it.
-    mode: String,
+    /// With the kind of file in it.
+    mode: u32,
     owner: String,
     /// `c` a configuration, `n` kept as it is, `d` a document, `l` a licence.
     flags: String,
@@ -37,20 +37,21 @@ pub struct File {
 /// Every path of a package, from the root on.
 pub fn files(package: &Path) -> BTreeMap<String, File> {
     let format =
-        "[%{FILEMODES:perms}|%{FILEUSERNAME}:%{FILEGROUPNAME}|%{FILEFLAGS:fflags}|%{FILENAMES}\n]";
+        "[%{FILEMODES:octal}|%{FILEUSERNAME}:%{FILEGROUPNAME}|%{FILEFLAGS:fflags}|%{FILENAMES}\n]";
     let lines = tag(package, format);
     let file = |line: String| {
         let [mode, owner, flags, path] = line.splitn(4, '|').collect::<Vec<_>>()[..] else {
             panic!("{line}")
         };
-        let [mode, owner, flags] = [mode, owner, flags].map(str::to_owned);
+        let mode = u32::from_str_radix(mode, 8).unwrap();
+        let [owner, flags] = [owner, flags].map(str::to_owned);
         (path.trim_start_matches('/').to_owned(), File { mode, owner, flags })
     };
     lines.into_iter().map(file).collect()
 }
 
-/// What `make install` lays down, with modes as rpm tells them.
-fn laid_down(root: &Path) -> BTreeMap<String, String> {
+/// What `make install` lays down.
+fn laid_down(root: &Path) -> BTreeMap<String, u32> {
     let out = Command::new("make")
         .args(["--silent", "install"])
         .arg(format!("DESTDIR={}", root.display()))
@@ -62,24 +63,7 @@ fn laid_down(root: &Path) -> BTreeMap<String, String> {
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", text(&out));
-    let mut found = BTreeMap::new();
-    let mut left = vec![root.to_path_buf()];
-    while let Some(directory) = left.pop() {
-        for entry in fs::read_dir(directory).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_dir() {
-                left.push(entry.path());
-                continue;
-            }
-            let mode = entry.metadata().unwrap().permissions().mode();
-            let bits = (0..9).rev().map(|bit| match mode >> bit & 1 {
-                0 => '-',
-                _ => ['x', 'w', 'r'][bit % 3],
-            });
-            let path = entry.path().strip_prefix(root).unwrap().display().to_string();
-            found.insert(path, std::iter::once('-').chain(bits).collect());
-        }
-    }
-    found
+    tree::files(root)
 }
 
 #[test]
@@ -88,9 +72,9 @@ fn a_package_has_what_is_installed_and_nothing_more() {
     let root = TempDir::new().unwrap();
     let mut expected = laid_down(root.path());
     assert!(expected.len() > 20, "{expected:?}");
-    expected.insert(SETTINGS.to_owned(), "-rw-r--r--".to_owned());
+    expected.insert(SETTINGS.to_owned(), tree::PLAIN | 0o644);
     for directory in DIRECTORIES {
-        expected.insert(directory.to_owned(), "drwxr-xr-x".to_owned());
+        expected.insert(directory.to_owned(), 0o040_755);
     }
     for packages in built {
         let files = files(&packages.main);
@@ -99,7 +83,7 @@ fn a_package_has_what_is_installed_and_nothing_more() {
             Some(_) => path.trim_end_matches(".gz").to_owned(),
             None => path.clone(),
         };
-        let found = files.iter().map(|(path, file)| (name(path), file.mode.clone()));
+        let found = files.iter().map(|(path, file)| (name(path), file.mode));
         assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
         let others = files.iter().filter(|(_, file)| file.owner != "root:root");
         assert_eq!(others.collect::<Vec<_>>(), []);

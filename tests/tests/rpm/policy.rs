@@ -67,6 +67,7 @@ fn contexts_are_those_that_onloadd_sets() {
     ] {
         let line = format!("{path}\tgen_context(system_u:object_r:{kind},s0)");
         assert!(contexts.lines().any(|one| one == line), "{line}");
-        assert!(source.contains(&format!("Some(\"{kind}\")")), "{kind}");
+        let set = [format!("Some(\"{kind}\")"), format!("OF_CONTAINERS: &str = \"{kind}\"")];
+        assert!(set.iter().any(|one| source.contains(one)), "{kind}");
     }
 }

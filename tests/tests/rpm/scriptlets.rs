@@ -16,8 +16,10 @@ fn every_macro_was_known_where_it_was_built() {
     let Some(built) = packages("every_macro_was_known_where_it_was_built") else { return };
     let mut seen = 0;
     for package in built.iter().flat_map(|one| [&one.main, &one.selinux]) {
-        for name in SCRIPTLETS {
-            let script = scriptlet(package, name);
+        let scripts = SCRIPTLETS.map(|name| (name, scriptlet(package, name)));
+        let triggers = tag(package, "[%{TRIGGERSCRIPTS}\\n-- \n]").join("\n");
+        let triggers = triggers.split("-- \n").map(|one| ("TRIGGER", one.to_owned()));
+        for (name, script) in scripts.into_iter().chain(triggers) {
             let package = package.display();
             assert!(!script.contains('%'), "{package}: {name}: {script}");
             let checked = Command::new("sh").args(["-n", "-c", &script]).output().unwrap();
