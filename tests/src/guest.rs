@@ -10,6 +10,7 @@ pub mod esp;
 pub mod firmware;
 pub mod frame;
 pub mod image;
+pub mod kubelet;
 pub mod machine;
 pub mod mok_manager;
 pub mod variables;
@@ -72,6 +73,7 @@ pub struct Options {
     append: Vec<String>,
     devices: Vec<String>,
     files: Vec<Extra>,
+    made: Option<fn(&Image) -> anyhow::Result<Vec<Extra>>>,
     booted: Booted,
     firmware: Firmware,
 }
@@ -101,6 +103,14 @@ impl Options {
     #[must_use]
     pub fn file(mut self, path: &str, content: impl Into<Vec<u8>>, mode: u32) -> Self {
         self.files.push(Extra { path: path.to_owned(), content: content.into(), mode });
+        self
+    }
+
+    /// Lays further files in, asked for before every boot: what takes work to make, or is made of
+    /// what guests are made from.
+    #[must_use]
+    pub fn made(mut self, make: fn(&Image) -> anyhow::Result<Vec<Extra>>) -> Self {
+        self.made = Some(make);
         self
     }
 
@@ -200,7 +210,9 @@ impl Guest {
         ensure!(self.machine.is_none(), "the guest runs already");
         let image = image()?;
         let initrd = self.directory.path().join("initrd");
-        image.initrd(&self.options.files, &initrd)?;
+        let mut files = self.options.files.clone();
+        files.extend(self.options.made.map(|make| make(image)).transpose()?.unwrap_or_default());
+        image.initrd(&files, &initrd)?;
         let (firmware, append) = (self.options.firmware, self.options.append.join(" "));
         let start = firmware.prepare(image, self.directory.path(), initrd, &append)?;
         let machine = self.power_on(&start, answer);

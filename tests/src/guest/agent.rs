@@ -1,5 +1,5 @@
 //! The agent in a test's guest: carries out orders that come over a virtio port, each in a thread
-//! of its own.
+//! of its own. As a service of its own, where a guest has one, it is the stand-in for the kubelet.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{Read, Seek, Write};
@@ -10,13 +10,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use onload_tests::guest::frame::{self, Answer, Order, PORT, Request};
+use onload_tests::guest::kubelet;
 
 /// Between two looks for the port, whose driver may still be starting.
 const PACE: Duration = Duration::from_millis(50);
 
 fn main() -> anyhow::Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        None => attend(),
+        Some(kubelet::WORD) => kubelet::run(),
+        Some(other) => bail!("the agent does not know {other}"),
+    }
+}
+
+fn attend() -> anyhow::Result<()> {
     let port = open()?;
     let mut orders = port.try_clone()?;
     let answers = Arc::new(Mutex::new(port));

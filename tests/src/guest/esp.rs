@@ -54,5 +54,5 @@ impl Esp<'_> {
 fn copy(disk: &Path, from: &Path, to: &str) -> anyhow::Result<()> {
     let mut copy = Command::new("mcopy");
     copy.arg("-s").arg("-i").arg(disk).arg(from).arg(to);
-    succeed(copy)
+    succeed(copy).map(drop)
 }

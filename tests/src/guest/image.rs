@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use tempfile::TempDir;
 
 use crate::binaries::binary;
@@ -109,6 +109,20 @@ impl Image {
         Ok(fs::read_to_string(self.root.join("kver"))?.trim().to_owned())
     }
 
+    /// A file of the project's that is laid over Debian, by its path in the guest.
+    ///
+    /// # Errors
+    /// It is not there.
+    pub fn overlaid(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let mut unpack = Command::new("cpio");
+        unpack.args(["--quiet", "--extract", "--to-stdout", path.trim_start_matches('/')]);
+        unpack.stdin(File::open(self.overlay())?);
+        let content = succeed(unpack)?;
+        // What is not in an archive is no error to cpio.
+        ensure!(!content.is_empty(), "no {path} is laid over the root");
+        Ok(content)
+    }
+
     /// A directory for one guest, in this run's.
     ///
     /// # Errors
@@ -124,7 +138,7 @@ impl Image {
     pub fn var(&self, to: &Path) -> anyhow::Result<()> {
         let mut copy = Command::new("cp");
         copy.args(["--sparse=always", "--reflink=auto"]).arg(self.root.join("var.ext4")).arg(to);
-        succeed(copy)
+        succeed(copy).map(drop)
     }
 
     /// Writes the whole root: Debian, the project, the extra files; later ones win.
@@ -170,13 +184,13 @@ pub(super) fn script(name: &str) -> Command {
     command
 }
 
-/// Runs a command that must succeed.
-pub(super) fn succeed(mut command: Command) -> anyhow::Result<()> {
+/// Runs a command that must succeed; what it printed.
+pub(super) fn succeed(mut command: Command) -> anyhow::Result<Vec<u8>> {
     let output = command.output().with_context(|| format!("{command:?}"))?;
     if !output.status.success() {
         bail!("{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
-    Ok(())
+    Ok(output.stdout)
 }
 
 /// Removes what runs that were killed have left.

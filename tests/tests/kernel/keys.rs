@@ -11,7 +11,7 @@ use onload_tests::readme::lines;
 use serde_json::Value;
 
 use crate::firmware::{ENROLLED, Signer, Signers, loads, signers, test_key};
-use crate::node::{configure, json, until_state};
+use crate::node::{condition, configure, json, until_condition, until_state};
 use crate::secure_boot::MODULE;
 use crate::swap::CHANGE;
 
@@ -21,7 +21,8 @@ const PASSWORD: &str = "at-the-console-7";
 const ASKED: &str = "Asked for at the console";
 /// A release of the guest, with modules that nobody has signed.
 const RELEASE: &str = "9.2.1";
-const STACK: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
+/// The modules of a release, in the order of loading.
+pub const STACK: [&str; 4] = ["sfc", "sfc_resource", "sfc_char", "onload"];
 
 fn text<'a>(value: &'a Value, key: &str) -> anyhow::Result<&'a str> {
     value[key].as_str().with_context(|| format!("no {key} in {value}"))
@@ -42,7 +43,7 @@ fn within(keys: &[Value], place: &str) -> anyhow::Result<BTreeSet<String>> {
 }
 
 /// Waits until a key is where it should be, which the first look after a boot shows.
-fn until_key(guest: &Guest, name: &str, state: &str) -> anyhow::Result<()> {
+pub fn until_key(guest: &Guest, name: &str, state: &str) -> anyhow::Result<()> {
     let is = format!(r#"'"name": "CN={name}", *"state": "{state}"'"#);
     let list = "onloadctl --json keys list | tr -d '\n'";
     guest.until(&format!("{name} {state}"), &format!("{list} | grep -q {is}")).map(drop)
@@ -84,9 +85,7 @@ pub fn onloadd_reads_what_mokutil_and_keyctl_do(guest: &mut Guest) -> anyhow::Re
         assert_eq!(listed.trim(), there.to_string(), "{place}");
     }
     let status = json(guest, "status")?;
-    let conditions = status["conditions"].as_array().context("conditions")?;
-    let condition = conditions.iter().find(|one| one["type"] == "KeysEnrolled");
-    assert_eq!(condition.context("KeysEnrolled")?["reason"], "NoneNamed");
+    assert_eq!(condition(&status, "KeysEnrolled")?["reason"], "NoneNamed");
     Ok(())
 }
 
@@ -227,10 +226,7 @@ pub fn a_key_is_asked_for_missed_and_enrolled(guest: &mut Guest) -> anyhow::Resu
     }
     guest.put("/etc/onloadd/keys/asked.der", &signer.der, 0o644)?;
     configure(guest, "[secure-boot]\ncertificates = [\"/etc/onloadd/keys/asked.der\"]\n")?;
-    guest.until(
-        "the condition",
-        "onloadctl --json status | grep -A2 '\"KeysEnrolled\"' | grep -q '\"reason\": \"Enrolled\"'",
-    )?;
+    until_condition(guest, "KeysEnrolled", "Enrolled")?;
     let refused = ask(guest).err().context("it is asked for again")?.to_string();
     ensure!(refused.contains("it is enrolled"), "{refused}");
     loads(guest, &signer)

@@ -46,3 +46,21 @@ pub fn until_state(guest: &Guest, state: &str) -> anyhow::Result<Value> {
     )?;
     json(guest, "status")
 }
+
+/// A condition in a status.
+pub fn condition<'a>(status: &'a Value, kind: &str) -> anyhow::Result<&'a Value> {
+    let conditions = status["conditions"].as_array().with_context(|| status.to_string())?;
+    conditions.iter().find(|one| one["type"] == kind).with_context(|| kind.to_owned())
+}
+
+/// Waits until a condition has this reason; the condition.
+pub fn until_condition(guest: &Guest, kind: &str, reason: &str) -> anyhow::Result<Value> {
+    guest.until(
+        &format!("{kind} {reason}"),
+        &format!(
+            "onloadctl --json status >/run/status
+             grep -A2 '\"{kind}\"' /run/status | grep -q '\"reason\": \"{reason}\"' || ! cat /run/status"
+        ),
+    )?;
+    condition(&json(guest, "status")?, kind).cloned()
+}
