@@ -64,7 +64,14 @@ pub struct Mapping {
 impl Found {
     /// Takes note of the name that the machine goes by.
     pub fn host(&mut self, name: &str) {
-        self.words.add_host(name);
+        // The identity of a clock has its own pseudonym; as words its parts would take that apart.
+        let found = scan::addresses(name.trim().as_bytes());
+        let is_clock = |(range, spelt): &(_, Spelt)| {
+            matches!((range, spelt), (std::ops::Range { start: 0, .. }, Spelt::Clock(_)))
+        };
+        if !found.first().is_some_and(is_clock) {
+            self.words.add_host(name);
+        }
     }
 
     /// Takes note of what is a version, though it may be written like an address.
@@ -80,7 +87,7 @@ impl Found {
             Nature::Netlink => netlink::visit(&mut content.to_vec(), |attribute, value| {
                 self.learn_attribute(attribute, value);
             }),
-            Nature::Binary => {}
+            Nature::Binary => self.learn_binary(path, content),
         }
     }
 
@@ -128,11 +135,11 @@ impl Mapping {
         let mut text = secrets::without(text);
         if let Some(addresses) = &self.addresses {
             text = scan::replaced(&text, |spelt| match spelt {
-                Spelt::Mac(mac) => addresses.mac(*mac).map(pseudonyms::octets),
+                Spelt::Mac(mac) | Spelt::Clock(mac) => addresses.mac(*mac).map(pseudonyms::octets),
                 Spelt::V4(address) => Some(addresses.v4(*address)?.to_string()),
                 Spelt::V6(address) => Some(addresses.v6(*address)?.to_string()),
             });
-            hex::replace(&mut text, hex::MAC_DIGITS, |digits| addresses.bare_mac(digits));
+            addresses.in_digits(&mut text);
         }
         self.same_length(&mut text);
         text
@@ -141,7 +148,7 @@ impl Mapping {
     fn of_bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         if let Some(addresses) = &self.addresses {
             addresses.in_bytes(&mut bytes);
-            hex::replace(&mut bytes, hex::MAC_DIGITS, |digits| addresses.bare_mac(digits));
+            addresses.in_digits(&mut bytes);
             scan::replace_macs(&mut bytes, |mac| addresses.mac(mac));
         }
         self.same_length(&mut bytes);

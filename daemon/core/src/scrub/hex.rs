@@ -7,6 +7,8 @@ use super::pseudonyms::Mac;
 
 /// Digits of a hardware address.
 pub(super) const MAC_DIGITS: usize = 12;
+/// Digits of the identity of a clock.
+pub(super) const CLOCK_DIGITS: usize = 16;
 /// Digits of an identifier.
 const ID_DIGITS: usize = 32;
 /// Where an identifier has dashes, if it has any (RFC 9562).

@@ -1,7 +1,9 @@
 //! What identifies in a file, by where it lies and by how it is written.
 
+use super::hex::CLOCK_DIGITS;
+use super::nature::FRAMES;
 use super::netlink::Attribute;
-use super::pseudonyms::{is_plain_mac, is_plain_v4, mac_in, v4_in};
+use super::pseudonyms::{is_plain_mac, is_plain_v4, mac_in, mac_of_clock, v4_in};
 use super::scan::{Spelt, addresses};
 use super::words::Kind;
 use super::{Found, Mac};
@@ -97,7 +99,7 @@ impl Found {
     fn learn_addresses(&mut self, text: &[u8]) {
         for (range, spelt) in addresses(text) {
             match spelt {
-                Spelt::Mac(mac) => drop(self.macs.insert(mac)),
+                Spelt::Mac(mac) | Spelt::Clock(mac) => drop(self.macs.insert(mac)),
                 Spelt::V6(address) => self.learn_v6(address),
                 Spelt::V4(address) if is_plain_v4(address) => {}
                 Spelt::V4(address) => {
@@ -111,6 +113,26 @@ impl Found {
             }
         }
         self.learn_interfaces(text);
+        self.learn_clocks(text);
+    }
+
+    /// Identities of clocks in the frames of a time daemon. What has another octet of ones before its mark is a
+    /// number below zero.
+    pub(super) fn learn_binary(&mut self, path: &str, content: &[u8]) {
+        if path.contains(FRAMES) {
+            let identities = content.windows(8).filter_map(|window| window.first_chunk::<8>());
+            let macs = identities.filter_map(|identity| mac_of_clock(*identity));
+            self.macs.extend(macs.filter(|[_, _, last, ..]| *last != 0xff));
+        }
+    }
+
+    /// Identities of clocks as sixteen digits.
+    fn learn_clocks(&mut self, text: &[u8]) {
+        let words = text.split(|byte| !byte.is_ascii_alphanumeric());
+        let digits = words.filter(|word| word.len() == CLOCK_DIGITS);
+        let number = |word| u64::from_str_radix(std::str::from_utf8(word).ok()?, 16).ok();
+        let identities = digits.filter_map(number).map(u64::to_be_bytes);
+        self.macs.extend(identities.filter_map(mac_of_clock));
     }
 
     /// Interfaces that are called by their address: `enx000f53a60000`.
@@ -194,6 +216,15 @@ fn is_version(before: &[u8], after: &[u8]) -> bool {
         && before.iter().rev().nth(1).is_some_and(u8::is_ascii_alphanumeric)
         && after.first() == Some(&b'-');
     in_package
-        || behind(&SAY_VERSION, &["\": \"", ": ", " = ", "=", " "])
-        || behind(&HAVE_VERSION, &[" ", "-"])
+        || is_tag(before)
+        || behind(&SAY_VERSION, &["\": \"", ": ", " = ", "=", " ", ":"])
+        || behind(&HAVE_VERSION, &[" ", "-", ":"])
+}
+
+/// Whether what follows is the tag of an image: `registry/name:TAG`.
+fn is_tag(before: &[u8]) -> bool {
+    let Some(before) = before.strip_suffix(b":") else { return false };
+    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
+    let word: Vec<u8> = before.iter().rev().take_while(is_part).copied().collect();
+    word.contains(&b'/') && !word.windows(2).any(|two| two == b"//")
 }

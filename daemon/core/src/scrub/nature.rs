@@ -2,7 +2,7 @@
 
 /// What the kernel's answers are kept as, and the frames of a time daemon.
 const NETLINK: &str = ".netlink/";
-const FRAMES: &str = ".clocks/ptp4l";
+pub(super) const FRAMES: &str = ".clocks/ptp4l";
 /// Where the firmware and shim show their variables, whose sizes stand in them.
 const FIRMWARE: &str = "sys/firmware/efi/";
 /// What libraries and modules begin with, and what gzip, xz and zstd make of them (RFC 1952, RFC 8878).

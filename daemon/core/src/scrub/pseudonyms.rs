@@ -77,6 +77,18 @@ pub(super) fn mac_in(address: Ipv6Addr) -> Option<Mac> {
     }
 }
 
+/// The hardware address that the identity of a PTP clock is made of (IEEE 1588, by EUI-64).
+pub(super) fn mac_of_clock(identity: [u8; 8]) -> Option<Mac> {
+    match identity {
+        [a, b, c, 0xff, 0xfe, d, e, f] => Some([a, b, c, d, e, f]),
+        _ => None,
+    }
+}
+
+fn clock_of([a, b, c, d, e, f]: Mac) -> [u8; 8] {
+    [a, b, c, 0xff, 0xfe, d, e, f]
+}
+
 /// The address of version 4 that one of version 6 stands for: mapped (RFC 4291), or by the well-known
 /// prefix of translators (RFC 6052).
 pub(super) fn v4_in(address: Ipv6Addr) -> Option<Ipv4Addr> {
@@ -113,10 +125,18 @@ impl Addresses {
         self.v6.get(&address).copied()
     }
 
-    /// Twelve digits without anything between, as names of files and interfaces have them.
-    pub(super) fn bare_mac(&self, digits: u128) -> Option<u128> {
-        let [.., a, b, c, d, e, f] = digits.to_be_bytes();
-        self.mac([a, b, c, d, e, f]).map(hex::number)
+    /// Writes digits without anything between anew: addresses, as names of files and interfaces have them, and
+    /// identities of clocks.
+    pub(super) fn in_digits(&self, bytes: &mut [u8]) {
+        hex::replace(bytes, hex::MAC_DIGITS, |digits| {
+            let [.., a, b, c, d, e, f] = digits.to_be_bytes();
+            self.mac([a, b, c, d, e, f]).map(hex::number)
+        });
+        hex::replace(bytes, hex::CLOCK_DIGITS, |digits| {
+            let [.., a, b, c, d, e, f, g, h] = digits.to_be_bytes();
+            let mac = self.mac(mac_of_clock([a, b, c, d, e, f, g, h])?)?;
+            Some(u128::from(u64::from_be_bytes(clock_of(mac))))
+        });
     }
 
     /// Writes what an attribute holds anew.
@@ -156,6 +176,11 @@ impl Addresses {
                 && let Some(address) = self.v6(Ipv6Addr::from(*place))
             {
                 *place = address.octets();
+                at += place.len();
+            } else if let Some(place) = rest.first_chunk_mut::<8>()
+                && let Some(mac) = mac_of_clock(*place).and_then(|mac| self.mac(mac))
+            {
+                *place = clock_of(mac);
                 at += place.len();
             } else if let Some(place) = rest.first_chunk_mut::<6>()
                 && zeroes(place) <= 2

@@ -9,31 +9,44 @@ use super::pseudonyms::Mac;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Spelt {
     Mac(Mac),
+    /// The identity of a PTP clock that is made of one.
+    Clock(Mac),
     V4(Ipv4Addr),
     V6(Ipv6Addr),
 }
 
 /// Characters of six pairs and what is between them.
 const MAC_CHARACTERS: usize = 17;
+/// What the log of a packet filter has before the head of a frame: both addresses and the type, joined alike.
+const FRAME: &[u8] = b"MAC=";
+/// Octets of both.
+const BOTH: usize = 12;
+/// How identities of clocks are written, a digit for each x: by pmc and ptp4l, and by sfptpd
+/// (reference/sfptpd.md section 4).
+const IDENTITIES: [&[u8]; 2] = [b"xxxxxx.fffe.xxxxxx", b"xxxx:xxff:fexx:xxxx"];
 
 /// Every address in a text, in order.
 pub(super) fn addresses(text: &[u8]) -> Vec<(Range<usize>, Spelt)> {
     let mut found = Vec::new();
     let mut at = 0;
-    while at < text.len() {
-        if !starts(text, at) {
-            at += 1;
-            continue;
-        }
-        if let Some((range, mac)) = pairs(text, at) {
-            at = range.end;
-            found.push((range, Spelt::Mac(mac)));
-            continue;
-        }
-        let end = text.iter().skip(at).position(|byte| !is_part(*byte));
-        let end = end.map_or(text.len(), |length| at + length);
-        internet(text, at..end, &mut found);
-        at = end.max(at + 1);
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = rest.iter().take_while(|byte| is_part(**byte)).count();
+        let end = at + length;
+        // What a colon joins to a word stands by itself: `addr:10.0.0.1`.
+        let start = match rest.iter().take(length).position(|byte| *byte == b':') {
+            _ if !in_word(text, at) => at,
+            Some(colon) => at + colon + 1,
+            None => end,
+        };
+        let macs = pairs(text, start);
+        at = match macs.last() {
+            Some((range, _)) => range.end,
+            None => {
+                internet(text, start..end, &mut found);
+                end.max(at + 1)
+            }
+        };
+        found.extend(macs.into_iter().map(|(range, mac)| (range, Spelt::Mac(mac))));
     }
     found
 }
@@ -45,8 +58,10 @@ pub(super) fn replaced(text: &[u8], new: impl Fn(&Spelt) -> Option<String>) -> V
     for (range, spelt) in addresses(text) {
         let Some(mut word) = new(&spelt) else { continue };
         let old = text.get(range.clone()).unwrap_or_default();
-        if matches!(spelt, Spelt::Mac(_)) {
-            word = alike(&word, old);
+        match spelt {
+            Spelt::Mac(_) => word = alike(&word, old),
+            Spelt::Clock(_) => word = identity_alike(&word, old),
+            Spelt::V4(_) | Spelt::V6(_) => {}
         }
         out.extend_from_slice(text.get(done..range.start).unwrap_or_default());
         out.extend_from_slice(word.as_bytes());
@@ -73,12 +88,11 @@ pub(super) fn in_versions(text: &str) -> Vec<Ipv4Addr> {
     parts.filter_map(|part| part.trim_matches('.').parse().ok()).collect()
 }
 
-/// Whether a word may start here: nothing of a word stands before.
-fn starts(text: &[u8], at: usize) -> bool {
-    let before = at.checked_sub(1).and_then(|before| text.get(before));
-    text.get(at).is_some_and(|byte| byte.is_ascii_hexdigit() || *byte == b':')
-        && !before
-            .is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'.' || *byte == b':')
+/// Whether a word goes on here. What stands behind a line feed or tab as JSON has them begins one.
+fn in_word(text: &[u8], at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default();
+    let is_escape = [&b"\\n"[..], b"\\r", b"\\t"].iter().any(|escape| before.ends_with(escape));
+    !is_escape && before.last().is_some_and(u8::is_ascii_alphanumeric)
 }
 
 fn ends(text: &[u8], at: usize) -> bool {
@@ -90,30 +104,79 @@ fn is_part(byte: u8) -> bool {
 }
 
 /// Pairs of digits joined by colons or dashes, six or more: of a longer one, such as an identifier of
-/// DHCP, the last six are the address.
-fn pairs(text: &[u8], start: usize) -> Option<(Range<usize>, Mac)> {
+/// DHCP, the last six are the address; the head of a frame begins with two.
+fn pairs(text: &[u8], start: usize) -> Vec<(Range<usize>, Mac)> {
     let pair = |at: usize| {
         let [high, low] = [text.get(at)?, text.get(at + 1)?].map(|c| char::from(*c).to_digit(16));
         u8::try_from(high? * 16 + low?).ok()
     };
-    let joint = *text.get(start + 2)?;
-    if joint != b':' && joint != b'-' {
-        return None;
-    }
-    let mut octets = vec![pair(start)?];
+    let (Some(first), Some(joint @ (b':' | b'-'))) = (pair(start), text.get(start + 2)) else {
+        return Vec::new();
+    };
+    let mut octets = vec![first];
     let mut at = start + 2;
-    while text.get(at) == Some(&joint) {
+    while text.get(at) == Some(joint) {
         let Some(octet) = pair(at + 1) else { break };
         octets.push(octet);
         at += 3;
     }
-    let mac = Mac::try_from(octets.last_chunk::<6>()?.as_slice()).ok()?;
-    ends(text, at).then_some((at - MAC_CHARACTERS..at, mac))
+    if !ends(text, at) {
+        return Vec::new();
+    }
+    let is_frame = text.get(..start).is_some_and(|before| before.ends_with(FRAME));
+    let firsts = match octets.len().checked_sub(6) {
+        Some(_) if is_frame && octets.len() >= BOTH => vec![0, 6],
+        Some(last) => vec![last],
+        None => Vec::new(),
+    };
+    let mac = |first: usize| {
+        let mac = Mac::try_from(octets.get(first..first + 6)?).ok()?;
+        let start = start + first * 3;
+        Some((start..start + MAC_CHARACTERS, mac))
+    };
+    firsts.into_iter().filter_map(mac).collect()
+}
+
+/// The identity of a clock that begins there, in either form.
+fn identity(text: &[u8], start: usize) -> Option<(Range<usize>, Mac)> {
+    IDENTITIES.iter().find_map(|form| {
+        let end = start + form.len();
+        let there = text.get(start..end)?;
+        let fits = |(byte, form): (&u8, &u8)| match form {
+            b'x' => byte.is_ascii_hexdigit(),
+            form => byte.eq_ignore_ascii_case(form),
+        };
+        let is_whole =
+            !text.get(end).is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b':');
+        (is_whole && there.iter().zip(*form).all(fits)).then(|| {
+            let digits = there.iter().zip(*form).filter(|(_, form)| **form == b'x');
+            let number = digits.fold(0, |number: u64, (byte, _)| {
+                number << 4 | u64::from(char::from(*byte).to_digit(16).unwrap_or_default())
+            });
+            let [_, _, mac @ ..] = number.to_be_bytes();
+            (start..end, mac)
+        })
+    })
+}
+
+/// The six pairs in the form of an identity.
+fn identity_alike(mac: &str, old: &[u8]) -> String {
+    let mut digits = mac.chars().filter(char::is_ascii_hexdigit);
+    let form = IDENTITIES.iter().find(|form| form.len() == old.len()).copied().unwrap_or_default();
+    let new: String = form
+        .iter()
+        .filter_map(|byte| if *byte == b'x' { digits.next() } else { Some(char::from(*byte)) })
+        .collect();
+    if old.iter().any(u8::is_ascii_uppercase) { new.to_ascii_uppercase() } else { new }
 }
 
 /// Addresses of the internet in a run of what they consist of: one of version 6, or some of version 4
 /// with colons between, as the kernel's command line has them (`ip=`).
 fn internet(text: &[u8], run: Range<usize>, found: &mut Vec<(Range<usize>, Spelt)>) {
+    if let Some((range, mac)) = identity(text, run.start) {
+        found.push((range, Spelt::Clock(mac)));
+        return;
+    }
     let word = |range: &Range<usize>| std::str::from_utf8(text.get(range.clone())?).ok();
     let Some(all) = word(&run) else { return };
     if all.matches(':').count() >= 2 && ends(text, run.end) {

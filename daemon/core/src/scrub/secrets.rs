@@ -173,19 +173,71 @@ fn value(before: &[u8], rest: &[u8]) -> Option<(usize, usize)> {
     };
     let enclosed = quote(rest, at);
     at += enclosed.len();
+    let mut parameters = None;
     if name == AUTHORIZATION {
         at = self::scheme(rest, at).unwrap_or(at);
+        parameters = self::parameters(rest, at);
     }
-    let found = at..end(rest, at, enclosed, b" \t\n\r\0,;&");
-    Some((found.start, found.end))
+    let end = match parameters {
+        // What has the rest of a line to itself may be several words.
+        _ if enclosed.is_empty() && is_key(before) && next(sign) == Some(b':') => {
+            let line = rest.get(at..)?;
+            at + line.iter().position(|byte| b"\n\r\0".contains(byte)).unwrap_or(line.len())
+        }
+        Some(end) => end,
+        None => end(rest, at, enclosed, b" \t\n\r\0,;&"),
+    };
+    Some((at, end))
 }
 
-/// Where what follows the name of a way to authorize begins.
+/// Where what follows the name of a way to authorize begins: one that is known to have a word behind it, or
+/// any with parameters.
 fn scheme(text: &[u8], at: usize) -> Option<usize> {
     let rest = text.get(at..)?;
-    let end = SCHEMES.iter().find(|scheme| begins(rest, scheme))?.len() + at;
-    let start = after_blanks(text, end);
-    (start > end).then_some(start)
+    let known = SCHEMES.iter().find(|scheme| begins(rest, scheme)).map(|scheme| scheme.len());
+    let start = |length: usize| {
+        let start = after_blanks(text, at + length);
+        (start > at + length).then_some(start)
+    };
+    let any = || {
+        let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || **byte == b'-';
+        let length = rest.iter().take_while(is_part).count();
+        let start = start(length).filter(|_| length > 0)?;
+        let has = parameters(text, start).is_some()
+            || text.get(start..).is_some_and(|rest| rest.starts_with(REMOVED));
+        has.then_some(start)
+    };
+    known.and_then(start).or_else(any)
+}
+
+/// Where a list of parameters ends that begins there: `name=value`, quoted or not, with commas between
+/// (RFC 9110 section 11.4). None where there is none.
+fn parameters(text: &[u8], at: usize) -> Option<usize> {
+    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"-_*".contains(byte);
+    let mut next = at;
+    let mut end = None;
+    loop {
+        let name = text.get(next..)?.iter().take_while(is_part).count();
+        // One equals sign: with two it is padding of a word.
+        let sign = next + name;
+        let value = sign + 1;
+        let has_value = text.get(value).is_some_and(|byte| !b"= \t\r\n\0,".contains(byte));
+        if name == 0 || text.get(sign) != Some(&b'=') || !has_value {
+            return end;
+        }
+        let mark = quote(text, value);
+        let inner = value + mark.len();
+        let stop = self::end(text, inner, mark, b" \t\n\r\0,;");
+        let closed =
+            !mark.is_empty() && text.get(stop..).is_some_and(|rest| rest.starts_with(mark));
+        let stop = if closed { stop + mark.len() } else { stop };
+        end = Some(stop);
+        let comma = after_blanks(text, stop);
+        if text.get(comma) != Some(&b',') {
+            return end;
+        }
+        next = after_blanks(text, comma + 1);
+    }
 }
 
 /// Whether only a name stands before on this line.

@@ -34,6 +34,17 @@ fn addresses_of_version_4_keep_their_neighbours() {
         assert_eq!(one(plain), plain);
     }
     assert_eq!(one("239.1.2.3"), "233.252.0.1");
+    for (text, expected) in [
+        ("SRC=10.1.2.3 DST=10.1.2.4,", "SRC=192.0.2.3 DST=192.0.2.4,"),
+        ("(10.1.2.3) <10.1.2.4> '10.1.2.5';", "(192.0.2.3) <192.0.2.4> '192.0.2.5';"),
+        ("10.1.2.3-10.1.2.9 10.1.2.3->10.1.2.4", "192.0.2.3-192.0.2.9 192.0.2.3->192.0.2.4"),
+        ("inet addr:10.1.2.3 node:10.1.2.4:80", "inet addr:192.0.2.3 node:192.0.2.4:80"),
+        ("ipv4:10.1.2.3:50051 eth0:10.1.2.4/24", "ipv4:192.0.2.3:50051 eth0:192.0.2.4/24"),
+        ("10.1.2.3:/export host_10.1.2.4 @10.1.2.5", "192.0.2.3:/export host_192.0.2.4 @192.0.2.5"),
+        ("{\"m\": \"to\\n10.1.2.3\\t10.1.2.4\"}", "{\"m\": \"to\\n192.0.2.3\\t192.0.2.4\"}"),
+    ] {
+        assert_eq!(one(text), expected);
+    }
 }
 
 #[test]
@@ -52,6 +63,7 @@ fn what_is_no_address_stays() {
         "0000:3b:00.0 12:34:56 5.14.0-503.11.1.el9_5.x86_64 v9.0.2.140 1.2.3 1.2.3.4.5",
         "onload_core::scrub::Found dead::beefy std::add 3f:1a 7.6.2.1000",
         "onload-9.0.2.140 \"version\": \"9.0.2.140\" kmod-onload-9.0.2.140-1.el9",
+        "quay.io/onload/onload-user:9.0.2.140 version:9.0.2.141 onload:9.0.2.142 T12:34:56 el9.1.2.3",
     ] {
         assert_eq!(one(text), text);
     }
@@ -67,6 +79,45 @@ fn hardware_addresses_keep_their_vendor_however_they_are_written() {
     let expected = "00:0f:53:fd:00:01 00-0F-53-FD-00-01 05-onload-000f53fd0001.link enx000f53fd0002 \
                     ff:00:01:00:0f:53:fd:00:01 02:00:00:fd:00:01 52:54:00:fd:00:01 01:1b:19:00:00:00";
     assert_eq!(one(text), expected);
+}
+
+#[test]
+fn both_addresses_of_a_frame_that_a_packet_filter_logs_are_written_anew() {
+    let text =
+        "IN=ens1 MAC=52:54:00:12:34:56:00:0f:53:4c:10:00:08:00 SRC=10.0.0.1 mac:00:0f:53:4c:10:00";
+    let expected =
+        "IN=ens1 MAC=52:54:00:fd:00:01:00:0f:53:fd:00:01:08:00 SRC=192.0.2.1 mac:00:0f:53:fd:00:01";
+    assert_eq!(one(text), expected);
+    let tagged = "MAC=ff:ff:ff:ff:ff:ff:00:0f:53:4c:10:00:81:00:00:64:08:00";
+    assert_eq!(one(tagged), "MAC=ff:ff:ff:ff:ff:ff:00:0f:53:fd:00:01:81:00:00:64:08:00");
+    assert_eq!(
+        one("00:01:00:01:2b:9f:11:22:00:0f:53:4c:10:00"),
+        "00:01:00:01:2b:9f:11:22:00:0f:53:fd:00:01"
+    );
+}
+
+#[test]
+fn clocks_are_called_by_the_pseudonym_of_their_address() {
+    let text = "00:0f:53:4c:10:00 000f53.fffe.4c1000-1 000F53.FFFE.4C1001, clock-id: 000f:53ff:fe4c:1000 \
+                id:000f:53ff:fe4c:1001 000f53fffe4c1000 ec4670.fffe.00f1aa. 000f53.fffe.4c10";
+    let expected = "00:0f:53:fd:00:01 000f53.fffe.fd0001-1 000F53.FFFE.FD0002, clock-id: 000f:53ff:fefd:0001 \
+                    id:000f:53ff:fefd:0002 000f53fffefd0001 ec4670.fffe.fd0001. 000f53.fffe.4c10";
+    assert_eq!(one(text), expected);
+    let kept = scrubbed_as(Treatment::Keep, &[("x", text)]).remove(0);
+    assert_eq!(kept, text);
+    let frame = [
+        &b"\x0d\x02"[..],
+        &[0, 0x0f, 0x53, 0xff, 0xfe, 0x4c, 0x10, 0],
+        &[0xff; 6],
+        &[0xfe, 0, 1, 2],
+    ];
+    let (path, frame) = ("machine/.clocks/ptp4l-var-run-ptp4l.bin", frame.concat());
+    let mut found = Found::default();
+    found.learn(path, &frame);
+    let new = found.mapping(Treatment::Map).content(path, &frame);
+    let mut expected = frame.clone();
+    expected[7..10].copy_from_slice(&[0xfd, 0, 1]);
+    assert_eq!(new, expected);
 }
 
 #[test]
@@ -128,7 +179,7 @@ fn secrets_are_taken_out() {
         ),
         ("prog\0--password\0hunter2\0-v\0", "prog\0--password\0<removed>\0-v\0"),
         ("Environment=\"API_TOKEN=xyz\"", "Environment=\"API_TOKEN=<removed>\""),
-        ("  passphrase: open sesame\n", "  passphrase: <removed> sesame\n"),
+        ("  passphrase: it's open sesame\n", "  passphrase: <removed>\n"),
         ("mok $6$salt$0123456789abcdef/x end", "mok <removed> end"),
         ("pkcs11:token=HSM;pin-value=1234", "pkcs11:token=<removed>;pin-value=<removed>"),
         ("type the password: it is asked for once", "type the password: it is asked for once"),
@@ -297,7 +348,7 @@ fn one_odd_byte_hides_nothing_of_a_file() {
 
 #[test]
 fn whatever_is_read_nothing_panics_and_scrubbing_again_changes_nothing() {
-    const PIECES: [&str; 30] = [
+    const PIECES: [&str; 40] = [
         "10.1.2.3",
         "2a00::1",
         "fe80::20f:53ff:fe4c:1000",
@@ -328,6 +379,16 @@ fn whatever_is_read_nothing_panics_and_scrubbing_again_changes_nothing() {
         "Authorization: ",
         "Bearer \\\"",
         "Basic YTpi",
+        "MAC=52:54:00:12:34:56:00:0f:53:4c:10:00:08:00",
+        "000f53.fffe.4c1000-1",
+        "000f:53ff:fe4c:1001",
+        "000f53fffe4c1002",
+        "Digest username=\"a b\", x=y",
+        "passphrase: ",
+        "addr:",
+        "\\n",
+        "(10.1.2.3)",
+        "a/b:",
     ];
     for seed in 0..2000 {
         let mut lots = Lots(seed);

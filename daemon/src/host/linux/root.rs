@@ -3,10 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::io::Read;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -28,7 +28,7 @@ const RESOLVE_ATTEMPTS: usize = 16;
 
 /// A directory below the root, itself included. Cloning shares the descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Dir {
+pub(crate) struct Dir {
     fd: Rc<OwnedFd>,
     /// Path below the root as it was asked for; empty for the root.
     path: String,
@@ -88,6 +88,25 @@ impl Dir {
             before: tests::Hook::default(),
         };
         Ok(Self { fd, path: String::new(), recorded: true, shared: Rc::new(shared) })
+    }
+
+    /// Opens a root of which nothing but its files is wanted.
+    pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
+        Ok(Self::root(path, BTreeMap::new())?)
+    }
+
+    /// Where a directory really is that this root, opened at `base`, shows under a name: a path without links,
+    /// so that what is written there is not outside. None where there is none. The running machine's own is
+    /// where it says.
+    pub(super) fn place(&self, base: &Path, name: &str) -> io::Result<Option<PathBuf>> {
+        if base == Path::new("/") {
+            return Ok(Some(base.join(name.trim_start_matches('/'))));
+        }
+        match self.open(name, OFlag::O_PATH | OFlag::O_DIRECTORY) {
+            Ok(fd) => fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map(Some),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(errno) => Err(errno.into()),
+        }
     }
 
     /// Records what the closure makes this root read into a directory that exists.
@@ -198,7 +217,7 @@ impl Dir {
 
     /// A file, opened for those who read here and there. A recording leaves its content to the
     /// caller, see [`Dir::keep`].
-    pub(super) fn file(&self, name: &str) -> Reading<File> {
+    pub(crate) fn file(&self, name: &str) -> Reading<File> {
         if let Some(why) = self.barred(name) {
             return Reading::Unreadable(why);
         }
@@ -226,7 +245,7 @@ impl Dir {
 
     /// Those names in a directory that are facts by themselves, whatever lies there. A recording
     /// keeps them, unlike those of [`Dir::list`], which are there to be read one by one.
-    pub(super) fn names(
+    pub(crate) fn names(
         &self,
         name: &str,
         wanted: impl Fn(&str) -> bool,
@@ -285,7 +304,7 @@ impl Dir {
     }
 
     /// What a symbolic link points at; absent where there is none, or something that is no link.
-    pub(super) fn link(&self, name: &str) -> Reading<String> {
+    pub(crate) fn link(&self, name: &str) -> Reading<String> {
         if let Some(why) = self.barred(name) {
             return Reading::Unreadable(why);
         }

@@ -109,6 +109,28 @@ fn headers_that_authorize_are_taken_out() {
             "{\"m\": \"-H \\\"Authorization: Bearer abc\\\" {\\\"token\\\": \\\"x y\\\"}\"}",
             "{\"m\": \"-H \\\"Authorization: Bearer <removed>\\\" {\\\"token\\\": \\\"<removed>\\\"}\"}",
         ),
+        (
+            "Authorization: Digest username=\"ann\", realm=\"a b\", response=\"6629fae4\"\nHost: x\n",
+            "Authorization: Digest <removed>\nHost: x\n",
+        ),
+        (
+            "sent Authorization: Digest username=\"a b\", uri=/x, response=6629fae4 to the server",
+            "sent Authorization: Digest <removed> to the server",
+        ),
+        (
+            "curl -H 'Authorization: AWS4-HMAC-SHA256 Credential=AK/x, Signature=fe5f' https://h",
+            "curl -H 'Authorization: AWS4-HMAC-SHA256 <removed>' https://h",
+        ),
+        (
+            "{\"m\": \"Authorization: Digest username=\\\"a b\\\", response=\\\"c\\\"\", \"n\": 1}",
+            "{\"m\": \"Authorization: Digest <removed>\", \"n\": 1}",
+        ),
+        (
+            "Proxy-Authorization: Digest username=\"ann\"\r\n",
+            "Proxy-Authorization: Digest <removed>\r\n",
+        ),
+        ("Authorization: Custom abc def\nHost: x\n", "Authorization: <removed>\nHost: x\n"),
+        ("api-key: two words, more\n", "api-key: <removed>\n"),
         ("header.auth=Bearer eyJ0.eyJ1.sig ro", "header.auth=Bearer <removed> ro"),
         ("sent Bearer opensesame", "sent Bearer <removed>"),
         ("with Basic YW5uOmh1bnRlcjI= in it", "with Basic <removed> in it"),
