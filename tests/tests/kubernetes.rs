@@ -14,6 +14,8 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use onload_tests::binaries::binary;
 use onload_tests::node::{Node, PATIENCE};
 use serde_json::{Value, json};
@@ -399,6 +401,32 @@ fn alone(directory: &Path) -> bool {
     fs::read_dir(directory).unwrap().count() == 1
 }
 
+/// One that is stopped while it still asks onloadd takes away what another has left behind, by
+/// whichever signal.
+fn stopped_before_the_first_look(node: &Node, file: &Path) {
+    let pid = |pid: u32| Pid::from_raw(pid.try_into().unwrap());
+    let daemon = pid(node.pid().unwrap());
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        fs::write(file, "stale\n").unwrap();
+        kill(daemon, Signal::SIGSTOP).unwrap();
+        let watch = ["nfd", "render", "--watch", "--output", file.to_str().unwrap()];
+        let mut kept = node.ctl_command(watch).stdout(Stdio::piped()).spawn().unwrap();
+        until("the signals to be heard", || hears(kept.id(), Signal::SIGTERM));
+        kill(pid(kept.id()), signal).unwrap();
+        let ended = kept.wait().unwrap();
+        kill(daemon, Signal::SIGCONT).unwrap();
+        assert!(ended.success(), "{signal}: {ended}");
+        assert!(!file.exists(), "{signal}: nobody keeps it");
+    }
+}
+
+/// Whether a process has a handler for a signal (proc_pid_status(5)).
+fn hears(pid: u32, signal: Signal) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() >> (signal as i32 - 1) & 1 == 1
+}
+
 #[test]
 fn the_feature_file_is_whole_kept_and_taken_away() {
     let node = left_alone("two-x2522");
@@ -425,10 +453,11 @@ fn the_feature_file_is_whole_kept_and_taken_away() {
             text.contains("onload-card.present=true\n") && !text.contains("onload-version=")
         })
     });
-    let pid = nix::unistd::Pid::from_raw(kept.id().try_into().unwrap());
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    kill(Pid::from_raw(kept.id().try_into().unwrap()), Signal::SIGINT).unwrap();
     assert!(kept.wait().unwrap().success());
     assert!(!file.exists(), "nobody keeps it any more");
+
+    stopped_before_the_first_look(&node, &file);
 
     for wrong in [".hidden", ".", "none/there"] {
         let wrong = place.path().join(wrong);
