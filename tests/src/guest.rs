@@ -25,7 +25,7 @@ use tempfile::TempDir;
 
 use firmware::Firmware;
 use frame::{Answer, Order};
-use image::{Extra, Image};
+use image::{Extra, Image, LINK, Overlay};
 use machine::{Awaited, Machine, Parts, Start};
 use mok_manager::After;
 
@@ -72,6 +72,7 @@ pub struct Options {
     append: Vec<String>,
     devices: Vec<String>,
     files: Vec<Extra>,
+    overlay: Overlay,
     booted: Booted,
     firmware: Firmware,
 }
@@ -104,11 +105,33 @@ impl Options {
         self
     }
 
+    /// Lays a link into the root before every boot, as [`Options::file`] does files.
+    #[must_use]
+    pub fn link(self, path: &str, target: &str) -> Self {
+        self.file(path, target, LINK)
+    }
+
+    /// Says what lies over the Debian root.
+    #[must_use]
+    pub fn overlay(mut self, overlay: Overlay) -> Self {
+        self.overlay = overlay;
+        self
+    }
+
     /// Says how it comes to its kernel.
     #[must_use]
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
         self
+    }
+
+    /// Why this machine has no such guests, or `None`.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn lacking(&self) -> anyhow::Result<Option<String>> {
+        let firmware = self.firmware.lacking()?;
+        Ok(firmware.or_else(|| self.overlay.lacking()))
     }
 
     /// Says when a boot is done.
@@ -200,7 +223,7 @@ impl Guest {
         ensure!(self.machine.is_none(), "the guest runs already");
         let image = image()?;
         let initrd = self.directory.path().join("initrd");
-        image.initrd(&self.options.files, &initrd)?;
+        image.initrd(self.options.overlay, &self.options.files, &initrd)?;
         let (firmware, append) = (self.options.firmware, self.options.append.join(" "));
         let start = firmware.prepare(image, self.directory.path(), initrd, &append)?;
         let machine = self.power_on(&start, answer);

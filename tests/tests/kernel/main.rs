@@ -20,6 +20,7 @@ mod naming;
 mod node;
 mod others;
 mod packaging;
+mod pull;
 mod secure_boot;
 mod service;
 mod swap;
@@ -42,5 +43,6 @@ fn main() -> ExitCode {
         clock::theme(),
         packaging::theme(),
         first_boot::theme(),
+        pull::theme(),
     ])
 }
