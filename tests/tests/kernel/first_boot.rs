@@ -12,13 +12,8 @@ use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options};
 use serde_json::Value;
 
+use crate::applier::{Laid, Tree};
 use crate::node::{json, until_state};
-
-#[path = "../machineconfig/applier.rs"]
-#[allow(dead_code, reason = "its other half is for the tests without a guest")]
-mod applier;
-
-use applier::{Laid, Tree};
 
 /// The release in the image.
 const VERSION: &str = "9.2.1";

@@ -10,6 +10,9 @@
 
 mod afxdp;
 mod agent;
+#[path = "../machineconfig/applier.rs"]
+#[allow(dead_code, reason = "its other half is for the tests without a guest")]
+mod applier;
 mod boot;
 mod clock;
 mod firmware;

@@ -14,14 +14,9 @@ use onload_tests::guest::image::Overlay;
 use onload_tests::guest::{Booted, Guest, Options};
 use serde_json::Value;
 
+use crate::applier::{Laid, Tree};
 use crate::boot::{in_order, shown, up_at};
 use crate::node::{json, until_state};
-
-#[path = "../machineconfig/applier.rs"]
-#[allow(dead_code, reason = "its other half is for the tests without a guest")]
-mod applier;
-
-use applier::{Laid, Tree};
 
 /// The release in the image, and the image.
 const VERSION: &str = "9.2.1";
