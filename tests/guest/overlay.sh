@@ -1,7 +1,8 @@
 #!/bin/bash
-# overlay.sh ROOT BIN_DIR OUT: packs what lies over the Debian root ROOT (as root.sh prints it) into OUT, an
+# overlay.sh ROOT BIN_DIR OUT [bare]: packs what lies over the Debian root ROOT (as root.sh prints it) into OUT, an
 # archive to be put behind ROOT/root.cpio: the project as `make install` puts it on a machine, from the binaries
 # in BIN_DIR; the agent; and the kernel modules of tests/kernel, which are built once for what they are made from.
+# A bare node has neither project nor product, and can fetch both (see registry.sh).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 # Where Debian keeps an administrator's tools, which are not on everybody's path.
@@ -10,7 +11,9 @@ umask 022
 # Builds of other inputs that stay, as in root.sh.
 KEEP=3
 
-root=$1 binaries=$2 out=$3
+root=$1 binaries=$2 out=$3 kind=${4-installed}
+# Of the releases, the one that a bare node finds in the image it fetches.
+FETCHED=9.2.1
 kver=$(<"$root/kver")
 cache=$(dirname "$root")
 # Beside OUT, which is below the same cache: what is built is moved there.
@@ -27,13 +30,17 @@ lay tests/guest/files "$stage"
 for name in onloadd onloadctl guest-agent sfptpd; do
     strip --strip-debug -o "$work/bin/$name" "$binaries/$name"
 done
-# Under `make test` those would make this a part of that run.
-env -u MAKEFLAGS -u MAKELEVEL -u PREFIX make --silent install "DESTDIR=$stage" "BIN_DIR=$work/bin" >&2
+enabled=(guest-agent.service)
+if [[ $kind != bare ]]; then
+    # Under `make test` those would make this a part of that run.
+    env -u MAKEFLAGS -u MAKELEVEL -u PREFIX make --silent install "DESTDIR=$stage" "BIN_DIR=$work/bin" >&2
+    enabled+=(onloadd.service)
+fi
 install -D -m 0755 "$work/bin/guest-agent" "$stage/usr/lib/guest/agent"
 # A package that a case installs: the stand-in for sfptpd, with what surrounds the real one.
 cp -r tests/guest/sfptpd "$stage/opt/sfptpd"
 install -D -m 0755 "$work/bin/sfptpd" "$stage/opt/sfptpd/usr/sbin/sfptpd"
-systemctl --quiet --root="$stage" enable guest-agent.service onloadd.service >&2
+systemctl --quiet --root="$stage" enable "${enabled[@]}" >&2
 
 # The modules, below the name of what they were made from; a lock, so that two runs do not make them at once.
 modules() {
@@ -63,9 +70,13 @@ if [[ -d tests/kernel ]]; then
     ln -s usr/lib "$tree/lib"
     # The in-tree one takes the place of the distribution's; the host's own are added.
     install -D -m 0644 "$made/in-tree/sfc.ko" "$stage/usr/lib/modules/$kver/kernel/drivers/net/ethernet/sfc/sfc.ko"
-    [[ ! -d $made/host ]] || lay "$made/host" "$stage"
-    [[ ! -d $made/releases ]] || { mkdir "$stage/opt/releases" && lay "$made/releases" "$stage/opt/releases"; }
-    [[ ! -d $made/kmm ]] || { mkdir "$stage/opt/kmm" && lay "$made/kmm" "$stage/opt/kmm"; }
+    if [[ $kind == bare ]]; then
+        tests/guest/registry.sh "$root" "$work/bin" "$made/releases/$FETCHED" "$stage"
+    else
+        [[ ! -d $made/host ]] || lay "$made/host" "$stage"
+        [[ ! -d $made/releases ]] || { mkdir "$stage/opt/releases" && lay "$made/releases" "$stage/opt/releases"; }
+        [[ ! -d $made/kmm ]] || { mkdir "$stage/opt/kmm" && lay "$made/kmm" "$stage/opt/kmm"; }
+    fi
     install -D -m 0644 "$made/card/onloadd_card.ko" "$stage/opt/card/onloadd_card.ko"
     lay "$stage/usr/lib/modules" "$tree/usr/lib/modules"
     depmod -b "$tree" "$kver"

@@ -26,7 +26,7 @@ use tempfile::TempDir;
 
 use firmware::Firmware;
 use frame::{Answer, Order};
-use image::{Extra, Image};
+use image::{Extra, Image, LINK, Overlay};
 use machine::{Awaited, Machine, Parts, Start};
 use mok_manager::After;
 
@@ -74,6 +74,7 @@ pub struct Options {
     devices: Vec<String>,
     files: Vec<Extra>,
     made: Option<fn(&Image) -> anyhow::Result<Vec<Extra>>>,
+    overlay: Overlay,
     booted: Booted,
     firmware: Firmware,
 }
@@ -114,11 +115,33 @@ impl Options {
         self
     }
 
+    /// Lays a link into the root before every boot, as [`Options::file`] does files.
+    #[must_use]
+    pub fn link(self, path: &str, target: &str) -> Self {
+        self.file(path, target, LINK)
+    }
+
+    /// Says what lies over the Debian root.
+    #[must_use]
+    pub fn overlay(mut self, overlay: Overlay) -> Self {
+        self.overlay = overlay;
+        self
+    }
+
     /// Says how it comes to its kernel.
     #[must_use]
     pub fn firmware(mut self, firmware: Firmware) -> Self {
         self.firmware = firmware;
         self
+    }
+
+    /// Why this machine has no such guests, or `None`.
+    ///
+    /// # Errors
+    /// It cannot be found out.
+    fn lacking(&self) -> anyhow::Result<Option<String>> {
+        let firmware = self.firmware.lacking()?;
+        Ok(firmware.or_else(|| self.overlay.lacking()))
     }
 
     /// Says when a boot is done.
@@ -212,7 +235,7 @@ impl Guest {
         let initrd = self.directory.path().join("initrd");
         let mut files = self.options.files.clone();
         files.extend(self.options.made.map(|make| make(image)).transpose()?.unwrap_or_default());
-        image.initrd(&files, &initrd)?;
+        image.initrd(self.options.overlay, &files, &initrd)?;
         let (firmware, append) = (self.options.firmware, self.options.append.join(" "));
         let start = firmware.prepare(image, self.directory.path(), initrd, &append)?;
         let machine = self.power_on(&start, answer);

@@ -11,7 +11,8 @@
 //!   labels programs in it as such (`bin_t`), which it would not below `/var/lib`, and systemd could
 //!   not run them. Units, bus policy, udev rules and the like come with the MachineConfig, below
 //!   `/etc`. polkit of RHEL 9 looks for actions in `/usr/share` only: orders are root's there. The
-//!   driver is the right one from the second boot on, and nothing of ours reboots.
+//!   driver is the right one from the second boot on, or earlier where nobody loses anything by that, and
+//!   nothing of ours reboots.
 //!
 //! A release that is no package of the OS image is taken in by a unit, once onloadd runs. It is asked for
 //! by name and never overwritten, so nothing is done twice. Units that fail are failed units, after a few
@@ -120,7 +121,7 @@ fn notes(wanted: &Wanted, config: &Config, keys: bool) -> Vec<String> {
             "the right driver is there from the first boot into the OS image on"
         }
         (Delivery::Layered | Delivery::Pull, Some(_)) | (Delivery::Pull, None) => {
-            "the right driver is there from the second boot on: the first one fetches, and nothing of onloadd reboots a node"
+            "the right driver is there from the second boot on: the first one fetches, and replaces the driver only where nobody loses anything by that; nothing of onloadd reboots a node"
         }
     };
     notes.push(boot.to_owned());

@@ -19,6 +19,7 @@ use crate::ended::Ended;
 use crate::live;
 use crate::render::paint::plain;
 use crate::render::{Output, Page};
+use crate::stopped::stopped;
 
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
@@ -64,13 +65,24 @@ pub async fn run(bus: &Choice, output: Output, verb: NfdVerb) -> Result<u8, Ende
     let NfdVerb::Render(wanted) = verb;
     let place = wanted.output.as_deref();
     place.map(file::check).transpose()?;
-    let read = async |bus: &Bus| features(bus, place).await;
-    let shown = live::show(&Bus::connect(bus).await?, output, wanted.watch, read).await;
-    if let (Some(place), true) = (place, wanted.watch) {
+    let shown = async {
+        let read = async |bus: &Bus| features(bus, place).await;
+        live::show(&Bus::connect(bus).await?, output, wanted.watch, read).await.map(drop)
+    };
+    if !wanted.watch {
+        return shown.await.map(|()| exit::AS_WANTED);
+    }
+    // Heard from before the first look on: whoever stops this meanwhile finds no file either.
+    let stopped = stopped()?;
+    let kept = tokio::select! {
+        kept = shown => kept,
+        () = stopped => Ok(()),
+    };
+    if let Some(place) = place {
         // Whatever ended it: from now on nobody would put right what is in it.
         file::remove(place)?;
     }
-    shown.map(|_| exit::AS_WANTED)
+    kept.map(|()| exit::AS_WANTED)
 }
 
 /// Reads them, and writes them where they are kept.

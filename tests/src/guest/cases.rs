@@ -116,7 +116,7 @@ pub fn main(themes: Vec<Theme>) -> ExitCode {
     for theme in &chosen {
         let before = machine::machine_time();
         let lacking = match &lacking {
-            Ok(None) => theme.options.firmware.lacking(),
+            Ok(None) => theme.options.lacking(),
             Ok(Some(why)) => Ok(Some(why.clone())),
             Err(error) => Err(anyhow!("{error:#}")),
         };

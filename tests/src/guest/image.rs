@@ -1,8 +1,10 @@
 //! What guests are made from: the Debian root, and the project that is laid over it.
 
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -22,6 +24,24 @@ pub struct Image {
     run: TempDir,
 }
 
+/// What lies over the Debian root.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Overlay {
+    /// The project, installed, and releases for it.
+    #[default]
+    Installed,
+    /// Neither; podman, and a registry that has an image of both.
+    Bare,
+}
+
+impl Overlay {
+    /// Why this machine has no such guests, or `None`.
+    pub fn lacking(self) -> Option<String> {
+        let podman = || Command::new("podman").arg("--version").output();
+        (self == Self::Bare && podman().is_err()).then(|| "podman is not installed".to_owned())
+    }
+}
+
 /// A file laid into the root of one guest before it boots.
 #[derive(Debug, Clone)]
 pub struct Extra {
@@ -29,9 +49,12 @@ pub struct Extra {
     pub path: String,
     /// What is in it.
     pub content: Vec<u8>,
-    /// Its permissions.
+    /// Its permissions; [`LINK`] for one that leads to what is in it.
     pub mode: u32,
 }
+
+/// As archives have links (cpio(5)).
+pub const LINK: u32 = 0o120_777;
 
 /// Why this machine cannot have guests, or `None`.
 ///
@@ -76,14 +99,19 @@ impl Image {
         let prefix = format!("run-{}-", std::process::id());
         let run = tempfile::Builder::new().prefix(&prefix).tempdir_in(cache)?;
         let image = Self { root, run };
-        let status = script("overlay.sh")
-            .args([&image.root, &binaries()?, &image.overlay()])
-            .stdout(io::stderr())
-            .status()?;
+        image.pack(&image.overlay(), "installed")?;
+        Ok(image)
+    }
+
+    /// Packs what lies over the root.
+    fn pack(&self, to: &Path, kind: &str) -> anyhow::Result<()> {
+        let mut pack = script("overlay.sh");
+        pack.arg(&self.root).arg(binaries()?).arg(to).arg(kind);
+        let status = pack.stdout(io::stderr()).status()?;
         if !status.success() {
             bail!("tests/guest/overlay.sh failed ({status}); what it said is above");
         }
-        Ok(image)
+        Ok(())
     }
 
     /// Removes what is of this run only.
@@ -94,6 +122,17 @@ impl Image {
 
     fn overlay(&self) -> PathBuf {
         self.run.path().join("overlay.cpio")
+    }
+
+    /// The other one, packed when the first guest of this run asks for it.
+    fn bare(&self) -> anyhow::Result<PathBuf> {
+        let packed = self.run.path().join("bare.cpio");
+        if !packed.exists() {
+            let new = packed.with_extension("new");
+            self.pack(&new, "bare")?;
+            fs::rename(new, &packed)?;
+        }
+        Ok(packed)
     }
 
     /// The kernel.
@@ -145,14 +184,22 @@ impl Image {
     ///
     /// # Errors
     /// The disk is full, or a file has no place in a root.
-    pub fn initrd(&self, extra: &[Extra], to: &Path) -> anyhow::Result<()> {
-        let mut parts = vec![self.root.join("root.cpio"), self.overlay()];
+    pub fn initrd(&self, overlay: Overlay, extra: &[Extra], to: &Path) -> anyhow::Result<()> {
+        let overlay = match overlay {
+            Overlay::Installed => self.overlay(),
+            Overlay::Bare => self.bare()?,
+        };
+        let mut parts = vec![self.root.join("root.cpio"), overlay];
         let stage = tempfile::tempdir_in(self.run.path())?;
         if !extra.is_empty() {
             let packed = self.run.path().join("extra.cpio");
             for file in extra {
                 let path = stage.path().join(file.path.trim_start_matches('/'));
                 fs::create_dir_all(path.parent().context("a file is in a directory")?)?;
+                if file.mode == LINK {
+                    symlink(OsStr::from_bytes(&file.content), &path)?;
+                    continue;
+                }
                 fs::write(&path, &file.content)?;
                 fs::set_permissions(&path, fs::Permissions::from_mode(file.mode))?;
             }

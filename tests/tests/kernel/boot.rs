@@ -45,17 +45,18 @@ fn boot_with(guest: &mut Guest, release: &str, append: &str) -> anyhow::Result<(
     guest.reboot()
 }
 
-fn shown(guest: &Guest, unit: &str, property: &str) -> anyhow::Result<String> {
+/// A property of a unit.
+pub fn shown(guest: &Guest, unit: &str, property: &str) -> anyhow::Result<String> {
     Ok(guest.ok(&format!("systemctl show --value -p {property} {unit}"))?.trim().to_owned())
 }
 
 /// When a unit was up, in microseconds since the boot.
-fn up_at(guest: &Guest, unit: &str) -> anyhow::Result<u64> {
+pub fn up_at(guest: &Guest, unit: &str) -> anyhow::Result<u64> {
     Ok(shown(guest, unit, "ActiveEnterTimestampMonotonic")?.parse()?)
 }
 
 /// Nothing failed, and nothing was left out to break a circle.
-fn in_order(guest: &Guest) -> anyhow::Result<()> {
+pub fn in_order(guest: &Guest) -> anyhow::Result<()> {
     let failed = guest.ok("systemctl --failed --no-legend --plain")?;
     ensure!(failed.is_empty(), "{failed}");
     let journal = guest.journal("-b -o cat")?;

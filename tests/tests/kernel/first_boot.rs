@@ -16,6 +16,7 @@ use onload_tests::guest::variables::{SHIM, signature_lists};
 use onload_tests::guest::{Guest, Options};
 use serde_json::Value;
 
+use crate::boot::up_at;
 use crate::firmware::test_key;
 use crate::keys::{STACK, until_key};
 use crate::node::{json, until_condition, until_state};
@@ -61,13 +62,6 @@ fn picture(guest: &Guest) -> anyhow::Result<String> {
          find /etc/systemd/network /etc/onloadd -type f | sort | xargs sha256sum
          onloadctl --json pools && onloadctl --json history && onloadctl --json plan",
     )
-}
-
-/// When a unit was up, in microseconds since the boot.
-fn up_at(guest: &Guest, unit: &str) -> anyhow::Result<u64> {
-    let shown =
-        guest.ok(&format!("systemctl show --value -p ActiveEnterTimestampMonotonic {unit}"))?;
-    Ok(shown.trim().parse()?)
 }
 
 /// When udev had heard of an interface, in microseconds since the boot.

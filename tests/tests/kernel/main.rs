@@ -10,6 +10,9 @@
 
 mod afxdp;
 mod agent;
+#[path = "../machineconfig/applier.rs"]
+#[allow(dead_code, reason = "its other half is for the tests without a guest")]
+mod applier;
 mod boot;
 mod clock;
 mod firmware;
@@ -21,6 +24,7 @@ mod naming;
 mod node;
 mod others;
 mod packaging;
+mod pull;
 mod readme;
 mod secure_boot;
 mod service;
@@ -44,5 +48,6 @@ fn main() -> ExitCode {
         clock::theme(),
         packaging::theme(),
         first_boot::theme(),
+        pull::theme(),
     ])
 }

@@ -12,7 +12,7 @@ use onload_tests::skip::skip;
 use serde_json::Value;
 
 use crate::modules::{APPLY, card, host_modules};
-use crate::node::{as_visitor, json, pid, until_state};
+use crate::node::{as_visitor, json, kill, pid, until_state};
 
 /// The administrator's file of the package, changed.
 const SETTINGS: &str = "/etc/onloadd/onloadd.toml.d/50-local.toml";
@@ -20,6 +20,8 @@ const HOST: &str = "# ours\n[modules]\nrelease = \"host\"\n";
 /// What the daemon pins a name by, and what a MachineConfig does.
 const PIN: &str = "/etc/systemd/network/10-onloadd-0c42a1000001.link";
 const RENDERED: &str = "/etc/systemd/network/05-onload-0c42a1000001.link";
+/// Where Node Feature Discovery reads them.
+const FEATURES: &str = "/etc/kubernetes/node-feature-discovery/features.d/onloadd";
 
 pub fn theme() -> Theme {
     Theme {
@@ -29,6 +31,7 @@ pub fn theme() -> Theme {
         cases: cases![
             a_package_is_all_that_a_node_needs,
             what_is_lent_outlives_an_upgrade_and_a_downgrade,
+            the_features_are_in_their_file_while_onloadd_runs,
             the_host_is_as_before_when_the_package_has_gone,
             a_package_that_comes_again_finds_the_ledger,
             a_purge_leaves_nothing,
@@ -153,6 +156,55 @@ fn what_is_lent_outlives_an_upgrade_and_a_downgrade(guest: &mut Guest) -> anyhow
         guest.ok("systemctl is-enabled onloadd onloadd-boot && ! systemctl is-failed onloadd")?;
     }
     Ok(())
+}
+
+/// Waits until the features are told, as a command tells them that is run now.
+fn features(guest: &Guest) -> anyhow::Result<String> {
+    let same = format!("onloadctl nfd render | cmp - {FEATURES}");
+    guest.until("the features of the node", &same)?;
+    guest.ok("systemctl is-active onloadd-nfd")?;
+    guest.ok(&format!("cat {FEATURES}"))
+}
+
+fn the_features_are_in_their_file_while_onloadd_runs(guest: &mut Guest) -> anyhow::Result<()> {
+    if !packages(guest, "the_features_are_in_their_file_while_onloadd_runs")? {
+        return Ok(());
+    }
+    lending(guest)?;
+    guest.ok("! test -e /etc/kubernetes && systemctl enable --now onloadd-nfd")?;
+    let told = features(guest)?;
+    let version = guest.ok("cat /sys/module/onload/version")?;
+    for line in [
+        "onload-card.present=true",
+        "onload-driver.all-bound=true",
+        "onload-release=host",
+        &format!("onload-version={}", version.trim()),
+    ] {
+        assert!(told.lines().any(|one| one == line), "{line} in {told}");
+    }
+    assert_eq!(guest.ok(&format!("stat -c '%a %U:%G' {FEATURES}"))?, "644 root:root\n");
+
+    // It ends with onloadd, however that ends, and comes back with it.
+    let nfd = "systemctl show --value -p MainPID onloadd-nfd";
+    for restart in ["an order", "a crash"] {
+        let before = guest.ok(nfd)?;
+        match restart {
+            "an order" => guest.ok("systemctl restart onloadd").map(drop)?,
+            _ => kill(guest)?,
+        }
+        until_state(guest, "ready")?;
+        assert_eq!(features(guest)?, told, "{restart}");
+        assert_ne!(guest.ok(nfd)?, before, "{restart}: it was started anew");
+    }
+    guest.ok(&format!("systemctl stop onloadd-nfd && ! test -e {FEATURES}"))?;
+    guest.ok("systemctl start onloadd-nfd")?;
+    assert_eq!(features(guest)?, told);
+    guest.ok(&format!("systemctl stop onloadd && ! test -e {FEATURES}"))?;
+    assert_eq!(guest.run("systemctl is-active onloadd-nfd")?.stdout, "inactive\n");
+    guest.ok("systemctl start onloadd")?;
+    assert_eq!(features(guest)?, told, "it is enabled, and onloadd brings it");
+    assert_eq!(guest.ok("systemctl --failed --no-legend --plain")?, "");
+    guest.ok("systemctl disable --now onloadd-nfd && rm -r /etc/kubernetes").map(drop)
 }
 
 fn the_host_is_as_before_when_the_package_has_gone(guest: &mut Guest) -> anyhow::Result<()> {

@@ -12,15 +12,10 @@ use onload_tests::guest::image::{Extra, Image};
 use onload_tests::guest::variables::Variable;
 use serde_json::Value;
 
+use crate::applier::{Laid, Tree};
 use crate::firmware::Signer;
 use crate::keys::STACK;
 use crate::secure_boot::MODULE;
-
-#[path = "../../machineconfig/applier.rs"]
-#[allow(dead_code, reason = "its other half is for the tests without a guest")]
-mod applier;
-
-use applier::{Laid, Tree};
 
 /// The release in the image, and its driver's own version.
 pub const VERSION: &str = "9.2.1";
