@@ -67,13 +67,16 @@ pub enum Booted {
     Early,
 }
 
+/// Makes files of what guests are made from.
+pub type Make = fn(&Image) -> anyhow::Result<Vec<Extra>>;
+
 /// What a guest has beyond the ordinary.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     append: Vec<String>,
     devices: Vec<String>,
     files: Vec<Extra>,
-    made: Option<fn(&Image) -> anyhow::Result<Vec<Extra>>>,
+    made: Option<Make>,
     overlay: Overlay,
     booted: Booted,
     firmware: Firmware,
@@ -110,7 +113,7 @@ impl Options {
     /// Lays further files in, asked for before every boot: what takes work to make, or is made of
     /// what guests are made from.
     #[must_use]
-    pub fn made(mut self, make: fn(&Image) -> anyhow::Result<Vec<Extra>>) -> Self {
+    pub fn made(mut self, make: Make) -> Self {
         self.made = Some(make);
         self
     }

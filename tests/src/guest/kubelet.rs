@@ -17,7 +17,7 @@ pub const WORD: &str = "kubelet";
 /// Where kubelets have it (`reference/kubelet-api.md` section 1).
 const DIRECTORY: &str = "/var/lib/kubelet/device-plugins";
 /// What was told in this boot.
-const TOLD: &str = "/run/kubelet.json";
+pub const TOLD: &str = "/run/kubelet.json";
 
 /// What plugins have told it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use onload_core::secure_boot::request::crypt;
 use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::firmware::Firmware;
-use onload_tests::guest::kubelet::Told;
+use onload_tests::guest::kubelet::{TOLD, Told};
 use onload_tests::guest::mok_manager::Answer;
 use onload_tests::guest::variables::{SHIM, signature_lists};
 use onload_tests::guest::{Guest, Options};
@@ -71,13 +71,20 @@ fn there_at(guest: &Guest, name: &str) -> anyhow::Result<u64> {
     Ok(at.with_context(|| shown.clone())?.parse()?)
 }
 
+/// What the kubelet was told, once its list is there: it asks for that when the registration is over.
+fn offered(guest: &Guest) -> anyhow::Result<Told> {
+    let healthy = format!("test $(grep -o '\"Healthy\"' {TOLD} | wc -l) = {SLOTS} || ! cat {TOLD}");
+    guest.until("the list of devices", &healthy)?;
+    guest.kubelet()
+}
+
 /// The node as it was rendered, before the network and for the kubelet.
 fn as_wanted(guest: &Guest) -> anyhow::Result<(String, Told)> {
     let status = until_state(guest, "ready")?;
     ensure!(status["loaded_release"] == "host", "{status}");
     ensure!(status["pools"][0]["free"] == SLOTS, "{status}");
     until_condition(guest, "KubeletRegistered", "Registered")?;
-    let (seen, told) = (picture(guest)?, guest.kubelet()?);
+    let (seen, told) = (picture(guest)?, offered(guest)?);
     for (module, version) in [("sfc", DRIVER), ("onload", VERSION)] {
         // Out of tree, and not unsigned.
         ensure!(seen.contains(&format!("{module} {version} O\n")), "{seen}");

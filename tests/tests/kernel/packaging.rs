@@ -8,6 +8,7 @@ use onload_dbus::error::exit;
 use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options, Ran};
+use onload_tests::package::complaints;
 use onload_tests::skip::skip;
 use serde_json::Value;
 
@@ -51,8 +52,7 @@ fn packages(guest: &Guest, case: &str) -> anyhow::Result<bool> {
 
 /// Whether nobody complained: neither rpm nor a scriptlet, but for Debian's advice to use another program.
 fn is_quiet(ran: &Ran) -> bool {
-    let advice = ["rpm: RPM should not be used directly", "rpm: However assuming you know"];
-    ran.stderr.lines().all(|line| advice.iter().any(|one| line.starts_with(one)))
+    complaints(&ran.stderr).is_empty()
 }
 
 /// The node without a trace of onloadd, or with release 1 of the package; whatever was before.
