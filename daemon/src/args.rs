@@ -11,8 +11,9 @@ use onloadd::boot;
 #[command(version)]
 pub struct Args {
     /// Root of the machine to look at; any other than / is only looked at (but for --restore), and
-    /// offered to no kubelet in /var/lib/kubelet. What `onloadctl capture` took is one, too.
-    #[arg(long, value_name = "DIR", default_value = "/", conflicts_with = "sim")]
+    /// offered to no kubelet in /var/lib/kubelet. What `onloadctl capture` took is one, too, as a
+    /// directory or as the archive, which is then unpacked in TMPDIR until the end.
+    #[arg(long, value_name = "DIR|FILE", default_value = "/", conflicts_with = "sim")]
     pub root: PathBuf,
     /// Run on a simulated machine: a world file, or the name of a shipped world.
     #[arg(long, value_name = "FILE|NAME")]

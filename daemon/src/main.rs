@@ -3,6 +3,7 @@
 mod args;
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,9 @@ use crate::args::Args;
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
 const USAGE: u8 = 2;
+
+/// How long what was asked to stop may take to.
+const END: Duration = Duration::from_secs(2);
 
 /// The kubelet's own directory, which another machine than this one must not offer anything to.
 const REAL_KUBELET: &str = "/var/lib/kubelet";
@@ -111,11 +115,44 @@ fn refuse(what: &str, why: &str, fix: &str) -> ExitCode {
 }
 
 async fn start(mut args: Args) -> Result<ExitCode, Failure> {
-    let captured = captured::find(&args.root).map_err(|error| failure(error.why, error.fix))?;
-    if let Some(captured) = captured {
-        args.config_root.get_or_insert(captured.configuration);
-        args.root = captured.machine;
+    // By default a signal would leave what is unpacked behind.
+    let stopped = captured::is_packed(&args.root).then(service::stopped).transpose();
+    let stopped = stopped.map_err(|error| failure(error, "see the system log"))?;
+    let mut stopped = pin!(async {
+        match stopped {
+            Some(stopped) => stopped.await,
+            None => std::future::pending().await,
+        }
+    });
+    let captured = tokio::select! {
+        captured = captured::open(&args.root) => captured,
+        () = &mut stopped => return Err(failure("it was asked to stop", "start it again")),
+    };
+    let captured = captured.map_err(|error| failure(error.why, &error.fix))?;
+    if let Some(captured) = &captured {
+        for difference in &captured.differences {
+            tracing::warn!(%difference, "the capture is not what was captured");
+        }
+        if args.restore {
+            let why = format!(
+                "{} is a capture: a record, of which nothing is taken back",
+                args.root.display()
+            );
+            return Err(usage(&why, "name the root of a machine, or none for this one"));
+        }
+        args.config_root.get_or_insert_with(|| captured.configuration.clone());
+        args.root.clone_from(&captured.machine);
     }
+    let mut work = pin!(begin(args));
+    tokio::select! {
+        done = &mut work => done,
+        // What serves has heard it too, and is about to end.
+        () = stopped => tokio::time::timeout(END, work).await.unwrap_or(Ok(ExitCode::SUCCESS)),
+    }
+}
+
+/// Chooses a host, and runs.
+async fn begin(args: Args) -> Result<ExitCode, Failure> {
     match &args.sim {
         Some(name) => {
             let world = world(name)?;

@@ -1,9 +1,11 @@
-//! What systemd hears of us. Without systemd all of it does nothing.
+//! What systemd hears of us, without which all of it does nothing, and what we hear of it.
 
+use std::io;
 use std::time::Duration;
 
 use onload_core::picture::NodeState;
 use sd_notify::NotifyState;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// The daemon serves.
 pub fn ready() {
@@ -28,6 +30,21 @@ pub fn feed_watchdog() {
 /// How often to feed the watchdog: twice in its time, as sd_watchdog_enabled(3) advises.
 pub fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|period| !period.is_zero())
+}
+
+/// Resolves when somebody asks us to end. From the call on it is heard.
+///
+/// # Errors
+/// The system's.
+pub fn stopped() -> io::Result<impl Future<Output = ()>> {
+    let [mut terminate, mut interrupt] =
+        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 /// A service manager that does not listen is its own affair.

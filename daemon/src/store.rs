@@ -12,14 +12,14 @@ use nix::sys::stat::{SFlag, fstat};
 use onload_core::names::ReleaseName;
 use onload_core::refusal::{Refusal, RefusalKind};
 
-use self::budget::{Bounds, Budget, Cancel};
+use self::budget::{Bounds, Budget, Cancel, Waiting};
 use self::check::Checked;
 use self::collect::{Collector, Staged};
 use self::label::Labels;
 use self::layout::Layout;
 use self::staging::Staging;
-use self::stream::Content;
 
+pub(crate) mod archive;
 mod budget;
 mod check;
 mod collect;
@@ -36,7 +36,7 @@ mod staging;
 mod stream;
 mod tarball;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod tree;
 pub(crate) mod userland;
 
@@ -54,15 +54,6 @@ pub struct Store {
     bounds: Bounds,
     labels: Option<Labels>,
     processes: PathBuf,
-}
-
-/// Tells the thread at work when the future that waits for it is dropped.
-struct Waiting(Cancel);
-
-impl Drop for Waiting {
-    fn drop(&mut self) {
-        self.0.tell();
-    }
 }
 
 impl Store {
@@ -88,7 +79,7 @@ impl Store {
         version: Option<ReleaseName>,
     ) -> Result<ReleaseName, Refusal> {
         let (store, cancel) = (self.clone(), Cancel::default());
-        let waiting = Waiting(cancel.clone());
+        let waiting = Waiting::on(&cancel);
         let work = move || store.import_now(source, version, cancel);
         let result = tokio::task::spawn_blocking(work).await;
         drop(waiting);
@@ -208,17 +199,8 @@ fn read(source: OwnedFd, staging: &Staging, budget: &Budget) -> Result<Layout, R
     if kind == SFlag::S_IFDIR {
         directory::walk(source, &mut collector)?;
     } else if [SFlag::S_IFREG, SFlag::S_IFIFO, SFlag::S_IFSOCK].contains(&kind) {
-        const NAME: &str = "the archive";
-        let mut stream = stream::open(File::from(source), budget)
-            .map_err(|error| budget.refusal(NAME, &error))?;
-        if stream.content == Content::Other {
-            return Err(fault::unfit(
-                "it is no tar archive, neither plain nor packed with gzip, zstd or xz",
-                "give a directory, such an archive, or the output of `podman save`",
-            ));
-        }
         let mut take = |member, reader: &mut dyn io::Read| collector.take(member, reader);
-        tarball::read(NAME, &mut stream.reader, budget, &mut take)?;
+        archive::members(File::from(source), budget, &mut take)?;
     } else {
         return Err(fault::unfit(
             "the source is no directory, file or pipe",

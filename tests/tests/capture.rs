@@ -19,6 +19,9 @@ use onload_tests::recorded::{block_on, look, names, open, with_root};
 use onload_tests::skip::skip;
 use serde_json::Value;
 
+#[path = "capture/packed.rs"]
+mod packed;
+
 /// An address of a bus on which nobody is.
 const NO_BUS: &str = "unix:path=/nonexistent/onloadd-test-bus";
 
@@ -116,6 +119,14 @@ fn every_machine_that_was_captured_is_the_machine_it_was() {
             let machine = node_of(place.path()).join("machine");
             let mut words = BTreeMap::new();
             let written = |root: &Path| serde_json::to_value(look(root)).unwrap();
+            let profiles = |root: &Path| {
+                let releases = look(root).releases.into_known().unwrap_or_default();
+                releases
+                    .into_iter()
+                    .map(|(name, one)| (name, one.profile_files))
+                    .collect::<Vec<_>>()
+            };
+            assert_eq!(profiles(root), profiles(&machine), "{name}");
             compare(&name, &written(root), &written(&machine), &mut words);
             for (old, new) in changed(&words) {
                 println!("{name}: {old} -> {new}");
@@ -201,6 +212,7 @@ fn nothing_private_is_in_the_archive() {
             }
         }
         the_configuration_is_found(&unpacked);
+        packed::the_archive_itself_is_a_root(&archive, place.path());
     });
 }
 
@@ -351,6 +363,39 @@ fn without_anything_to_read_nothing_is_written() {
 }
 
 #[test]
+fn what_is_not_as_it_was_captured_is_told_and_shown_all_the_same() {
+    with_root("two-x2522-oot", |root| {
+        let place = tempfile::tempdir().unwrap();
+        assert!(capture(NO_BUS, root, &["--directory", "."], place.path()).status.success());
+        let said = || {
+            let mut daemon = Command::new(binary("onloadd"));
+            daemon.args(["--check-config", "--root"]).arg(place.path());
+            let output = daemon.output().unwrap();
+            assert!(output.status.success(), "{output:?}");
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap()).concat()
+        };
+        assert!(!said().contains("not what was captured"), "{}", said());
+        let machine = node_of(place.path()).join("machine");
+        let file = machine.join("proc/modules");
+        let text = fs::read_to_string(&file).unwrap();
+        // As long as it was.
+        fs::write(&file, text.replacen("sfc", "sfd", 1)).unwrap();
+        fs::remove_file(place.path().join("version")).unwrap();
+        fs::write(machine.join("added"), "").unwrap();
+        fs::write(place.path().join("must-gather.log"), "of another program").unwrap();
+        for what in [
+            "1 of its files differ from what was captured: nodes/node-1/machine/proc/modules",
+            "1 of its files are missing: version",
+            "1 of its files were not captured: nodes/node-1/machine/added",
+        ] {
+            let node = manifest(place.path())["node"].as_str().unwrap().to_owned();
+            let what = what.replace("node-1", &node);
+            assert!(said().contains(&what), "{what}: {}", said());
+        }
+    });
+}
+
+#[test]
 fn the_same_machine_gives_the_same_files() {
     with_root("two-x2522-oot", |root| {
         let places = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
@@ -383,7 +428,7 @@ fn what_is_no_capture_of_one_machine_is_refused() {
     let write = |text: &str| fs::write(root.join("capture.json"), text).unwrap();
     let file = root.join("c.tar.gz");
     fs::write(&file, "x").unwrap();
-    refused(&file, "is a file");
+    refused(&file, "no tar archive");
     for damaged in ["", "[]", "{\"schema\": \"1\"}", "{\"schema\": 1", "\u{0}"] {
         write(damaged);
         refused(root, "is damaged");

@@ -16,6 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args as Group;
+use onload_core::manifest::{self, Link, Listed};
 use onload_core::scrub::{Found, Treatment};
 use onload_core::time::Span;
 use onload_dbus::error::{Kind, exit};
@@ -33,7 +34,7 @@ use tree::Tree;
 /// What does not happen.
 const WHAT: &str = "nothing was captured";
 /// The manifest, at the top of the tree; by it onloadd knows a capture.
-const MANIFEST: &str = "capture.json";
+const MANIFEST: &str = manifest::FILE;
 
 /// How.
 #[derive(Clone, Debug, Group)]
@@ -79,14 +80,10 @@ struct Manifest<'a> {
     /// Milliseconds since 1970 UTC.
     taken: u64,
     addresses: &'static str,
-    files: Vec<Listed<'a>>,
+    /// By their sums a reader sees that they are what was captured.
+    files: Vec<Listed>,
+    links: Vec<Link>,
     gaps: &'a [Gap],
-}
-
-#[derive(Debug, Serialize)]
-struct Listed<'a> {
-    path: &'a str,
-    bytes: u64,
 }
 
 /// Does it.
@@ -192,14 +189,15 @@ fn scrubbed(
     let version = env!("CARGO_PKG_VERSION");
     tree.file("version", format!("onloadd/must-gather\n{version}\n").into_bytes());
     tree.file("timestamp", format!("{}\n", stamp::long(taken)).into_bytes());
-    let files = tree.files().map(|(path, bytes)| Listed { path, bytes }).collect();
+    let (files, links) = tree.listed();
     let manifest = Manifest {
-        schema: 1,
+        schema: manifest::SCHEMA,
         onloadctl: version,
         node: &node,
         taken,
         addresses: if keep_addresses { "kept" } else { "mapped" },
         files,
+        links,
         gaps: &gaps,
     };
     let mut text = serde_json::to_vec_pretty(&manifest)?;

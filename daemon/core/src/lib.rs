@@ -18,6 +18,7 @@ pub mod job;
 pub mod kubelet;
 pub mod ledger;
 pub mod local;
+pub mod manifest;
 pub mod names;
 pub mod naming;
 pub mod network;

@@ -30,13 +30,20 @@ pub(super) const MOST_DEPTH: usize = 64;
 
 /// Bounds as numbers, so that tests need no gigabytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(crate) struct Bounds {
     pub(super) bytes: u64,
     pub(super) kept_bytes: u64,
     pub(super) file_bytes: u64,
     pub(super) members: u64,
     pub(super) kept: usize,
     pub(super) list_bytes: u64,
+}
+
+impl Bounds {
+    /// Of what holds no release: bytes read in all, and members.
+    pub(crate) fn of(bytes: u64, members: u64) -> Self {
+        Self { bytes, members, ..Self::default() }
+    }
 }
 
 impl Default for Bounds {
@@ -54,15 +61,31 @@ impl Default for Bounds {
 
 /// Told from another thread that nobody waits any more.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Cancel(Arc<AtomicBool>);
+pub(crate) struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    pub(super) fn tell(&self) {
+    pub(crate) fn tell(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
     pub(super) fn is_told(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Tells the thread at work when the future that waits for it is dropped.
+#[derive(Debug)]
+pub(crate) struct Waiting(Cancel);
+
+impl Waiting {
+    pub(crate) fn on(cancel: &Cancel) -> Self {
+        Self(cancel.clone())
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.tell();
     }
 }
 

@@ -19,14 +19,14 @@ const EXECUTABLE_BITS: u32 = 0o111;
 
 /// One member of a source, with its path as [`clean`] gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Member {
-    pub(super) path: String,
-    pub(super) kind: MemberKind,
+pub(crate) struct Member {
+    pub(crate) path: String,
+    pub(crate) kind: MemberKind,
 }
 
 /// What a member is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum MemberKind {
+pub(crate) enum MemberKind {
     File(Bits),
     Directory,
     /// A symbolic link and what stands in it.
@@ -39,8 +39,8 @@ pub(super) enum MemberKind {
 
 /// What is kept of the permission bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Bits {
-    pub(super) executable: bool,
+pub(crate) struct Bits {
+    pub(crate) executable: bool,
     /// Whether any of set-user-id, set-group-id and sticky is set.
     pub(super) special: bool,
 }

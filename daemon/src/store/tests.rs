@@ -24,7 +24,7 @@ mod interrupted;
 mod layouts;
 mod refusals;
 mod removals;
-mod source;
+pub(crate) mod source;
 mod userland;
 
 /// A store in a directory of its own.

@@ -15,8 +15,7 @@ use crate::commands::keys::directory::Directory;
 use crate::ended::{Complaint, Ended};
 use crate::render::paint::plain;
 
-/// Only their owner reads them: what is private and was not recognised is in them still.
-pub(super) const FILE: u32 = 0o600;
+/// Nobody else gets to what is in it.
 const DIRECTORY: u32 = 0o700;
 
 /// Where to.
@@ -97,9 +96,8 @@ fn pack(out: &mut dyn Write, name: &str, tree: &Tree, taken: u64) -> io::Result<
     for (path, entry) in tree.entries() {
         let path = format!("{name}/{path}");
         match entry {
-            Entry::File { content, executable } => {
-                let mode = if *executable { FILE | 0o100 } else { FILE };
-                let mut header = header(EntryType::Regular, mode, content.len() as u64);
+            Entry::File { content, mode } => {
+                let mut header = header(EntryType::Regular, *mode, content.len() as u64);
                 archive.append_data(&mut header, path, content.as_slice())?;
             }
             Entry::Link(target) => {

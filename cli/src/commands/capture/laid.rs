@@ -9,8 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use super::MANIFEST;
-use super::archive::FILE;
-use super::tree::{Entry, Tree};
+use super::tree::{Entry, PRIVATE, Tree};
 use crate::commands::keys::directory::Directory;
 
 /// What was made, by path below the top.
@@ -64,13 +63,12 @@ impl Laid {
                 self.made.push(Made::Name(path.to_owned()));
                 Ok(())
             }
-            Entry::File { content, executable } => {
+            Entry::File { content, mode } => {
                 let place = self.directory(parent)?;
                 let mut file = place.create(name).map_err(told)?;
                 self.made.push(Made::Name(path.to_owned()));
-                if *executable {
-                    let mode = Permissions::from_mode(FILE | 0o100);
-                    file.set_permissions(mode).map_err(told)?;
+                if *mode != PRIVATE {
+                    file.set_permissions(Permissions::from_mode(*mode)).map_err(told)?;
                 }
                 file.write_all(content).map_err(told)
             }
@@ -152,12 +150,12 @@ mod tests {
         tree
     }
 
+    /// What is in a directory, as a capture would take it in.
     fn names(directory: &Path) -> Vec<String> {
-        let entries = fs::read_dir(directory).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+        let mut there = Tree::default();
+        there.take("", directory).unwrap();
+        let below = there.entries().filter_map(|(path, _)| path.strip_prefix('/'));
+        below.filter(|path| !path.contains('/')).map(str::to_owned).collect()
     }
 
     #[test]

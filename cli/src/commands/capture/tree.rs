@@ -6,6 +6,7 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use onload_core::manifest::{Link, Listed};
 use onload_core::scrub::{Found, Mapping};
 
 /// Most that one file may hold: a recorded answer of netlink has at most 16 MiB, a ledger 64.
@@ -13,14 +14,17 @@ pub(super) const MOST_FILE_BYTES: u64 = 64 << 20;
 /// Most that all of them may hold. A recording has some hundred KiB, a journal some MiB.
 const MOST_BYTES: u64 = 512 << 20;
 
+/// Only its owner reads it: what is private and was not recognised is in it still.
+pub(super) const PRIVATE: u32 = 0o600;
+/// What was there as a file is open to everybody and can be run or not, as a recording tells it: a replay asks
+/// whether others may read a profile. The directory above it keeps them out.
+const OPEN: u32 = 0o644;
+const PROGRAM: u32 = 0o755;
+
 /// What lies at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Entry {
-    File {
-        content: Vec<u8>,
-        /// A recording tells by it what can be run.
-        executable: bool,
-    },
+    File { content: Vec<u8>, mode: u32 },
     Link(String),
     Directory,
 }
@@ -35,7 +39,7 @@ impl Tree {
     }
 
     pub(super) fn file(&mut self, path: &str, content: Vec<u8>) {
-        self.0.insert(path.to_owned(), Entry::File { content, executable: false });
+        self.0.insert(path.to_owned(), Entry::File { content, mode: PRIVATE });
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = (&str, &Entry)> {
@@ -48,6 +52,21 @@ impl Tree {
             Entry::File { content, .. } => Some((path, content.len() as u64)),
             Entry::Link(_) | Entry::Directory => None,
         })
+    }
+
+    /// As the manifest has them.
+    pub(super) fn listed(&self) -> (Vec<Listed>, Vec<Link>) {
+        let (mut files, mut links) = (Vec::new(), Vec::new());
+        for (path, entry) in self.entries() {
+            match entry {
+                Entry::File { content, .. } => files.push(Listed::of(path, content)),
+                Entry::Link(target) => {
+                    links.push(Link { path: path.to_owned(), target: target.clone() });
+                }
+                Entry::Directory => {}
+            }
+        }
+        (files, links)
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -74,7 +93,8 @@ impl Tree {
                 let why = format!("all of it is larger than {MOST_BYTES} bytes");
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
             }
-            Entry::File { content, executable: kind.permissions().mode() & 0o111 != 0 }
+            let is_program = kind.permissions().mode() & 0o111 != 0;
+            Entry::File { content, mode: if is_program { PROGRAM } else { OPEN } }
         } else {
             let why = format!("{} is neither file, directory nor link", path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, why));
@@ -98,8 +118,8 @@ impl Tree {
     pub(super) fn scrubbed(&self, mapping: &Mapping) -> Self {
         let scrubbed = |(path, entry): (&str, &Entry)| {
             let entry = match entry {
-                Entry::File { content, executable } => {
-                    Entry::File { content: mapping.content(path, content), executable: *executable }
+                Entry::File { content, mode } => {
+                    Entry::File { content: mapping.content(path, content), mode: *mode }
                 }
                 Entry::Link(target) => Entry::Link(mapping.text(target)),
                 Entry::Directory => Entry::Directory,

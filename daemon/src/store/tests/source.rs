@@ -18,7 +18,7 @@ pub(super) const VERSION: &str = "9.2.1.10";
 
 /// Members in order.
 #[derive(Clone, Default)]
-pub(super) struct Source(pub(super) Vec<(String, Item)>);
+pub(crate) struct Source(pub(super) Vec<(String, Item)>);
 
 #[derive(Clone)]
 pub(super) enum Item {
@@ -56,16 +56,16 @@ impl Source {
             .file("etc/modprobe.d/onload.conf", 0o644, b"install onload")
     }
 
-    pub(super) fn file(mut self, path: &str, mode: u32, bytes: &[u8]) -> Self {
+    pub(crate) fn file(mut self, path: &str, mode: u32, bytes: &[u8]) -> Self {
         self.0.push((path.to_owned(), Item::File(mode, bytes.to_vec())));
         self
     }
 
-    pub(super) fn link(self, path: &str, target: &str) -> Self {
+    pub(crate) fn link(self, path: &str, target: &str) -> Self {
         self.other(path, EntryType::Symlink, target)
     }
 
-    pub(super) fn other(mut self, path: &str, kind: EntryType, target: &str) -> Self {
+    pub(crate) fn other(mut self, path: &str, kind: EntryType, target: &str) -> Self {
         self.0.push((path.to_owned(), Item::Other(kind, target.to_owned())));
         self
     }
@@ -82,12 +82,12 @@ impl Source {
         self
     }
 
-    pub(super) fn below(mut self, top: &str) -> Self {
+    pub(crate) fn below(mut self, top: &str) -> Self {
         self.0.iter_mut().for_each(|(path, _)| *path = format!("{top}{path}"));
         self
     }
 
-    pub(super) fn tar(&self) -> Vec<u8> {
+    pub(crate) fn tar(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (path, item) in &self.0 {
             match item {
