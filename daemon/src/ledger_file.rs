@@ -10,6 +10,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use nix::fcntl::OFlag;
 use onload_core::ledger::{self, Entry, Ledger, Replay};
 
 /// The journal (DESIGN section 2).
@@ -20,6 +21,8 @@ const NEXT: &str = "ledger.json.next";
 const LOCK: &str = "lock";
 /// All of them; the lock last, for who removes them.
 pub(crate) const FILES: [&str; 3] = [FILE, NEXT, LOCK];
+/// None of them is opened behind a link, which whoever made the directory may have laid to somewhere else.
+const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
 /// What a journal can be: it is written anew long before. More is not ours.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
@@ -71,7 +74,7 @@ impl LedgerFile {
             made.map_err(TryLockError::Error)?;
         }
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600);
+        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(NO_LINK);
         let lock = options.open(self.directory.join(LOCK)).map_err(TryLockError::Error)?;
         lock.try_lock()?;
         Ok(lock)
@@ -80,7 +83,8 @@ impl LedgerFile {
     fn read(&self) -> Result<Ledger, String> {
         let path = self.directory.join(FILE);
         let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)) {
+        let opened = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&path);
+        match opened.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)) {
             Ok(length) if length as u64 > LONGEST => {
                 return Err(format!("{} is larger than {LONGEST} bytes", path.display()));
             }
@@ -129,7 +133,9 @@ impl LedgerFile {
     pub fn replace(&mut self, text: &str) -> Result<(), String> {
         let next = self.directory.join(NEXT);
         let write = || {
-            let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&next)?;
+            let mut options = OpenOptions::new();
+            options.create(true).append(true).mode(0o600).custom_flags(NO_LINK);
+            let mut file = options.open(&next)?;
             file.set_len(0)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;

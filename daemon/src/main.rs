@@ -196,9 +196,15 @@ async fn begin(args: Args) -> Result<ExitCode, Failure> {
             let settings = loaded.map(|config| config.settings).unwrap_or_default();
             if args.restore {
                 let (root, purge) = (args.root.clone(), args.purge);
-                let below = |path: &str| restore::below(&root, path);
-                let state = args.state_directory.clone().unwrap_or_else(|| below(REAL_STATE));
-                let cdi = below(&settings.cdi.directory);
+                let below = |path: &str| {
+                    let fix = "name the root of a machine, which you may read";
+                    restore::place(&root, path).map_err(|why| failure(why, fix))
+                };
+                let cdi = below(&settings.cdi.directory)?;
+                let state = match args.state_directory.clone() {
+                    Some(state) => Some(state),
+                    None => below(REAL_STATE)?,
+                };
                 let sfptpd = sfptpd::units(settings.ptp.unit.as_deref());
                 let order = restore::Order { root, state, cdi, sfptpd, unread, purge };
                 return Ok(restore::run(&order).await);

@@ -12,7 +12,7 @@ use onload_core::clock::picture::{Handover, Keeper};
 use onload_core::ledger::{ClockEntry, Entry, Ledger};
 use onload_core::step::StepError;
 
-pub use crate::host::linux::restore::below;
+pub use crate::host::linux::restore::place;
 use crate::host::linux::restore::{self as host, Request};
 use crate::ledger_file::{self, LedgerFile, LockError};
 use crate::{cdi, store};
@@ -21,8 +21,10 @@ use crate::{cdi, store};
 #[allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot set up must fail")]
 mod tests;
 
-/// Settings of this boot and sockets, below the root.
-const RUNTIME: &str = "/run/onloadd";
+/// Where what is of this boot lies, below the root.
+const RUN: &str = "/run";
+/// Settings and sockets there.
+const RUNTIME: &str = "onloadd";
 /// Why nothing else is done while one runs.
 const RUNS: &str = "stop it first: systemctl stop onloadd.service onloadd-boot.service";
 
@@ -31,10 +33,10 @@ const RUNS: &str = "stop it first: systemctl stop onloadd.service onloadd-boot.s
 pub struct Order {
     /// The root of the machine.
     pub root: PathBuf,
-    /// Where the ledger and the releases are.
-    pub state: PathBuf,
-    /// Where container runtimes are told of devices.
-    pub cdi: PathBuf,
+    /// Where the ledger and the releases are; none where there are none.
+    pub state: Option<PathBuf>,
+    /// Where container runtimes are told of devices, if anywhere.
+    pub cdi: Option<PathBuf>,
     /// Units that may run sfptpd.
     pub sfptpd: Vec<String>,
     /// Why the configuration, which may name other places than the usual ones, is not known.
@@ -106,7 +108,7 @@ pub async fn run(order: &Order) -> ExitCode {
 async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepError>) -> Account {
     let mut account = Account::default();
     // Its lock is kept to the end: a daemon that starts meanwhile would write all of it anew.
-    let mut ledger = match ledger(&order.state) {
+    let mut ledger = match ledger(order.state.as_deref()) {
         Ok(ledger) => ledger,
         Err(error) => {
             account.missed("nothing was taken back", error, RUNS);
@@ -127,12 +129,17 @@ async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepEr
     if rules && let Err(error) = ask(Request::ReloadRules).await {
         account.missed("udev was not told", error, "udevadm control --reload");
     }
-    account.part("a file for container runtimes", cdi::withdraw(&order.cdi));
-    account.part("what was of this boot", remove(&below(&order.root, RUNTIME)));
+    let specs = order.cdi.as_deref().map_or(Ok(Vec::new()), cdi::withdraw);
+    account.part("a file for container runtimes", specs);
+    let of_boot = place(&order.root, RUN);
+    let of_boot =
+        of_boot.and_then(|run| run.map_or(Ok(Vec::new()), |run| remove(&run.join(RUNTIME))));
+    account.part("what was of this boot", of_boot);
     let known = ledger.as_ref().and_then(|(_, read)| read.as_ref().ok());
     account.stays.extend(known.and_then(|ledger| modules(order, ledger)));
+    let state = order.state.as_deref().filter(|state| state.is_dir());
     if order.purge && account.left.is_empty() {
-        purge(&order.state, &mut account);
+        state.into_iter().for_each(|state| purge(state, &mut account));
     } else if order.purge {
         let why = "something is left to be taken back, which only the ledger tells";
         account.missed(
@@ -140,8 +147,8 @@ async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepEr
             why,
             "run it again when the rest is done",
         );
-    } else if order.state.is_dir() {
-        let state = order.state.display();
+    } else if let Some(state) = state {
+        let state = state.display();
         let line =
             format!("stays: {state}, the ledger and releases (--restore --purge removes it)");
         account.stays.push(line);
@@ -152,11 +159,8 @@ async fn restore(order: &Order, ask: &impl AsyncFn(Request) -> Result<(), StepEr
 type Kept = Option<(LedgerFile, Result<Ledger, String>)>;
 
 /// The journal and what it adds up to; none where there is no state.
-fn ledger(state: &Path) -> Result<Kept, LockError> {
-    if !state.is_dir() {
-        return Ok(None);
-    }
-    LedgerFile::open(state).map(Some)
+fn ledger(state: Option<&Path>) -> Result<Kept, LockError> {
+    state.filter(|state| state.is_dir()).map(LedgerFile::open).transpose()
 }
 
 /// Gives sfptpd its own configuration back, and starts again who was stopped for it or for a change of
@@ -256,7 +260,10 @@ fn remove(directory: &Path) -> Result<Vec<PathBuf>, String> {
 
 /// What stays loaded of what the daemon has loaded.
 fn modules(order: &Order, ledger: &Ledger) -> Option<String> {
-    let is_loaded = |name: &&str| below(&order.root, &format!("sys/module/{name}")).exists();
+    let is_loaded = |name: &&str| {
+        place(&order.root, &format!("sys/module/{name}"))
+            .is_ok_and(|place| place.is_some_and(|place| place.exists()))
+    };
     let loaded: Vec<&str> =
         ledger.loaded.keys().map(|name| name.as_str()).filter(is_loaded).collect();
     let list = loaded.join(", ");

@@ -6,12 +6,14 @@
 //! is read `onloadd.toml` first, then the drop-ins by name.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::io::{self, Read};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use onload_core::config::{Config, ConfigError, Fragment};
+use onload_core::reading::Reading;
+
+use crate::host::linux::Dir;
 
 /// Later wins (DESIGN section 2).
 const DIRECTORIES: [&str; 3] = ["usr/lib/onloadd", "run/onloadd", "etc/onloadd"];
@@ -58,8 +60,8 @@ impl Sources {
     pub fn load(&self) -> Result<Config, ConfigError> {
         let mut fragments: Vec<_> = self.world.iter().cloned().collect();
         if let Some(root) = &self.root {
-            for path in files(root, self.runtime.as_deref())? {
-                fragments.extend(read(&path)?);
+            for file in files(root, self.runtime.as_deref())? {
+                fragments.extend(file.read()?);
             }
         }
         fragments.extend(self.command_line.clone());
@@ -76,20 +78,22 @@ impl Sources {
 
     /// The files that the configuration names by path. They count as they were when this was read.
     fn named(&self, config: &Config) -> BTreeMap<String, Result<Vec<u8>, String>> {
-        let Some(root) = &self.root else { return BTreeMap::new() };
+        let Some(Ok(root)) = self.root.as_deref().map(Dir::open_root) else {
+            return BTreeMap::new();
+        };
         let settings = &config.settings;
         let profiles = settings.pools.values().filter_map(|pool| pool.profile.as_ref());
         let named = profiles.chain(settings.secure_boot.named());
         let paths = named.filter_map(|path| Some((path, path.strip_prefix('/')?)));
         let read = |(name, below): (&String, &str)| {
-            let read = content(&root.join(below), Readers::Any);
+            let read = content(&root, below, Readers::Any);
             Some((name.clone(), read.transpose()?))
         };
         let mut files: BTreeMap<_, _> = paths.filter_map(read).collect();
         if self.secrets == Secrets::Read {
             for path in settings.secure_boot.secrets() {
                 let below = path.strip_prefix('/').unwrap_or(path);
-                if let Some(read) = content(&root.join(below), Readers::Owner).transpose() {
+                if let Some(read) = content(&root, below, Readers::Owner).transpose() {
                     files.insert(path.clone(), read);
                 }
             }
@@ -107,72 +111,126 @@ enum Readers {
     Owner,
 }
 
-/// None where there is no such file.
-fn content(path: &Path, readers: Readers) -> Result<Option<Vec<u8>>, String> {
+/// None where there is no such file below the root.
+fn content(root: &Dir, path: &str, readers: Readers) -> Result<Option<Vec<u8>>, String> {
+    let file = match root.file(path) {
+        Reading::Known(file) => file,
+        Reading::Absent => return Ok(None),
+        Reading::Unreadable(why) => return Err(why),
+    };
     let read = || -> io::Result<Vec<u8>> {
-        // Asked first: opening a pipe would wait for somebody to write.
-        let found = fs::metadata(path)?;
-        if !found.is_file() {
-            return Err(io::Error::other("it is not a regular file"));
-        }
-        let others = found.permissions().mode() & 0o077;
+        let others = file.metadata()?.permissions().mode() & 0o077;
         if readers == Readers::Owner && others != 0 {
             let why = "others may read it, and could find the password (`chmod 600` it)";
             return Err(io::Error::other(why));
         }
         let mut bytes = Vec::new();
-        fs::File::open(path)?.take(LONGEST_NAMED).read_to_end(&mut bytes)?;
+        file.take(LONGEST_NAMED).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    match read() {
-        Ok(bytes) => Ok(Some(bytes)),
-        Err(error) if is_gone(&error) => Ok(None),
-        Err(error) => Err(error.to_string()),
-    }
+    read().map(Some).map_err(|error| error.to_string())
+}
+
+/// A directory of configuration files.
+#[derive(Debug)]
+struct Place {
+    /// Links in it lead nowhere else: below another root they may be anybody's.
+    root: Dir,
+    below: &'static str,
+    /// What it is called in faults.
+    called: PathBuf,
+}
+
+/// One of its files.
+#[derive(Debug)]
+struct Found {
+    root: Dir,
+    path: String,
+    called: PathBuf,
 }
 
 /// The files in force, in the order in which later ones win.
-fn files(root: &Path, runtime: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
-    let mut directories = DIRECTORIES.map(|directory| root.join(directory));
-    if let (Some(runtime), [_, below_root, _]) = (runtime, &mut directories) {
-        runtime.clone_into(below_root);
-    }
+fn files(root: &Path, runtime: Option<&Path>) -> Result<Vec<Found>, ConfigError> {
+    let [vendor, run, own] = DIRECTORIES;
+    let places = [
+        Place::open(root, vendor)?,
+        runtime.map_or_else(|| Place::open(root, run), |runtime| Place::open(runtime, ""))?,
+        Place::open(root, own)?,
+    ];
     let mut main = None;
     let mut drop_ins = BTreeMap::new();
-    for directory in &directories {
-        let file = directory.join(FILE);
-        if exists(&file)? {
+    for place in places.iter().flatten() {
+        let file = place.found(FILE);
+        if file.exists()? {
             main = Some(file);
         }
-        for name in names(&directory.join(DROP_INS))? {
-            let path = directory.join(DROP_INS).join(&name);
-            drop_ins.insert(name, path);
+        for name in place.names(DROP_INS)? {
+            let file = place.found(&format!("{DROP_INS}/{name}"));
+            drop_ins.insert(name, file);
         }
     }
     let files = main.into_iter().chain(drop_ins.into_values());
-    Ok(files.filter(|path| !is_masked(path)).collect())
+    Ok(files.filter(|file| !file.is_masked()).collect())
 }
 
-/// Drop-ins of one directory; one that is not there has none.
-fn names(directory: &Path) -> Result<BTreeSet<String>, ConfigError> {
-    let names = fs::read_dir(directory).and_then(|entries| {
-        entries
-            .map(|entry| Ok(entry?.file_name().into_string().ok()))
-            .collect::<io::Result<Vec<Option<String>>>>()
-    });
-    let is_ours = |name: &String| name.ends_with(".toml") && !name.starts_with('.');
-    match names {
-        Ok(names) => Ok(names.into_iter().flatten().filter(is_ours).collect()),
-        Err(error) if is_gone(&error) => Ok(BTreeSet::new()),
-        Err(error) => Err(unreadable(directory, &error)),
+impl Place {
+    /// None where there is no such root.
+    fn open(root: &Path, below: &'static str) -> Result<Option<Self>, ConfigError> {
+        let called = root.join(below);
+        match Dir::open_root(root) {
+            Ok(root) => Ok(Some(Self { root, below, called })),
+            Err(error) if is_gone(&error) => Ok(None),
+            Err(error) => Err(unreadable(&called, &error)),
+        }
+    }
+
+    fn found(&self, name: &str) -> Found {
+        let path = format!("{}/{name}", self.below);
+        Found { root: self.root.clone(), path, called: self.called.join(name) }
+    }
+
+    /// Drop-ins in one of its directories; one that is not there has none.
+    fn names(&self, directory: &str) -> Result<BTreeSet<String>, ConfigError> {
+        let is_ours = |name: &str| name.ends_with(".toml") && !name.starts_with('.');
+        match self.root.names(&format!("{}/{directory}", self.below), is_ours) {
+            Reading::Known(names) => Ok(names),
+            Reading::Absent => Ok(BTreeSet::new()),
+            Reading::Unreadable(why) => Err(unreadable(&self.called.join(directory), &why)),
+        }
     }
 }
 
-fn exists(path: &Path) -> Result<bool, ConfigError> {
-    match path.symlink_metadata() {
-        Ok(_) => Ok(true),
-        Err(error) if is_gone(&error) => Ok(false),
-        Err(error) => Err(unreadable(path, &error)),
+impl Found {
+    /// Whether there is one, though it may lead nowhere.
+    fn exists(&self) -> Result<bool, ConfigError> {
+        match (self.root.link(&self.path), self.root.file(&self.path)) {
+            (Reading::Unreadable(why), _) => Err(unreadable(&self.called, &why)),
+            (Reading::Absent, Reading::Absent) => Ok(false),
+            // What cannot be read is told when it is.
+            (Reading::Known(_), _) | (_, Reading::Known(_) | Reading::Unreadable(_)) => Ok(true),
+        }
+    }
+
+    fn is_masked(&self) -> bool {
+        self.root.link(&self.path).known().is_some_and(|target| target == "/dev/null")
+    }
+
+    /// None where the file went away meanwhile.
+    fn read(&self) -> Result<Option<Fragment>, ConfigError> {
+        let file = match self.root.file(&self.path) {
+            Reading::Known(file) => file,
+            Reading::Absent if !self.exists()? => return Ok(None),
+            Reading::Absent => return Err(unreadable(&self.called, &"it leads to nothing")),
+            Reading::Unreadable(why) => return Err(unreadable(&self.called, &why)),
+        };
+        let mut bytes = Vec::new();
+        let read = file.take(LONGEST_FILE).read_to_end(&mut bytes);
+        read.map_err(|error| unreadable(&self.called, &error))?;
+        let file = self.called.display().to_string();
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(Fragment { file, text })),
+            Err(_) => Err(ConfigError { file, line: 1, what: "is not UTF-8 text".to_owned() }),
+        }
     }
 }
 
@@ -181,32 +239,15 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn unreadable(path: &Path, error: &io::Error) -> ConfigError {
-    let what = format!("cannot be read: {error}");
+fn unreadable(path: &Path, why: &dyn std::fmt::Display) -> ConfigError {
+    let what = format!("cannot be read: {why}");
     ConfigError { file: path.display().to_string(), line: 1, what }
-}
-
-fn is_masked(path: &Path) -> bool {
-    fs::read_link(path).is_ok_and(|target| target == Path::new("/dev/null"))
-}
-
-/// None where the file went away meanwhile.
-fn read(path: &Path) -> Result<Option<Fragment>, ConfigError> {
-    let file = path.display().to_string();
-    let refuse = |what: String| ConfigError { file: file.clone(), line: 1, what };
-    let mut bytes = Vec::new();
-    match fs::File::open(path).and_then(|file| file.take(LONGEST_FILE).read_to_end(&mut bytes)) {
-        Ok(_) => {}
-        Err(error) if is_gone(&error) && !exists(path)? => return Ok(None),
-        Err(error) => return Err(unreadable(path, &error)),
-    }
-    let text = String::from_utf8(bytes).map_err(|_| refuse("is not UTF-8 text".to_owned()))?;
-    Ok(Some(Fragment { file, text }))
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test that cannot set up its files must fail")]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
 
     use super::*;
@@ -290,6 +331,44 @@ mod tests {
         assert_eq!(files["/srv/a.opf"], Ok(b"onload_set A 1\n".to_vec()));
         assert_eq!(files["/srv/key.der"], Ok(b"a key".to_vec()));
         assert!(files["/srv"].is_err());
+    }
+
+    #[test]
+    fn links_of_anothers_root_lead_nowhere_else() {
+        let outside = tree(&[
+            ("etc/onloadd/onloadd.toml", "[pools.onload]\nslots = 7\n"),
+            ("named.opf", "onload_set OUTSIDE 1\n"),
+        ]);
+        // As many steps up as there may be: the root is the end of them.
+        for up in [String::new(), "../".repeat(64)] {
+            let link = |path: &str| format!("-> {up}{}", outside.path().join(path).display());
+            for (at, target) in [
+                ("etc", "etc"),
+                ("etc/onloadd", "etc/onloadd"),
+                ("etc/onloadd/onloadd.toml", "etc/onloadd/onloadd.toml"),
+                ("etc/onloadd/onloadd.toml.d/a.toml", "etc/onloadd/onloadd.toml"),
+            ] {
+                // A link that leads to nothing here is a fault, or nothing is there: never seven slots.
+                let read = slots(&[(at, &link(target))]);
+                assert!(!matches!(read, Ok(Some(_))), "{at}: {read:?}");
+            }
+            let pools =
+                "[pools.a]\nprofile = \"/srv/a.opf\"\n[pools.b]\nprofile = \"/away/named.opf\"\n";
+            let root = tree(&[
+                ("etc/onloadd/onloadd.toml", pools),
+                ("srv/a.opf", &link("named.opf")),
+                ("away", &link("")),
+            ]);
+            let sources = Sources { root: Some(root.path().to_owned()), ..Sources::default() };
+            let files = sources.load().unwrap().files;
+            assert!(files.values().all(Result::is_err), "{files:?}");
+        }
+        // What stays inside is followed, as on the machine itself.
+        let inside = [
+            ("etc/onloadd/onloadd.toml", "-> /srv/a.toml"),
+            ("srv/a.toml", "[pools.onload]\nslots = 3\n"),
+        ];
+        assert_eq!(slots(&inside).unwrap(), Some(3));
     }
 
     #[test]

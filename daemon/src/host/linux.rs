@@ -29,7 +29,7 @@ use self::events::Events;
 use self::initramfs::{InitramfsFiles, Pace};
 use self::netlink::Connections;
 use self::releases::OnDisk;
-use self::root::Dir;
+pub(crate) use self::root::Dir;
 use self::runner::Programs;
 use self::secure_boot::Keys;
 use self::source::Source;

@@ -67,7 +67,8 @@ impl Node {
 
     fn order(&self, purge: bool) -> Order {
         let root = self.place.path().to_owned();
-        let (state, cdi, sfptpd) = (root.join(STATE), root.join("run/cdi"), sfptpd::units(None));
+        let below = |path: &str| place(&root, path).unwrap();
+        let (state, cdi, sfptpd) = (below(STATE), below("run/cdi"), sfptpd::units(None));
         Order { root, state, cdi, sfptpd, unread: None, purge }
     }
 
@@ -238,7 +239,7 @@ fn a_configuration_that_does_not_read_is_said() {
 #[test]
 fn beside_a_daemon_nothing_is_done() {
     let node = Node::new(&[]);
-    let _daemon = LedgerFile::open(&node.order(false).state).unwrap();
+    let _daemon = LedgerFile::open(&node.order(false).state.unwrap()).unwrap();
     let account = node.restore(true);
     let [left] = &account.left[..] else { panic!("{account:?}") };
     assert_eq!((left.what.as_str(), left.fix.as_str()), ("nothing was taken back", RUNS));
@@ -294,4 +295,42 @@ fn a_machine_that_onloadd_never_ran_on_has_nothing_of_it() {
     assert_eq!(node.restore(true), Account::default());
     assert_eq!(node.asked(), []);
     assert!(fs::read_dir(node.place.path()).unwrap().next().is_none(), "and gets nothing");
+}
+
+#[test]
+fn nothing_is_taken_back_behind_links_of_anothers_root() {
+    let outside = Node::new(&[paused("ptp4l.service")]);
+    let out = outside.place.path();
+    for path in [
+        "etc",
+        "etc/systemd",
+        "run",
+        "run/systemd",
+        "run/onloadd",
+        "run/cdi",
+        "var",
+        "var/lib/onloadd",
+    ] {
+        let root = TempDir::new().unwrap();
+        let link = root.path().join(path);
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(out.join(path), &link).unwrap();
+        let node = Node { place: root, asked: RefCell::default(), refuses: RefCell::default() };
+        node.restore(true);
+        assert_eq!(node.asked(), [], "{path}");
+        for (path, _) in OURS.iter().chain(&OTHERS) {
+            assert!(outside.has(path), "{path}");
+        }
+        assert_eq!(outside.ledger().clock.paused.len(), 1, "{path}");
+        assert!(outside.has(&format!("{STATE}/releases/9.2.1/lib/modules/a.ko")), "{path}");
+    }
+    // Nor behind one in the place of a file of the ledger.
+    let node = Node::new(&[]);
+    for name in ledger_file::FILES {
+        let path = node.place.path().join(STATE).join(name);
+        fs::remove_file(&path).ok();
+        std::os::unix::fs::symlink(out.join("new"), &path).unwrap();
+    }
+    node.restore(false);
+    assert!(!outside.has("new"));
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use onload_core::inventory::{Autoload, Loader};
 use onload_core::reading::Reading;
@@ -16,11 +16,11 @@ use super::root::Dir;
 pub(super) const DIRECTORY: &str = "/run/modprobe.d";
 /// udev's own directory for this boot, made by tmpfiles for the same reason.
 pub(super) const RULES: &str = "/run/udev/rules.d";
-const FILE: &str = "onloadd.conf";
+pub(super) const FILE: &str = "onloadd.conf";
 /// Does not end in `.conf`, so that modprobe does not read half of it.
 const DRAFT: &str = ".onloadd.new";
 /// Before `80-drivers.rules`, where udev loads what the alias names.
-const RULE_FILE: &str = "79-onloadd-block.rules";
+pub(super) const RULE_FILE: &str = "79-onloadd-block.rules";
 /// The functions that `sfc` knows: of Solarflare, and those of AMD and Xilinx beside them
 /// (reference/onload-modules.md section 13).
 const RULE: &str = "# Written by onloadd: a driver is being replaced, and none must come back in between.\n\
@@ -90,11 +90,6 @@ fn print(loader: &Loader) -> String {
         text += &format!("{SERVER}{server}\n");
     }
     text
-}
-
-/// The files that there may be in the two directories.
-pub(super) fn files(directory: &Path, rules: &Path) -> [PathBuf; 2] {
-    [directory.join(FILE), rules.join(RULE_FILE)]
 }
 
 /// Replaces the file as a whole; removes it where there is nothing to say.

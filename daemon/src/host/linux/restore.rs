@@ -1,7 +1,6 @@
 //! What onloadd has left on a host for others to read, taken back without a daemon: its files for udev,
 //! modprobe and sfptpd. And units started and stopped, by whoever takes it back.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -51,7 +50,7 @@ pub async fn ask(request: Request) -> Result<(), StepError> {
 /// # Errors
 /// A file is called like a pin and is none, or cannot be removed.
 pub fn names(root: &Path) -> Part {
-    let directory = below(root, DIRECTORY);
+    let Some(directory) = place(root, DIRECTORY)? else { return Ok(Vec::new()) };
     let there = match pins::ours(&directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         there => there.map_err(|error| format!("{}: {error}", directory.display()))?,
@@ -65,14 +64,18 @@ pub fn names(root: &Path) -> Part {
 /// # Errors
 /// A file cannot be removed.
 pub fn blocks(root: &Path) -> Part {
-    let (modprobe, udev) = (below(root, loader::DIRECTORY), below(root, loader::RULES));
-    let files = loader::files(&modprobe, &udev);
-    let there: Vec<PathBuf> =
-        files.into_iter().filter(|file| fs::symlink_metadata(file).is_ok()).collect();
-    loader::write(&modprobe, &Loader::default())
-        .and_then(|()| loader::rule(&udev, Autoload::Allowed))
-        .map_err(|error| format!("{} or {}: {error}", modprobe.display(), udev.display()))?;
-    Ok(there)
+    let mut removed = Vec::new();
+    let mut take = |file: PathBuf| removed.extend(file.symlink_metadata().is_ok().then_some(file));
+    let at = |directory: &Path, error: io::Error| at(directory, &error);
+    if let Some(directory) = place(root, loader::DIRECTORY)? {
+        take(directory.join(loader::FILE));
+        loader::write(&directory, &Loader::default()).map_err(|error| at(&directory, error))?;
+    }
+    if let Some(directory) = place(root, loader::RULES)? {
+        take(directory.join(loader::RULE_FILE));
+        loader::rule(&directory, Autoload::Allowed).map_err(|error| at(&directory, error))?;
+    }
+    Ok(removed)
 }
 
 /// Has sfptpd's unit use the configuration of its own package again. The unit, where it used ours.
@@ -83,13 +86,21 @@ pub async fn clock(
     root: &Path,
     ask: &impl AsyncFn(Request) -> Result<(), StepError>,
 ) -> Result<Option<String>, String> {
-    let opened = Dir::root(root, Default::default());
-    let opened = opened.map_err(|error| format!("{}: {}", root.display(), error.desc()))?;
+    let opened = Dir::open_root(root).map_err(|error| at(root, &error))?;
     let reload = async || ask(Request::ReloadUnits).await;
     clocks::leave_below(root, &opened, reload).await.map_err(|error| error.to_string())
 }
 
-/// A path of the machine below a root.
-pub fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
+/// Where a directory of the machine below a root really is; none where there is none. A root may be anybody's
+/// capture or image: its links lead nowhere else.
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn place(root: &Path, path: &str) -> Result<Option<PathBuf>, String> {
+    let place = Dir::open_root(root).and_then(|opened| opened.place(root, path));
+    place.map_err(|error| at(&root.join(path.trim_start_matches('/')), &error))
+}
+
+fn at(path: &Path, error: &io::Error) -> String {
+    format!("{}: {error}", path.display())
 }

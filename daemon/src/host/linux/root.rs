@@ -18,6 +18,7 @@ use onload_core::reading::Reading;
 use super::attribute;
 use super::capture::{Recorder, Special};
 
+mod place;
 mod socket;
 
 /// Most that an attribute can hold: the kernel gives each one page, at most 64 KiB large.
@@ -28,7 +29,7 @@ const RESOLVE_ATTEMPTS: usize = 16;
 
 /// A directory below the root, itself included. Cloning shares the descriptor.
 #[derive(Clone, Debug)]
-pub(super) struct Dir {
+pub(crate) struct Dir {
     fd: Rc<OwnedFd>,
     /// Path below the root as it was asked for; empty for the root.
     path: String,
@@ -198,7 +199,7 @@ impl Dir {
 
     /// A file, opened for those who read here and there. A recording leaves its content to the
     /// caller, see [`Dir::keep`].
-    pub(super) fn file(&self, name: &str) -> Reading<File> {
+    pub(crate) fn file(&self, name: &str) -> Reading<File> {
         if let Some(why) = self.barred(name) {
             return Reading::Unreadable(why);
         }
@@ -226,7 +227,7 @@ impl Dir {
 
     /// Those names in a directory that are facts by themselves, whatever lies there. A recording
     /// keeps them, unlike those of [`Dir::list`], which are there to be read one by one.
-    pub(super) fn names(
+    pub(crate) fn names(
         &self,
         name: &str,
         wanted: impl Fn(&str) -> bool,
@@ -285,7 +286,7 @@ impl Dir {
     }
 
     /// What a symbolic link points at; absent where there is none, or something that is no link.
-    pub(super) fn link(&self, name: &str) -> Reading<String> {
+    pub(crate) fn link(&self, name: &str) -> Reading<String> {
         if let Some(why) = self.barred(name) {
             return Reading::Unreadable(why);
         }

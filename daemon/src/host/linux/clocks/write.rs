@@ -24,8 +24,10 @@ use super::units::is_service;
 const OWN_UNIT: &str = "onloadd-sfptpd.service";
 const DIRECTORY: &str = "run/onloadd";
 pub(super) const CONFIGURATION: &str = "run/onloadd/sfptpd.cfg";
+const CONFIGURATION_NAME: &str = "sfptpd.cfg";
 /// What is written before it is known to be good.
 const DRAFT: &str = "run/onloadd/.sfptpd.cfg";
+const DRAFT_NAME: &str = ".sfptpd.cfg";
 /// Where systemd looks for what is true until the end of the boot.
 const UNITS: &str = "run/systemd/system";
 const DROP_IN: &str = "50-onloadd.conf";
@@ -170,15 +172,17 @@ impl<R: AsyncFn() -> Result<(), StepError>> Place<'_, R> {
 
     async fn leave(&self) -> Result<Outcome, StepError> {
         let refuse = |error: io::Error| failed("it was not taken back", &error);
+        let place = |directory: &str| self.root.place(self.base, directory).map_err(refuse);
         for unit in drop_ins(self.root).into_known().unwrap_or_default() {
-            let directory = self.base.join(UNITS).join(format!("{unit}.d"));
+            let Some(directory) = place(&format!("{UNITS}/{unit}.d"))? else { continue };
             removed(&directory.join(DROP_IN)).map_err(refuse)?;
             // Where somebody else has one too, it stays.
             let _ = fs::remove_dir(directory);
         }
         (self.reload)().await?;
-        removed(&self.base.join(DRAFT)).map_err(refuse)?;
-        let removed = removed(&self.base.join(CONFIGURATION)).map_err(refuse)?;
+        let Some(directory) = place(DIRECTORY)? else { return Ok(Outcome::Unchanged) };
+        removed(&directory.join(DRAFT_NAME)).map_err(refuse)?;
+        let removed = removed(&directory.join(CONFIGURATION_NAME)).map_err(refuse)?;
         Ok(if removed { Outcome::Changed } else { Outcome::Unchanged })
     }
 
