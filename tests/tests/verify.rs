@@ -250,6 +250,16 @@ fn a_pod_is_looked_into_from_outside() {
         assert_eq!(check(&report, "container-library")["why"], "it is not a regular file");
     }
 
+    // What may hang is not asked at all: whatever lies there would be told otherwise.
+    let mount = |point: &str| format!("9 8 0:9 / {point} rw - fuse.sshfs ann@host:/ rw\n");
+    for (point, id) in [("/opt", "container-library"), ("/dev", "container-nodes")] {
+        root.write("proc/4711/mountinfo", &mount(point));
+        let (_, report) = verify(&node, &root, &of_pod);
+        assert_eq!(verdict(&report, id), "skip", "{report:#}");
+        let why = check(&report, id)["why"].as_str().unwrap();
+        assert!(why.contains(&format!("fuse.sshfs ({point})")), "{why}");
+    }
+
     let unknown = run(&node, root.path(), &["--pod", "default/nobody"]);
     let error = String::from_utf8(unknown.stderr).unwrap();
     assert_eq!(unknown.status.code(), Some(1), "{error}");

@@ -6,6 +6,7 @@ mod child;
 mod host;
 mod node;
 mod page;
+mod patience;
 mod pods;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@
 pub mod condition;
 pub mod container;
 pub mod host;
+pub mod mounts;
 pub mod node;
 pub mod stack;
 

@@ -44,6 +44,14 @@ impl Host {
         Ok(Self { fd })
     }
 
+    /// The same root, for another thread.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn again(&self) -> io::Result<Self> {
+        Ok(Self { fd: self.fd.try_clone()? })
+    }
+
     /// The root that a process sees.
     pub fn of_process(&self, pid: u32) -> Reading<Self> {
         let opened = self.at(&format!("proc/{pid}"), OFlags::PATH | OFlags::DIRECTORY);
@@ -150,7 +158,16 @@ impl Host {
 
     /// Onload's device nodes, by path.
     pub fn device_nodes(&self) -> BTreeMap<String, Reading<DeviceNode>> {
-        DEVICE_NODES.iter().map(|path| ((*path).to_owned(), self.node(path))).collect()
+        self.device_nodes_unless(&|_| None)
+    }
+
+    /// The same; those that there is a reason for are not looked at.
+    pub fn device_nodes_unless(
+        &self,
+        reason: &dyn Fn(&str) -> Option<String>,
+    ) -> BTreeMap<String, Reading<DeviceNode>> {
+        let node = |path: &str| reason(path).map_or_else(|| self.node(path), Reading::Unreadable);
+        DEVICE_NODES.iter().map(|path| ((*path).to_owned(), node(path))).collect()
     }
 
     /// The random id of this boot.

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 
 use onload_core::reading::Reading;
 use onload_core::verify::container::{Container, Process, parse_environment};
+use onload_core::verify::mounts::waits;
 
 use super::host::Host;
+use super::patience::{LIMIT, within};
 use crate::commands::allocations::Allocation;
 
 const LOGS: &str = "var/log/containers";
@@ -87,7 +89,11 @@ fn look(host: &Host, groups: &Reading<Vec<(u32, String)>>, container: &mut Conta
     // The first of its own namespace of processes is what it was started with.
     pids.sort_by_key(|pid| (!is_first(host, *pid), *pid));
     let Some((first, others)) = pids.split_first() else { return };
-    container.main = process(host, *first);
+    let first = *first;
+    container.main = match host.again() {
+        Ok(host) => within(LIMIT, move || process(&host, first)),
+        Err(error) => Reading::Unreadable(error.to_string()),
+    };
     container.other = others.iter().find_map(|pid| {
         host.mapped(*pid).known()?;
         Some((*pid, host.comm(*pid)?))
@@ -115,8 +121,11 @@ fn process(host: &Host, pid: u32) -> Reading<Process> {
     let environment = host.bytes(&format!("proc/{pid}/environ"));
     let library = host.mapped(pid);
     let root = host.of_process(pid);
+    // The kernel tells of mounts by itself; whoever is behind them is not asked.
+    let mounts = host.text(&format!("proc/{pid}/mountinfo")).into_known().unwrap_or_default();
+    let waits = |path: &str| waits(&mounts, path);
     let nodes = match &root {
-        Reading::Known(root) => root.device_nodes(),
+        Reading::Known(root) => root.device_nodes_unless(&waits),
         Reading::Absent => BTreeMap::new(),
         Reading::Unreadable(why) => {
             let hidden = |path| (path, Reading::Unreadable(why.clone()));
@@ -124,7 +133,10 @@ fn process(host: &Host, pid: u32) -> Reading<Process> {
         }
     };
     let fits = match (library.known(), host.interface()) {
-        (Some(mapped), Some(hash)) => root.and_then(|root| root.has_hash(&mapped.path, &hash)),
+        (Some(mapped), Some(hash)) => match waits(&mapped.path) {
+            Some(why) => Reading::Unreadable(why),
+            None => root.and_then(|root| root.has_hash(&mapped.path, &hash)),
+        },
         (_, _) => Reading::Absent,
     };
     Reading::Known(Process {

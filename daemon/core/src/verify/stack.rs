@@ -45,11 +45,16 @@ pub fn parse(text: &str) -> Option<BTreeMap<u32, u32>> {
     text.lines().map(line).collect()
 }
 
+/// What a line of `/proc/PID/maps` says is mapped: ADDRESS PERMISSIONS OFFSET DEVICE INODE NAME, with spaces
+/// before the name (proc_pid_maps(5)).
+pub fn mapping(line: &str) -> Option<&str> {
+    Some(line.trim_end().splitn(6, ' ').nth(5)?.trim_start())
+}
+
 /// Onload's library among the mappings of a process, by the text of `/proc/PID/maps`.
 pub fn mapped(maps: &str) -> Option<Mapped> {
     maps.lines().find_map(|line| {
-        // ADDRESS PERMISSIONS OFFSET DEVICE INODE NAME, with spaces before the name.
-        let name = line.trim_end().splitn(6, ' ').nth(5)?.trim_start();
+        let name = mapping(line)?;
         let (path, deleted) = match name.strip_suffix(" (deleted)") {
             Some(path) => (path, true),
             None => (name, false),

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use onload_core::inventory::{LIBRARY, User};
 use onload_core::reading::Reading;
+use onload_core::verify::stack::mapping;
 
 use super::super::root::{Dir, Kind};
 use super::{ONLOAD, ONLOAD_FILE, Wanted, attribute};
@@ -99,8 +100,7 @@ fn mappings(root: &Dir, pid: u32) -> Reading<String> {
 
 /// What of Onload's a line of `/proc/PID/maps` shows.
 fn mapped(line: &str) -> Option<&'static str> {
-    // ADDRESS PERMISSIONS OFFSET DEVICE INODE NAME, with spaces before the name.
-    let name = line.trim_end().splitn(6, ' ').nth(5)?.trim_start();
+    let name = mapping(line)?;
     if name == ONLOAD || name.trim_start_matches('/').starts_with(ONLOAD_FILE) {
         return Some(ONLOAD);
     }
