@@ -83,3 +83,38 @@ fn a_packed_capture_is_served_and_gone_when_the_daemon_ends() {
         }
     });
 }
+
+#[test]
+fn a_capture_that_leads_elsewhere_is_not_followed() {
+    let place = tempfile::tempdir().unwrap();
+    let outside = place.path().join("outside");
+    fs::create_dir_all(outside.join("configuration/etc/onloadd")).unwrap();
+    fs::create_dir(outside.join("machine")).unwrap();
+    fs::write(outside.join("configuration/etc/onloadd/onloadd.toml"), "[pools.out]\nslots = 7\n")
+        .unwrap();
+    fs::write(outside.join("capture.json"), "{\"schema\": 1}").unwrap();
+    // What is a link, and what is told of it.
+    for (link, target, why) in [
+        ("capture.json", "capture.json", "capture.json: "),
+        ("nodes", "", "nodes: "),
+        ("nodes/a", "", "no machine is in it"),
+        ("nodes/a/machine", "machine", "no machine is in it"),
+        ("nodes/a/onloadd", "", "its configuration lies behind a link"),
+        ("nodes/a/onloadd/configuration", "configuration", "its configuration lies behind a link"),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        for directory in ["nodes/a/machine", "nodes/a/onloadd/configuration"] {
+            let is_below = Path::new(directory).starts_with(link);
+            let directory =
+                if is_below { Path::new(link).parent().unwrap() } else { Path::new(directory) };
+            fs::create_dir_all(root.path().join(directory)).unwrap();
+        }
+        if link != "capture.json" {
+            fs::write(root.path().join("capture.json"), "{\"schema\": 1}").unwrap();
+        }
+        std::os::unix::fs::symlink(outside.join(target), root.path().join(link)).unwrap();
+        let mut daemon = Command::new(binary("onloadd"));
+        let output = daemon.args(["--check-config", "--root"]).arg(root.path()).output().unwrap();
+        complained(&output, why);
+    }
+}

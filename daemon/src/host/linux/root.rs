@@ -18,6 +18,7 @@ use onload_core::reading::Reading;
 use super::attribute;
 use super::capture::{Recorder, Special};
 
+mod place;
 mod socket;
 
 /// Most that an attribute can hold: the kernel gives each one page, at most 64 KiB large.
