@@ -3,10 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::fd::{AsRawFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::rc::Rc;
 
 use nix::errno::Errno;
@@ -89,25 +89,6 @@ impl Dir {
             before: tests::Hook::default(),
         };
         Ok(Self { fd, path: String::new(), recorded: true, shared: Rc::new(shared) })
-    }
-
-    /// Opens a root of which nothing but its files is wanted.
-    pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
-        Ok(Self::root(path, BTreeMap::new())?)
-    }
-
-    /// Where a directory really is that this root, opened at `base`, shows under a name: a path without links,
-    /// so that what is written there is not outside. None where there is none. The running machine's own is
-    /// where it says.
-    pub(super) fn place(&self, base: &Path, name: &str) -> io::Result<Option<PathBuf>> {
-        if base == Path::new("/") {
-            return Ok(Some(base.join(name.trim_start_matches('/'))));
-        }
-        match self.open(name, OFlag::O_PATH | OFlag::O_DIRECTORY) {
-            Ok(fd) => fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).map(Some),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(errno) => Err(errno.into()),
-        }
     }
 
     /// Records what the closure makes this root read into a directory that exists.
