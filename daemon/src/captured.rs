@@ -10,12 +10,13 @@ use nix::fcntl::OFlag;
 use onload_core::manifest::{FILE as MANIFEST, Manifest, SCHEMA};
 
 pub use self::unpack::Unpacked;
+use crate::store::archive::{Cancel, Waiting};
 
 mod compare;
 mod unpack;
 
-/// It lists some hundred files, or some thousand, with 100 bytes each.
-const MANIFEST_BYTES: u64 = 16 << 20;
+/// It has some 250 bytes for each of the files that there may be.
+const MANIFEST_BYTES: u64 = 64 << 20;
 const AGAIN: &str = "take the capture again, or have its archive sent again";
 
 /// Where things are in a capture.
@@ -54,10 +55,13 @@ pub fn is_packed(root: &Path) -> bool {
 /// something else, or one that cannot be unpacked.
 pub async fn open(root: &Path) -> Result<Option<Captured>, Unusable> {
     if !is_packed(root) {
-        return find(root, root);
+        return look(root, root).await;
     }
     let unpacked = unpack::unpack(root).await?;
-    let found = unpacked.top().map_or(Ok(None), |top| find(&top, root))?;
+    let found = match unpacked.top() {
+        Some(top) => look(&top, root).await?,
+        None => None,
+    };
     let captured = found.ok_or_else(|| Unusable {
         why: format!("{}: no {MANIFEST} is in it, by which a capture is known", root.display()),
         fix: "name an archive that `onloadctl capture` wrote; a root of another kind, unpacked"
@@ -66,8 +70,18 @@ pub async fn open(root: &Path) -> Result<Option<Captured>, Unusable> {
     Ok(Some(Captured { unpacked: Some(unpacked), ..captured }))
 }
 
+/// Finds the machine, where reading takes its time and is ended when the future is dropped.
+async fn look(root: &Path, called: &Path) -> Result<Option<Captured>, Unusable> {
+    let (root, called, cancel) = (root.to_owned(), called.to_owned(), Cancel::default());
+    let _waiting = Waiting::on(&cancel);
+    let found = tokio::task::spawn_blocking(move || find(&root, &called, &cancel)).await;
+    found.unwrap_or_else(|error| {
+        Err(Unusable { why: error.to_string(), fix: "report it".to_owned() })
+    })
+}
+
 /// Finds the machine in a capture that is called so.
-fn find(root: &Path, called: &Path) -> Result<Option<Captured>, Unusable> {
+fn find(root: &Path, called: &Path, cancel: &Cancel) -> Result<Option<Captured>, Unusable> {
     let path = root.join(MANIFEST);
     if root == Path::new("/") || path.symlink_metadata().is_err() {
         return Ok(None);
@@ -103,7 +117,7 @@ fn find(root: &Path, called: &Path) -> Result<Option<Captured>, Unusable> {
     if [&ours, &configuration].iter().any(|path| path.is_symlink()) {
         return Err(refuse("its configuration lies behind a link".to_owned(), AGAIN));
     }
-    let differences = match compare::there(root, &manifest) {
+    let differences = match compare::there(root, &manifest, cancel) {
         Ok(there) => manifest.differences(&there).lines(),
         Err(error) => vec![format!("it was not compared with its {MANIFEST}: {error}")],
     };
@@ -137,6 +151,9 @@ fn read(path: &Path) -> io::Result<String> {
         return Err(io::Error::other("it is not a regular file"));
     }
     let mut text = String::new();
-    file.take(MANIFEST_BYTES).read_to_string(&mut text)?;
+    let length = file.take(MANIFEST_BYTES + 1).read_to_string(&mut text)?;
+    if length as u64 > MANIFEST_BYTES {
+        return Err(io::Error::other(format!("it is larger than {MANIFEST_BYTES} bytes")));
+    }
     Ok(text)
 }

@@ -21,8 +21,6 @@ const NEXT: &str = "ledger.json.next";
 const LOCK: &str = "lock";
 /// All of them; the lock last, for who removes them.
 pub(crate) const FILES: [&str; 3] = [FILE, NEXT, LOCK];
-/// None of them is opened behind a link, which whoever made the directory may have laid to somewhere else.
-const NO_LINK: i32 = OFlag::O_NOFOLLOW.bits();
 /// What a journal can be: it is written anew long before. More is not ours.
 const LONGEST: u64 = 64 * 1024 * 1024;
 
@@ -43,6 +41,17 @@ pub struct LedgerFile {
     directory: PathBuf,
     file: Option<Arc<File>>,
     _lock: Option<File>,
+}
+
+/// Opens one of the files: a file, neither behind a link nor a pipe that is waited for, which whoever made the
+/// directory may have laid there.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK;
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    Ok(file)
 }
 
 impl LedgerFile {
@@ -74,8 +83,8 @@ impl LedgerFile {
             made.map_err(TryLockError::Error)?;
         }
         let mut options = OpenOptions::new();
-        options.create(true).truncate(false).write(true).mode(0o600).custom_flags(NO_LINK);
-        let lock = options.open(self.directory.join(LOCK)).map_err(TryLockError::Error)?;
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = open(&mut options, &self.directory.join(LOCK)).map_err(TryLockError::Error)?;
         lock.try_lock()?;
         Ok(lock)
     }
@@ -83,7 +92,7 @@ impl LedgerFile {
     fn read(&self) -> Result<Ledger, String> {
         let path = self.directory.join(FILE);
         let mut bytes = Vec::new();
-        let opened = OpenOptions::new().read(true).custom_flags(NO_LINK).open(&path);
+        let opened = open(OpenOptions::new().read(true), &path);
         match opened.and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes)) {
             Ok(length) if length as u64 > LONGEST => {
                 return Err(format!("{} is larger than {LONGEST} bytes", path.display()));
@@ -134,8 +143,7 @@ impl LedgerFile {
         let next = self.directory.join(NEXT);
         let write = || {
             let mut options = OpenOptions::new();
-            options.create(true).append(true).mode(0o600).custom_flags(NO_LINK);
-            let mut file = options.open(&next)?;
+            let mut file = open(options.create(true).append(true).mode(0o600), &next)?;
             file.set_len(0)?;
             file.write_all(text.as_bytes())?;
             file.sync_all()?;

@@ -124,9 +124,10 @@ async fn start(mut args: Args) -> Result<ExitCode, Failure> {
             None => std::future::pending().await,
         }
     });
+    let cut = || failure("it was asked to stop before it was done", "start it again");
     let captured = tokio::select! {
         captured = captured::open(&args.root) => captured,
-        () = &mut stopped => return Err(failure("it was asked to stop", "start it again")),
+        () = &mut stopped => return Err(cut()),
     };
     let captured = captured.map_err(|error| failure(error.why, &error.fix))?;
     if let Some(captured) = &captured {
@@ -143,11 +144,17 @@ async fn start(mut args: Args) -> Result<ExitCode, Failure> {
         args.config_root.get_or_insert_with(|| captured.configuration.clone());
         args.root.clone_from(&captured.machine);
     }
+    tokio::select! {
+        biased;
+        () = &mut stopped => return Err(cut()),
+        () = std::future::ready(()) => {}
+    }
     let mut work = pin!(begin(args));
     tokio::select! {
-        done = &mut work => done,
+        biased;
         // What serves has heard it too, and is about to end.
-        () = stopped => tokio::time::timeout(END, work).await.unwrap_or(Ok(ExitCode::SUCCESS)),
+        () = stopped => tokio::time::timeout(END, work).await.unwrap_or_else(|_| Err(cut())),
+        done = &mut work => done,
     }
 }
 

@@ -32,17 +32,21 @@ pub fn watchdog_period() -> Option<Duration> {
     sd_notify::watchdog_enabled().map(|limit| limit / 2).filter(|period| !period.is_zero())
 }
 
-/// Resolves when somebody asks us to end. From the call on it is heard.
+/// Resolves when somebody asks us to end, or hangs up. From the call on it is heard.
 ///
 /// # Errors
 /// The system's.
 pub fn stopped() -> io::Result<impl Future<Output = ()>> {
-    let [mut terminate, mut interrupt] =
-        [signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?];
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let mut quit = signal(SignalKind::quit())?;
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = hangup.recv() => {}
+            _ = quit.recv() => {}
         }
     })
 }

@@ -78,9 +78,7 @@ impl Sources {
 
     /// The files that the configuration names by path. They count as they were when this was read.
     fn named(&self, config: &Config) -> BTreeMap<String, Result<Vec<u8>, String>> {
-        let Some(Ok(root)) = self.root.as_deref().map(Dir::open_root) else {
-            return BTreeMap::new();
-        };
+        let Some(root) = self.root.as_deref().map(Dir::open_root) else { return BTreeMap::new() };
         let settings = &config.settings;
         let profiles = settings.pools.values().filter_map(|pool| pool.profile.as_ref());
         let named = profiles.chain(settings.secure_boot.named());
@@ -112,8 +110,12 @@ enum Readers {
 }
 
 /// None where there is no such file below the root.
-fn content(root: &Dir, path: &str, readers: Readers) -> Result<Option<Vec<u8>>, String> {
-    let file = match root.file(path) {
+fn content(
+    root: &io::Result<Dir>,
+    path: &str,
+    readers: Readers,
+) -> Result<Option<Vec<u8>>, String> {
+    let file = match root.as_ref().map_err(io::Error::to_string)?.file(path) {
         Reading::Known(file) => file,
         Reading::Absent => return Ok(None),
         Reading::Unreadable(why) => return Err(why),
@@ -136,7 +138,7 @@ fn content(root: &Dir, path: &str, readers: Readers) -> Result<Option<Vec<u8>>, 
 struct Place {
     /// Links in it lead nowhere else: below another root they may be anybody's.
     root: Dir,
-    below: &'static str,
+    below: String,
     /// What it is called in faults.
     called: PathBuf,
 }
@@ -151,12 +153,14 @@ struct Found {
 
 /// The files in force, in the order in which later ones win.
 fn files(root: &Path, runtime: Option<&Path>) -> Result<Vec<Found>, ConfigError> {
-    let [vendor, run, own] = DIRECTORIES;
-    let places = [
-        Place::open(root, vendor)?,
-        runtime.map_or_else(|| Place::open(root, run), |runtime| Place::open(runtime, ""))?,
-        Place::open(root, own)?,
-    ];
+    let [vendor, run, own] = DIRECTORIES.map(Path::new);
+    // The directory of this boot is this machine's, whatever the root: so are the links in it.
+    let here = Path::new("/");
+    let run = match runtime {
+        Some(runtime) => Place::open(here, runtime.strip_prefix(here).unwrap_or(runtime))?,
+        None => Place::open(root, run)?,
+    };
+    let places = [Place::open(root, vendor)?, run, Place::open(root, own)?];
     let mut main = None;
     let mut drop_ins = BTreeMap::new();
     for place in places.iter().flatten() {
@@ -175,8 +179,9 @@ fn files(root: &Path, runtime: Option<&Path>) -> Result<Vec<Found>, ConfigError>
 
 impl Place {
     /// None where there is no such root.
-    fn open(root: &Path, below: &'static str) -> Result<Option<Self>, ConfigError> {
+    fn open(root: &Path, below: &Path) -> Result<Option<Self>, ConfigError> {
         let called = root.join(below);
+        let below = below.to_string_lossy().into_owned();
         match Dir::open_root(root) {
             Ok(root) => Ok(Some(Self { root, below, called })),
             Err(error) if is_gone(&error) => Ok(None),
@@ -422,10 +427,15 @@ mod tests {
             ("run/onloadd/onloadd.toml", "[pools.onload]\nslots = 2\n"),
             ("elsewhere/onloadd.toml", "[pools.onload]\nslots = 3\n"),
         ]);
+        // As anywhere on this machine, a link leads where it says.
+        let link = root.path().join("elsewhere/onloadd.toml.d/50-try.toml");
+        fs::create_dir(link.parent().unwrap()).unwrap();
+        fs::write(root.path().join("try.toml"), "[pools.onload]\nslots = 4\n").unwrap();
+        symlink(root.path().join("try.toml"), &link).unwrap();
         let runtime = Some(root.path().join("elsewhere"));
         let sources = Sources { root: Some(root.path().to_owned()), runtime, ..Sources::default() };
         let pools = sources.load().unwrap().settings.pools;
-        assert_eq!(pools.values().next().map(|pool| pool.slots), Some(3));
+        assert_eq!(pools.values().next().map(|pool| pool.slots), Some(4));
     }
 
     #[test]

@@ -83,6 +83,8 @@ struct Manifest<'a> {
     /// By their sums a reader sees that they are what was captured.
     files: Vec<Listed>,
     links: Vec<Link>,
+    /// Those without anything in them.
+    directories: Vec<String>,
     gaps: &'a [Gap],
 }
 
@@ -189,7 +191,7 @@ fn scrubbed(
     let version = env!("CARGO_PKG_VERSION");
     tree.file("version", format!("onloadd/must-gather\n{version}\n").into_bytes());
     tree.file("timestamp", format!("{}\n", stamp::long(taken)).into_bytes());
-    let (files, links) = tree.listed();
+    let (files, links, directories) = tree.listed();
     let manifest = Manifest {
         schema: manifest::SCHEMA,
         onloadctl: version,
@@ -198,6 +200,7 @@ fn scrubbed(
         addresses: if keep_addresses { "kept" } else { "mapped" },
         files,
         links,
+        directories,
         gaps: &gaps,
     };
     let mut text = serde_json::to_vec_pretty(&manifest)?;

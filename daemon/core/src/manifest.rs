@@ -27,6 +27,9 @@ pub struct Listed {
     /// SHA-256 over it, in hexadecimal digits; none in a manifest that was written by hand.
     #[serde(default)]
     pub sha256: Option<String>,
+    /// Whether it can be run, which a replay asks; none as above.
+    #[serde(default)]
+    pub executable: Option<bool>,
 }
 
 /// A symbolic link.
@@ -49,15 +52,22 @@ pub struct Manifest {
     /// Links; none in a manifest that knows of none.
     #[serde(default)]
     pub links: Option<Vec<Link>>,
+    /// Directories without anything in them; none as above.
+    #[serde(default)]
+    pub directories: Option<Vec<String>>,
 }
 
 /// What lies at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// A file of that length.
-    File(u64, Option<String>),
+    /// A file of that length, with that sum, that can be run or not.
+    File(u64, Option<String>, Option<bool>),
     /// A link with that target.
     Link(String),
+    /// A directory without anything in it.
+    Directory,
+    /// What no capture has, or what is not looked into.
+    Other,
 }
 
 /// Paths at which something else is than the manifest says.
@@ -89,11 +99,20 @@ impl Sum {
 
 impl Listed {
     /// A file that holds this.
-    pub fn of(path: &str, content: &[u8]) -> Self {
+    pub fn of(path: &str, content: &[u8], executable: bool) -> Self {
         let mut sum = Sum::default();
         sum.add(content);
         let bytes = content.len() as u64;
-        Self { path: path.to_owned(), bytes, sha256: Some(sum.digits()) }
+        Self {
+            path: path.to_owned(),
+            bytes,
+            sha256: Some(sum.digits()),
+            executable: Some(executable),
+        }
+    }
+
+    fn content(&self) -> Content {
+        Content::File(self.bytes, self.sha256.clone(), self.executable)
     }
 }
 
@@ -105,13 +124,12 @@ impl Manifest {
 
     /// How what is there differs.
     pub fn differences(&self, there: &BTreeMap<String, Content>) -> Differences {
-        let files = self
-            .files
-            .iter()
-            .map(|file| (file.path.as_str(), Content::File(file.bytes, file.sha256.clone())));
+        let files = self.files.iter().map(|file| (file.path.as_str(), file.content()));
         let links = self.links.iter().flatten();
         let links = links.map(|link| (link.path.as_str(), Content::Link(link.target.clone())));
-        let listed: BTreeMap<&str, Content> = files.chain(links).collect();
+        let directories = self.directories.iter().flatten();
+        let directories = directories.map(|path| (path.as_str(), Content::Directory));
+        let listed: BTreeMap<&str, Content> = files.chain(links).chain(directories).collect();
         let mut found = Differences::default();
         for (path, content) in &listed {
             match there.get(*path) {
@@ -121,8 +139,9 @@ impl Manifest {
             }
         }
         let is_told = |content: &Content| match content {
-            Content::File(..) => true,
+            Content::File(..) | Content::Other => true,
             Content::Link(_) => self.links.is_some(),
+            Content::Directory => self.directories.is_some(),
         };
         let extra = there.iter().filter(|(path, now)| {
             path.starts_with(NODES) && is_told(now) && !listed.contains_key(path.as_str())
@@ -133,13 +152,18 @@ impl Manifest {
 }
 
 impl Content {
-    /// Whether that is what is there; a sum that one of both does not have is not compared.
+    /// Whether that is what is there; what one of both does not tell is not compared.
     fn is(&self, now: &Self) -> bool {
+        fn same<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+            one.zip(other).is_none_or(|(one, other)| one == other)
+        }
         match (self, now) {
-            (Self::File(bytes, Some(sum)), Self::File(now, Some(other))) => {
-                (bytes, sum) == (now, other)
+            (Self::File(bytes, sum, runs), Self::File(now, other, run)) => {
+                bytes == now
+                    && same(sum.as_ref(), other.as_ref())
+                    && same(runs.as_ref(), run.as_ref())
             }
-            (Self::File(bytes, _), Self::File(now, _)) => bytes == now,
+            (Self::Other, Self::Other) => false,
             (one, other) => one == other,
         }
     }
@@ -178,8 +202,8 @@ mod tests {
     }
 
     fn file(path: &str, content: &[u8]) -> (String, Content) {
-        let Listed { path, bytes, sha256 } = Listed::of(path, content);
-        (path, Content::File(bytes, sha256))
+        let listed = Listed::of(path, content, false);
+        (path.to_owned(), listed.content())
     }
 
     fn link(path: &str, target: &str) -> (String, Content) {
@@ -189,7 +213,7 @@ mod tests {
     #[test]
     fn a_sum_is_that_of_the_standard() {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(Listed::of("x", b"abc").sha256.as_deref(), Some(abc));
+        assert_eq!(Listed::of("x", b"abc", false).sha256.as_deref(), Some(abc));
         let mut sum = Sum::default();
         sum.add(b"a");
         sum.add(b"bc");
@@ -198,10 +222,26 @@ mod tests {
 
     #[test]
     fn what_was_changed_removed_or_added_is_told_by_name() {
-        let listed = [Listed::of("version", b"1"), Listed::of("nodes/n/a", b"a")];
+        let listed = [
+            Listed::of("version", b"1", false),
+            Listed::of("nodes/n/a", b"a", false),
+            Listed::of("nodes/n/empty", b"", false),
+        ];
         let links = [Link { path: "nodes/n/l".to_owned(), target: "a".to_owned() }];
-        let manifest = Manifest { schema: 1, files: listed.into(), links: Some(links.into()) };
-        let whole = [file("version", b"1"), file("nodes/n/a", b"a"), link("nodes/n/l", "a")];
+        let manifest = Manifest {
+            schema: 1,
+            files: listed.into(),
+            links: Some(links.into()),
+            directories: Some(vec!["nodes/n/d".to_owned()]),
+        };
+        let directory = |path: &str| (path.to_owned(), Content::Directory);
+        let whole = [
+            file("version", b"1"),
+            file("nodes/n/a", b"a"),
+            file("nodes/n/empty", b""),
+            link("nodes/n/l", "a"),
+            directory("nodes/n/d"),
+        ];
         let differences =
             |there: &[(String, Content)]| manifest.differences(&there.iter().cloned().collect());
         assert_eq!(differences(&whole), Differences::default());
@@ -209,26 +249,36 @@ mod tests {
         let other = [
             file("nodes/n/a", b"b"),
             link("nodes/n/l", "b"),
+            ("nodes/n/empty".to_owned(), Content::Other),
             file("nodes/n/\u{1b}", b""),
+            directory("nodes/n/e"),
             link("nodes/n/m", "a"),
             file("must-gather.log", b"of another program"),
         ];
         assert_eq!(
             differences(&other).lines(),
             [
-                "2 of its files differ from what was captured: nodes/n/a nodes/n/l",
-                "1 of its files are missing: version",
-                "2 of its files were not captured: nodes/n/\\u{1b} nodes/n/m",
+                "3 of its files differ from what was captured: nodes/n/a nodes/n/empty nodes/n/l",
+                "2 of its files are missing: nodes/n/d version",
+                "3 of its files were not captured: nodes/n/\\u{1b} nodes/n/e nodes/n/m",
             ]
         );
-        let swapped = [file("version", b"1"), link("nodes/n/a", "x"), file("nodes/n/l", b"a")];
-        assert_eq!(differences(&swapped).changed, ["nodes/n/a", "nodes/n/l"]);
+        let program = Listed::of("nodes/n/a", b"a", true).content();
+        let swapped = [
+            ("nodes/n/a".to_owned(), program),
+            link("nodes/n/empty", "x"),
+            file("nodes/n/l", b"a"),
+        ];
+        assert_eq!(differences(&swapped).changed, ["nodes/n/a", "nodes/n/empty", "nodes/n/l"]);
     }
 
     #[test]
     fn what_a_manifest_does_not_tell_is_not_compared() {
         let old = manifest(r#"{"schema": 1, "files": [{"path": "nodes/n/a", "bytes": 1}]}"#);
-        let there = |content: &[u8]| [file("nodes/n/a", content), link("nodes/n/l", "a")].into();
+        let there = |content: &[u8]| {
+            let directory = ("nodes/n/d".to_owned(), Content::Directory);
+            [file("nodes/n/a", content), link("nodes/n/l", "a"), directory].into()
+        };
         assert_eq!(old.differences(&there(b"x")), Differences::default());
         assert_eq!(old.differences(&there(b"xy")).changed, ["nodes/n/a"]);
         assert_eq!(manifest(r#"{"schema": 2}"#).schema, 2);

@@ -3,18 +3,21 @@
 //! that nothing is written through one.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File, Permissions, TryLockError};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use onload_core::refusal::{Refusal, RefusalKind};
 
 use super::{AGAIN, MANIFEST, Unusable};
 use crate::store::archive::{self, Bounds, Cancel, Member, MemberKind, Waiting};
 
 /// Bytes read, packed and unpacked: twice what `onloadctl capture` takes at most.
-const MOST_BYTES: u64 = 1 << 30;
+pub(super) const MOST_BYTES: u64 = 1 << 30;
 /// Files, directories and links; a recording of a large machine has some ten thousand.
 const MOST_MEMBERS: u64 = 200_000;
 /// Names that are tried for a directory of our own.
@@ -28,19 +31,27 @@ const PROGRAM: u32 = 0o755;
 const PIECE: usize = 32 << 10;
 const WHAT: &str = "the capture was not unpacked";
 
+/// How it is called, with numbers behind.
+const NAME: &str = "onloadd-capture-";
+
 /// A directory that only we can enter, gone with all that is in it when this is dropped.
 #[derive(Debug)]
-pub struct Unpacked(PathBuf);
+pub struct Unpacked {
+    path: PathBuf,
+    /// Locked as long as it is in use: by that a later one sees what was left behind.
+    _lock: File,
+}
 
 impl Unpacked {
     fn new(below: &Path) -> io::Result<Self> {
+        forget_left(below);
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for number in 0..ATTEMPTS {
-            let path = below.join(format!("onloadd-capture-{}-{number}", std::process::id()));
+            let path = below.join(format!("{NAME}{}-{number}", std::process::id()));
             // Somebody may have made it before us: then it is not ours, whatever it is.
-            match DirBuilder::new().mode(DIRECTORY).create(&path) {
-                Ok(()) => return Ok(Self(path)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            match DirBuilder::new().mode(DIRECTORY).create(&path).and_then(|()| lock(&path)) {
+                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                Err(error) if is_taken(error.kind()) => last = error,
                 Err(error) => return Err(error),
             }
         }
@@ -50,10 +61,10 @@ impl Unpacked {
     /// The directory in it that has the manifest: itself, or the only one in it.
     pub(super) fn top(&self) -> Option<PathBuf> {
         let has_manifest = |path: &PathBuf| path.join(MANIFEST).symlink_metadata().is_ok();
-        if has_manifest(&self.0) {
-            return Some(self.0.clone());
+        if has_manifest(&self.path) {
+            return Some(self.path.clone());
         }
-        let mut entries = fs::read_dir(&self.0).ok()?;
+        let mut entries = fs::read_dir(&self.path).ok()?;
         let only = entries.next()?.ok()?;
         let is_directory = only.file_type().is_ok_and(|kind| kind.is_dir());
         (entries.next().is_none() && is_directory).then(|| only.path()).filter(has_manifest)
@@ -62,8 +73,39 @@ impl Unpacked {
 
 impl Drop for Unpacked {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_dir_all(&self.0) {
-            tracing::warn!(path = %self.0.display(), %error, "what was unpacked stays");
+        if let Err(error) = fs::remove_dir_all(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "what was unpacked stays");
+        }
+    }
+}
+
+/// Whether a name is another's, or was taken away by one who found it without a lock yet.
+fn is_taken(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{AlreadyExists, NotFound, WouldBlock};
+    matches!(kind, AlreadyExists | NotFound | WouldBlock)
+}
+
+/// Opens a directory of our own, locked.
+fn lock(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    let lock = File::options().read(true).custom_flags(flags.bits()).open(path)?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Removes what was left behind by those that were killed. What is of others, or in use, stays.
+fn forget_left(below: &Path) {
+    let entries = fs::read_dir(below).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME)) {
+        let ours = |lock: &File| {
+            lock.metadata().is_ok_and(|found| found.uid() == nix::unistd::geteuid().as_raw())
+        };
+        if lock(&entry.path()).is_ok_and(|lock| ours(&lock)) {
+            // Another may be at the same.
+            let _ = fs::remove_dir_all(entry.path());
         }
     }
 }
@@ -106,7 +148,7 @@ fn unpack_now(
     })?;
     let place =
         Unpacked::new(below).map_err(|error| unwritten(&below.to_string_lossy(), &error))?;
-    let mut content = Content { top: &place.0, there: BTreeMap::new(), links: Vec::new() };
+    let mut content = Content { top: &place.path, there: BTreeMap::new(), links: Vec::new() };
     archive::read(source, bounds, cancel, &mut |member, reader| content.take(member, reader))?;
     content.link()?;
     Ok(place)
@@ -162,6 +204,9 @@ impl Content<'_> {
                 Made::File
             }
             MemberKind::Symlink(target) => {
+                if target.is_empty() {
+                    return Err(forbidden(&path, "is a link to nothing"));
+                }
                 if leads_out(&path, &target) {
                     return Err(forbidden(&path, "is a link that leads out of it"));
                 }
@@ -241,6 +286,10 @@ fn forbidden(path: &str, why: &str) -> Refusal {
 }
 
 fn unwritten(path: &str, error: &io::Error) -> Refusal {
+    // A name may be longer than one can be here.
+    if matches!(error.kind(), io::ErrorKind::InvalidFilename | io::ErrorKind::InvalidInput) {
+        return forbidden(path, &format!("cannot be made: {error}"));
+    }
     let fix = "make room where temporary files are, or name another directory in TMPDIR";
     Refusal::new(RefusalKind::Blocked, WHAT, format!("{path}: {error}"), fix)
 }

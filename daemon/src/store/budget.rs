@@ -68,7 +68,7 @@ impl Cancel {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    pub(super) fn is_told(&self) -> bool {
+    pub(crate) fn is_told(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }

@@ -75,8 +75,8 @@ impl Labels {
             tracing::warn!(
                 lacking = OF_CONTAINERS,
                 kept,
-                "the SELinux policy has no type for what containers map: install container-selinux \
-                 where containers run, then `restorecon -R` the state directory"
+                "the SELinux policy has no type for what containers map: where containers run, install \
+                 container-selinux and onloadd-selinux, and import the release again"
             );
         }
     }
@@ -159,6 +159,7 @@ mod tests {
         let missing = labels.set(&file.path().join("missing"), "usr").unwrap_err();
         assert_eq!(missing.kind(), io::ErrorKind::NotADirectory);
     }
+
     #[test]
     fn a_policy_without_containers_keeps_no_release_away_and_is_told_once() {
         let file = tempfile::NamedTempFile::new().unwrap();

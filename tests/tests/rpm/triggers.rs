@@ -74,7 +74,8 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
-        let node = Self { place: TempDir::new().unwrap() };
+        // Where temporary files are, devices may not work.
+        let node = Self { place: TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap() };
         small_root(&node.at("root"), &["sh", "grep", "ls", "rm"]).unwrap();
         script(&node.at("root/usr/sbin/semodule"), SEMODULE);
         for name in ["selinuxenabled", "load_policy", "restorecon"] {

@@ -55,18 +55,27 @@ impl Tree {
     }
 
     /// As the manifest has them.
-    pub(super) fn listed(&self) -> (Vec<Listed>, Vec<Link>) {
-        let (mut files, mut links) = (Vec::new(), Vec::new());
+    pub(super) fn listed(&self) -> (Vec<Listed>, Vec<Link>, Vec<String>) {
+        let (mut files, mut links, mut empty) = (Vec::new(), Vec::new(), Vec::new());
         for (path, entry) in self.entries() {
             match entry {
-                Entry::File { content, .. } => files.push(Listed::of(path, content)),
+                Entry::File { content, mode } => {
+                    files.push(Listed::of(path, content, mode & PROGRAM & 0o111 != 0));
+                }
                 Entry::Link(target) => {
                     links.push(Link { path: path.to_owned(), target: target.clone() });
                 }
+                Entry::Directory if self.is_bare(path) => empty.push(path.to_owned()),
                 Entry::Directory => {}
             }
         }
-        (files, links)
+        (files, links, empty)
+    }
+
+    fn is_bare(&self, directory: &str) -> bool {
+        let below = format!("{directory}/");
+        let mut after = self.0.range(below.clone()..);
+        after.next().is_none_or(|(path, _)| !path.starts_with(&below))
     }
 
     pub(super) fn bytes(&self) -> u64 {

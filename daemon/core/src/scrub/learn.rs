@@ -29,6 +29,8 @@ const VERSION_FILES: [&str; 4] = ["/version", "/srcversion", "osrelease", "versi
 const SAY_VERSION: [&str; 3] = ["version", "release", "ver"];
 /// What has versions that may be written like addresses.
 const HAVE_VERSION: [&str; 4] = ["onload", "openonload", "sfc", "sfptpd"];
+/// What is in the names of images with Onload.
+const IMAGE: &[u8] = b"onload";
 /// Words of configurations of time daemons that a server's name follows.
 const SERVERS: [&str; 3] = ["server", "pool", "peer"];
 /// What stands before the directory of a person.
@@ -218,13 +220,14 @@ fn is_version(before: &[u8], after: &[u8]) -> bool {
     in_package
         || is_tag(before)
         || behind(&SAY_VERSION, &["\": \"", ": ", " = ", "=", " ", ":"])
-        || behind(&HAVE_VERSION, &[" ", "-", ":"])
+        || behind(&HAVE_VERSION, &[" ", "-"])
 }
 
-/// Whether what follows is the tag of an image: `registry/name:TAG`.
+/// Whether what follows is the tag of an image of Onload's: `registry/onload-user:TAG`. Other images have other
+/// tags, and what else stands before a colon may have an address behind it.
 fn is_tag(before: &[u8]) -> bool {
     let Some(before) = before.strip_suffix(b":") else { return false };
-    let is_part = |byte: &&u8| byte.is_ascii_alphanumeric() || b"-_./".contains(byte);
-    let word: Vec<u8> = before.iter().rev().take_while(is_part).copied().collect();
-    word.contains(&b'/') && !word.windows(2).any(|two| two == b"//")
+    let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let name = before.rsplit(|byte| !is_part(byte)).next().unwrap_or_default();
+    name.windows(IMAGE.len()).any(|part| part.eq_ignore_ascii_case(IMAGE))
 }

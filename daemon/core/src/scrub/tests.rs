@@ -82,6 +82,13 @@ fn hardware_addresses_keep_their_vendor_however_they_are_written() {
 }
 
 #[test]
+fn an_address_behind_a_word_and_a_colon_is_no_tag() {
+    let text = "default/web:10.128.0.5 tcp/udp:10.1.2.3 sfc:10.1.2.4 onload/web:10.1.2.5";
+    let expected = "default/web:192.0.2.4 tcp/udp:192.0.2.1 sfc:192.0.2.2 onload/web:192.0.2.3";
+    assert_eq!(one(text), expected);
+}
+
+#[test]
 fn both_addresses_of_a_frame_that_a_packet_filter_logs_are_written_anew() {
     let text =
         "IN=ens1 MAC=52:54:00:12:34:56:00:0f:53:4c:10:00:08:00 SRC=10.0.0.1 mac:00:0f:53:4c:10:00";

@@ -55,7 +55,7 @@ fn what_was_packed_is_there_and_goes_with_it() {
     let top = unpacked.top().unwrap();
     assert!(top.ends_with("c"));
     let mode = |path: &Path| path.symlink_metadata().unwrap().permissions().mode() & 0o7777;
-    assert_eq!(mode(&unpacked.0), 0o700);
+    assert_eq!(mode(&unpacked.path), 0o700);
     let machine = top.join("nodes/n/machine");
     assert_eq!(mode(&machine.join("usr/sbin/sfptpd")), 0o755, "that it can be run is kept");
     assert_eq!(mode(&top.join("capture.json")), 0o644);
@@ -73,7 +73,7 @@ fn the_top_is_where_the_manifest_is() {
     let place = Place::new();
     let is_top = |source: Source| {
         let unpacked = place.unpack(&source.tar(), bounds(), Cancel::default()).unwrap();
-        unpacked.top().map(|top| top.strip_prefix(&unpacked.0).unwrap().to_owned())
+        unpacked.top().map(|top| top.strip_prefix(&unpacked.path).unwrap().to_owned())
     };
     let manifest = |path: &str| Source::default().file(path, 0o644, b"{}");
     assert_eq!(is_top(manifest("./capture.json")), Some(PathBuf::new()));

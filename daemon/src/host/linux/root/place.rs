@@ -18,8 +18,8 @@ impl Dir {
     }
 
     /// Where a directory really is that this root, opened at `base`, shows under a name: a path without links,
-    /// so that what is written there is not outside. None where there is none. The running machine's own is
-    /// where it says.
+    /// so that what is written there is not outside, in a tree that nobody changes meanwhile. None where there is
+    /// none. The running machine's own is where it says.
     pub(in super::super) fn place(&self, base: &Path, name: &str) -> io::Result<Option<PathBuf>> {
         if base == Path::new("/") {
             return Ok(Some(base.join(name.trim_start_matches('/'))));
