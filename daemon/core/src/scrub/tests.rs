@@ -84,7 +84,7 @@ fn hardware_addresses_keep_their_vendor_however_they_are_written() {
 #[test]
 fn an_address_behind_a_word_and_a_colon_is_no_tag() {
     let text = "default/web:10.128.0.5 tcp/udp:10.1.2.3 sfc:10.1.2.4 onload/web:10.1.2.5";
-    let expected = "default/web:192.0.2.4 tcp/udp:192.0.2.1 sfc:192.0.2.2 onload/web:192.0.2.3";
+    let expected = "default/web:198.51.100.5 tcp/udp:192.0.2.3 sfc:192.0.2.4 onload/web:192.0.2.5";
     assert_eq!(one(text), expected);
 }
 
