@@ -81,7 +81,8 @@ impl Node {
             .args(["--net", "dnf", "--assumeyes", "--nogpgcheck", "--releasever=9"])
             .args([option("config", "dnf.conf"), option("installroot", "root")])
             .arg(format!("--repofrompath=here,{}", self.at("repository").display()))
-            .arg("--setopt=here.metadata_expire=0")
+            // By age alone, what is offered within a second would not be seen.
+            .arg("--refresh")
             .args(words)
             .env("LC_ALL", "C")
             .output()
