@@ -31,8 +31,8 @@ const PROGRAM: u32 = 0o755;
 const PIECE: usize = 32 << 10;
 const WHAT: &str = "the capture was not unpacked";
 
-/// How it is called, with numbers behind.
-const NAME: &str = "onloadd-capture-";
+/// How it is called, with two numbers behind. Not as captures are, which people unpack there themselves.
+const NAME: &str = "onloadd-unpacked-";
 
 /// A directory that only we can enter, gone with all that is in it when this is dropped.
 #[derive(Debug)]
@@ -98,8 +98,13 @@ fn lock(path: &Path) -> io::Result<File> {
 
 /// Removes what was left behind by those that were killed. What is of others, or in use, stays.
 fn forget_left(below: &Path) {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|c| c.is_ascii_digit());
+    let is_name = |name: &str| {
+        let numbers = name.strip_prefix(NAME).and_then(|rest| rest.split_once('-'));
+        numbers.is_some_and(|(pid, number)| is_number(pid) && is_number(number))
+    };
     let entries = fs::read_dir(below).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(NAME)) {
+    for entry in entries.filter(|entry| entry.file_name().to_str().is_some_and(is_name)) {
         let ours = |lock: &File| {
             lock.metadata().is_ok_and(|found| found.uid() == nix::unistd::geteuid().as_raw())
         };

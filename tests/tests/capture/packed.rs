@@ -102,8 +102,9 @@ fn what_a_killed_one_left_behind_goes_and_what_is_in_use_stays() {
         let output = capture(NO_BUS, root, &["--output", "c.tar.gz"], place.path());
         assert!(output.status.success(), "{output:?}");
         let temporary = place.path().join("temporary");
-        let [left, used, other] = ["onloadd-capture-1-0", "onloadd-capture-1-1", "onloadd-other"]
-            .map(|name| temporary.join(name));
+        let [left, used, other] =
+            ["onloadd-unpacked-1-0", "onloadd-unpacked-1-1", "onloadd-unpacked-node-1"]
+                .map(|name| temporary.join(name));
         for directory in [&left, &used, &other] {
             fs::create_dir_all(directory.join("nodes")).unwrap();
         }
