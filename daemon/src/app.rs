@@ -4,20 +4,17 @@
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::path::PathBuf;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
 
 use onload_core::inventory::Snapshot;
 use onload_core::ledger::Ledger;
 use onload_core::picture::Picture;
 use onload_core::reconcile::Event;
 use onload_core::step::{Outcome, StepError};
-use onload_core::time::Moment;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 
 use crate::host::Host;
 use crate::ledger_file::LedgerFile;
@@ -26,12 +23,11 @@ use crate::metrics::Meters;
 use crate::settings_dir::Sources;
 use crate::{clock, service};
 
+mod alarm;
 mod desk;
 
+use alarm::Alarm;
 use desk::Desk;
-
-/// The longest the loop sleeps, whatever the reconciler says: a bound on arithmetic, not a pace.
-const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 
 type Task<'host, T> = Pin<Box<dyn Future<Output = T> + 'host>>;
 
@@ -65,7 +61,7 @@ struct Signals {
 enum Wake {
     Event(Event),
     Post(Post),
-    Watchdog,
+    Alarm,
     Reload,
     Stop,
 }
@@ -101,28 +97,18 @@ impl<H: Host> App<H> {
     /// Runs until a signal ends it.
     ///
     /// # Errors
-    /// That signals cannot be had.
+    /// That signals or a timer cannot be had.
     pub async fn run(self) -> io::Result<()> {
         let Self { host, mut desk, mut posts, mut reports } = self;
         let mut signals = Signals::new()?;
-        let mut watchdog = service::watchdog_period().map(|period| {
-            let mut watchdog = interval(period);
-            watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            watchdog
-        });
+        let mut alarm = Alarm::new()?;
+        let mut watchdog = service::watchdog_period().map(|period| (period, clock::now().boot));
         let mut work = Work { host: &host, look: None, step: None, jobs: Vec::new() };
         let mut changed: Task<'_, ()> = Box::pin(host.changed());
-        let mut alarm = pin!(sleep_until(Instant::now()));
-        let mut armed = None;
         loop {
             desk.carry_out(&mut work);
-            // Set only when it changes: a time that is over comes up by itself, after what was
-            // answered just now has left, and callers that never pause cannot put it off.
-            let deadline = desk.deadline();
-            if armed != Some(deadline) {
-                armed = Some(deadline);
-                alarm.as_mut().reset(instant(deadline));
-            }
+            let next = desk.deadline();
+            alarm.set(watchdog.map_or(next, |(_, feeding)| next.min(feeding)))?;
             let wake = tokio::select! {
                 Some(post) = posts.recv() => Wake::Post(post),
                 Some(event) = reports.recv() => Wake::Event(event),
@@ -133,18 +119,28 @@ impl<H: Host> App<H> {
                     changed = Box::pin(host.changed());
                     Wake::Event(Event::Changed)
                 }
-                () = &mut alarm => {
-                    armed = None;
-                    Wake::Event(Event::Deadline)
+                rung = alarm.rung() => {
+                    rung?;
+                    Wake::Alarm
                 }
-                () = tick(&mut watchdog) => Wake::Watchdog,
                 wake = signals.next() => wake,
             };
             match wake {
                 Wake::Event(event) => desk.take(event),
                 Wake::Post(post) => desk.open(post),
                 Wake::Reload => desk.reload(),
-                Wake::Watchdog => service::feed_watchdog(),
+                Wake::Alarm => {
+                    let now = clock::now().boot;
+                    if let Some((period, feeding)) = &mut watchdog
+                        && *feeding <= now
+                    {
+                        service::feed_watchdog();
+                        *feeding = now + *period;
+                    }
+                    if desk.deadline() <= now {
+                        desk.take(Event::Deadline);
+                    }
+                }
                 Wake::Stop => {
                     service::stopping();
                     return Ok(());
@@ -201,20 +197,4 @@ async fn first<T>(tasks: &mut Vec<Task<'_, T>>) -> T {
         }
     })
     .await
-}
-
-async fn tick(watchdog: &mut Option<tokio::time::Interval>) {
-    match watchdog {
-        Some(watchdog) => {
-            watchdog.tick().await;
-        }
-        None => pending().await,
-    }
-}
-
-/// A moment on the runtime's clock. One millisecond late rather than early: both clocks count whole
-/// ones, and to wake too soon is to wake twice.
-fn instant(deadline: Moment) -> Instant {
-    let pause = deadline.since(clock::now().boot).min(LONGEST_SLEEP);
-    Instant::now() + pause + Duration::from_millis(u64::from(!pause.is_zero()))
 }
