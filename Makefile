@@ -7,6 +7,10 @@ TARGET_DIR := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)
 # Binaries from elsewhere: `make install BIN_DIR=DIR` installs those and builds nothing.
 BIN_DIR ?= $(TARGET_DIR)/release
 INSTALL ?= install
+# What ships, and what serves it in guests and measurements. In one command, so that its dependencies have the
+# features of the shipped build and are compiled once.
+SHIPPED := cargo build --release --locked -p onloadd -p onloadctl -p onload-tests \
+  --bin onloadd --bin onloadctl --bin guest-agent --bin sfptpd
 
 sbindir := $(PREFIX)/sbin
 bindir := $(PREFIX)/bin
@@ -36,7 +40,7 @@ help: ## print this list
 .PHONY: demo
 demo: setup ## the whole product on a simulated node, with a transcript
 	cargo build --workspace --locked
-	cargo run --quiet --locked -p onload-tests --bin demo
+	$(TARGET_DIR)/debug/demo
 
 .PHONY: test
 test: setup ## every test level, with counts
@@ -52,14 +56,12 @@ test-kernel: setup ## the installed project in an emulated machine
 
 .PHONY: bench
 bench: setup ## measure memory, start and latency
-	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent --bin sfptpd
+	$(SHIPPED) --bin bench
 	$(TARGET_DIR)/release/bench
 
 .PHONY: bench-check
 bench-check: setup ## measure and fail on a missed budget; BENCH="memory exposure" for some
-	cargo build --release --locked -p onloadd -p onloadctl
-	cargo build --release --locked -p onload-tests --bin bench --bin guest-agent --bin sfptpd
+	$(SHIPPED) --bin bench
 	$(TARGET_DIR)/release/bench --check $(BENCH)
 
 .PHONY: check

@@ -69,30 +69,23 @@ vanished() { # LEVEL NAME WHY
     ((failed += 1))
 }
 
-# level N CARGO-TEST-ARGUMENTS...: runs them, more than one set when separated by `--`.
+# level N CARGO-TEST-ARGUMENTS...: runs them. Of the whole workspace each time: for a part of it, dependencies have
+# other features, and would be compiled anew.
 level() {
-    local level=$1 name=${NAMES[$1]} status=0 log=$scratch/log set=() word
+    local level=$1 name=${NAMES[$1]} status=0 log=$scratch/log
     shift
-    : >"$log"
     : >"$ONLOADD_SKIPS"
-    for word in "$@" --; do
-        if [[ $word != -- ]]; then
-            set+=("$word")
-            continue
-        fi
-        timeout "$(limit "$level")" cargo test --locked --no-fail-fast "${set[@]}" >>"$log" 2>&1 </dev/null &
-        worker=$!
-        wait "$worker" || status=$?
-        worker=
-        set=()
-    done
+    timeout "$(limit "$level")" cargo test --workspace --locked --no-fail-fast "$@" >"$log" 2>&1 </dev/null &
+    worker=$!
+    wait "$worker" || status=$?
+    worker=
     count "$level" "$name" "$status" "$log"
 }
 
 # One test target that is a level of its own.
 single() { # LEVEL TARGET
     if targets | grep -qx "$2"; then
-        level "$1" -p onload-tests --test "$2"
+        level "$1" --test "$2"
     else
         vanished "$1" "${NAMES[$1]}" "tests/tests/$2.rs is missing"
     fi
@@ -110,8 +103,7 @@ run() {
                 vanished 0 core "tests/tests/$name.rs is missing"
             fi
         done
-        level 0 -p onload-core -p onload-dbus -p onloadd -p onloadctl --lib --bins \
-            -- -p onload-tests --lib --bins "${arguments[@]}"
+        level 0 --lib --bins "${arguments[@]}"
         ;;
     1) single 1 schedules ;;
     2) single 2 scenarios ;;
@@ -125,7 +117,7 @@ run() {
             esac
         done
         if ((${#arguments[@]})); then
-            level 4 -p onload-tests "${arguments[@]}"
+            level 4 "${arguments[@]}"
         else
             vanished 4 "${NAMES[4]}" "no test target is left for it"
         fi

@@ -1,7 +1,7 @@
 //! Typed calls for every interface of the contract.
 //!
 //! Written from `dbus/com.amd.Onload1.xml` by the test `proxies_are_those_of_the_contract`; do not
-//! edit. `UPDATE=1 cargo test -p onload-tests --test contract proxies` writes it anew.
+//! edit. `UPDATE=1 cargo test --test contract proxies` writes it anew.
 
 use zbus::proxy;
 

@@ -1,7 +1,7 @@
 //! Committed generated code is what its source generates.
 //!
 //! Committing it spares every build the generators and their thirty crates; this test keeps it
-//! honest. `UPDATE=1 cargo test -p onload-tests --test generated` writes it anew.
+//! honest. `UPDATE=1 cargo test --test generated` writes it anew.
 
 // Test code: a broken assumption must stop the test where it broke.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
@@ -36,7 +36,7 @@ fn generate(dir: &Path, proto: &str) -> String {
     assert_eq!(files.len(), 1, "one package makes one file: {files:?}");
     let header = format!(
         "// @generated from proto/{proto}; do not edit.\n\
-         // Anew: UPDATE=1 cargo test -p onload-tests --test generated\n\n"
+         // Anew: UPDATE=1 cargo test --test generated\n\n"
     );
     header + &fs::read_to_string(files.remove(0)).unwrap()
 }
@@ -53,7 +53,7 @@ fn compare(committed: &Path, fresh: &str) {
     assert!(
         present == fresh,
         "{} is not what its source generates (first differing line: {first_difference:?})\n  \
-         fix: UPDATE=1 cargo test -p onload-tests --test generated",
+         fix: UPDATE=1 cargo test --test generated",
         committed.display(),
     );
 }

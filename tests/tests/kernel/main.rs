@@ -1,5 +1,5 @@
 //! Level 5: the project as it is installed, on a real kernel under a real systemd. Each theme has a
-//! guest; `cargo test -p onload-tests --test kernel -- NAME` runs the cases whose name has NAME in it.
+//! guest; `cargo test --test kernel -- NAME` runs the cases whose name has NAME in it.
 
 #![allow(
     clippy::unwrap_used,
