@@ -1,6 +1,7 @@
 //! onloadd: parse, choose a host, run. Every decision lives in the library.
 
 mod args;
+mod places;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -10,7 +11,6 @@ use std::time::Duration;
 
 use clap::Parser;
 use onload_core::clock::sfptpd;
-use onload_core::config::Fragment;
 use onloadd::app::App;
 use onloadd::bus::{self, Address};
 use onloadd::host::Host;
@@ -18,7 +18,7 @@ use onloadd::host::linux::{Linux, Places, Runner};
 use onloadd::host::sim::{Sim, World};
 use onloadd::ledger_file::LedgerFile;
 use onloadd::letterbox::Letterbox;
-use onloadd::settings_dir::{Secrets, Sources};
+use onloadd::settings_dir::Sources;
 use onloadd::{
     boot, captured, cdi, contained, kubelet, logging, metrics, network, resident, restore, service,
     variables,
@@ -26,45 +26,18 @@ use onloadd::{
 use tokio::sync::watch;
 
 use crate::args::Args;
+use crate::places::{
+    REAL_CDI, REAL_KUBELET, REAL_STATE, is_here, is_in, is_real_kubelet, sources, state_directory,
+};
 
 /// Exit status for words that make no sense together; the unit does not restart on it.
 const USAGE: u8 = 2;
 
-/// How long what was asked to stop may take to.
-const END: Duration = Duration::from_secs(2);
-
-/// The kubelet's own directory, which another machine than this one must not offer anything to.
-const REAL_KUBELET: &str = "/var/lib/kubelet";
-/// Its pod-resources socket, below the directory that also holds the device plugins'.
-const POD_RESOURCES: &str = "pod-resources/kubelet.sock";
-/// Its registry of plugins, there too.
-const PLUGINS_REGISTRY: &str = "plugins_registry";
-/// Where this machine's container runtimes look for files that programs write.
-const REAL_CDI: &str = "/run/cdi";
 /// What the system bus is called in addresses, whatever directory it is in.
 const SYSTEM_BUS_SOCKET: &str = "system_bus_socket";
-/// State of the machine itself (DESIGN section 2).
-const REAL_STATE: &str = "/var/lib/onloadd";
-/// State of an unprivileged try-out and of machines that are not this one, below the user's own
-/// directory: what is lent there is not lent here.
-const OWN_STATE: &str = "onloadd";
-const SIM_STATE: &str = "onloadd-sim";
-const ROOT_STATE: &str = "onloadd-root";
 
-/// Whether a directory is in the kubelet's own, under whatever name.
-fn is_real_kubelet(directory: &Path) -> bool {
-    is_in(directory, REAL_KUBELET)
-}
-
-/// Whether a directory is in another, under whatever name.
-fn is_in(directory: &Path, other: &str) -> bool {
-    // What is not there yet is told by the nearest part of its path that is.
-    let there = directory.ancestors().find_map(|part| {
-        let rest = directory.strip_prefix(part).ok()?;
-        Some(part.canonicalize().ok()?.join(rest))
-    });
-    directory.starts_with(other) || there.is_some_and(|there| there.starts_with(other))
-}
+/// How long what was asked to stop may take to.
+const END: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let args = Args::parse();
@@ -273,53 +246,10 @@ fn world(name: &Path) -> Result<World, Failure> {
         .map_err(|error| failure(format!("{}: {error}", name.display()), "mend the world file"))
 }
 
-fn sources(args: &Args, world: Option<(&PathBuf, &World)>) -> Sources {
-    let root = args.config_root.clone().or_else(|| world.is_none().then(|| args.root.clone()));
-    let world = world.and_then(|(name, world)| {
-        Some(Fragment { file: name.display().to_string(), text: world.config()? })
-    });
-    let command_line = args.kubelet_directory.as_ref().map(|directory| Fragment {
-        file: "command line".to_owned(),
-        text: {
-            // The kubelet's own layout: one directory beside the other.
-            let beside = directory.parent().unwrap_or(Path::new("/"));
-            let [directory, registry, pods] =
-                [directory, &beside.join(PLUGINS_REGISTRY), &beside.join(POD_RESOURCES)]
-                    .map(|path| path.display().to_string());
-            format!(
-                "[kubelet]\ndirectory = {directory:?}\nplugins-registry = {registry:?}\n\
-                 pod-resources = {pods:?}\n"
-            )
-        },
-    });
-    // Of the machine itself only: below another root its own counts.
-    let runtime = args.runtime_directory.clone().filter(|_| is_here(args));
-    Sources { world, root, runtime, command_line, secrets: Secrets::default() }
-}
-
-/// Whether this machine is what is run on: not a simulated one, and none below another root.
-fn is_here(args: &Args) -> bool {
-    args.sim.is_none() && args.root == Path::new("/")
-}
-
-/// Where the ledger is. That of another machine is never this machine's by default.
-fn state_directory(args: &Args) -> Result<PathBuf, Failure> {
-    if let Some(directory) = &args.state_directory {
-        return Ok(directory.clone());
-    }
-    let own = match (is_here(args), nix::unistd::geteuid().is_root()) {
-        (true, true) => return Ok(REAL_STATE.into()),
-        // Somebody who tries it out without privilege keeps a ledger of their own.
-        (true, false) => OWN_STATE,
-        (false, _) if args.sim.is_some() => SIM_STATE,
-        (false, _) => ROOT_STATE,
-    };
-    let absolute =
-        |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let state = absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")));
-    state.map(|state| state.join(own)).ok_or_else(|| {
-        usage("there is nowhere to keep its state: HOME is not set", "name a --state-directory")
-    })
+/// Where the ledger is.
+fn state(args: &Args) -> Result<PathBuf, Failure> {
+    let why = "there is nowhere to keep its state: HOME is not set";
+    state_directory(args).ok_or_else(|| usage(why, "name a --state-directory"))
 }
 
 fn check(sources: &Sources) -> Result<ExitCode, Failure> {
@@ -352,7 +282,7 @@ fn address(args: &Args, default: &str) -> Address {
 
 /// The boot never fails for us: only a wrong command line does.
 async fn run_boot<H: Host>(args: &Args, host: H, sources: Sources) -> Result<ExitCode, Failure> {
-    boot::run(host, sources, state_directory(args)?, args.boot_limit.0).await;
+    boot::run(host, sources, state(args)?, args.boot_limit.0).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -363,7 +293,7 @@ async fn run<H: Host>(
     sources: Sources,
     address: Address,
 ) -> Result<ExitCode, Failure> {
-    let ledger = LedgerFile::open(&state_directory(args)?)
+    let ledger = LedgerFile::open(&state(args)?)
         .map_err(|error| failure(error, "stop the other one, or name another --state-directory"))?;
     let (letterbox, pictures, posts) = Letterbox::new();
     // What a capture's files say of places must not be served or written on the machine it is looked at on.

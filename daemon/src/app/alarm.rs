@@ -73,6 +73,7 @@ impl Alarm {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it broke")]
 mod tests {
     use tokio::time::timeout;
 
