@@ -8,6 +8,7 @@ pub mod bench;
 pub mod binaries;
 pub mod bus;
 pub mod conformance;
+pub mod datagram;
 pub mod guest;
 pub mod kubelet;
 pub mod machine;

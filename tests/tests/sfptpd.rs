@@ -20,6 +20,7 @@ use nix::fcntl::{Flock, FlockArg};
 use onload_core::clock::sfptpd::{exit, instances, interfaces, metrics, sample, state, version};
 use onload_core::clock::unit::Ended;
 use onload_tests::binaries::binary;
+use onload_tests::datagram::receive;
 use onload_tests::sfptpd::place::Place;
 use tempfile::TempDir;
 
@@ -89,7 +90,7 @@ impl Machine {
     /// What it told the service manager.
     fn told(&self) -> String {
         let mut bytes = [0; 256];
-        let length = self.notify.recv(&mut bytes).unwrap();
+        let length = receive(&self.notify, &mut bytes).unwrap();
         String::from_utf8_lossy(&bytes[..length]).into_owned()
     }
 

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::binaries::binary;
 use crate::bus::Bus;
+use crate::datagram::receive;
 use crate::node::PATIENCE;
 
 /// `WatchdogSec=` of the shipped unit, in microseconds as systemd hands it on.
@@ -136,7 +137,7 @@ impl Daemon {
     fn ready(&mut self) -> anyhow::Result<Instant> {
         let mut message = [0; MESSAGE];
         loop {
-            let length = self.manager.recv(&mut message);
+            let length = receive(&self.manager, &mut message);
             let at = Instant::now();
             let length = length.with_context(|| format!("onloadd is not ready\n{}", self.log()))?;
             if message[..length].split(|byte| *byte == b'\n').any(|line| line == READY) {
