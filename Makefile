@@ -37,9 +37,10 @@ confdir := /usr/lib/onloadd
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
+# There are no examples: named, dependencies have the features that tests need, and are compiled once.
 .PHONY: demo
 demo: setup ## the whole product on a simulated node, with a transcript
-	cargo build --workspace --locked
+	cargo build --workspace --bins --examples --locked
 	$(TARGET_DIR)/debug/demo
 
 .PHONY: test

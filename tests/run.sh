@@ -142,8 +142,9 @@ run() {
 
 (($#)) || set -- 0 1 2 3 4 5
 # Levels 4 and 5 run the binaries themselves, which `cargo test` of another package does not build.
+# There are no examples: named, dependencies have the features that tests need, and are compiled once.
 what=()
-[[ " $* " != *" 5 "* ]] || what=(--bins)
+[[ " $* " != *" 5 "* ]] || what=(--bins --examples)
 [[ " $* " != *" 4 "* ]] || what=(--all-targets)
 if ((${#what[@]})); then
     echo "building what is needed once"

@@ -16,6 +16,8 @@ pub fn binary(name: &str) -> PathBuf {
         .map(|directory| directory.join(name))
         .find(|path| path.is_file());
     found.unwrap_or_else(|| {
-        panic!("{name} is not built; run `cargo build --workspace` in the same profile first")
+        panic!(
+            "{name} is not built; run `cargo build --workspace --bins` in the same profile first"
+        )
     })
 }
