@@ -9,7 +9,7 @@ use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options};
 
-use crate::node::{as_visitor, configure, json, kill, until_state};
+use crate::node::{as_visitor, configure, json, kill, look_again, until_state};
 
 /// A function of the card.
 const FUNCTION: &str = "10000:00:00.0";
@@ -168,7 +168,7 @@ fn parameters_are_compared_with_what_the_host_asks(guest: &mut Guest) -> anyhow:
     for (name, value) in [("epoll_max_stacks", "32"), ("oo_accelerate_veth", "Y")] {
         guest.ok(&format!("echo {value} >/sys/module/onload/parameters/{name}"))?;
     }
-    guest.ok("udevadm trigger --subsystem-match=onload")?;
+    look_again(guest)?;
     until_parameters(guest, "True")?;
     guest.ok("rm /etc/modprobe.d/case.conf").map(drop)
 }

@@ -22,6 +22,11 @@ pub fn configure(guest: &Guest, text: &str) -> anyhow::Result<()> {
     guest.ok("systemctl reload onloadd").map(drop)
 }
 
+/// Has the daemon look: a uevent that says nothing, of a subsystem that it listens to.
+pub fn look_again(guest: &Guest) -> anyhow::Result<()> {
+    guest.ok("udevadm trigger --subsystem-match=onload").map(drop)
+}
+
 /// The daemon's process id.
 pub fn pid(guest: &Guest) -> anyhow::Result<u32> {
     Ok(guest.ok("systemctl show --value -p MainPID onloadd")?.trim().parse()?)

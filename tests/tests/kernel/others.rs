@@ -7,7 +7,7 @@ use onload_tests::cases;
 use onload_tests::guest::cases::Theme;
 use onload_tests::guest::{Guest, Options};
 
-use crate::node::{json, until_state};
+use crate::node::{json, look_again, until_state};
 use crate::swap::{CHANGE, FORMER, NEXT, loaded, node_on, proven, refused};
 
 /// Where the kubelet keeps sockets, and the one of the Onload Operator's plugin.
@@ -113,7 +113,7 @@ fn a_control_plane_elsewhere_is_brought_back(guest: &mut Guest) -> anyhow::Resul
          printf %s 'exec 0123 /mnt/onload/sbin/onload_cp_server -K' >{parameters}/cplane_server_params"
     ))?;
     // The kernel tells nobody of it: the next look does.
-    guest.ok("udevadm trigger --subsystem-match=net --action=change")?;
+    look_again(guest)?;
     guest.until("it in onloadctl", "onloadctl adopt --dry-run | grep -q /usr/bin/crictl")?;
     let ran = refused(guest, &format!("release use {FORMER}"))?;
     ensure!(ran.stderr.contains("/usr/bin/crictl"), "{ran:?}");
@@ -136,14 +136,14 @@ fn a_unit_that_would_replace_the_driver_is_stopped(guest: &mut Guest) -> anyhow:
     let unit = "/etc/systemd/system/sfc-pull-image.service";
     guest.put(unit, b"[Service]\nType=oneshot\nExecStart=/bin/sleep 600\n", 0o644)?;
     guest.ok("systemctl daemon-reload && systemctl start --no-block sfc-pull-image")?;
-    guest.ok("udevadm trigger --subsystem-match=net --action=change")?;
+    look_again(guest)?;
     guest.until("the unit", "onloadctl adopt --dry-run | grep -q 'stop sfc-pull-image.service'")?;
     let adopted = guest.run_within("onloadctl adopt", CHANGE)?;
     ensure!(adopted.ok() && adopted.stdout.contains("delete the MachineConfig"), "{adopted:?}");
     guest.ok("! systemctl is-active -q sfc-pull-image")?;
     guest.ok(&format!("test -f {unit}"))?;
     guest.ok(&format!("rm {unit} && systemctl daemon-reload"))?;
-    guest.ok("udevadm trigger --subsystem-match=net --action=change")?;
+    look_again(guest)?;
     guest.until("nobody", "onloadctl adopt --dry-run | grep -q 'nobody else'").map(drop)
 }
 
@@ -154,7 +154,7 @@ fn the_end_of_a_control_plane_server_is_seen_within_a_second(
     ensure!(loaded(guest)?.as_deref() == Some(NEXT));
     let condition =
         "busctl get-property com.amd.Onload1 /com/amd/Onload1 com.amd.Onload1.Manager Conditions";
-    guest.ok("udevadm trigger --subsystem-match=net --action=change")?;
+    look_again(guest)?;
     guest.until(
         "the server in onloadctl",
         &format!("{condition} | grep -q '\"ControlPlaneRunning\" \"True\"'"),
